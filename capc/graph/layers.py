@@ -1,17 +1,21 @@
-"""A network as a short list of linear and non-linear layers, in float, before any quantisation.
+"""A network as a short list of linear and non-linear layers, in float and in integers.
 
 Shapes are those of one image, without the batch axis, channels last. The list is in
-topological order; `inputs` name earlier layers. Weights are float64.
+topological order; `inputs` name earlier layers. Weights are float64 in a Network and int64 in a
+QuantizedNetwork.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from capc.fixed_point import FixedPoint
+
+Weights = NDArray[Any]
 Shape = tuple[int, ...]
 
 
@@ -36,8 +40,8 @@ class Conv2D(Layer):
     `padding` is ((top, bottom), (left, right)) in pixels; `bias` has shape (C_out,).
     """
 
-    kernel: Float
-    bias: Float
+    kernel: Weights
+    bias: Weights
     strides: tuple[int, int] = (1, 1)
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     dilations: tuple[int, int] = (1, 1)
@@ -48,8 +52,8 @@ class Conv2D(Layer):
 class Dense(Layer):
     """y = x @ weight + bias for x of shape (n_in,); weight (n_in, n_out), bias (n_out,)."""
 
-    weight: Float
-    bias: Float
+    weight: Weights
+    bias: Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,30 @@ class Network:
     """Layers in topological order; the first is the Input, the last gives the logits, shape (C,)."""
 
     layers: tuple[Layer, ...]
+
+    @property
+    def input(self) -> Layer:
+        return self.layers[0]
+
+    @property
+    def output(self) -> Layer:
+        return self.layers[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedNetwork:
+    """The same layers with int64 weights (fraction_bits) and int64 biases (2 * fraction_bits).
+
+    Weights are centred integers, not yet reduced modulo t. `bounds` holds, per layer name, the
+    closed interval of the signed integers that its output can take for any input in
+    `input_range`; `fraction_bits` the number of fractional bits of that output.
+    """
+
+    fixed_point: FixedPoint
+    input_range: tuple[float, float]
+    layers: tuple[Layer, ...]
+    bounds: Mapping[str, tuple[int, int]]
+    fraction_bits: Mapping[str, int]
 
     @property
     def input(self) -> Layer:
