@@ -73,7 +73,7 @@ class Add(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Layers in topological order; the first is the Input, the last gives the logits, shape (C,)."""
+    """Layers in topological order; first the Input, last the logits of shape (C,)."""
 
     layers: tuple[Layer, ...]
 

@@ -11,7 +11,7 @@ MAX_MESSAGE_BYTES = 1 << 30
 
 
 class Duplex(Protocol):
-    """Ordered messages between two parties. Both methods raise ProtocolError when the peer is gone."""
+    """Ordered messages between two parties; a peer that is gone is a ProtocolError."""
 
     def send(self, payload: bytes | bytearray | memoryview) -> None:
         """Send one message."""
