@@ -1,0 +1,125 @@
+"""Opening channels: a listener bound at a free port, and connections to announced peers."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from capc.errors import ConfigError, ProtocolError
+from capc.transport.channel import Channel
+from capc.transport.tls import Identity, peer_name
+
+logger = logging.getLogger(__name__)
+
+_HANDSHAKE_SECONDS = 30.0
+_BACKLOG = 512
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Where a party listens (no port: it does not) and the certificate it will present, PEM."""
+
+    name: str
+    host: str
+    port: int | None
+    certificate: str
+
+
+class Listener:
+    """A TCP listener that hands out authenticated channels."""
+
+    def __init__(self, host: str, port: int = 0) -> None:
+        """Bind and listen; port 0 takes any free one. A busy port is a ConfigError."""
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(
+                    f"port {port} on {host} is in use; give another --start_port, or leave it "
+                    "out to take free ones"
+                ) from None
+            raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror})") from None
+        self._socket.listen(_BACKLOG)
+
+    @property
+    def port(self) -> int:
+        """The bound port."""
+        return int(self._socket.getsockname()[1])
+
+    def accept(
+        self,
+        identity: Identity,
+        peers: Mapping[str, str],
+        *,
+        count: int,
+        timeout_seconds: float,
+    ) -> dict[str, Channel]:
+        """Channels from `count` different peers (party name -> certificate), by name.
+
+        Connections that fail to authenticate are dropped and logged; they cost nothing but time.
+        Raises ProtocolError when the peers do not arrive in time.
+        """
+        context = identity.server_context(peers)
+        deadline = time.monotonic() + timeout_seconds
+        channels: dict[str, Channel] = {}
+        while len(channels) < count:
+            try:
+                self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
+                connection, _ = self._socket.accept()
+            except TimeoutError:
+                missing = sorted(set(peers) - set(channels))
+                raise ProtocolError(f"no connection in time from {', '.join(missing)}") from None
+            try:
+                connection.settimeout(min(_HANDSHAKE_SECONDS, timeout_seconds))
+                secured = context.wrap_socket(connection, server_side=True)
+                name = peer_name(secured, peers)
+            except (OSError, ProtocolError) as error:
+                logger.warning("a connection was dropped: %s", error)
+                connection.close()
+                continue
+            if name in channels:
+                logger.warning("a second connection from %s was dropped", name)
+                secured.close()
+                continue
+            channels[name] = _channel(secured, name, timeout_seconds)
+        return channels
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+
+def connect(identity: Identity, peer: Peer, timeout_seconds: float) -> Channel:
+    """An authenticated channel to an announced peer; ProtocolError when there is none."""
+    if peer.port is None:
+        raise ProtocolError(f"{peer.name} announced no port")
+    try:
+        connection = socket.create_connection((peer.host, peer.port), timeout=timeout_seconds)
+    except OSError as error:
+        raise ProtocolError(
+            f"{peer.name} does not answer at {peer.host}:{peer.port} ({error})"
+        ) from None
+    pinned = {peer.name: peer.certificate}
+    try:
+        secured = identity.client_context(pinned).wrap_socket(connection)
+        peer_name(secured, pinned)
+    except (OSError, ProtocolError) as error:
+        connection.close()
+        raise ProtocolError(f"{peer.name} failed to authenticate ({error})") from None
+    return _channel(secured, peer.name, timeout_seconds)
+
+
+def _channel(secured: ssl.SSLSocket, name: str, timeout_seconds: float) -> Channel:
+    with contextlib.suppress(OSError):
+        secured.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    secured.settimeout(timeout_seconds)
+    return Channel(secured, name)

@@ -1,0 +1,56 @@
+"""The wire format: every message is one frame with a type, a version and a bounded length.
+
+Header, 16 bytes, little endian: magic "CaPC", version (1 byte), type (1 byte), zero (2 bytes),
+payload length in bytes (8 bytes). The payload follows. TLS below it gives integrity.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+from capc.errors import ProtocolError
+
+MAGIC = b"CaPC"
+VERSION = 1
+HEADER = struct.Struct("<4sBBHQ")
+
+
+class MessageType(IntEnum):
+    """What a frame carries; the names are those of the protocol's steps."""
+
+    HELLO = 1  # who is speaking
+    PLAN = 2  # the shape of the answering party's network, its ring, no weights
+    PUBLIC_KEY = 3  # of the querying party
+    QUERY = 4  # the next batch of queries
+    PREPARATION = 5  # homomorphic encryption, offline
+    CIPHERTEXT = 6  # step 1a: an encrypted share, or its encrypted product
+    CIRCUIT = 7  # garbled circuits: oblivious transfers, tables, labels
+    PROGRAM = 8  # where and under which key a circuit program listens
+    VOTE_SHARE = 9  # step 2: an answering party's share for the privacy guardian
+    ADMISSION = 10  # how many queries the privacy budget still admits
+    PLAIN_QUERY = 11  # a query in the clear, only under --cpu
+    LOGIT_SHARE = 12  # step 1b without encryption, only under --cpu
+    GOODBYE = 13  # an orderly end
+
+
+def encode_header(message_type: MessageType, length: int) -> bytes:
+    """The 16 bytes before a payload of `length` bytes."""
+    return HEADER.pack(MAGIC, VERSION, message_type, 0, length)
+
+
+def decode_header(header: bytes | bytearray | memoryview) -> tuple[MessageType, int]:
+    """Type and payload length in bytes; anything else than this version's header raises."""
+    if len(header) != HEADER.size:
+        raise ProtocolError(f"a frame header has {HEADER.size} bytes, not {len(header)}")
+    magic, version, message_type, zero, length = HEADER.unpack(header)
+    if magic != MAGIC:
+        raise ProtocolError("the peer does not speak this protocol (no frame where one must begin)")
+    if version != VERSION:
+        raise ProtocolError(
+            f"the peer speaks version {version} of the protocol and this program version "
+            f"{VERSION}; run the same release on both sides"
+        )
+    if zero != 0 or message_type not in MessageType._value2member_map_:
+        raise ProtocolError(f"the peer sent a frame of unknown type {message_type}")
+    return MessageType(message_type), int(length)
