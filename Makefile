@@ -1,0 +1,56 @@
+# CaPC: make run N_PARTIES=3 | make test | make bench | make models N_PARTIES=3 | make clean
+
+N_PARTIES ?= 3
+N_QUERIES ?= 1
+ENCRYPTION_PARAMS ?= config/fast.json
+LAUNCHER ?= tmux
+ARGS ?=
+AREA ?=
+VENV := .venv
+PYTHON_RUN := $(VENV)/bin/python
+
+.DELETE_ON_ERROR:
+.PHONY: help setup models run test test-cpp test-python lint bench table1 figures lock clean
+
+help:
+	@echo "make setup                     everything that the rest needs (once; idempotent)"
+	@echo "make run N_PARTIES=3           the whole protocol on MNIST, in tmux"
+	@echo "make test                      every test"
+	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
+	@echo "make models N_PARTIES=3        train one model per answering party"
+	@echo "make clean                     remove what was built (results and models stay)"
+
+setup:
+	@scripts/setup.sh
+
+models: setup
+	$(PYTHON_RUN) scripts/train_models.py --n_parties=$(N_PARTIES) $(ARGS)
+
+run: setup
+	$(PYTHON_RUN) run_experiment.py --n_parties=$(N_PARTIES) --n_queries=$(N_QUERIES) \
+		--encryption_params=$(ENCRYPTION_PARAMS) --launcher=$(LAUNCHER) $(ARGS)
+
+test: lint test-cpp test-python
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+test-cpp: setup
+	ctest --test-dir build/gc --output-on-failure
+
+test-python: setup
+	$(PYTHON_RUN) -m pytest $(ARGS)
+
+bench: setup
+	$(PYTHON_RUN) -m capc.harness.bench $(AREA) $(ARGS)
+
+# Needs uv (PyPI): one lock for Python 3.10 to 3.13.
+lock:
+	uv pip compile --universal --python-version 3.10 --extra dev --generate-hashes --no-header \
+		--no-annotate --quiet pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build gc-emp-test/bin *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
