@@ -1,0 +1,232 @@
+"""The control channel between the driver and each party: JSON lines over a Unix stream socket.
+
+The messages and what they may carry are those of capc.transport.control_messages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from capc.errors import ProtocolError
+from capc.transport.control_messages import (
+    CONTROL_VERSION,
+    MAX_LINE_BYTES,
+    MAX_PARTIES,
+    Announce,
+    Answer,
+    Budget,
+    Done,
+    Error,
+    Hello,
+    Log,
+    Message,
+    Opened,
+    Peer,
+    Peers,
+    Plan,
+    Progress,
+    Ready,
+    Refused,
+    Stop,
+    Timing,
+    decode,
+    encode,
+)
+
+_SEND_TIMEOUT_SECONDS = 10.0
+
+
+class ControlConnection:
+    """One end of a control connection: whole messages out, whatever has arrived in."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._pending = bytearray()
+        self._lock = threading.Lock()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: Message) -> None:
+        """Raises ProtocolError when the other end is gone or does not read."""
+        line = encode(message)
+        try:
+            with self._lock:
+                self._socket.sendall(line)
+        except OSError:
+            raise ProtocolError("the other end of the control channel is gone") from None
+
+    def receive(self) -> list[Message] | None:
+        """Wait for bytes and return the messages now complete; None at the end of the stream."""
+        try:
+            received = self._socket.recv(1 << 16)
+        except OSError:
+            return None
+        if not received:
+            return None
+        self._pending += received
+        *lines, rest = self._pending.split(b"\n")
+        if len(rest) > MAX_LINE_BYTES or any(len(line) > MAX_LINE_BYTES for line in lines):
+            raise ProtocolError(f"a control message is longer than {MAX_LINE_BYTES} bytes")
+        self._pending = bytearray(rest)
+        return [decode(bytes(line)) for line in lines]
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+class ControlListener:
+    """The driver's end: a Unix socket in a folder that only this user may enter."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(path))
+        path.chmod(0o600)
+        self._socket.listen(MAX_PARTIES + 2)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def accept(self) -> ControlConnection:
+        connection, _ = self._socket.accept()
+        connection.settimeout(_SEND_TIMEOUT_SECONDS)
+        return ControlConnection(connection)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def end_this_process() -> None:
+    """The default reaction of a party to a driver that stops it or disappears."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class ControlClient:
+    """A party's end, usable from several threads; says hello when it connects.
+
+    When the driver sends stop or disappears before `done`, `closed` is set and `on_end` is
+    called from the reading thread; by default that ends the process.
+    """
+
+    def __init__(
+        self,
+        connection: ControlConnection,
+        party: str,
+        on_end: Callable[[], None] = end_this_process,
+    ) -> None:
+        self.party = party
+        self.closed = threading.Event()
+        self._connection = connection
+        self._on_end = on_end
+        self._peers: tuple[Peer, ...] = ()
+        self._arrived = threading.Event()
+        self._finished = False
+        self._connection.send(Hello(CONTROL_VERSION, party, os.getpid()))
+        threading.Thread(target=self._read, name="control", daemon=True).start()
+
+    @classmethod
+    def connect(
+        cls, path: str | Path, party: str, on_end: Callable[[], None] = end_this_process
+    ) -> ControlClient:
+        """Raises ProtocolError when no driver listens at `path`."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            connection.close()
+            raise ProtocolError(
+                f"no driver answers at {path} ({error.strerror or error}); "
+                "parties are started by run_experiment.py"
+            ) from None
+        return cls(ControlConnection(connection), party, on_end)
+
+    def _read(self) -> None:
+        try:
+            while (messages := self._connection.receive()) is not None:
+                for message in messages:
+                    if isinstance(message, Peers):
+                        self._peers = message.peers
+                        self._arrived.set()
+                    elif isinstance(message, Stop):
+                        return
+        except ProtocolError:
+            return
+        finally:
+            self.closed.set()
+            self._arrived.set()
+            if not self._finished:
+                self._on_end()
+
+    def announce(self, host: str, port: int | None, certificate: str | None) -> None:
+        self._connection.send(Announce(host, port, certificate))
+
+    def wait_for_peers(self, timeout_seconds: float) -> Mapping[str, Peer]:
+        """Every party of the run by name, once all have announced themselves."""
+        if not self._arrived.wait(timeout_seconds):
+            raise ProtocolError(f"the driver named no peers within {timeout_seconds:g} seconds")
+        if not self._peers:
+            raise ProtocolError("the driver ended before it named the peers")
+        return {peer.name: peer for peer in self._peers}
+
+    def plan(self, ring_bits: int, fraction_bits: int) -> None:
+        self._connection.send(Plan(ring_bits, fraction_bits))
+
+    def ready(self) -> None:
+        self._connection.send(Ready())
+
+    def progress(self, query: int | None, step: str, phase: str) -> None:
+        self._connection.send(Progress(query, step, phase))
+
+    def timing(
+        self,
+        query: int | None,
+        step: str,
+        phase: str,
+        seconds: float,
+        *,
+        bytes_sent: int = 0,
+        bytes_received: int = 0,
+        rounds: int = 0,
+        count: int = 1,
+    ) -> None:
+        """`count` queries from `query` on were served together: the driver splits the figures."""
+        self._connection.send(
+            Timing(query, step, phase, seconds, bytes_sent, bytes_received, rounds, count)
+        )
+
+    def answer(self, query: int, answered: bool, label: int | None) -> None:
+        self._connection.send(Answer(query, answered, label))
+
+    def budget(
+        self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
+    ) -> None:
+        self._connection.send(Budget(query, epsilon, delta, conversion, answered))
+
+    def refused(self, query: int, reason: str) -> None:
+        self._connection.send(Refused(query, reason))
+
+    def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
+        self._connection.send(Opened(query, name, peer, tuple(int(value) for value in values)))
+
+    def log(self, message: str) -> None:
+        self._connection.send(Log(message[:65536]))
+
+    def error(self, message: str) -> None:
+        self._connection.send(Error(message[:65536]))
+
+    def done(self) -> None:
+        """The last message: from here on the party may exit with status 0."""
+        self._finished = True
+        self._connection.send(Done())
+
+    def close(self) -> None:
+        self._finished = True
+        self._connection.close()
