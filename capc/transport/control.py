@@ -27,7 +27,6 @@ from capc.transport.control_messages import (
     Log,
     Message,
     Opened,
-    Peer,
     Peers,
     Plan,
     Progress,
@@ -38,6 +37,7 @@ from capc.transport.control_messages import (
     decode,
     encode,
 )
+from capc.transport.endpoints import Peer
 
 _SEND_TIMEOUT_SECONDS = 10.0
 
@@ -165,7 +165,7 @@ class ControlClient:
             if not self._finished:
                 self._on_end()
 
-    def announce(self, host: str, port: int | None, certificate: str | None) -> None:
+    def announce(self, host: str, port: int | None, certificate: str) -> None:
         self._connection.send(Announce(host, port, certificate))
 
     def wait_for_peers(self, timeout_seconds: float) -> Mapping[str, Peer]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from capc.errors import ProtocolError
+from capc.transport.endpoints import Peer
 
 CONTROL_VERSION = 1
 MAX_LINE_BYTES = 1 << 20
@@ -39,16 +40,6 @@ def answering(index: int) -> str:
 
 
 @dataclass(frozen=True)
-class Peer:
-    """Where a party listens (port None: it does not) and the certificate it will show (PEM)."""
-
-    name: str
-    host: str
-    port: int | None
-    certificate: str | None
-
-
-@dataclass(frozen=True)
 class Hello:
     kind: ClassVar[str] = "hello"
     version: int
@@ -58,10 +49,12 @@ class Hello:
 
 @dataclass(frozen=True)
 class Announce:
+    """Where the party listens (port None: it does not) and the certificate it will show, PEM."""
+
     kind: ClassVar[str] = "announce"
     host: str
     port: int | None
-    certificate: str | None
+    certificate: str
 
 
 @dataclass(frozen=True)
@@ -276,7 +269,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "party": _name,
     "host": _text(255),
     "port": _optional(_integer(1, 65535)),
-    "certificate": _optional(_text(16384)),
+    "certificate": _text(16384),
     "ring_bits": _integer(1, 64),
     "fraction_bits": _integer(0, 64),
     "query": _COUNT,
