@@ -1,0 +1,97 @@
+"""The live budget: what the guardian charges for, and when it refuses the next query.
+
+Only data-independent bounds, for the guardian sees no votes and the epsilon that it prints must
+not be private itself. The account belongs to the answering parties' data: every querying party of
+a run draws on the same one.
+"""
+
+from __future__ import annotations
+
+import math
+
+from capc.errors import BudgetError, ConfigError
+from capc.privacy.accountant import Accountant
+from capc.privacy.conversion import Conversion, PrivacyLoss, check_conversion, check_delta
+from capc.privacy.rdp import Mechanism
+
+
+class Budget:
+    """(epsilon, delta) over the queries of one run, charged as they happen.
+
+    With a threshold (Confident-GNMax) every query is charged for the threshold, and for GNMax only
+    when it is answered; without one (`threshold` None) every query is answered and charged for
+    GNMax. `epsilon` None means no limit: the account is kept and nothing is refused. A scale of 0
+    means no noise and an infinite epsilon from the first query that uses it. An `account` that was
+    saved earlier carries its charges over. Raises ConfigError for values that cannot be used.
+    """
+
+    def __init__(
+        self,
+        epsilon: float | None,
+        delta: float,
+        sigma: float,
+        threshold: float | None = None,
+        sigma_threshold: float = 0.0,
+        *,
+        conversion: Conversion = "improved",
+        account: Accountant | None = None,
+    ) -> None:
+        if epsilon is not None and not epsilon > 0.0:
+            raise ConfigError(f"epsilon is {epsilon}; give a number above 0, or none for no limit")
+        if threshold is not None and not math.isfinite(threshold):
+            raise ConfigError(f"threshold is {threshold}; give a number of votes, or none")
+        self.epsilon = epsilon
+        self.delta = check_delta(delta)
+        self.conversion: Conversion = check_conversion(conversion)
+        self.account = Accountant() if account is None else account
+        if self.account.private:
+            raise ConfigError("a live budget cannot go on from a data-dependent, private account")
+        self._gnmax = Mechanism("gnmax", sigma)
+        self._threshold = None if threshold is None else Mechanism("threshold", sigma_threshold)
+        self._worst_cost = self._cost(answered=True)
+        self._spent: PrivacyLoss | None = None
+
+    def check(self) -> None:
+        """Raise BudgetError if the next query could exceed epsilon; call before it is run.
+
+        The worst case counts, a query that is answered: refusing after the vote would tell that
+        it was.
+        """
+        if self.epsilon is None:
+            return
+        worst = self.account.privacy_loss(self.delta, self.conversion, also=self._worst_cost)
+        if worst.epsilon > self.epsilon:
+            raise BudgetError(
+                f"the next query could spend epsilon {worst.epsilon:.4f} of {self.epsilon:g} at "
+                f"delta {self.delta:g} ({self.epsilon_spent:.4f} spent so far); "
+                "stop here, or agree on more noise or a larger epsilon before the next run"
+            )
+
+    def charge(self, answered: bool) -> None:
+        """Charge one query for what happened; a query without a threshold is always answered."""
+        if self._threshold is None and not answered:
+            raise ConfigError("without a threshold every query is answered: charge it as answered")
+        for mechanism in self._cost(answered):
+            self.account.charge(mechanism)
+        self._spent = None
+
+    @property
+    def epsilon_spent(self) -> float:
+        """epsilon at `delta` of all that was charged; 0 before the first query; may be infinite."""
+        return self.spent.epsilon
+
+    @property
+    def order(self) -> float:
+        """The Renyi order at which `epsilon_spent` was found."""
+        return self.spent.order
+
+    @property
+    def spent(self) -> PrivacyLoss:
+        """What was charged so far, converted."""
+        if self._spent is None:
+            self._spent = self.account.privacy_loss(self.delta, self.conversion)
+        return self._spent
+
+    def _cost(self, answered: bool) -> tuple[Mechanism, ...]:
+        ran = (self._threshold, self._gnmax if answered else None)
+        return tuple(mechanism for mechanism in ran if mechanism is not None)

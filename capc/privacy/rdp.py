@@ -1,0 +1,69 @@
+"""Renyi differential privacy of the two mechanisms, whatever the votes are.
+
+Neighbouring: one answering party's training set replaced, so at most one vote moves, from one
+class to another: two counts change by 1 and the largest count by at most 1. The same bounds hold
+for continuous and for discrete Gaussian noise (Canonne, Kamath and Steinke 2020, section 2).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from capc.errors import ConfigError
+from capc.fixed_point import Float64
+from capc.privacy.conversion import check_orders
+
+MechanismKind = Literal["gnmax", "threshold"]
+
+
+def check_sigma(sigma: float, name: str = "sigma") -> float:
+    """sigma; ConfigError unless it is finite and not negative (0: no noise)."""
+    if not 0.0 <= sigma < math.inf:
+        raise ConfigError(f"{name} is {sigma}; give a finite scale of 0 or more (0: no noise)")
+    return float(sigma)
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """One noisy answer: the label (`gnmax`) or the bit "enough votes" (`threshold`).
+
+    `log_q`, when given, makes the charge data-dependent: an upper bound on the log-probability
+    that the outcome was not the likely one. It comes from the votes and is as private as they are.
+    """
+
+    kind: MechanismKind
+    sigma: float
+    log_q: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(MechanismKind):
+            raise ConfigError(f"mechanism is {self.kind!r}; allowed are gnmax and threshold")
+        check_sigma(self.sigma, f"sigma of {self.kind}")
+        if self.log_q is not None and not self.log_q <= 0.0:
+            raise ConfigError(f"log_q is {self.log_q}; the logarithm of a probability is <= 0")
+
+    @property
+    def spread(self) -> float:
+        """s with RDP(order) = order / s^2."""
+        return self.sigma if self.kind == "gnmax" else math.sqrt(2.0) * self.sigma
+
+
+def gaussian_rdp(spread: float, orders: ArrayLike) -> Float64:
+    """order / spread^2 at each order; infinite without noise."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(check_orders(orders) / np.float64(spread) / spread, dtype=np.float64)
+
+
+def gnmax_rdp(sigma: float, orders: ArrayLike) -> Float64:
+    """RDP of GNMax, order / sigma^2: L2 sensitivity sqrt 2 (Papernot et al. 2018, Prop. 8)."""
+    return gaussian_rdp(Mechanism("gnmax", sigma).spread, orders)
+
+
+def threshold_rdp(sigma_threshold: float, orders: ArrayLike) -> Float64:
+    """RDP of the threshold on the largest count, order / (2 sigma_T^2): sensitivity 1."""
+    return gaussian_rdp(Mechanism("threshold", sigma_threshold).spread, orders)
