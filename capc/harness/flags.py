@@ -1,0 +1,192 @@
+"""The flags of run_experiment.py: names, defaults and what each means."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from capc.parties.config import CONVERSIONS, GC_BACKENDS
+
+DATASETS = ("mnist", "fashion-mnist", "cifar10", "svhn")
+DEFAULT_SIGMA = 0.1
+DEFAULT_TIMEOUT_SECONDS = 600.0
+
+_EXAMPLE = """example:
+  run_experiment.py --n_parties=3 --ignore_parties --encryption_params=config/10.json
+
+  Runs the protocol with three answering parties on one real MNIST image, in a tmux session, and
+  leaves the label and all times in results/latest. Exit status: 0 all went well; 1 a party
+  failed; 2 a flag or file cannot be used; 3 the result disagrees with the plain computation;
+  130 stopped by Ctrl-C.
+"""
+
+
+def build_parser(program: str) -> argparse.ArgumentParser:
+    """Every flag with its default and meaning."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Run CaPC: answering parties, a querying party and a privacy guardian.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_experiment(parser.add_argument_group("the experiment"))
+    _add_models(parser.add_argument_group("models and queries"))
+    _add_cryptography(parser.add_argument_group("encryption"))
+    _add_privacy(parser.add_argument_group("privacy"))
+    _add_running(parser.add_argument_group("running"))
+    _add_without_effect(parser.add_argument_group("accepted, without effect"))
+    return parser
+
+
+def _add_experiment(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--n_parties", type=int, default=1, help="answering parties, 1 to 400 (default 1)")
+    add("--n_queries", type=int, default=1, help="queries to ask (default 1)")
+    add("--batch_size", type=int, default=1, help="queries asked together (default 1)")
+    add("--num_classes", type=int, default=10, help="classes (default 10)")
+    add(
+        "--seed",
+        type=int,
+        default=2,
+        help="order and splits of data, never secrets (default 2)",
+    )
+    add(
+        "--qp_id",
+        type=int,
+        default=0,
+        help="number of the querying party; recorded in run.json (its own model has no vote)",
+    )
+    add("--user", default=None, help="who runs this; recorded in run.json (default: the OS user)")
+
+
+def _add_models(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--model_type", default="cryptonets-relu", help="name of the model's file without .pb")
+    add(
+        "--checkpoint_dir",
+        default="models/",
+        help="folder of the models: <n_parties>/<party>.pb, or <model_type>.pb (default models/)",
+    )
+    add(
+        "--ignore_parties",
+        action="store_true",
+        help="every answering party uses <checkpoint_dir>/<model_type>.pb; without this flag "
+        "<checkpoint_dir>/<n_parties>/ holds one model per party, trained first where missing",
+    )
+    add("--input_node", default="import/input:0", help="input tensor in the frozen graph")
+    add(
+        "--output_node",
+        default="import/output/BiasAdd:0",
+        help="tensor of the logits in the frozen graph",
+    )
+    add("--dataset_name", default="mnist", help=f"one of {', '.join(DATASETS)} (default mnist)")
+    add("--dataset_path", default=None, help="folder of saved queries (*samples*.npy, …)")
+    add("--start_batch", type=int, default=0, help="first test example asked (default 0)")
+
+
+def _add_cryptography(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--encryption_params",
+        default="config/10.json",
+        help="file with the encryption parameters, or the JSON itself (default config/10.json)",
+    )
+    add("--max_logit", type=float, default=36.0, help="bound on the logits' size (default 36)")
+    add("--cpu", action="store_true", help="no encryption: plain inference, the same files")
+    add(
+        "--insecure",
+        action="store_true",
+        help="allow encryption parameters under 128-bit security; every row says so",
+    )
+    add(
+        "--verify",
+        action="store_true",
+        help="insecure: open the shares to the driver and compare them bit for bit",
+    )
+    add(
+        "--gc_backend",
+        choices=GC_BACKENDS,
+        default="auto",
+        help="engine of the garbled circuits (default auto)",
+    )
+
+
+def _add_privacy(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--dp_noise_scale",
+        type=float,
+        default=None,
+        help="standard deviation of the noise on each vote count (default 0.1, which hides "
+        "nothing; 0: no noise)",
+    )
+    add("--sigma", type=float, default=None, help="the same as --dp_noise_scale")
+    add(
+        "--threshold",
+        type=int,
+        default=None,
+        help="answer only when the noisy top count reaches this (default: always answer)",
+    )
+    add(
+        "--sigma_threshold",
+        type=float,
+        default=None,
+        help="standard deviation of the threshold's noise; needs --threshold",
+    )
+    add(
+        "--epsilon",
+        type=float,
+        default=math.inf,
+        help="budget: a query that would exceed it is refused (default: no limit)",
+    )
+    add("--delta", type=float, default=1e-5, help="delta of the budget (default 1e-5)")
+    add(
+        "--conversion",
+        choices=CONVERSIONS,
+        default="improved",
+        help="Renyi DP to (epsilon, delta): classic (Mironov 2017) or improved (Canonne et al. "
+        "2020, the default)",
+    )
+
+
+def _add_running(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--launcher",
+        choices=("tmux", "subprocess"),
+        default="tmux",
+        help="a tmux pane per party, or plain processes (default tmux)",
+    )
+    add("--session", default="capc", help="name of the tmux session (default capc)")
+    add("--results_dir", default="results", help="where runs are kept (default results/)")
+    add(
+        "--log_timing_file",
+        default=None,
+        help="log of all stage times (default: log-timing-<time>.txt in the run's folder)",
+    )
+    add(
+        "--timeout",
+        type=float,
+        default=DEFAULT_TIMEOUT_SECONDS,
+        help="seconds that set-up, or one batch of queries, may take (default 600)",
+    )
+    add(
+        "--start_port",
+        type=int,
+        default=0,
+        help="first port: party i takes this + i (default 0: any free port; the original: 37000)",
+    )
+    add("--num_threads", type=int, default=None, help="threads per party (default: all cores)")
+    add("--log_level", type=int, default=0, help="more of the parties' log, 0 to 5 (default 0)")
+    add(
+        "--debug",
+        action="store_true",
+        help="keep panes and the parties' folders after a failure, log more, show tracebacks",
+    )
+
+
+def _add_without_effect(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--rstar_exp", type=int, default=None, help="masks are uniform in the whole ring here")
+    add("--round_exp", type=int, default=None, help="logits are not rounded before the argmax")

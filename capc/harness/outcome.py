@@ -1,0 +1,52 @@
+"""How a run ends, and who is told what happens on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from capc.transport.control_messages import Message
+
+
+class Observer(Protocol):
+    """Who is told what happens."""
+
+    def on_message(self, party: str, message: Message) -> None:
+        """A party said something."""
+
+    def on_state(self, party: str, state: str) -> None:
+        """A party is now starting, connecting, ready, done or failed."""
+
+    def refresh_at(self) -> float | None:
+        """The time (time.monotonic) at which `refresh` wants to be called, or None."""
+
+    def refresh(self) -> None:
+        """Bring what the user sees up to date."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed. A party that died silently explains more than one that complains of it."""
+
+    party: str | None
+    reason: str
+    silent: bool = False
+
+
+@dataclass
+class Outcome:
+    """How a run ended: exit status per party, the failures in order, the lines to show."""
+
+    exit_statuses: dict[str, int | None] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.failures and not self.interrupted
+
+    @property
+    def cause(self) -> Failure | None:
+        silent = [failure for failure in self.failures if failure.silent]
+        return next(iter(silent or self.failures), None)

@@ -1,0 +1,201 @@
+"""Party processes: how they are started, how their end is noticed, how they are ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from capc.errors import ConfigError
+from capc.harness.settings import REPOSITORY
+
+UNKNOWN_STATUS = 255  # ended, but how is not known: its pane was closed
+
+
+@dataclass(frozen=True)
+class PartySpec:
+    """A party to start: its command, its working folder, and where its log goes."""
+
+    name: str
+    command: tuple[str, ...]
+    directory: Path
+    log_file: Path
+
+
+class Process(Protocol):
+    """A started party, in a process group of its own."""
+
+    pid: int
+
+    def exit_events(self) -> list[int]:
+        """File descriptors, each readable once something about the end can be learnt."""
+
+    def poll(self) -> int | None:
+        """The exit status, minus the signal's number, or None while it runs."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the whole process group; nothing happens when it is gone."""
+
+    def screen(self) -> list[str]:
+        """What the party wrote to its own pane; empty where it has none."""
+
+    def close(self) -> None:
+        """Give back the descriptors."""
+
+
+class Launcher(Protocol):
+    """Where parties run."""
+
+    def prepare(self, names: Sequence[str], run_dir: Path) -> None:
+        """Make room for these parties."""
+
+    def redirects(self, name: str) -> bool:
+        """Whether this party's standard error already goes to its log file."""
+
+    def start(self, spec: PartySpec) -> Process:
+        """Start one party; its command is complete."""
+
+    def finish(self, *, keep: bool) -> None:
+        """After all have ended: keep what the panes show, or take it away."""
+
+    def attach_hint(self) -> str | None:
+        """How to see the panes, in one line."""
+
+
+def party_environment() -> dict[str, str]:
+    """What parties find in their environment: the driver's, and where the package lies."""
+    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def party_command(module: str, config: Path, control: Path) -> tuple[str, ...]:
+    """The command line of a party; only public paths stand on it."""
+    return (sys.executable, "-m", module, "--config", str(config), "--control", str(control))
+
+
+class ExitWatch:
+    """A descriptor that becomes readable when a child process has ended."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._descriptor = self._pidfd(child.pid)
+        if self._descriptor is None:
+            self._descriptor, write_end = os.pipe()
+            threading.Thread(target=self._wait, args=(child, write_end), daemon=True).start()
+
+    @staticmethod
+    def _pidfd(pid: int) -> int | None:
+        if sys.platform != "linux":
+            return None
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(pid)
+        return None
+
+    @staticmethod
+    def _wait(child: subprocess.Popen[bytes], write_end: int) -> None:
+        child.wait()
+        os.close(write_end)
+
+    def fileno(self) -> int:
+        if self._descriptor is None:
+            raise ValueError("the watch is closed")
+        return self._descriptor
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Signal the process group led by `pid`, where there is one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+class ChildProcess:
+    """A party that is a child of the driver; its output goes to its log file."""
+
+    def __init__(self, spec: PartySpec) -> None:
+        try:
+            with spec.log_file.open("ab") as log:
+                self._child = subprocess.Popen(
+                    spec.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=spec.directory,
+                    env=party_environment(),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise ConfigError(f"cannot start {spec.name}: {error}") from None
+        self.pid = self._child.pid
+        self._watch = ExitWatch(self._child)
+
+    def exit_events(self) -> list[int]:
+        return [self._watch.fileno()]
+
+    def poll(self) -> int | None:
+        return self._child.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        signal_group(self.pid, number)
+
+    def screen(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        self._watch.close()
+
+
+class SubprocessLauncher:
+    """Plain processes without a terminal; everything they say goes to their log files."""
+
+    def prepare(self, names: Sequence[str], run_dir: Path) -> None:
+        pass
+
+    def redirects(self, name: str) -> bool:
+        return True
+
+    def start(self, spec: PartySpec) -> Process:
+        return ChildProcess(spec)
+
+    def finish(self, *, keep: bool) -> None:
+        pass
+
+    def attach_hint(self) -> str | None:
+        return None
+
+
+def status_text(status: int) -> str:
+    """An exit status in words."""
+    if status == UNKNOWN_STATUS:
+        return "it ended, how is not known"
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(-status).name}"
+        return f"killed by signal {-status}"
+    return f"exit status {status}"
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a log file; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 65536))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-count:]

@@ -1,0 +1,243 @@
+"""The settings of one run: flags, validated, with an error that names the flag."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import capc
+from capc.errors import ConfigError
+from capc.harness.flags import DATASETS, DEFAULT_SIGMA, build_parser
+from capc.parties.config import PrivacySettings
+from capc.transport.control_messages import MAX_PARTIES
+
+REPOSITORY = Path(capc.__file__).resolve().parents[1]
+MAX_QUERIES = 1_000_000
+MAX_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run, validated. Paths are absolute; `encryption_parameters` is the parsed JSON."""
+
+    n_parties: int
+    n_queries: int
+    batch_size: int
+    num_classes: int
+    start_batch: int
+    seed: int
+    qp_id: int
+    user: str
+    model_type: str
+    input_node: str
+    output_node: str
+    checkpoint_dir: Path
+    ignore_parties: bool
+    dataset_name: str
+    dataset_path: Path | None
+    encryption_parameters: dict[str, Any]
+    max_logit: float
+    num_threads: int
+    log_level: int
+    start_port: int
+    privacy: PrivacySettings
+    insecure: bool
+    verify: bool
+    plain: bool
+    debug: bool
+    gc_backend: str
+    launcher: str
+    session: str
+    results_dir: Path
+    log_timing_file: Path | None
+    timeout_seconds: float
+    flags: dict[str, Any]
+    without_effect: tuple[str, ...]
+
+
+def parse_settings(argv: Sequence[str] | None, program: str = "run_experiment.py") -> Settings:
+    """The flags as Settings; raises ConfigError for a value that cannot be used.
+
+    A flag that argparse itself refuses ends the program with status 2, as usual.
+    """
+    return settings_from(build_parser(program).parse_args(argv))
+
+
+def settings_from(flags: argparse.Namespace) -> Settings:
+    """Validate parsed flags."""
+    _check_ranges(flags)
+    privacy = _privacy(flags)
+    if flags.dataset_name not in DATASETS:
+        raise ConfigError(
+            f"--dataset_name is {flags.dataset_name}; allowed are {', '.join(DATASETS)}"
+        )
+    if not flags.session or any(character in flags.session for character in ".: \t"):
+        raise ConfigError(
+            f"--session is {flags.session!r}; a tmux session's name has no dots, colons or spaces"
+        )
+    for name in ("model_type", "input_node", "output_node"):
+        if not getattr(flags, name):
+            raise ConfigError(f"--{name} is empty; leave it out to take the default")
+    if "/" in flags.model_type:
+        raise ConfigError(f"--model_type is {flags.model_type}; the folder is --checkpoint_dir")
+    unused = tuple(name for name in ("rstar_exp", "round_exp") if getattr(flags, name) is not None)
+    return Settings(
+        n_parties=flags.n_parties,
+        n_queries=flags.n_queries,
+        batch_size=flags.batch_size,
+        num_classes=flags.num_classes,
+        start_batch=flags.start_batch,
+        seed=flags.seed,
+        qp_id=flags.qp_id,
+        user=flags.user or _operating_system_user(),
+        model_type=flags.model_type,
+        input_node=flags.input_node,
+        output_node=flags.output_node,
+        checkpoint_dir=_checkpoint_dir(flags.checkpoint_dir),
+        ignore_parties=flags.ignore_parties,
+        dataset_name=flags.dataset_name,
+        dataset_path=(
+            None
+            if flags.dataset_path is None
+            else _existing_folder("--dataset_path", flags.dataset_path)
+        ),
+        encryption_parameters=_encryption_parameters(flags.encryption_params),
+        max_logit=flags.max_logit,
+        num_threads=flags.num_threads or os.cpu_count() or 1,
+        log_level=flags.log_level,
+        start_port=flags.start_port,
+        privacy=privacy,
+        insecure=flags.insecure,
+        verify=flags.verify,
+        plain=flags.cpu,
+        debug=flags.debug,
+        gc_backend=flags.gc_backend,
+        launcher=flags.launcher,
+        session=flags.session,
+        results_dir=Path(flags.results_dir).absolute(),
+        log_timing_file=(
+            None if flags.log_timing_file is None else Path(flags.log_timing_file).absolute()
+        ),
+        timeout_seconds=flags.timeout,
+        flags=vars(flags).copy(),
+        without_effect=unused,
+    )
+
+
+def _check_ranges(flags: argparse.Namespace) -> None:
+    _whole("n_parties", flags.n_parties, 1, MAX_PARTIES)
+    _whole("n_queries", flags.n_queries, 1, MAX_QUERIES)
+    _whole("batch_size", flags.batch_size, 1, MAX_QUERIES)
+    _whole("num_classes", flags.num_classes, 2, MAX_CLASSES)
+    _whole("start_batch", flags.start_batch, 0, MAX_QUERIES)
+    _whole("seed", flags.seed, 0, (1 << 32) - 1)
+    _whole("qp_id", flags.qp_id, 0, MAX_QUERIES)
+    _whole("log_level", flags.log_level, 0, 5)
+    if flags.num_threads is not None:
+        _whole("num_threads", flags.num_threads, 1, 1024)
+    if flags.start_port:
+        _whole("start_port", flags.start_port, 1, 65535 - flags.n_parties - 1)
+    _positive("max_logit", flags.max_logit)
+    _positive("timeout", flags.timeout)
+
+
+def _privacy(flags: argparse.Namespace) -> PrivacySettings:
+    given = {value for value in (flags.dp_noise_scale, flags.sigma) if value is not None}
+    if len(given) > 1:
+        raise ConfigError(
+            f"--sigma is {flags.sigma:g} and --dp_noise_scale is {flags.dp_noise_scale:g}; they "
+            "mean the same: give one"
+        )
+    sigma = given.pop() if given else DEFAULT_SIGMA
+    _not_negative("sigma", sigma)
+    if flags.threshold is None and flags.sigma_threshold is not None:
+        raise ConfigError("--sigma_threshold needs --threshold")
+    if flags.threshold is not None:
+        _whole("threshold", flags.threshold, 1, 1 << 30)
+        if flags.sigma_threshold is None:
+            raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
+        _not_negative("sigma_threshold", flags.sigma_threshold)
+    if math.isnan(flags.epsilon) or flags.epsilon <= 0:
+        raise ConfigError(f"--epsilon is {flags.epsilon:g}; allowed is a number above 0, or inf")
+    if not 0 < flags.delta < 1:
+        raise ConfigError(f"--delta is {flags.delta:g}; allowed is a number between 0 and 1")
+    return PrivacySettings(
+        sigma=float(sigma),
+        threshold=flags.threshold,
+        sigma_threshold=float(flags.sigma_threshold or 0.0),
+        epsilon=None if math.isinf(flags.epsilon) else flags.epsilon,
+        delta=flags.delta,
+        conversion=flags.conversion,
+    )
+
+
+def _encryption_parameters(source: str) -> dict[str, Any]:
+    """Parse the JSON of --encryption_params; what it says is checked by capc.he."""
+    text = source
+    if not source.lstrip().startswith("{"):
+        path = _existing(source)
+        if path is None or not path.is_file():
+            raise ConfigError(
+                f"--encryption_params names {source}, which is no file; give one of config/, or "
+                "the JSON itself"
+            )
+        text = path.read_text(errors="replace")
+    try:
+        parameters = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--encryption_params is not JSON ({error})") from None
+    if not isinstance(parameters, dict):
+        raise ConfigError("--encryption_params is not a JSON object")
+    return parameters
+
+
+def _existing(name: str) -> Path | None:
+    """A path as given, or, where there is none, the same below the repository."""
+    for path in (Path(name).expanduser().absolute(), REPOSITORY / name):
+        if path.exists():
+            return path
+    return None
+
+
+def _existing_folder(flag: str, name: str) -> Path:
+    path = _existing(name)
+    if path is None or not path.is_dir():
+        raise ConfigError(f"{flag} names {name}, which is no folder")
+    return path
+
+
+def _checkpoint_dir(name: str) -> Path:
+    """A folder that need not exist yet: missing models are trained into it."""
+    path = _existing(name) or Path(name).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--checkpoint_dir names {name}, which is no folder")
+    return path
+
+
+def _operating_system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _whole(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"--{name} is {value}; allowed is {low} to {high}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"--{name} is {value:g}; allowed is a number above 0")
+
+
+def _not_negative(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigError(f"--{name} is {value:g}; allowed is a number of at least 0")

@@ -1,0 +1,54 @@
+"""Ctrl-C and its kin as events that a selector can wait for."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class SignalEvents:
+    """Ctrl-C and its kin as readable events; without effect outside the main thread."""
+
+    def __init__(self) -> None:
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+        self._restore: list[tuple[signal.Signals, Any]] = []
+        self._previous = -1
+
+    def __enter__(self) -> SignalEvents:
+        with contextlib.suppress(ValueError):
+            self._previous = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self._restore.append((number, signal.signal(number, self._ignore)))
+        return self
+
+    @staticmethod
+    def _ignore(number: int, frame: FrameType | None) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return self._read.fileno()
+
+    def clear(self) -> bool:
+        """Whether one of the signals came since the last call."""
+        ours = {int(number) for number, _ in self._restore}
+        with contextlib.suppress(BlockingIOError):
+            return any(byte in ours for byte in self._read.recv(4096))
+        return False
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._restore:
+            signal.set_wakeup_fd(self._previous)
+            for number, handler in self._restore:
+                signal.signal(number, handler)
+        self._read.close()
+        self._write.close()

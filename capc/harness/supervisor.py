@@ -1,0 +1,363 @@
+"""The supervisor: starts all parties, introduces them, and ends them all when one fails.
+
+It waits on events only: control messages, exits of processes, signals and deadlines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capc.errors import ProtocolError
+from capc.harness.outcome import Failure, Observer, Outcome
+from capc.harness.processes import (
+    Launcher,
+    PartySpec,
+    Process,
+    last_lines,
+    status_text,
+)
+from capc.harness.signals import SignalEvents
+from capc.transport.control import ControlConnection, ControlListener
+from capc.transport.control_messages import (
+    CONTROL_VERSION,
+    QUERYING,
+    Announce,
+    Answer,
+    Done,
+    Error,
+    Hello,
+    Message,
+    Peers,
+    Ready,
+    Refused,
+    Stop,
+)
+from capc.transport.endpoints import Peer
+
+GRACE_SECONDS = 5.0
+_TAIL_LINES = 15
+_MAX_ROUNDS = 100
+
+
+@dataclass(eq=False)
+class _Party:
+    spec: PartySpec
+    process: Process | None = None
+    connection: ControlConnection | None = None
+    peer: Peer | None = None
+    ready: bool = False
+    done: bool = False
+    complained: bool = False
+    lost: bool = False  # its control channel closed before it was done
+    exit_status: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+class Supervisor:
+    """Runs one set of parties from start to end.
+
+    `command` gives the command line of a party for a control socket; `setup_seconds` bounds the
+    time until every party is ready; `query_seconds` the time between two answers and the end.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[PartySpec],
+        command: Callable[[PartySpec, Path], PartySpec],
+        launcher: Launcher,
+        observer: Observer,
+        *,
+        setup_seconds: float,
+        query_seconds: float,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._parties = {spec.name: _Party(spec) for spec in specs}
+        self._command = command
+        self._launcher = launcher
+        self._observer = observer
+        self._setup_seconds = setup_seconds
+        self._query_seconds = query_seconds
+        self._grace_seconds = grace_seconds
+        self._selector = selectors.DefaultSelector()
+        self._outcome = Outcome()
+        self._ending = False
+        self._sent: set[int] = set()
+        self._deadline = 0.0
+
+    def run(self) -> Outcome:
+        """Start, introduce, watch, end. Every process is gone when this returns or raises."""
+        with tempfile.TemporaryDirectory(prefix="capc-") as folder, SignalEvents() as signals:
+            path = Path(folder) / "control"
+            listener = ControlListener(path)
+            self._selector.register(listener, selectors.EVENT_READ, self._on_connection)
+            self._selector.register(signals, selectors.EVENT_READ, self._on_signal)
+            try:
+                self._start(path)
+                self._watch()
+                self._hear_what_happened()
+            finally:
+                self._ending = True
+                try:
+                    self._end()
+                finally:
+                    self._close(listener)
+        return self._outcome
+
+    # -- starting and watching -------------------------------------------------------------
+
+    def _start(self, control: Path) -> None:
+        self._deadline = time.monotonic() + self._setup_seconds
+        for party in self._parties.values():
+            self._observer.on_state(party.name, "starting")
+            party.process = self._launcher.start(self._command(party.spec, control))
+            for descriptor in party.process.exit_events():
+                self._selector.register(descriptor, selectors.EVENT_READ, party)
+        self._observer.refresh()
+
+    def _watch(self) -> None:
+        while not self._over():
+            self._handle_events(self._deadline)
+            if time.monotonic() >= self._deadline and not self._over():
+                self._fail(*self._overdue())
+
+    def _over(self) -> bool:
+        ended = all(party.exit_status is not None for party in self._parties.values())
+        return ended or bool(self._outcome.failures) or self._outcome.interrupted
+
+    def _overdue(self) -> tuple[str | None, str]:
+        lost = [party.name for party in self._parties.values() if party.lost]
+        if lost:
+            return lost[0], "it closed its control channel and does not end"
+        limit = "--timeout allows more"
+        parties = self._parties.values()
+        for doing, late in (
+            ("reported to the driver", [party.name for party in parties if not party.connection]),
+            ("announced where it listens", [party.name for party in parties if not party.peer]),
+            ("become ready", [party.name for party in parties if not party.ready]),
+        ):
+            if late:
+                names = ", ".join(late[:5]) + (" and others" if len(late) > 5 else "")
+                seconds = f"within {self._setup_seconds:g} seconds"
+                return late[0], f"{names} has not {doing} {seconds} ({limit})"
+        return QUERYING, f"nothing was answered for {self._query_seconds:g} seconds ({limit})"
+
+    def _handle_events(self, deadline: float) -> bool:
+        """Wait for events, or for the deadline, and handle them; whether there were any."""
+        refresh_at = self._observer.refresh_at()
+        until = deadline if refresh_at is None else min(deadline, refresh_at)
+        events = self._selector.select(max(0.0, until - time.monotonic()))
+        for key, _ in events:
+            if isinstance(key.data, _Party):
+                if isinstance(key.fileobj, ControlConnection):
+                    if key.fileobj.fileno() < 0:
+                        continue  # closed by an earlier event of this round
+                    self._on_readable(key.data, key.fileobj)
+                else:
+                    self._on_exit_event(key.data, key.fileobj)
+            else:
+                handle: Callable[[Any], None] = key.data
+                handle(key.fileobj)
+        if not self._ending and refresh_at is not None and time.monotonic() >= refresh_at:
+            self._observer.refresh()
+        return bool(events)
+
+    def _on_signal(self, signals: SignalEvents) -> None:
+        if signals.clear():
+            if self._ending:
+                self._sent.add(signal.SIGKILL)
+                self._signal_all(signal.SIGKILL)
+            self._outcome.interrupted = True
+
+    # -- the control channel ---------------------------------------------------------------
+
+    def _on_connection(self, listener: ControlListener | ControlConnection) -> None:
+        if isinstance(listener, ControlListener):
+            connection = listener.accept()
+            self._selector.register(connection, selectors.EVENT_READ, self._on_connection)
+            return
+        try:
+            messages = listener.receive()
+            if messages == []:
+                return
+            party = self._introduced(messages[0] if messages else None)
+        except ProtocolError as error:
+            self._selector.unregister(listener)
+            listener.close()
+            self._fail(
+                None, f"a process spoke on the control channel, but not its language: {error}"
+            )
+            return
+        party.connection = listener
+        self._selector.modify(listener, selectors.EVENT_READ, party)
+        self._observer.on_state(party.name, "connecting")
+        self._dispatch(party, (messages or [])[1:])
+
+    def _introduced(self, message: Message | None) -> _Party:
+        if not isinstance(message, Hello):
+            raise ProtocolError("its first word was not hello")
+        if message.version != CONTROL_VERSION:
+            raise ProtocolError(f"its version is {message.version}, not {CONTROL_VERSION}")
+        party = self._parties.get(message.party)
+        if party is None or party.connection is not None:
+            raise ProtocolError(f"{message.party} is not expected, or already there")
+        return party
+
+    def _on_readable(self, party: _Party, connection: ControlConnection) -> None:
+        try:
+            messages = connection.receive()
+            if messages is None:
+                self._selector.unregister(connection)
+                connection.close()
+                if not party.done and not self._ending:
+                    # Its exit says why, and is an event of its own: allow it the grace period.
+                    party.lost = True
+                    grace_over = time.monotonic() + self._grace_seconds
+                    self._deadline = min(self._deadline, grace_over)
+                return
+            self._dispatch(party, messages)
+        except ProtocolError as error:
+            self._selector.unregister(connection)
+            connection.close()
+            party.complained = True
+            self._fail(party.name, f"sent what the control channel does not allow: {error}")
+
+    def _dispatch(self, party: _Party, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if isinstance(message, Error):
+                party.complained = True
+                self._fail(party.name, message.message)
+            elif not self._ending:
+                self._on_message(party, message)
+
+    def _on_message(self, party: _Party, message: Message) -> None:
+        if isinstance(message, Hello | Peers | Stop):
+            raise ProtocolError(f"{message.kind} was not expected")
+        if isinstance(message, Announce):
+            party.peer = Peer(party.name, message.host, message.port, message.certificate)
+            self._introduce_all()
+        elif isinstance(message, Ready):
+            party.ready = True
+            self._observer.on_state(party.name, "ready")
+            if all(other.ready for other in self._parties.values()):
+                self._deadline = time.monotonic() + self._query_seconds
+        elif isinstance(message, Answer | Refused):
+            self._deadline = time.monotonic() + self._query_seconds
+        elif isinstance(message, Done):
+            party.done = True
+            self._observer.on_state(party.name, "done")
+        self._observer.on_message(party.name, message)
+
+    def _introduce_all(self) -> None:
+        peers = [party.peer for party in self._parties.values() if party.peer is not None]
+        if len(peers) < len(self._parties):
+            return
+        for party in self._parties.values():
+            if party.connection is not None:
+                try:
+                    party.connection.send(Peers(tuple(peers)))
+                except ProtocolError:
+                    continue  # its exit, an event of its own, says why
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def _on_exit_event(self, party: _Party, descriptor: Any) -> None:
+        self._selector.unregister(descriptor)
+        if party.exit_status is not None or party.process is None:
+            return
+        status = party.process.poll()
+        if status is None:
+            return
+        party.exit_status = status
+        self._read_rest(party)
+        if self._ending:
+            foreign = party.lost or (status < 0 and -status not in self._sent)
+            if foreign and not party.complained:
+                self._fail(party.name, status_text(status), silent=True)
+        elif not (status == 0 and party.done):
+            reason = status_text(status) if status else "it ended before it was done"
+            self._fail(party.name, reason, silent=not party.complained)
+
+    def _read_rest(self, party: _Party) -> None:
+        """What the party said before it ended is still to be heard."""
+        connection = party.connection
+        if connection is None or connection.fileno() < 0:
+            return
+        try:
+            while (messages := connection.receive()) is not None:
+                self._dispatch(party, messages)
+        except ProtocolError as error:
+            self._fail(party.name, f"sent what the control channel does not allow: {error}")
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _fail(self, party: str | None, reason: str, silent: bool = False) -> None:
+        self._outcome.failures.append(Failure(party, reason, silent))
+        if party is not None and not self._ending:
+            self._observer.on_state(party, "failed")
+
+    def _running(self) -> list[_Party]:
+        return [
+            party
+            for party in self._parties.values()
+            if party.process is not None and party.exit_status is None
+        ]
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for party in self._parties.values():
+            if party.process is not None:
+                party.process.signal(number)
+
+    def _hear_what_happened(self) -> None:
+        """Events that are already there, so that the first cause is found among its effects."""
+        for _ in range(_MAX_ROUNDS):
+            if not self._handle_events(0.0):
+                return
+
+    def _end(self) -> None:
+        """End what still runs: stop and SIGTERM, then SIGKILL."""
+        for party in self._running():
+            if party.connection is not None and party.connection.fileno() >= 0:
+                with contextlib.suppress(ProtocolError):
+                    party.connection.send(Stop())
+        if not self._outcome.succeeded or self._running():
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                self._sent.add(number)
+                self._signal_all(number)
+                deadline = time.monotonic() + self._grace_seconds
+                while self._running() and time.monotonic() < deadline:
+                    self._handle_events(deadline)
+            self._signal_all(signal.SIGKILL)
+        self._outcome.exit_statuses = {
+            party.name: party.exit_status for party in self._parties.values()
+        }
+        self._outcome.tail = self._tail()
+
+    def _tail(self) -> list[str]:
+        cause = self._outcome.cause
+        party = self._parties.get(cause.party) if cause is not None and cause.party else None
+        if party is None:
+            return []
+        lines = last_lines(party.spec.log_file, _TAIL_LINES)
+        shown = party.process.screen() if party.process is not None else []
+        return lines + [line for line in shown[-_TAIL_LINES:] if line not in lines]
+
+    def _close(self, listener: ControlListener) -> None:
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, ControlConnection):
+                key.fileobj.close()
+        self._selector.close()
+        listener.close()
+        for party in self._parties.values():
+            if party.process is not None:
+                party.process.close()
