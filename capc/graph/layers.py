@@ -3,12 +3,20 @@
 Shapes are those of one image, without the batch axis, channels last. The list is in
 topological order; `inputs` name earlier layers. Weights are float64 in a Network and int64 in a
 QuantizedNetwork.
+
+Integers, exactly: with f the fractional bits of weights and activations, a linear layer (Conv2D,
+Dense, AvgPool) takes f bits and gives 2f. Relu, Relu6, LeakyRelu, Square and Rescale take the
+signed value and drop the bits above f, s = bits in - f of them, by an arithmetic shift. MaxPool
+and the layers that only move numbers keep what they are given. Add and Concat take inputs with
+fewer bits times 2^(difference).
+
+A layer's repr leaves its weights out: they are a party's secret.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -40,8 +48,8 @@ class Conv2D(Layer):
     `padding` is ((top, bottom), (left, right)) in pixels; `bias` has shape (C_out,).
     """
 
-    kernel: Weights
-    bias: Weights
+    kernel: Weights = field(repr=False)
+    bias: Weights = field(repr=False)
     strides: tuple[int, int] = (1, 1)
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     dilations: tuple[int, int] = (1, 1)
@@ -52,13 +60,13 @@ class Conv2D(Layer):
 class Dense(Layer):
     """y = x @ weight + bias for x of shape (n_in,); weight (n_in, n_out), bias (n_out,)."""
 
-    weight: Weights
-    bias: Weights
+    weight: Weights = field(repr=False)
+    bias: Weights = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Relu(Layer):
-    """max(x, 0), element by element."""
+    """max(x, 0), element by element. Over integers: max(x, 0) >> s, s the bits to drop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +77,88 @@ class Reshape(Layer):
 @dataclass(frozen=True, eq=False)
 class Add(Layer):
     """The sum of two inputs of one shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bias(Layer):
+    """x + value; `value` broadcasts against the shape of x and takes x's fractional bits."""
+
+    value: Weights = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Layer):
+    """Zeros around (H, W, C): `padding` is ((top, bottom), (left, right)) in pixels."""
+
+    padding: tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Layer):
+    """The inputs side by side along `axis`, counted in the shape of one image."""
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Transpose(Layer):
+    """Axis k of the output is axis permutation[k] of the input, batch axis not counted."""
+
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(Layer):
+    """The mean over windows of (H, W, C); padded pixels are not counted.
+
+    Over integers: the sum, times rint(2^f / pixels counted). The factor is public, so each party
+    does this alone on its share. `padding` as in Conv2D.
+    """
+
+    window: tuple[int, int]
+    strides: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Layer):
+    """The largest signed value in windows of (H, W, C); padded pixels never win.
+
+    Keeps the fractional bits of its input. `padding` as in Conv2D.
+    """
+
+    window: tuple[int, int]
+    strides: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Relu6(Layer):
+    """min(max(x, 0), 6). Over integers: Relu with its shift, then the minimum with 6 * 2^f."""
+
+
+@dataclass(frozen=True, eq=False)
+class LeakyRelu(Layer):
+    """x for x >= 0, else slope * x, 0 <= slope < 1.
+
+    Over integers `slope` is rint(slope * 2^f), and with s the bits to drop:
+    x >> s for x >= 0, else (slope * x) >> (s + f).
+    """
+
+    slope: float
+
+
+@dataclass(frozen=True, eq=False)
+class Square(Layer):
+    """x * x. Over integers, with s the bits to drop: (x >> s)^2 >> f."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale(Layer):
+    """The identity over reals. Over integers x >> s, back to f fractional bits.
+
+    Quantisation puts it between two linear layers that nothing else separates.
+    """
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,142 @@
+"""The network under construction: layers so far, and what each graph node stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.errors import ModelError
+from capc.graph.layers import Bias, Conv2D, Dense, Input, Layer, Network, Shape
+
+Constant = NDArray[Any]
+Value = str | NDArray[Any]  # the name of a layer, or a constant
+
+
+class Builder:
+    """Collects layers in topological order.
+
+    `uses` counts how often each node's value is taken, so that a scale or an offset may be
+    merged into the linear layer before it when nobody else looks at that layer.
+    """
+
+    def __init__(self, placeholder: Input, uses: Mapping[str, int]) -> None:
+        self._layers: dict[str, Layer] = {placeholder.name: placeholder}
+        self._values: dict[str, Value] = {}
+        self._uses = uses
+        self._owner: dict[str, str] = {}
+
+    def bind(self, node: str, value: Value) -> None:
+        """Record what `node` stands for: the last that was made of a layer, or a constant."""
+        self._values[node] = value
+        if isinstance(value, str):
+            self._owner[value] = node
+
+    def alias(self, node: str, value: Value) -> None:
+        """Record that `node` only passes a value through."""
+        self._values[node] = value
+
+    def value(self, node: str) -> Value:
+        """What `node` stands for; it must have been bound."""
+        return self._values[node]
+
+    def tensor(self, node: str) -> str:
+        """The layer that `node` stands for; ModelError where it is a constant."""
+        value = self._values[node]
+        if not isinstance(value, str):
+            raise ModelError(f"node '{node}' does not depend on the query")
+        return value
+
+    def shape(self, layer: str) -> Shape:
+        """The output shape of a layer, for one image."""
+        return self._layers[layer].shape
+
+    def add(self, layer: Layer) -> str:
+        """Append a layer; returns its name."""
+        if layer.name in self._layers:
+            raise ModelError(f"two layers are named '{layer.name}'")
+        self._layers[layer.name] = layer
+        self._owner[layer.name] = layer.name
+        return layer.name
+
+    def network(self, output: str) -> Network:
+        """The layers that `output` depends on, with it last."""
+        needed = {output}
+        for layer in reversed(self._layers.values()):
+            if layer.name in needed:
+                needed.update(layer.inputs)
+        kept = [layer for layer in self._layers.values() if layer.name in needed]
+        if kept[0].name != next(iter(self._layers)):
+            raise ModelError(f"output node '{output}' does not depend on the query")
+        return Network(tuple(kept))
+
+    def scaled(self, node: str, source: str, factor: Constant) -> str:
+        """source * factor, for a factor per channel or one for all."""
+        values = self._per_channel(node, source, factor)
+        layer = self._mergeable(source)
+        if isinstance(layer, Conv2D):
+            merged: Layer = replace(layer, kernel=layer.kernel * values, bias=layer.bias * values)
+        elif isinstance(layer, Dense):
+            merged = replace(layer, weight=layer.weight * values, bias=layer.bias * values)
+        else:
+            return self.add(self._scale_layer(node, source, values))
+        self._layers[source] = merged
+        return source
+
+    def shifted(self, node: str, source: str, offset: Constant) -> str:
+        """source + offset, for any offset that broadcasts to the shape of one image."""
+        shape = self.shape(source)
+        values = np.asarray(offset, dtype=np.float64)
+        while values.ndim > len(shape) and values.shape[0] == 1:
+            values = values[0]
+        try:
+            fits = np.broadcast_shapes(values.shape, shape) == shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ModelError(
+                f"node '{node}' adds a constant of shape {np.shape(offset)} to {shape}"
+            )
+        layer = self._mergeable(source)
+        if (
+            isinstance(layer, Conv2D | Dense)
+            and values.size in {1, shape[-1]}
+            and (values.size == 1 or values.shape[-1] == shape[-1])
+        ):
+            self._layers[source] = replace(layer, bias=layer.bias + values.reshape(-1))
+            return source
+        return self.add(Bias(name=node, inputs=(source,), shape=shape, value=values))
+
+    def _mergeable(self, source: str) -> Layer | None:
+        """The layer, if only one node uses it; what no node stands for was made for one use."""
+        return self._layers[source] if self._uses.get(self._owner[source], 1) == 1 else None
+
+    def _per_channel(self, node: str, source: str, factor: Constant) -> Constant:
+        channels = self.shape(source)[-1]
+        flat = np.asarray(factor, dtype=np.float64).reshape(-1)
+        last = np.shape(factor)[-1] if np.ndim(factor) else 1
+        if flat.size == 1:
+            return np.broadcast_to(flat, (channels,))
+        if flat.size != channels or last != channels:
+            raise ModelError(
+                f"node '{node}' multiplies by a constant of shape {np.shape(factor)}; supported "
+                f"are one factor, or one for each of the {channels} channels"
+            )
+        return flat
+
+    def _scale_layer(self, node: str, source: str, values: Constant) -> Layer:
+        """A layer of its own: 1x1 depthwise over images, a diagonal matrix over vectors."""
+        shape = self.shape(source)
+        zeros = np.zeros(shape[-1])
+        if len(shape) == 1:
+            weight = np.diag(values)
+            return Dense(name=node, inputs=(source,), shape=shape, weight=weight, bias=zeros)
+        if len(shape) != 3:
+            raise ModelError(f"node '{node}' multiplies a value of shape {shape} per image")
+        kernel = np.array(values).reshape(1, 1, 1, -1)
+        return Conv2D(
+            name=node, inputs=(source,), shape=shape, kernel=kernel, bias=zeros, groups=shape[-1]
+        )

@@ -1,0 +1,171 @@
+"""A trained TensorFlow classifier as a Network: the nodes between the query and the logits.
+
+What training leaves behind the output is not looked at. A softmax, log-softmax or sigmoid at the
+end keeps the order of the classes; it is dropped, and a log line says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from capc.errors import ModelError
+from capc.graph.builder import Builder
+from capc.graph.layers import Input, Network, Shape
+from capc.graph.operations import OPERATIONS, PASSED_THROUGH, constant_of
+from capc.graph.simplify import simplify
+from capc.graph.sources import (
+    DEFAULT_INPUT,
+    DEFAULT_OUTPUT,
+    FrozenGraph,
+    data_inputs,
+    read_graph,
+)
+
+log = logging.getLogger(__name__)
+
+_DROPPED_AT_THE_END = {"Softmax", "LogSoftmax", "Sigmoid"}
+
+
+def import_network(
+    path: Path, input_node: str = DEFAULT_INPUT, output_node: str = DEFAULT_OUTPUT
+) -> Network:
+    """Read a frozen GraphDef `.pb`, a SavedModel directory, or a Keras `.keras` or `.h5` file.
+
+    The prefix `import/` and the suffix `:0` of node names may be left out. Takes seconds:
+    TensorFlow is imported. Raises ModelError, with the node, where the file is not such a graph,
+    lacks the nodes, holds an operation that is not supported, or its shapes do not fit.
+    """
+    graph = read_graph(Path(path), input_node, output_node)
+    return network_of(graph)
+
+
+def network_of(graph: FrozenGraph) -> Network:
+    """The layers between input and output of a frozen graph."""
+    output = _before_the_end(graph)
+    order = _sorted_nodes(graph, output)
+    builder = Builder(_placeholder(graph), _use_counts(graph, order, output))
+    for name in order:
+        _convert(graph, builder, name)
+    layer = builder.tensor(output)
+    shape = builder.shape(layer)
+    if len(shape) != 1:
+        raise ModelError(
+            f"output node '{output}' has the shape {shape} per image; logits have one axis"
+        )
+    return simplify(builder.network(layer))
+
+
+def check_input_shape(network: Network, expected: Shape, source: str) -> None:
+    """Raise ModelError unless images of shape `expected`, from the dataset `source`, fit."""
+    if network.input.shape != expected:
+        raise ModelError(
+            f"the model takes images of shape {network.input.shape}, {source} has {expected}: "
+            "choose another --dataset_name or a model trained on it"
+        )
+
+
+def _placeholder(graph: FrozenGraph) -> Input:
+    node = graph.nodes[graph.input_name]
+    if node.op not in {"Placeholder", "PlaceholderWithDefault"}:
+        raise ModelError(
+            f"input node '{node.name}' is of type {node.op}, not a Placeholder: "
+            "name another with --input_node"
+        )
+    shape = node.attr["shape"].shape
+    sizes = [int(dimension.size) for dimension in shape.dim]
+    if shape.unknown_rank or len(sizes) < 2 or any(size < 1 for size in sizes[1:]):
+        raise ModelError(
+            f"input node '{node.name}' has the shape {sizes or 'unknown'}; it must be "
+            "(batch, height, width, channels) with every size but the batch known"
+        )
+    return Input(name=node.name, inputs=(), shape=tuple(sizes[1:]))
+
+
+def _before_the_end(graph: FrozenGraph) -> str:
+    """The node that holds the logits: the output without a monotone function after it."""
+    name = graph.output_name
+    while True:
+        node = graph.nodes[name]
+        if node.op in _DROPPED_AT_THE_END:
+            log.info("node '%s' (%s) is dropped: the argmax is the same", name, node.op)
+        elif node.op not in PASSED_THROUGH or name == graph.input_name:
+            return name
+        name = _present(graph, name, data_inputs(node)[:1])[0]
+
+
+def _present(graph: FrozenGraph, user: str, names: Iterable[str]) -> list[str]:
+    found = list(names)
+    for name in found:
+        if name not in graph.nodes:
+            raise ModelError(
+                f"node '{user}' takes '{name}', which the graph does not have as a first output"
+            )
+    return found
+
+
+def _sorted_nodes(graph: FrozenGraph, output: str) -> list[str]:
+    """The nodes that the output depends on, each after its inputs; the input node ends a path."""
+    order: list[str] = []
+    state: dict[str, bool] = {}  # False while open, True when placed
+    stack = [output]
+    while stack:
+        name = stack[-1]
+        if state.get(name):
+            stack.pop()
+            continue
+        inputs = []
+        if name != graph.input_name:
+            inputs = _present(graph, name, data_inputs(graph.nodes[name]))
+        waiting = [given for given in inputs if not state.get(given)]
+        if not waiting:
+            state[name] = True
+            order.append(name)
+            stack.pop()
+            continue
+        if name in state:
+            raise ModelError(f"node '{name}' depends on itself: recurrent graphs do not run here")
+        state[name] = False
+        stack.extend(waiting)
+    if graph.input_name not in state:
+        raise ModelError(f"output node '{output}' does not depend on '{graph.input_name}'")
+    return order
+
+
+def _use_counts(graph: FrozenGraph, order: list[str], output: str) -> dict[str, int]:
+    """How often each node's value is used, seen through identities; asking its shape is no use."""
+    counts = dict.fromkeys(order, 0)
+    roots: dict[str, str] = {}
+    for name in order:
+        node = graph.nodes[name]
+        inputs = [] if name == graph.input_name else data_inputs(node)
+        if node.op in PASSED_THROUGH and inputs:
+            roots[name] = roots.get(inputs[0], inputs[0])
+        elif node.op != "Shape":
+            for given in inputs:
+                counts[roots.get(given, given)] += 1
+    counts[roots.get(output, output)] += 1
+    return counts
+
+
+def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
+    node = graph.nodes[name]
+    if name == graph.input_name:
+        builder.bind(name, name)
+        return
+    values = [builder.value(given) for given in data_inputs(node)]
+    if node.op in PASSED_THROUGH and values:
+        builder.alias(name, values[0])
+        return
+    constant = constant_of(node, values, builder)
+    if constant is not None:
+        builder.bind(name, constant)
+        return
+    convert = OPERATIONS.get(node.op)
+    if convert is None:
+        supported = ", ".join(sorted({*OPERATIONS, *PASSED_THROUGH, "Const", "Placeholder"}))
+        raise ModelError(
+            f"node '{name}' is of type {node.op}, which is not supported; supported are {supported}"
+        )
+    builder.bind(name, convert(builder, node, values))

@@ -1,0 +1,156 @@
+"""Networks on disk as `.npz` without pickle, and a cache of imported models.
+
+Who serves a prepared model needs NumPy alone. The files hold a party's weights: they are written
+readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from capc.errors import ModelError
+from capc.graph import layers as layer_types
+from capc.graph.layers import Layer, Network
+from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+
+FORMAT = 2  # part of the cache key: raise it whenever importing gives other layers
+
+_KINDS: dict[str, type[Layer]] = {
+    kind.__name__: kind
+    for kind in vars(layer_types).values()
+    if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
+}
+
+
+def save_network(network: Network, path: Path) -> None:
+    """Write a network to `path`, whole or not at all. Raises ModelError where that fails."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    described = []
+    for place, layer in enumerate(network.layers):
+        entry: dict[str, Any] = {"kind": type(layer).__name__}
+        for field in fields(layer):
+            value = getattr(layer, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[f"{place}.{field.name}"] = value.astype(np.float64)
+            else:
+                entry[field.name] = value
+        described.append(entry)
+    header = json.dumps({"format": FORMAT, "layers": described}).encode()
+    arrays["header"] = np.frombuffer(header, dtype=np.uint8)
+    _write_whole(path, arrays)
+
+
+def load_network(path: Path) -> Network:
+    """Read what `save_network` wrote. Raises ModelError where the file is not that."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            header = json.loads(archive["header"].tobytes())
+            if header["format"] != FORMAT:
+                raise ModelError(f"{path} has format {header['format']}, not {FORMAT}: prepare it")
+            return Network(
+                tuple(_layer(entry, place, archive) for place, entry in enumerate(header["layers"]))
+            )
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no prepared model at {path}") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"{path} is not a prepared model: write it with: python -m capc.graph prepare"
+        ) from error
+
+
+def prepare(
+    path: Path,
+    input_node: str = DEFAULT_INPUT,
+    output_node: str = DEFAULT_OUTPUT,
+    cache_dir: Path | None = None,
+) -> Path:
+    """The prepared file of a model, imported only where the cache lacks it or is damaged.
+
+    The key is the SHA-256 of the file's bytes, the node names and the format. Without
+    `cache_dir`, `default_cache_dir` is used. Importing takes seconds and loads TensorFlow.
+    Raises ModelError as `import_network` does.
+    """
+    directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
+    target = directory / f"{cache_key(Path(path), input_node, output_node)}.npz"
+    if not _intact(target):
+        from capc.graph.importer import import_network  # noqa: PLC0415  needs TensorFlow
+
+        save_network(import_network(Path(path), input_node, output_node), target)
+    return target
+
+
+def cache_key(path: Path, input_node: str, output_node: str) -> str:
+    """64 hexadecimal digits. Raises ModelError where the model cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        for name, content in _contents(path):
+            digest.update(f"{len(name)} {name} {len(content)} ".encode())
+            digest.update(content)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    digest.update(json.dumps([FORMAT, input_node, output_node]).encode())
+    return digest.hexdigest()
+
+
+def default_cache_dir() -> Path:
+    """`prepared` in $CAPC_CACHE, else in ~/.cache/capc."""
+    root = os.environ.get("CAPC_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "capc") / "prepared"
+
+
+def _contents(path: Path) -> Iterable[tuple[str, bytes]]:
+    """The files of a model, by name below it, in a fixed order."""
+    if path.is_dir():
+        for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
+            yield str(file.relative_to(path)), file.read_bytes()
+    else:
+        yield "", path.read_bytes()
+
+
+def _intact(path: Path) -> bool:
+    try:
+        load_network(path)
+    except ModelError:
+        return False
+    return True
+
+
+def _write_whole(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            Path(scratch).replace(path)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be written: {error.strerror}; free some space or name another folder"
+        ) from error
+
+
+def _layer(entry: dict[str, Any], place: int, archive: Any) -> Layer:
+    kind = _KINDS[entry.pop("kind")]
+    values = {name: _tuples(value) for name, value in entry.items()}
+    for field in fields(kind):
+        if field.name not in values:
+            values[field.name] = archive[f"{place}.{field.name}"]
+    return kind(**values)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
