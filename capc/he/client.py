@@ -1,0 +1,121 @@
+"""The querying party's side of encrypted linear layers: encrypt a share, decrypt the result.
+
+The client alone holds the secret key. Flow for one layer and one query, offline first:
+
+    prepared = client.prepare_inputs(packing)      -> send prepared.offline_message
+    message = client.encrypt(packing, share, prepared)                -> send
+    output_share = client.decrypt(packing, reply)                     <- receive
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import seal
+
+from capc.errors import ProtocolError
+from capc.fixed_point import FixedPoint, Int64
+from capc.he import rns
+from capc.he.context import context
+from capc.he.noise import return_level
+from capc.he.packing import Packing
+from capc.he.parameters import EncryptionParameters
+from capc.he.rns import UInt64
+
+
+class PreparedInputs:
+    """Fresh encryptions of zero for one layer of one query; each is used once.
+
+    `offline_message` holds what does not depend on the share: the second polynomial of each, and
+    of the first the coefficients that no input value uses.
+    """
+
+    def __init__(self, packing: Packing, zeros: UInt64, offline_message: bytes) -> None:
+        self.offline_message = offline_message
+        self._packing = packing
+        self._zeros: UInt64 | None = zeros
+
+    def __repr__(self) -> str:
+        return "PreparedInputs(...)"
+
+    def take(self, packing: Packing) -> UInt64:
+        """The secret part, (primes, polynomials * input_length); RuntimeError the second time."""
+        if packing is not self._packing:
+            raise RuntimeError("these encryptions of zero were prepared for another layer")
+        if self._zeros is None:
+            raise RuntimeError("these encryptions of zero were used before; prepare fresh ones")
+        zeros, self._zeros = self._zeros, None
+        return zeros
+
+
+class HEClient:
+    """Fresh keys for one run, from SEAL's generator seeded by the operating system.
+
+    ConfigError where the parameters are insecure and not allowed to be, or too small.
+    """
+
+    def __init__(
+        self,
+        parameters: EncryptionParameters,
+        fixed_point: FixedPoint,
+        *,
+        allow_insecure: bool = False,
+    ) -> None:
+        parameters.require_secure(allow_insecure)
+        self._fixed_point = fixed_point
+        self._context = context(parameters, fixed_point.ring_bits)
+        self._level = return_level(self._context)
+        keys = seal.KeyGenerator(self._context.seal)
+        secret_key = keys.secret_key()
+        self._public_key = keys.create_public_key()
+        self._encryptor = seal.Encryptor(self._context.seal, secret_key)
+        self._decryptor = seal.Decryptor(self._context.seal, secret_key)
+        self._zero = seal.Plaintext()
+
+    def __repr__(self) -> str:
+        return "HEClient(...)"
+
+    def public_key(self) -> bytes:
+        """The key under which the server re-randomises; anyone may know it."""
+        residues = self._context.public_key_residues(self._public_key)
+        return b"".join(rns.pack(part, self._context.key_primes) for part in residues)
+
+    def prepare_inputs(self, packing: Packing) -> PreparedInputs:
+        """Offline: encrypt zero once per input polynomial of one layer of one query."""
+        primes, length = self._context.primes, packing.input_length
+        heads, parts = [], []
+        for _ in range(packing.input_polynomials):
+            encryption = self._encryptor.encrypt_symmetric(self._zero)
+            first, second = self._context.residues(encryption)
+            heads.append(first[:, :length])
+            parts.append(rns.pack(second, primes))
+            parts.append(rns.pack(first[:, length:], primes))
+        return PreparedInputs(packing, np.concatenate(heads, axis=1), b"".join(parts))
+
+    def encrypt(self, packing: Packing, share: Int64, prepared: PreparedInputs) -> bytes:
+        """Online: the share, ring elements of the layer's input shape, under the client's key."""
+        primes = self._context.primes
+        values = self._fixed_point.reduce(packing.pack_input(share)).reshape(-1)
+        message = rns.scaled_message(values, self._fixed_point.ring_bits, primes)
+        return rns.pack(rns.add_mod(prepared.take(packing), message, primes), primes)
+
+    def decrypt(self, packing: Packing, reply: bytes | bytearray | memoryview) -> Int64:
+        """The client's share of the layer's output, in [0, t), of the layer's output shape.
+
+        ProtocolError on a reply of another length or with values out of range.
+        """
+        view, count = memoryview(reply), self._level.primes
+        primes, degree = self._context.primes[:count], self._context.degree
+        positions = packing.output_positions
+        sizes = [rns.packed_size(primes, used.size + degree) for used in positions]
+        if len(view) != sum(sizes):
+            raise ProtocolError(f"the peer's reply has {len(view)} bytes, not {sum(sizes)}")
+        outputs, start = [], 0
+        for used, size in zip(positions, sizes, strict=True):
+            split = start + rns.packed_size(primes, used.size)
+            residues = np.zeros((2, count, degree), dtype=np.uint64)
+            residues[0][:, used] = rns.unpack(view[start:split], primes, used.size)
+            residues[1] = rns.unpack(view[split : start + size], primes, degree)
+            plaintext = self._decryptor.decrypt(self._context.ciphertext(residues))
+            outputs.append(self._context.coefficients(plaintext)[used])
+            start += size
+        return packing.unpack_output(outputs)

@@ -1,0 +1,135 @@
+"""One SEAL context per parameters and ring, and SEAL's serialised objects as NumPy residues.
+
+SEAL writes a ciphertext as a 16-byte header, its metadata and its residues as 64-bit words,
+without compression. Building and reading these bytes here lets a party send the needed
+coefficients alone, and checks every length before SEAL parses anything.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import seal
+
+from capc.errors import ConfigError, ProtocolError
+from capc.fixed_point import Int64
+from capc.he.parameters import EncryptionParameters
+from capc.he.rns import UInt64
+
+_PLAIN = seal.compr_mode_type.none
+_CIPHERTEXT_HEADER = 113
+_PLAINTEXT_HEADER = 88
+
+
+class Context:
+    """BFV with t = 2^ring_bits over the data primes; the last prime of the list is for keys only.
+
+    ConfigError where the parameters have fewer than two primes or SEAL refuses them.
+    """
+
+    def __init__(self, parameters: EncryptionParameters, ring_bits: int) -> None:
+        self.parameters = parameters
+        self.degree = parameters.poly_modulus_degree
+        self.ring_bits = ring_bits
+        bits = list(parameters.coeff_modulus)
+        if len(bits) < 2:
+            raise ConfigError(
+                f"coeff_modulus is {bits}; exact inference needs at least two primes, "
+                "of which the last serves the keys alone"
+            )
+        settings = seal.EncryptionParameters(seal.scheme_type.bfv)
+        settings.set_poly_modulus_degree(self.degree)
+        settings.set_coeff_modulus(seal.CoeffModulus.Create(self.degree, bits))
+        settings.set_plain_modulus(1 << ring_bits)
+        security = seal.sec_level_type.none
+        if parameters.security_level:
+            security = getattr(seal.sec_level_type, f"tc{parameters.security_level}")
+        self.seal: Any = seal.SEALContext(settings, True, security)
+        if not self.seal.parameters_set():
+            raise ConfigError(
+                f"the encryption parameters do not hold a plaintext modulus of {ring_bits} bits: "
+                f"{self.seal.parameter_error_message()}; use larger primes in coeff_modulus"
+            )
+        key_level = self.seal.key_context_data()
+        self.key_id = key_level.parms_id()
+        self.key_primes = _primes(key_level)
+        self.levels: dict[int, Any] = {}  # number of primes -> SEAL's id of that level
+        level = self.seal.first_context_data()
+        self.primes = _primes(level)
+        while level is not None:
+            self.levels[len(_primes(level))] = level.parms_id()
+            level = level.next_context_data()
+        self.first_id = self.levels[len(self.primes)]
+        empty = seal.Plaintext().to_bytes(_PLAIN)
+        self._magic = empty[:6]
+
+    def ciphertext(self, residues: UInt64) -> Any:
+        """A SEAL ciphertext from residues (2, primes, degree), in coefficient form."""
+        ciphertext = seal.Ciphertext()
+        parms_id = self.levels[residues.shape[1]]
+        self._guard(ciphertext.load_bytes, self._ciphertext_bytes(residues, parms_id, False))
+        return ciphertext
+
+    def residues(self, ciphertext: Any) -> UInt64:
+        """The residues (2, primes, degree) of a SEAL ciphertext of two polynomials."""
+        data = ciphertext.to_string(_PLAIN)
+        words = np.frombuffer(data, dtype="<u8", offset=_CIPHERTEXT_HEADER)
+        return words.reshape(2, -1, self.degree)
+
+    def public_key(self, residues: UInt64) -> Any:
+        """A SEAL public key from residues (2, all primes, degree), in NTT form."""
+        data = self._ciphertext_bytes(residues, self.key_id, True)
+        try:
+            return self.seal.from_public_str(data)
+        except (ValueError, RuntimeError):
+            raise ProtocolError("the peer sent a public key that SEAL refuses") from None
+
+    def public_key_residues(self, key: Any) -> UInt64:
+        """The inverse of public_key()."""
+        words = np.frombuffer(key.to_string(), dtype="<u8", offset=_CIPHERTEXT_HEADER)
+        return words.reshape(2, -1, self.degree)
+
+    def plaintext(self, coefficients: Int64) -> Any:
+        """A SEAL plaintext from ring elements in [0, t)."""
+        count = coefficients.size
+        body = self._magic + struct.pack("<HQQ", 0, 24 + 8 * count, count)
+        head = struct.pack("<4QQd", 0, 0, 0, 0, count, 1.0)
+        total = struct.pack("<HQ", 0, _PLAINTEXT_HEADER + 8 * count)
+        plaintext = seal.Plaintext()
+        data = self._magic + total + head + body + coefficients.astype("<i8").tobytes()
+        plaintext.load_bytes(self.seal, data)
+        return plaintext
+
+    def coefficients(self, plaintext: Any) -> Int64:
+        """The ring elements (degree,) of a SEAL plaintext in coefficient form."""
+        words = np.frombuffer(plaintext.to_bytes(_PLAIN), dtype="<i8", offset=_PLAINTEXT_HEADER)
+        values = np.zeros(self.degree, dtype=np.int64)
+        values[: words.size] = words
+        return values
+
+    def _ciphertext_bytes(self, residues: UInt64, parms_id: Any, is_ntt: bool) -> bytes:
+        size, primes, degree = residues.shape
+        words = residues.size
+        metadata = struct.pack("<4Q?QQQdQ", *parms_id, is_ntt, size, degree, primes, 1.0, 1)
+        body = self._magic + struct.pack("<HQQ", 0, 24 + 8 * words, words)
+        total = struct.pack("<HQ", 0, _CIPHERTEXT_HEADER + 8 * words)
+        return b"".join((self._magic, total, metadata, body, residues.astype("<u8").tobytes()))
+
+    def _guard(self, load: Any, data: bytes) -> None:
+        try:
+            load(self.seal, data)
+        except (ValueError, RuntimeError):
+            raise ProtocolError("the peer sent a ciphertext that SEAL refuses") from None
+
+
+@lru_cache(maxsize=8)
+def context(parameters: EncryptionParameters, ring_bits: int) -> Context:
+    """The context of these parameters; a few are kept, since building one takes 50 ms."""
+    return Context(parameters, ring_bits)
+
+
+def _primes(level: Any) -> tuple[int, ...]:
+    return tuple(modulus.value() for modulus in level.parms().coeff_modulus())

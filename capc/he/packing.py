@@ -1,0 +1,287 @@
+"""Coefficient packing: a linear layer as products of polynomials modulo X^N + 1.
+
+Cheetah (USENIX Security 2022, section 4), extended to strides, dilations, groups and tiles. All of
+it follows from the public shape of the layer, so both parties compute the same packing.
+
+A stride-s convolution is a stride-1 convolution of its s * s phases (every s-th row and column),
+each taken as one more channel; phases that no tap reads are left out. One plane then has
+S = (tile rows + reach) * (tile columns + reach) values, where `reach` is the largest shift of a
+tap. With b channels and F filters in one polynomial, b * F * S <= N, and a plane W wide:
+
+    input    x[v, i, j]    at  v S + i W + j
+    weight   w[f, v, a, c] at  f b S + (b - 1 - v) S + R - (a W + c),  R = reach_rows W + reach_cols
+    output   y[f, i, j]    at  f b S + (b - 1) S + R + i W + j
+
+No other term of the product, wrapped or not, meets an output position. Channels beyond b go to
+further input polynomials, whose products add up; filters beyond F to further output polynomials.
+A dense layer is the case S = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from capc.fixed_point import Int64
+from capc.he.shapes import LinearShape
+
+# Relative costs, measured at degree 8192 with two 60-bit primes (docs/homomorphic-encryption.md).
+_INPUT_COST = 17
+_OUTPUT_COST = 33
+_PRODUCT_COST = 1
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One spatial axis: phase and shift of each tap, the phases that are read, the output size."""
+
+    before: int
+    stride: int
+    taps: tuple[tuple[int, int], ...]
+    phases: tuple[int, ...]
+    reach: int
+    outputs: int
+
+    @classmethod
+    def of(cls, shape: LinearShape, axis: int) -> Axis:
+        stride = shape.strides[axis]
+        offsets = [tap * shape.dilations[axis] for tap in range(shape.kernel[axis])]
+        taps = tuple((offset % stride, offset // stride) for offset in offsets)
+        return cls(
+            before=shape.padding[axis][0],
+            stride=stride,
+            taps=taps,
+            phases=tuple(sorted({phase for phase, _ in taps})),
+            reach=max(shift for _, shift in taps),
+            outputs=shape.output_size[axis],
+        )
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The sizes that a packing is free to choose; plan_packing chooses them by cost."""
+
+    tile: tuple[int, int]  # output rows and columns of one tile
+    merged_groups: int  # groups of the convolution in one polynomial
+    channels: int  # channels (times phases) in one input polynomial
+    filters: int  # filters in one output polynomial
+
+
+class Packing:
+    """How one layer lies in polynomials of `degree` coefficients.
+
+    Input polynomials are numbered by tile, group block, channel block; output polynomials by
+    tile, group block, filter block; weight polynomials by (group block, filter block, channel
+    block), the same for every tile.
+    """
+
+    def __init__(self, shape: LinearShape, degree: int, blocks: Blocks) -> None:
+        self.shape = shape
+        self.degree = degree
+        self.blocks = blocks
+        self._rows, self._columns = Axis.of(shape, 0), Axis.of(shape, 1)
+        self._plane = (blocks.tile[0] + self._rows.reach, blocks.tile[1] + self._columns.reach)
+        self._size = self._plane[0] * self._plane[1]
+        if blocks.channels * blocks.filters * self._size > degree:
+            raise ValueError(f"{blocks} do not fit into {degree} coefficients")
+        self._reach = self._rows.reach * self._plane[1] + self._columns.reach
+        self._phases = len(self._rows.phases) * len(self._columns.phases)
+        self._group_blocks = shape.groups // blocks.merged_groups
+        self._channels = shape.channels // self._group_blocks * self._phases
+        self._filters = shape.filters // self._group_blocks
+        self._channel_blocks = -(-self._channels // blocks.channels)
+        self._filter_blocks = -(-self._filters // blocks.filters)
+        self._tiles = [
+            (row, column)
+            for row in range(0, self._rows.outputs, blocks.tile[0])
+            for column in range(0, self._columns.outputs, blocks.tile[1])
+        ]
+        self._input_index = self._build_input_index()
+        self.output_positions, self._output_targets = self._build_outputs()
+
+    @property
+    def input_polynomials(self) -> int:
+        return len(self._tiles) * self._group_blocks * self._channel_blocks
+
+    @property
+    def output_polynomials(self) -> int:
+        return len(self._tiles) * self._group_blocks * self._filter_blocks
+
+    @property
+    def weight_polynomials(self) -> int:
+        return self._group_blocks * self._filter_blocks * self._channel_blocks
+
+    @property
+    def input_length(self) -> int:
+        """Coefficients at the start of an input polynomial that may be used; the rest are 0."""
+        return int(self._input_index.shape[1])
+
+    def products(self, output: int) -> list[tuple[int, int]]:
+        """The (input, weight) polynomials whose products add up to this output polynomial."""
+        block, filter_block = divmod(output, self._filter_blocks)
+        weights = (block % self._group_blocks) * self._filter_blocks + filter_block
+        return [
+            (block * self._channel_blocks + k, weights * self._channel_blocks + k)
+            for k in range(self._channel_blocks)
+        ]
+
+    def pack_input(self, values: ArrayLike) -> Int64:
+        """Values of the layer's input shape -> (input_polynomials, input_length)."""
+        array = np.asarray(values, dtype=np.int64)
+        if array.shape != self.shape.input_shape:
+            raise ValueError(f"input has shape {array.shape}, not {self.shape.input_shape}")
+        return np.append(array.reshape(-1), np.int64(0))[self._input_index]
+
+    def pack_weights(self, weight: ArrayLike) -> Iterator[Int64]:
+        """Centred integer weights -> the weight polynomials in order, each (degree,)."""
+        array = np.asarray(weight, dtype=np.int64)
+        if array.shape != self.shape.weight_shape:
+            raise ValueError(f"weights have shape {array.shape}, not {self.shape.weight_shape}")
+        kernel = array.reshape(*self.shape.kernel, -1, self.shape.filters)
+        for group_block in range(self._group_blocks):
+            for filter_block in range(self._filter_blocks):
+                for channel_block in range(self._channel_blocks):
+                    yield self._weight(kernel, group_block, filter_block, channel_block)
+
+    def pack_output(self, values: ArrayLike) -> list[Int64]:
+        """Values of the output shape -> per output polynomial those at its output_positions."""
+        array = np.asarray(values, dtype=np.int64)
+        if array.shape != self.shape.output_shape:
+            raise ValueError(f"output has shape {array.shape}, not {self.shape.output_shape}")
+        flat = array.reshape(-1)
+        return [flat[targets] for targets in self._output_targets]
+
+    def unpack_output(self, polynomials: list[Int64]) -> Int64:
+        """The inverse of pack_output."""
+        flat = np.empty(int(np.prod(self.shape.output_shape)), dtype=np.int64)
+        for targets, values in zip(self._output_targets, polynomials, strict=True):
+            flat[targets] = values
+        return flat.reshape(self.shape.output_shape)
+
+    def _build_input_index(self) -> Int64:
+        """Per input polynomial and coefficient, the flat input index; padding is one past it."""
+        shape, block = self.shape, self.blocks.channels
+        plane_rows, plane_columns = np.arange(self._plane[0]), np.arange(self._plane[1])
+        nowhere = shape.height * shape.width * shape.channels
+        length = min(block, self._channels) * self._size
+        index = np.full((self.input_polynomials, length), nowhere, dtype=np.int64)
+        polynomial = 0
+        for top, left in self._tiles:
+            for group_block in range(self._group_blocks):
+                for start in range(0, self._channels, block):
+                    virtual = np.arange(start, min(start + block, self._channels))
+                    channel, row_phase, column_phase = self._split_channel(virtual)
+                    channel = channel + group_block * (shape.channels // self._group_blocks)
+                    row = _source(self._rows, top + plane_rows, row_phase)[:, :, None]
+                    column = _source(self._columns, left + plane_columns, column_phase)[:, None, :]
+                    flat = (row * shape.width + column) * shape.channels + channel[:, None, None]
+                    inside = (row >= 0) & (row < shape.height)
+                    inside = inside & (column >= 0) & (column < shape.width)
+                    values = np.where(inside, flat, nowhere).reshape(-1)
+                    index[polynomial, : values.size] = values
+                    polynomial += 1
+        return index
+
+    def _build_outputs(self) -> tuple[list[Int64], list[Int64]]:
+        """Per output polynomial the coefficients that hold results, and their flat indices."""
+        positions, targets = [], []
+        for top, left in self._tiles:
+            row = np.arange(min(self.blocks.tile[0], self._rows.outputs - top))[None, :, None]
+            column = np.arange(min(self.blocks.tile[1], self._columns.outputs - left))
+            for group_block in range(self._group_blocks):
+                for start in range(0, self._filters, self.blocks.filters):
+                    stop = min(start + self.blocks.filters, self._filters)
+                    slot = np.arange(stop - start)[:, None, None]
+                    base = ((slot + 1) * self.blocks.channels - 1) * self._size + self._reach
+                    position = base + row * self._plane[1] + column
+                    filters = group_block * self._filters + start + slot
+                    pixel = (top + row) * self._columns.outputs + left + column
+                    positions.append(position.reshape(-1))
+                    targets.append((pixel * self.shape.filters + filters).reshape(-1))
+        return positions, targets
+
+    def _weight(
+        self, kernel: Int64, group_block: int, filter_block: int, channel_block: int
+    ) -> Int64:
+        start = channel_block * self.blocks.channels
+        virtual = np.arange(start, min(start + self.blocks.channels, self._channels))
+        first = filter_block * self.blocks.filters
+        filters = np.arange(first, min(first + self.blocks.filters, self._filters))
+        channel, row_phase, column_phase = self._split_channel(virtual)
+        filter_group = filters // (self._filters // self.blocks.merged_groups)
+        per_group = self.shape.channels // self.shape.groups
+        same_group = filter_group[:, None] == (channel // per_group)[None, :]
+        base = (filters - first)[:, None] * self.blocks.channels + self.blocks.channels - 1
+        base = (base - (virtual - start)[None, :]) * self._size + self._reach
+        polynomial = np.zeros(self.degree, dtype=np.int64)
+        for a, (tap_row_phase, tap_row) in enumerate(self._rows.taps):
+            for c, (tap_column_phase, tap_column) in enumerate(self._columns.taps):
+                reads = (row_phase == tap_row_phase) & (column_phase == tap_column_phase)
+                chosen = same_group & reads[None, :]
+                position = base - (tap_row * self._plane[1] + tap_column)
+                values = kernel[a, c][channel % per_group][:, group_block * self._filters + filters]
+                polynomial[position[chosen]] = values.T[chosen]
+        return polynomial
+
+    def _split_channel(self, virtual: Int64) -> tuple[Int64, Int64, Int64]:
+        """A channel in the sense of the packing -> channel of the group block, its two phases."""
+        channel, phase = np.divmod(virtual, self._phases)
+        row, column = np.divmod(phase, len(self._columns.phases))
+        return channel, np.array(self._rows.phases)[row], np.array(self._columns.phases)[column]
+
+
+@lru_cache(maxsize=256)
+def plan_packing(shape: LinearShape, degree: int) -> Packing:
+    """The cheapest packing of a layer by the measured cost of encryptions, replies and products.
+
+    ValueError where one output value alone needs more than `degree` coefficients.
+    """
+    rows, columns = Axis.of(shape, 0), Axis.of(shape, 1)
+    tile = _tile(rows, columns, degree)
+    size = (tile[0] + rows.reach) * (tile[1] + columns.reach)
+    tiles = -(-rows.outputs // tile[0]) * -(-columns.outputs // tile[1])
+    phases = len(rows.phases) * len(columns.phases)
+    best: tuple[int, Blocks] | None = None
+    for merged in (m for m in range(1, shape.groups + 1) if shape.groups % m == 0):
+        repeats = tiles * (shape.groups // merged)
+        channels = shape.channels // shape.groups * merged * phases
+        filters = shape.filters // shape.groups * merged
+        if merged > 1 and size * channels * filters > degree:
+            break
+        for block in sorted({-(-channels // parts) for parts in range(1, channels + 1)}):
+            room = degree // (block * size)
+            if room == 0:
+                break
+            inputs = -(-channels // block)
+            outputs = -(-filters // min(filters, room))
+            cost = repeats * (
+                _INPUT_COST * inputs + _OUTPUT_COST * outputs + _PRODUCT_COST * inputs * outputs
+            )
+            if best is None or cost < best[0]:
+                best = cost, Blocks(tile, merged, block, -(-filters // outputs))
+    assert best is not None  # noqa: S101 - _tile leaves room for one channel and one filter
+    return Packing(shape, degree, best[1])
+
+
+def _tile(rows: Axis, columns: Axis, degree: int) -> tuple[int, int]:
+    """Output rows and columns per tile: as few tiles as fit, of nearly equal size."""
+    best: tuple[int, tuple[int, int]] | None = None
+    for parts in range(1, columns.outputs + 1):
+        width = -(-columns.outputs // parts)
+        height = min(degree // (width + columns.reach) - rows.reach, rows.outputs)
+        if height >= 1:
+            bands = -(-rows.outputs // height)
+            if best is None or bands * parts < best[0]:
+                best = bands * parts, (-(-rows.outputs // bands), width)
+    if best is None:
+        raise ValueError(f"a kernel that spans {rows.reach} rows does not fit degree {degree}")
+    return best[1]
+
+
+def _source(axis: Axis, index: Int64, phase: Int64) -> Int64:
+    """Input coordinate behind each (channel, plane coordinate); outside the input: padding."""
+    return index[None, :] * axis.stride + phase[:, None] - axis.before

@@ -1,0 +1,150 @@
+"""Choosing the ring and checking, before anything runs, that a model fits the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from capc.errors import ConfigError
+from capc.fixed_point import FixedPoint, Int64
+from capc.he.context import Context, context
+from capc.he.noise import FLOOD_RATIO_BITS, own_noise, reply_noise, return_level
+from capc.he.packing import Packing, plan_packing
+from capc.he.parameters import EncryptionParameters
+from capc.he.shapes import LinearShape
+
+# Coarse, so that the ring that a model needs says little about its weights.
+RING_BITS = (37, 41, 45, 49, 53, 57)
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """A linear layer to be planned: `weight` holds centred integers of the shape's weight_shape."""
+
+    name: str
+    shape: LinearShape
+    weight: Int64
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """Figures of one layer; all but `flood_margin_bits` follow from the public shape.
+
+    `flood_margin_bits` is log2 of flooding over the layer's own noise (at least 40), and depends
+    on the weights: it is for the model's owner alone.
+    """
+
+    packing: Packing
+    flood_margin_bits: float
+    offline_bytes_to_server: int
+    online_bytes_to_server: int
+    bytes_to_client: int
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """`returned_primes` and `flood_bits` are the same for all models under these parameters."""
+
+    returned_primes: int
+    flood_bits: int
+    layers: Mapping[str, LayerPlan]
+
+
+def choose_ring_bits(bounds: Iterable[tuple[int, int]]) -> int:
+    """The smallest ring of RING_BITS in which every closed interval of signed integers fits.
+
+    ConfigError where even the largest is too small.
+    """
+    need = 1
+    for low, high in bounds:
+        need = max(need, (-low - 1).bit_length() + 1 if low < 0 else 1, high.bit_length() + 1)
+    for bits in RING_BITS:
+        if need <= bits:
+            return bits
+    raise ConfigError(
+        f"the model needs values of {need} bits, and the largest ring has {RING_BITS[-1]}; "
+        "use fewer fractional bits or smaller weights"
+    )
+
+
+def plan(
+    layers: Iterable[LinearLayer], parameters: EncryptionParameters, fixed_point: FixedPoint
+) -> NetworkPlan:
+    """Check for every linear layer that decryption is exact and flooding hides the weights.
+
+    ConfigError names the layer and the figure that is too small.
+    """
+    setting = context(parameters, fixed_point.ring_bits)
+    level = return_level(setting)
+    plans = {}
+    for layer in layers:
+        try:
+            packing = plan_packing(layer.shape, setting.degree)
+        except ValueError as error:
+            raise ConfigError(
+                f"poly_modulus_degree {setting.degree} is too small for the model: layer "
+                f"{layer.name!r}: {error}"
+            ) from None
+        norm = layer_norm(packing, layer.weight)
+        margin = require_flooding(setting, layer.name, norm)
+        plans[layer.name] = _layer_plan(setting, packing, level.primes, margin)
+    return NetworkPlan(level.primes, level.flood_bits, plans)
+
+
+def weight_norm(polynomial: Int64) -> int:
+    """The sum of the absolute values of the coefficients, exactly."""
+    magnitude = np.abs(polynomial)
+    low = np.int64((1 << 30) - 1)
+    return (int(np.sum(magnitude >> np.int64(30))) << 30) + int(np.sum(magnitude & low))
+
+
+def layer_norm(packing: Packing, weight: Int64) -> int:
+    """The largest sum of weight_norm over the products of one output polynomial."""
+    norms = [weight_norm(polynomial) for polynomial in packing.pack_weights(weight)]
+    return max(
+        sum(norms[index] for _, index in packing.products(output))
+        for output in range(packing.output_polynomials)
+    )
+
+
+def require_flooding(setting: Context, name: str, norm: int) -> float:
+    """log2 of flooding over own noise; ConfigError below 2^40, or where a reply might not decrypt.
+
+    Flooding by 2^40 times the noise (protocol, circuit privacy) is far stricter than decryption,
+    which fails only when noise and flooding together pass the limit.
+    """
+    level = return_level(setting)
+    noise = own_noise(setting, norm)
+    limit = noise.numerator * (1 << FLOOD_RATIO_BITS)
+    margin = level.flood_bits - math.log2(noise)
+    if (1 << level.flood_bits) * noise.denominator < limit or not _decrypts(setting, norm):
+        raise ConfigError(
+            f"coeff_modulus {list(setting.parameters.coeff_modulus)} is too small for the model: "
+            f"layer {name!r} needs {math.log2(noise) + FLOOD_RATIO_BITS:.1f} bits of flooding "
+            f"noise, and a ring of {setting.ring_bits} bits leaves room for {level.flood_bits}; "
+            f"use larger primes"
+        )
+    return margin
+
+
+def _decrypts(setting: Context, norm: int) -> bool:
+    level = return_level(setting)
+    kept = math.prod(setting.primes[: level.primes])
+    return reply_noise(setting, level, norm) * (2 << setting.ring_bits) < kept
+
+
+def _layer_plan(setting: Context, packing: Packing, primes: int, margin: float) -> LayerPlan:
+    sent = sum(-(-prime.bit_length() // 8) for prime in setting.primes)
+    returned = sum(-(-prime.bit_length() // 8) for prime in setting.primes[:primes])
+    used = sum(positions.size for positions in packing.output_positions)
+    online = packing.input_polynomials * packing.input_length
+    return LayerPlan(
+        packing=packing,
+        flood_margin_bits=margin,
+        offline_bytes_to_server=sent * (2 * packing.input_polynomials * setting.degree - online),
+        online_bytes_to_server=sent * online,
+        bytes_to_client=returned * (used + packing.output_polynomials * setting.degree),
+    )

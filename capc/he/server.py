@@ -1,0 +1,221 @@
+"""An answering party's side of encrypted linear layers: multiply by weights, hide them, answer.
+
+The server learns nothing: it sees ciphertexts under the client's key. The client learns its share
+of the output and nothing of the weights (circuit privacy, docs/homomorphic-encryption.md). Flow,
+offline first:
+
+    layer = server.prepare_layer("conv", packing, weight)        once per model
+    prepared = server.prepare_reply(layer, additive)             once per query
+    received = server.receive_inputs(layer, offline_message)     once per query
+    reply = server.evaluate(layer, received, message, prepared)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import seal
+
+from capc.errors import ProtocolError
+from capc.fixed_point import FixedPoint, Int64
+from capc.he import rns
+from capc.he.context import context
+from capc.he.noise import return_level
+from capc.he.packing import Packing
+from capc.he.parameters import EncryptionParameters
+from capc.he.planner import require_flooding, weight_norm
+from capc.he.rns import UInt64
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ServerLayer:
+    """Weight polynomials in NTT form; `is_zero` marks those that are zero throughout."""
+
+    name: str
+    packing: Packing
+    weights: Sequence[Any]
+    is_zero: Sequence[bool]
+
+
+class _Once:
+    """Material for one query of one layer; RuntimeError when it is taken twice."""
+
+    def __init__(self, layer: ServerLayer, content: Any) -> None:
+        self._layer = layer
+        self._content = content
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def take(self, layer: ServerLayer) -> Any:
+        if layer is not self._layer:
+            raise RuntimeError(f"layer {layer.name!r} got what was prepared for another layer")
+        if self._content is None:
+            raise RuntimeError(f"layer {layer.name!r}: used before; prepare fresh material")
+        content, self._content = self._content, None
+        return content
+
+
+class PreparedReply(_Once):
+    """One ciphertext per output polynomial: encryption of zero, flooding noise and the mask."""
+
+
+class ReceivedInputs(_Once):
+    """The client's offline message, parsed: ciphertexts that await their first coefficients."""
+
+
+class HEServer:
+    """Works under the public key of one client.
+
+    ConfigError where the parameters are insecure and not allowed to be, or too small; ProtocolError
+    on a public key of another length or out of range.
+    """
+
+    def __init__(
+        self,
+        parameters: EncryptionParameters,
+        fixed_point: FixedPoint,
+        public_key: bytes | bytearray | memoryview,
+        *,
+        allow_insecure: bool = False,
+    ) -> None:
+        parameters.require_secure(allow_insecure)
+        self._fixed_point = fixed_point
+        self._context = context(parameters, fixed_point.ring_bits)
+        self._level = return_level(self._context)
+        self._evaluator = seal.Evaluator(self._context.seal)
+        key = self._context.public_key(self._unpack_key(memoryview(public_key)))
+        self._encryptor = seal.Encryptor(self._context.seal, key)
+
+    def prepare_layer(self, name: str, packing: Packing, weight: Int64) -> ServerLayer:
+        """Transform centred integer weights, |w| < t/2, of the layer's weight shape.
+
+        ConfigError where flooding would hide less than 2^-40 of this layer's own noise.
+        """
+        polynomials, is_zero = [], []
+        norms: list[int] = []
+        for polynomial in packing.pack_weights(weight):
+            norms.append(weight_norm(polynomial))
+            is_zero.append(not polynomial.any())
+            if is_zero[-1]:
+                polynomial[0] = 1  # SEAL refuses a product by zero; this one is thrown away
+            plaintext = self._context.plaintext(self._fixed_point.reduce(polynomial))
+            self._evaluator.transform_to_ntt_inplace(plaintext, self._context.first_id)
+            polynomials.append(plaintext)
+        largest = max(
+            sum(norms[weight] for _, weight in packing.products(output))
+            for output in range(packing.output_polynomials)
+        )
+        require_flooding(self._context, name, largest)
+        return ServerLayer(name, packing, polynomials, is_zero)
+
+    def prepare_reply(self, layer: ServerLayer, additive: Int64) -> PreparedReply:
+        """Offline: what hides the weights, with `additive` added to the client's output share.
+
+        `additive` holds ring elements of the layer's output shape. The caller draws them fresh and
+        uniform (minus the server's own share), so that the result alone says nothing.
+        """
+        primes = self._context.primes
+        values = layer.packing.pack_output(self._fixed_point.reduce(additive))
+        message = rns.scaled_message(np.concatenate(values), self._fixed_point.ring_bits, primes)
+        flood = rns.uniform_noise(self._level.flood_bits, message.shape[1], primes)
+        hidden = rns.add_mod(message, flood, primes)
+        ciphertexts, start = [], 0
+        for used in layer.packing.output_positions:
+            residues = self._context.residues(self._encryptor.encrypt_zero()).copy()
+            part = hidden[:, start : start + used.size]
+            residues[0][:, used] = rns.add_mod(residues[0][:, used], part, primes)
+            ciphertexts.append(self._context.ciphertext(residues))
+            start += used.size
+        return PreparedReply(layer, ciphertexts)
+
+    def receive_inputs(
+        self, layer: ServerLayer, offline_message: bytes | bytearray | memoryview
+    ) -> ReceivedInputs:
+        """Offline: parse PreparedInputs.offline_message; ProtocolError where it is malformed."""
+        view, primes, degree = (
+            memoryview(offline_message),
+            self._context.primes,
+            self._context.degree,
+        )
+        count, rest = layer.packing.input_polynomials, degree - layer.packing.input_length
+        size = rns.packed_size(primes, degree + rest)
+        if len(view) != count * size:
+            raise ProtocolError(
+                f"layer {layer.name!r}: the peer's offline message has {len(view)} bytes, "
+                f"not {count * size}"
+            )
+        residues = np.zeros((count, 2, len(primes), degree), dtype=np.uint64)
+        split = rns.packed_size(primes, degree)
+        for k in range(count):
+            part = view[k * size : (k + 1) * size]
+            residues[k, 1] = rns.unpack(part[:split], primes, degree)
+            residues[k, 0, :, degree - rest :] = rns.unpack(part[split:], primes, rest)
+        return ReceivedInputs(layer, residues)
+
+    def evaluate(
+        self,
+        layer: ServerLayer,
+        received: ReceivedInputs,
+        message: bytes | bytearray | memoryview,
+        prepared: PreparedReply,
+    ) -> bytes:
+        """Online: weights times the encrypted share plus `additive`, hidden, at a small modulus.
+
+        Only the coefficients that carry results are in the reply. ProtocolError on a malformed
+        message; RuntimeError where prepared material is used twice.
+        """
+        packing = layer.packing
+        hidden = prepared.take(layer)
+        inputs = self._inputs(packing, received.take(layer), memoryview(message))
+        kept = self._context.primes[: self._level.primes]
+        parts = []
+        for output, used in enumerate(packing.output_positions):
+            result = self._product(layer, inputs, output)
+            if result is None:
+                result = hidden[output]
+            else:
+                self._evaluator.transform_from_ntt_inplace(result)
+                self._evaluator.add_inplace(result, hidden[output])
+            self._evaluator.mod_switch_to_inplace(result, self._context.levels[len(kept)])
+            first, second = self._context.residues(result)
+            parts.append(rns.pack(first[:, used], kept))
+            parts.append(rns.pack(second, kept))
+        return b"".join(parts)
+
+    def _inputs(self, packing: Packing, residues: UInt64, message: memoryview) -> list[Any]:
+        count, length = packing.input_polynomials, packing.input_length
+        heads = rns.unpack(message, self._context.primes, count * length)
+        inputs = []
+        for k in range(count):
+            residues[k, 0, :, :length] = heads[:, k * length : (k + 1) * length]
+            ciphertext = self._context.ciphertext(residues[k])
+            self._evaluator.transform_to_ntt_inplace(ciphertext)
+            inputs.append(ciphertext)
+        return inputs
+
+    def _product(self, layer: ServerLayer, inputs: Sequence[Any], output: int) -> Any | None:
+        """The sum of products of one output polynomial; None where all its weights are zero."""
+        total = None
+        for k, weight in layer.packing.products(output):
+            product = self._evaluator.multiply_plain(inputs[k], layer.weights[weight])
+            if layer.is_zero[weight]:
+                continue
+            if total is None:
+                total = product
+            else:
+                self._evaluator.add_inplace(total, product)
+        return total
+
+    def _unpack_key(self, view: memoryview) -> UInt64:
+        primes, degree = self._context.key_primes, self._context.degree
+        size = rns.packed_size(primes, degree)
+        if len(view) != 2 * size:
+            raise ProtocolError(
+                f"the peer's public key has {len(view)} bytes, not {2 * size}; "
+                "both parties need the same encryption parameters"
+            )
+        return np.stack([rns.unpack(part, primes, degree) for part in (view[:size], view[size:])])
