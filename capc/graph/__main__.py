@@ -1,0 +1,92 @@
+"""`python -m capc.graph`: prepare models for serving, and show what a model needs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from capc.errors import CapcError
+from capc.graph.prepared import load_network, prepare
+from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status, with the reason of a failure on stderr."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        if chosen.command == "prepare":
+            _prepare(chosen)
+        else:
+            _inspect(chosen)
+    except CapcError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def _prepare(chosen: argparse.Namespace) -> None:
+    """One JSON object a line, flushed as each model is ready."""
+    for model in chosen.model:
+        ready = prepare(model, chosen.input_node, chosen.output_node, chosen.cache_dir)
+        sys.stdout.write(json.dumps({"model": str(model), "prepared": str(ready)}) + "\n")
+        sys.stdout.flush()
+
+
+def _inspect(chosen: argparse.Namespace) -> None:
+    from capc.graph.inspection import show  # noqa: PLC0415  rich is for this command only
+
+    for model in chosen.model:
+        ready = prepare(model, chosen.input_node, chosen.output_node, chosen.cache_dir)
+        show(str(model), load_network(ready), chosen.fraction_bits, tuple(chosen.input_range))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m capc.graph",
+        description="Models as this project runs them.",
+        epilog="example: python -m capc.graph inspect models/cryptonets-relu.pb",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    ready = commands.add_parser(
+        "prepare",
+        help="import models into the cache, so that serving them needs no TensorFlow",
+        epilog="example: python -m capc.graph prepare models/3/0.pb models/3/1.pb models/3/2.pb",
+    )
+    shown = commands.add_parser(
+        "inspect",
+        help="show layers, shapes, ranges and the bits that they need",
+        epilog="example: python -m capc.graph inspect --fraction_bits 12 model.pb",
+    )
+    for command in (ready, shown):
+        command.add_argument(
+            "model", type=Path, nargs="+", help=".pb, SavedModel folder, .keras or .h5"
+        )
+        command.add_argument("--input_node", default=DEFAULT_INPUT, help="default %(default)s")
+        command.add_argument("--output_node", default=DEFAULT_OUTPUT, help="default %(default)s")
+        command.add_argument(
+            "--cache_dir", type=Path, help="default $CAPC_CACHE/prepared or ~/.cache/capc/prepared"
+        )
+    shown.add_argument("--fraction_bits", type=_bits, default=12, help="default %(default)s")
+    shown.add_argument(
+        "--input_range",
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=("LOW", "HIGH"),
+        help="the interval of the pixels; default 0 1",
+    )
+    return parser
+
+
+def _bits(text: str) -> int:
+    bits = int(text)
+    if not 0 <= bits <= 29:
+        raise argparse.ArgumentTypeError(f"{bits} is not between 0 and 29")
+    return bits
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""Image data sets by name, cached and verified: MNIST, Fashion-MNIST, CIFAR10, SVHN.
+
+Pixels are bytes in a Dataset. The models take float32 pixels k / 255 in [0, 1], as the published
+CryptoNets-ReLU does. No TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.errors import ConfigError
+from capc.learning.dataset_formats import UInt8
+from capc.learning.dataset_sources import SOURCES, Arrays, SourceError, get
+
+log = logging.getLogger(__name__)
+
+Float32 = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set before it is loaded.
+
+    `input_range` is the closed interval of its pixels as a model takes them. `digests` are the
+    SHA-256 of the four arrays' bytes, or empty where no copy could be had to compute them.
+    """
+
+    image_shape: tuple[int, int, int]
+    train_size: int
+    test_size: int
+    num_classes: int = 10
+    input_range: tuple[float, float] = (0.0, 1.0)
+    digests: tuple[tuple[str, str], ...] = ()
+
+
+DATASETS: dict[str, DatasetInfo] = {
+    "mnist": DatasetInfo(
+        (28, 28, 1),
+        60000,
+        10000,
+        digests=(
+            (
+                "train_images",
+                "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+            ),
+            (
+                "train_labels",
+                "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+            ),
+            (
+                "test_images",
+                "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+            ),
+            (
+                "test_labels",
+                "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+            ),
+        ),
+    ),
+    "fashion-mnist": DatasetInfo((28, 28, 1), 60000, 10000),
+    "cifar10": DatasetInfo((32, 32, 3), 50000, 10000),
+    "svhn": DatasetInfo((32, 32, 3), 73257, 26032),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images uint8 (n, H, W, C), labels int64 (n,) in [0, num_classes)."""
+
+    train_images: UInt8
+    train_labels: Labels
+    test_images: UInt8
+    test_labels: Labels
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """Shape, sizes and range. Raises ConfigError for an unknown name."""
+    if name not in DATASETS:
+        raise ConfigError(
+            f"unknown --dataset_name '{name}'; known are {', '.join(sorted(DATASETS))}"
+        )
+    return DATASETS[name]
+
+
+def load_dataset(name: str) -> Dataset:
+    """The data set, from the cache or from the first source that answers.
+
+    The cache is `datasets` in $CAPC_CACHE, else in ~/.cache/capc. Raises ConfigError for an
+    unknown name, and where no source answers, with what each one said.
+    """
+    arrays = _arrays(name, [field.name for field in fields(Dataset)])
+    return Dataset(
+        train_images=arrays["train_images"],
+        train_labels=arrays["train_labels"].astype(np.int64),
+        test_images=arrays["test_images"],
+        test_labels=arrays["test_labels"].astype(np.int64),
+    )
+
+
+def queries(name: str, start: int, count: int) -> tuple[Float32, Labels]:
+    """Test examples start, start + 1, ...: images float32 (count, H, W, C) in the input range.
+
+    Raises ConfigError where the test set does not have them, and as `load_dataset` does.
+    """
+    size = dataset_info(name).test_size
+    if start < 0 or count < 1 or start + count > size:
+        raise ConfigError(
+            f"test examples {start} to {start + count - 1} asked for; {name} has 0 to {size - 1}: "
+            "change --start_batch or --n_queries"
+        )
+    arrays = _arrays(name, ["test_images", "test_labels"])
+    chosen = slice(start, start + count)
+    labels = arrays["test_labels"][chosen].astype(np.int64)
+    return normalised(arrays["test_images"][chosen]), labels
+
+
+def normalised(images: UInt8) -> Float32:
+    """Bytes as the models take them: k / 255."""
+    return images.astype(np.float32) / np.float32(255)
+
+
+def cache_root() -> Path:
+    """$CAPC_CACHE, else ~/.cache/capc."""
+    root = os.environ.get("CAPC_CACHE")
+    return Path(root) if root else Path.home() / ".cache" / "capc"
+
+
+def _arrays(name: str, wanted: list[str]) -> Arrays:
+    info = dataset_info(name)
+    path = cache_root() / "datasets" / f"{name}.npz"
+    cached = _cached(path, info, wanted)
+    if cached is not None:
+        return cached
+    refusals = []
+    for source in SOURCES[name]:
+        log.info("%s: asking %s", name, source.label)
+        try:
+            arrays = get(source)
+            _check(arrays, info, sorted(arrays))
+        except SourceError as error:
+            refusals.append(f"{source.label}: {error}")
+            continue
+        _store(path, arrays)
+        return {array: arrays[array] for array in wanted}
+    raise ConfigError(
+        f"no source of {name} answered ({'; '.join(refusals)}): check the network, or copy "
+        f"{path.name} from another machine to {path.parent}"
+    )
+
+
+def _cached(path: Path, info: DatasetInfo, wanted: list[str]) -> Arrays | None:
+    """The wanted arrays, or None where the file is absent or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in wanted}
+        _check(arrays, info, wanted)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, SourceError) as error:
+        log.warning("%s is damaged (%s) and is fetched again", path, error)
+        return None
+    return arrays
+
+
+def _check(arrays: Arrays, info: DatasetInfo, wanted: list[str]) -> None:
+    """Raise SourceError unless shapes, types, labels and pinned digests are right."""
+    sizes = {"train": info.train_size, "test": info.test_size}
+    pinned = dict(info.digests)
+    for name in wanted:
+        values = arrays[name]
+        part, kind = name.split("_")
+        shape = (sizes[part], *(info.image_shape if kind == "images" else ()))
+        if values.shape != shape or values.dtype != np.uint8:
+            raise SourceError(f"{name} is {values.dtype} {values.shape}, not uint8 {shape}")
+        if kind == "labels" and values.max() >= info.num_classes:
+            raise SourceError(f"a label is {values.max()}")
+        digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+        if pinned.get(name, digest) != digest:
+            raise SourceError(f"{name} has the SHA-256 {digest[:16]}..., not the pinned one")
+
+
+def _store(path: Path, arrays: Arrays) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            Path(scratch).replace(path)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}; free some space or set CAPC_CACHE"
+        ) from error

@@ -1,0 +1,149 @@
+"""Queries in files, as the original programs name and shape them; read and written.
+
+A folder holds `samples*.npy` (float32, normalised), `raw-samples*.npy` (uint8), `labels*.npy` and
+`aggregated-labels*.npy` (noisy labels), with the parameters in brackets in each name. Images are
+NHWC, squeezed: NHW where there is one channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.errors import ConfigError
+from capc.learning.datasets import Float32, Labels, normalised
+
+Shape = tuple[int, ...]
+
+_SAMPLES, _RAW, _LABELS, _AGGREGATED = "samples", "raw-samples", "labels", "aggregated-labels"
+_KINDS = (_RAW, _SAMPLES, _AGGREGATED, _LABELS)  # longer names first: each holds a shorter one
+
+
+def load_saved_queries(
+    path: Path, image_shape: Shape | None = None
+) -> tuple[Float32, Labels | None]:
+    """Images float32 (n, H, W, C), and labels int64 (n,) where a labels file lies beside.
+
+    `path` is a folder, or one of its sample files. Normalised samples are preferred to raw ones.
+    `image_shape` (H, W, C) settles what squeezing left open; without it, three axes are (n, H, W)
+    unless the last has 3 elements. Raises ConfigError where there are no queries, several sets of
+    them, or files of another form.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ConfigError(f"--dataset_path {path} does not exist")
+    folder = path if path.is_dir() else path.parent
+    samples = _samples_file(path)
+    raw = _kind(samples) == _RAW
+    images = _unsqueezed(_read(samples), image_shape, samples)
+    if raw != (images.dtype == np.uint8) or images.dtype.kind not in "fu":
+        kind = "uint8" if raw else "float32"
+        raise ConfigError(f"{samples} holds {images.dtype}, not {kind}")
+    pixels = normalised(images) if raw else images.astype(np.float32)
+    if not np.all(np.isfinite(pixels)):
+        raise ConfigError(f"{samples} holds values that are not finite numbers")
+    labels = _labels_of(folder, samples, len(pixels))
+    return pixels, labels
+
+
+def save_queries(
+    folder: Path,
+    images: Float32,
+    labels: NDArray[Any],
+    *,
+    raw_images: NDArray[np.uint8] | None = None,
+    aggregated_labels: NDArray[Any] | None = None,
+    parameters: Mapping[str, object] | None = None,
+) -> list[Path]:
+    """Write queries under the original's names; returns the files.
+
+    images are float32 (n, H, W, C), normalised; labels (n,). `parameters` go into the names.
+    Raises ConfigError where the folder cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {
+        _SAMPLES: np.squeeze(images.astype(np.float32)),
+        _LABELS: labels.astype(np.int64),
+    }
+    if raw_images is not None:
+        arrays[_RAW] = np.squeeze(raw_images)
+    if aggregated_labels is not None:
+        arrays[_AGGREGATED] = aggregated_labels.astype(np.int64)
+    suffix = "".join(f"-({key}={value})" for key, value in (parameters or {}).items())
+    files = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, values in arrays.items():
+            files.append(folder / f"{kind}{suffix}.npy")
+            np.save(files[-1], values, allow_pickle=False)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
+    return files
+
+
+def _kind(path: Path) -> str | None:
+    return next((kind for kind in _KINDS if kind in path.name), None)
+
+
+def _samples_file(path: Path) -> Path:
+    if path.is_file():
+        if path.suffix != ".npy" or _kind(path) not in {_SAMPLES, _RAW}:
+            raise ConfigError(f"{path} is not a samples file: its name must hold 'samples'")
+        return path
+    files = sorted(path.glob("*.npy"))
+    for kind in (_SAMPLES, _RAW):
+        found = [file for file in files if _kind(file) == kind]
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found[:4])
+            raise ConfigError(
+                f"--dataset_path {path} holds {len(found)} sets of queries ({names}, ...): "
+                "name one of these files"
+            )
+        if found:
+            return found[0]
+    raise ConfigError(f"--dataset_path {path} holds no queries: no file '*samples*.npy' is in it")
+
+
+def _labels_of(folder: Path, samples: Path, count: int) -> Labels | None:
+    """The labels file with the samples' parameters, else the only one there is."""
+    files = [file for file in sorted(folder.glob("*.npy")) if _kind(file) == _LABELS]
+    twin = samples.name.replace(_kind(samples) or "", _LABELS, 1)
+    chosen = [file for file in files if file.name == twin] or files
+    if not chosen:
+        return None
+    if len(chosen) > 1:
+        raise ConfigError(f"{folder} holds {len(chosen)} labels files, none named {twin}")
+    labels = np.atleast_1d(_read(chosen[0]))
+    if labels.shape != (count,) or not np.all(labels == np.rint(labels)) or labels.min() < 0:
+        raise ConfigError(f"{chosen[0]} does not hold {count} class numbers")
+    return labels.astype(np.int64)
+
+
+def _read(path: Path) -> NDArray[Any]:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(f"{path} is not a NumPy file of numbers") from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.size:
+        raise ConfigError(f"{path} holds no numbers")
+    return values
+
+
+def _unsqueezed(values: NDArray[Any], image_shape: Shape | None, path: Path) -> NDArray[Any]:
+    """Squeezed images as (n, H, W, C)."""
+    if image_shape is not None:
+        kept = tuple(size for size in image_shape if size != 1)
+        given = tuple(size for size in values.shape if size != 1)
+        if given[-len(kept) :] == kept and len(given) - len(kept) <= 1:
+            return values.reshape(-1, *image_shape)
+    elif values.ndim == 4:
+        return values
+    elif values.ndim == 3:
+        return values[np.newaxis] if values.shape[-1] == 3 else values[..., np.newaxis]
+    elif values.ndim == 2:
+        return values[np.newaxis, ..., np.newaxis]
+    expected = image_shape or "(n, H, W, C) or (n, H, W)"
+    raise ConfigError(f"{path} holds images of shape {values.shape}, not {expected}")
