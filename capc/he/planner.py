@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from capc.errors import ConfigError
+from capc.errors import ConfigError, RangeError
 from capc.fixed_point import FixedPoint, Int64
 from capc.he.context import Context, context
-from capc.he.noise import FLOOD_RATIO_BITS, own_noise, reply_noise, return_level
+from capc.he.noise import FLOOD_RATIO_BITS, own_noise, return_level
 from capc.he.packing import Packing, plan_packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.shapes import LinearShape
@@ -88,6 +88,7 @@ def plan(
                 f"poly_modulus_degree {setting.degree} is too small for the model: layer "
                 f"{layer.name!r}: {error}"
             ) from None
+        require_range(layer.name, layer.weight, fixed_point)
         norm = layer_norm(packing, layer.weight)
         margin = require_flooding(setting, layer.name, norm)
         plans[layer.name] = _layer_plan(setting, packing, level.primes, margin)
@@ -103,37 +104,43 @@ def weight_norm(polynomial: Int64) -> int:
 
 def layer_norm(packing: Packing, weight: Int64) -> int:
     """The largest sum of weight_norm over the products of one output polynomial."""
-    norms = [weight_norm(polynomial) for polynomial in packing.pack_weights(weight)]
+    return largest_norm(packing, [weight_norm(part) for part in packing.pack_weights(weight)])
+
+
+def largest_norm(packing: Packing, norms: Sequence[int]) -> int:
+    """The same from the norms of the weight polynomials."""
     return max(
         sum(norms[index] for _, index in packing.products(output))
         for output in range(packing.output_polynomials)
     )
 
 
-def require_flooding(setting: Context, name: str, norm: int) -> float:
-    """log2 of flooding over own noise; ConfigError below 2^40, or where a reply might not decrypt.
+def require_range(name: str, weight: Int64, fixed_point: FixedPoint) -> None:
+    """RangeError unless every weight is a centred ring element, |w| < t/2."""
+    largest = int(max(weight.max(), -weight.min())) if weight.size else 0
+    if 2 * largest >= fixed_point.modulus:
+        raise RangeError(
+            f"layer {name!r} has a weight of {largest.bit_length() + 1} bits; "
+            f"the ring has {fixed_point.ring_bits}"
+        )
 
-    Flooding by 2^40 times the noise (protocol, circuit privacy) is far stricter than decryption,
-    which fails only when noise and flooding together pass the limit.
+
+def require_flooding(setting: Context, name: str, norm: int) -> float:
+    """log2 of flooding over the layer's own noise; ConfigError below 2^40.
+
+    Replies then decrypt exactly: flooding takes at most half of the noise that decryption allows.
     """
     level = return_level(setting)
     noise = own_noise(setting, norm)
-    limit = noise.numerator * (1 << FLOOD_RATIO_BITS)
     margin = level.flood_bits - math.log2(noise)
-    if (1 << level.flood_bits) * noise.denominator < limit or not _decrypts(setting, norm):
+    if noise * (1 << FLOOD_RATIO_BITS) > 1 << level.flood_bits:
         raise ConfigError(
             f"coeff_modulus {list(setting.parameters.coeff_modulus)} is too small for the model: "
             f"layer {name!r} needs {math.log2(noise) + FLOOD_RATIO_BITS:.1f} bits of flooding "
             f"noise, and a ring of {setting.ring_bits} bits leaves room for {level.flood_bits}; "
-            f"use larger primes"
+            "use larger primes"
         )
     return margin
-
-
-def _decrypts(setting: Context, norm: int) -> bool:
-    level = return_level(setting)
-    kept = math.prod(setting.primes[: level.primes])
-    return reply_noise(setting, level, norm) * (2 << setting.ring_bits) < kept
 
 
 def _layer_plan(setting: Context, packing: Packing, primes: int, margin: float) -> LayerPlan:

@@ -26,7 +26,7 @@ from capc.he.context import context
 from capc.he.noise import return_level
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
-from capc.he.planner import require_flooding, weight_norm
+from capc.he.planner import largest_norm, require_flooding, require_range, weight_norm
 from capc.he.rns import UInt64
 
 
@@ -93,10 +93,11 @@ class HEServer:
     def prepare_layer(self, name: str, packing: Packing, weight: Int64) -> ServerLayer:
         """Transform centred integer weights, |w| < t/2, of the layer's weight shape.
 
-        ConfigError where flooding would hide less than 2^-40 of this layer's own noise.
+        RangeError on larger ones; ConfigError where flooding would be below 2^40 times the layer's
+        own noise.
         """
-        polynomials, is_zero = [], []
-        norms: list[int] = []
+        require_range(name, weight, self._fixed_point)
+        polynomials, is_zero, norms = [], [], []
         for polynomial in packing.pack_weights(weight):
             norms.append(weight_norm(polynomial))
             is_zero.append(not polynomial.any())
@@ -105,11 +106,7 @@ class HEServer:
             plaintext = self._context.plaintext(self._fixed_point.reduce(polynomial))
             self._evaluator.transform_to_ntt_inplace(plaintext, self._context.first_id)
             polynomials.append(plaintext)
-        largest = max(
-            sum(norms[weight] for _, weight in packing.products(output))
-            for output in range(packing.output_polynomials)
-        )
-        require_flooding(self._context, name, largest)
+        require_flooding(self._context, name, largest_norm(packing, norms))
         return ServerLayer(name, packing, polynomials, is_zero)
 
     def prepare_reply(self, layer: ServerLayer, additive: Int64) -> PreparedReply:
