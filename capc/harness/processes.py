@@ -53,6 +53,8 @@ class Process(Protocol):
 class Launcher(Protocol):
     """Where parties run."""
 
+    notes: list[str]  # what `prepare` has to tell the user
+
     def prepare(self, names: Sequence[str], run_dir: Path) -> None:
         """Make room for these parties."""
 
@@ -161,6 +163,9 @@ class ChildProcess:
 
 class SubprocessLauncher:
     """Plain processes without a terminal; everything they say goes to their log files."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
 
     def prepare(self, names: Sequence[str], run_dir: Path) -> None:
         pass

@@ -15,6 +15,7 @@ from typing import Any
 import capc
 from capc.errors import ConfigError
 from capc.harness.flags import DATASETS, DEFAULT_SIGMA, build_parser
+from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PrivacySettings
 from capc.transport.control_messages import MAX_PARTIES
 
@@ -60,6 +61,13 @@ class Settings:
     timeout_seconds: float
     flags: dict[str, Any]
     without_effect: tuple[str, ...]
+
+    @property
+    def insecure_switches(self) -> str:
+        """What weakens this run, joined by +, as every CSV row says it; empty when nothing does."""
+        weak = self.encryption_parameters.get("security_level", 0) < 128
+        switches = {"cpu": self.plain, "security_level": weak, "verify": self.verify}
+        return "+".join(name for name, on in switches.items() if on)
 
 
 def parse_settings(argv: Sequence[str] | None, program: str = "run_experiment.py") -> Settings:
@@ -108,7 +116,9 @@ def settings_from(flags: argparse.Namespace) -> Settings:
             if flags.dataset_path is None
             else _existing_folder("--dataset_path", flags.dataset_path)
         ),
-        encryption_parameters=_encryption_parameters(flags.encryption_params),
+        encryption_parameters=_encryption_parameters(
+            flags.encryption_params, allow_insecure=flags.insecure or flags.cpu
+        ),
         max_logit=flags.max_logit,
         num_threads=flags.num_threads or os.cpu_count() or 1,
         log_level=flags.log_level,
@@ -178,8 +188,8 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
     )
 
 
-def _encryption_parameters(source: str) -> dict[str, Any]:
-    """Parse the JSON of --encryption_params; what it says is checked by capc.he."""
+def _encryption_parameters(source: str, *, allow_insecure: bool) -> dict[str, Any]:
+    """The JSON of --encryption_params, or of the file it names, as capc.he has checked it."""
     text = source
     if not source.lstrip().startswith("{"):
         path = _existing(source)
@@ -189,13 +199,12 @@ def _encryption_parameters(source: str) -> dict[str, Any]:
                 "the JSON itself"
             )
         text = path.read_text(errors="replace")
-    try:
-        parameters = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"--encryption_params is not JSON ({error})") from None
-    if not isinstance(parameters, dict):
-        raise ConfigError("--encryption_params is not a JSON object")
-    return parameters
+        if not text.lstrip().startswith("{"):
+            raise ConfigError(f"--encryption_params names {source}, which holds no JSON object")
+    parameters = EncryptionParameters.from_json(text)
+    parameters.require_secure(allow_insecure)
+    checked: dict[str, Any] = json.loads(parameters.to_json())
+    return checked
 
 
 def _existing(name: str) -> Path | None:

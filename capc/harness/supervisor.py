@@ -6,6 +6,7 @@ It waits on events only: control messages, exits of processes, signals and deadl
 from __future__ import annotations
 
 import contextlib
+import math
 import selectors
 import signal
 import tempfile
@@ -94,6 +95,7 @@ class Supervisor:
         self._ending = False
         self._sent: set[int] = set()
         self._deadline = 0.0
+        self._lost_deadline = math.inf
 
     def run(self) -> Outcome:
         """Start, introduce, watch, end. Every process is gone when this returns or raises."""
@@ -127,8 +129,9 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._over():
-            self._handle_events(self._deadline)
-            if time.monotonic() >= self._deadline and not self._over():
+            self._handle_events(min(self._deadline, self._lost_deadline))
+            over = time.monotonic() >= min(self._deadline, self._lost_deadline)
+            if over and not self._over():
                 self._fail(*self._overdue())
 
     def _over(self) -> bool:
@@ -223,7 +226,7 @@ class Supervisor:
                     # Its exit says why, and is an event of its own: allow it the grace period.
                     party.lost = True
                     grace_over = time.monotonic() + self._grace_seconds
-                    self._deadline = min(self._deadline, grace_over)
+                    self._lost_deadline = min(self._lost_deadline, grace_over)
                 return
             self._dispatch(party, messages)
         except ProtocolError as error:

@@ -218,11 +218,8 @@ class TmuxLauncher:
         return ChildProcess(spec) if pane is None else PaneProcess(self._tmux, pane, spec)
 
     def finish(self, *, keep: bool) -> None:
-        panes = self._run_dir / "logs" / "panes"
-        panes.mkdir(mode=0o700, exist_ok=True)
-        for name, pane in self._layout.own.items():
-            lines = captured(self._tmux, pane)
-            (panes / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+        with contextlib.suppress(OSError):  # a full disk has been complained of already
+            self._save_screens(self._run_dir / "logs" / "panes")
         for pane, _, _ in self._layout.follows:
             shown = self._tmux.show(pane, "pane_pid", "pane_dead")
             if shown and shown[0].isdigit() and shown[1] != "1":
@@ -230,6 +227,12 @@ class TmuxLauncher:
         if not keep and self._session is not None:
             self._tmux.succeeds("kill-session", "-t", f"={self._session}")
             self._session = None
+
+    def _save_screens(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for name, pane in self._layout.own.items():
+            lines = captured(self._tmux, pane)
+            (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
 
     def attach_hint(self) -> str | None:
         if self._session is None:

@@ -1,0 +1,325 @@
+"""One run from flags to exit status: prepare, launch, watch, check, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from capc.errors import CapcError
+from capc.harness import report
+from capc.harness.models import model_files, prepared_files
+from capc.harness.outcome import Outcome
+from capc.harness.processes import Launcher, PartySpec, SubprocessLauncher, party_command
+from capc.harness.queries import Queries, load_queries
+from capc.harness.recorder import Recorder
+from capc.harness.rundir import RunDirectory, machine, now
+from capc.harness.settings import Settings
+from capc.harness.supervisor import Supervisor
+from capc.harness.tables import summarise, write_queries, write_summary
+from capc.harness.tmux import TmuxLauncher
+from capc.harness.verify import Check, check_run, load_models
+from capc.parties.config import PartyConfig, QuerySource
+from capc.transport.control_messages import GUARDIAN, QUERYING, answering
+
+logger = logging.getLogger("capc.driver")
+
+PARTY_MODULES = {
+    QUERYING: "capc.parties.querying_party",
+    GUARDIAN: "capc.parties.privacy_guardian",
+    "answering": "capc.parties.answering_party",
+}
+EXIT_FAILED, EXIT_NOTHING_ANSWERED, EXIT_DISAGREES, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
+    """Run one experiment; the exit status, as --help lists them.
+
+    Raises CapcError for what is wrong before any party starts, and for a results folder that
+    cannot be written.
+    """
+    console = Console()
+    launcher = _launcher(settings)
+    for warning in warnings(settings):
+        _say(console, warning, "yellow")
+    queries = load_queries(settings)
+    models = model_files(settings, lambda text: _say(console, text))
+    prepared = prepared_files(settings, models, lambda text: _say(console, text))
+    networks = load_models(prepared, queries, settings.num_classes)
+    experiment = Experiment(settings, launcher, queries, prepared, modules or PARTY_MODULES)
+    return experiment.run(
+        console,
+        lambda recorder: check_run(networks, queries, recorder.results, settings.privacy),
+    )
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What the user should know before the run: switches that weaken it, flags without effect."""
+    said = [f"--{name} has no effect: see --help" for name in settings.without_effect]
+    privacy = settings.privacy
+    if privacy.sigma == 0 or (privacy.threshold is not None and privacy.sigma_threshold == 0):
+        said.append("WARNING: no noise: epsilon is infinite, the labels protect no training data")
+    elif privacy.sigma < 1:
+        said.append(
+            f"WARNING: noise of scale {privacy.sigma:g} hides nothing: epsilon will be huge; the "
+            "paper uses 7 (50 parties) to 40 (250 parties)"
+        )
+    if settings.plain:
+        said.append("WARNING: --cpu: no encryption; queries and models are seen in the clear")
+    if "security_level" in settings.insecure_switches:
+        said.append("WARNING: --insecure: encryption parameters under 128-bit security")
+    if settings.verify:
+        said.append("WARNING: --verify: every share is opened to the driver")
+    return said
+
+
+def _launcher(settings: Settings) -> Launcher:
+    if settings.launcher == "tmux":
+        return TmuxLauncher(settings.session)
+    return SubprocessLauncher()
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+class Experiment:
+    """The parts of one run that share its folder."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        launcher: Launcher,
+        queries: Queries,
+        prepared: Sequence[Path],
+        modules: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._launcher = launcher
+        self._queries = queries
+        self._prepared = prepared
+        self._modules = modules
+        answering_parties = [answering(index) for index in range(settings.n_parties)]
+        self._names = [*answering_parties, GUARDIAN, QUERYING]
+        self._directory = RunDirectory(settings.results_dir)
+        self._record: dict[str, Any] = {}
+
+    def run(self, console: Console, check: Callable[[Recorder], dict[int, Check]]) -> int:
+        """Everything after the preparations; always leaves run.json and no process."""
+        directory = self._directory
+        handler = logging.FileHandler(directory.log_file("driver"))
+        handler.setFormatter(logging.Formatter("%(asctime)s driver %(message)s", "%H:%M:%S"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if self._settings.debug else logging.INFO)
+        self._record = self._run_record()
+        directory.write_run_json(self._record)
+        status = EXIT_FAILED
+        try:
+            with directory.log_file("driver").open("a") as log:
+                consoles = [console, Console(file=log, width=120)]
+                status = self._run(consoles, check)
+        except CapcError as error:
+            self._record["failure"] = str(error)
+            logger.error("%s", error)
+            raise
+        finally:
+            self._launcher.finish(keep=status in (0, EXIT_DISAGREES) or self._settings.debug)
+            if not self._settings.debug:
+                directory.remove_party_directories()
+            self._record |= {"end": now(), "exit_status": status}
+            directory.write_run_json(self._record)
+            logger.removeHandler(handler)
+            handler.close()
+        return status
+
+    def _run(
+        self, consoles: Sequence[Console], check: Callable[[Recorder], dict[int, Check]]
+    ) -> int:
+        directory, console = self._directory, consoles[0]
+        self._launcher.prepare(self._names, directory.path)
+        for note in self._launcher.notes:
+            _say(console, note)
+        _say(console, f"run {directory.run_id}: {len(self._names)} parties")
+        hint = self._launcher.attach_hint()
+        if hint is not None:
+            _say(console, f"watch it with: {hint}")
+        recorder = self._recorder(console)
+        outcome = self._supervise(recorder)
+        self._record |= {
+            "parties": {
+                name: {"port": recorder.results.ports.get(name), "exit_status": exit_status}
+                for name, exit_status in outcome.exit_statuses.items()
+            },
+            "answers": len(recorder.results.answers),
+            "refused": _as_dict(recorder.results.refused),
+            "failure": _as_dict(outcome.cause),
+        }
+        if not outcome.succeeded:
+            report.show_failure(consoles, outcome)
+            report.show_files(consoles, directory, None, finished=False)
+            return EXIT_INTERRUPTED if outcome.interrupted else EXIT_FAILED
+        return self._conclude(consoles, recorder, check(recorder))
+
+    def _recorder(self, console: Console) -> Recorder:
+        directory = self._directory
+        default_log = directory.path / f"log-timing-{directory.run_id}.txt"
+        return Recorder(
+            self._names,
+            n_queries=self._settings.n_queries,
+            queries_csv=directory.queries_csv,
+            timings_csv=directory.timings_csv,
+            timing_log=self._settings.log_timing_file or default_log,
+            true_labels=self._queries.labels,
+            insecure=self._settings.insecure_switches,
+            console=console,
+        )
+
+    def _supervise(self, recorder: Recorder) -> Outcome:
+        settings = self._settings
+        supervisor = Supervisor(
+            [self._spec(name) for name in self._names],
+            self._with_control,
+            self._launcher,
+            recorder,
+            setup_seconds=settings.timeout_seconds,
+            query_seconds=settings.timeout_seconds,
+        )
+        recorder.view.start()
+        try:
+            return supervisor.run()
+        finally:
+            recorder.finish()
+
+    def _conclude(
+        self, consoles: Sequence[Console], recorder: Recorder, checks: dict[int, Check]
+    ) -> int:
+        settings, directory, results = self._settings, self._directory, recorder.results
+        rows = [recorder.query_row(query) for query in sorted(results.answers)]
+        for row in rows:
+            found = checks.get(row["query"]) if isinstance(row["query"], int) else None
+            if found is not None:
+                row["plain_label"] = found.plain_label
+                row["reference_agrees"] = found.agrees
+                row["max_logit_error"] = found.max_logit_error
+        write_queries(directory.queries_csv, rows)
+        summary = summarise(
+            directory.timings_csv,
+            degree=settings.encryption_parameters.get("poly_modulus_degree", 0),
+            plain=settings.plain,
+            insecure=settings.insecure_switches,
+        )
+        write_summary(directory.summary_csv, summary)
+        report.show_labels(consoles, results, checks, self._queries.labels)
+        report.show_times(consoles, summary)
+        status = self._verdict(consoles, recorder, checks)
+        report.show_files(consoles, directory, self._launcher.attach_hint(), finished=True)
+        return status
+
+    def _verdict(
+        self, consoles: Sequence[Console], recorder: Recorder, checks: Mapping[int, Check]
+    ) -> int:
+        results = recorder.results
+        wrong = [query for query, found in checks.items() if found.agrees is False]
+        unchecked = [query for query, found in checks.items() if found.agrees is None]
+        missing = self._settings.n_queries - len(results.answers)
+        status, complaints = 0, []
+        if missing and results.refused is None:
+            complaints.append(f"{missing} queries have no answer, and nobody says why")
+            status = EXIT_FAILED
+        if results.refused is not None:
+            complaints.append(
+                f"the budget refused {missing} of {self._settings.n_queries} queries: "
+                f"{results.refused.reason}"
+            )
+            status = status if results.answers else EXIT_NOTHING_ANSWERED
+        if self._settings.verify and unchecked:
+            complaints.append(f"--verify: the parties did not open {len(unchecked)} queries")
+            status = EXIT_DISAGREES
+        if wrong:
+            complaints.append(
+                f"DISAGREEMENT: {len(wrong)} results differ from the plain computation on the same "
+                f"models, the first for query {wrong[0]}: do not use these labels"
+            )
+            status = EXIT_DISAGREES
+        for complaint in complaints:
+            logger.error("%s", complaint)
+            for console in consoles[:1]:
+                _say(console, complaint, "bold red")
+        self._record["complaints"] = complaints
+        return status
+
+    # -- what the parties are told ---------------------------------------------------------
+
+    def _spec(self, name: str) -> PartySpec:
+        directory = self._directory.party_directory(name)
+        self._config(name).write(directory / "config.json")
+        return PartySpec(name, (), directory, self._directory.log_file(name))
+
+    def _with_control(self, spec: PartySpec, control: Path) -> PartySpec:
+        module = self._modules[spec.name if spec.name in self._modules else "answering"]
+        command = party_command(module, spec.directory / "config.json", control)
+        return dataclasses.replace(spec, command=command)
+
+    def _config(self, name: str) -> PartyConfig:
+        settings = self._settings
+        place = self._names.index(name)
+        is_answering = name not in (QUERYING, GUARDIAN)
+        dataset_path = None if settings.dataset_path is None else str(settings.dataset_path)
+        own_log = None if self._launcher.redirects(name) else str(self._directory.log_file(name))
+        return PartyConfig(
+            party=name,
+            index=place if is_answering else 0,
+            n_parties=settings.n_parties,
+            num_classes=settings.num_classes,
+            n_queries=settings.n_queries,
+            batch_size=settings.batch_size,
+            encryption_parameters=settings.encryption_parameters,
+            input_range=self._queries.input_range,
+            with_threshold=settings.privacy.threshold is not None,
+            insecure=settings.insecure,
+            verify=settings.verify,
+            plain=settings.plain,
+            debug=settings.debug,
+            max_logit=settings.max_logit,
+            num_threads=settings.num_threads,
+            log_level=settings.log_level,
+            gc_backend=settings.gc_backend,
+            port=settings.start_port + place if settings.start_port else 0,
+            log_file=own_log,
+            timeout_seconds=settings.timeout_seconds,
+            model=str(self._prepared[place]) if is_answering else None,
+            queries=(
+                QuerySource(settings.dataset_name, settings.start_batch, dataset_path)
+                if name == QUERYING
+                else None
+            ),
+            privacy=settings.privacy if name == GUARDIAN else None,
+        )
+
+    def _run_record(self) -> dict[str, Any]:
+        settings = self._settings
+        switches = settings.insecure_switches
+        return {
+            "run_id": self._directory.run_id,
+            "start": now(),
+            "flags": settings.flags,
+            "encryption_parameters": settings.encryption_parameters,
+            "seed": settings.seed,
+            "user": settings.user,
+            "qp_id": settings.qp_id,
+            "num_threads": settings.num_threads,
+            "models": sorted({path.stem for path in self._prepared}),
+            "insecure": switches.split("+") if switches else [],
+            "exit_status": None,
+            "machine": machine(),
+            "monotonic_start": time.monotonic(),
+        }
+
+
+def _as_dict(value: Any) -> dict[str, Any] | None:
+    return None if value is None else dataclasses.asdict(value)

@@ -1,0 +1,102 @@
+"""Which model each answering party uses: found, trained where missing, prepared for serving."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from capc.errors import ConfigError, ModelError
+from capc.graph.prepared import cache_key, default_cache_dir, load_network
+from capc.harness.settings import REPOSITORY, Settings
+
+Say = Callable[[str], None]
+
+
+def model_files(settings: Settings, say: Say) -> list[Path]:
+    """The frozen graph of each answering party, in order; missing ones are trained first."""
+    if settings.ignore_parties:
+        path = settings.checkpoint_dir / f"{settings.model_type}.pb"
+        if not path.is_file():
+            raise ConfigError(
+                f"there is no model {path}; name another --model_type or --checkpoint_dir, or "
+                "leave out --ignore_parties to train one per party"
+            )
+        return [path] * settings.n_parties
+    folder = settings.checkpoint_dir / str(settings.n_parties)
+    if _missing(folder, settings.n_parties):
+        _train(settings, folder, say)
+    if missing := _missing(folder, settings.n_parties):
+        raise ConfigError(f"training left no {folder / missing[0]}; see its output above")
+    return [folder / f"{index}.pb" for index in range(settings.n_parties)]
+
+
+def _missing(folder: Path, n_parties: int) -> list[str]:
+    """The models that a folder lacks; models of more parties than there are is an error."""
+    expected = [f"{index}.pb" for index in range(n_parties)]
+    found = {path.name for path in folder.glob("*.pb")}
+    if extra := sorted(found - set(expected)):
+        raise ConfigError(
+            f"{folder} holds {len(found)} models, {extra[0]} among them, but --n_parties is "
+            f"{n_parties}: it must hold 0.pb to {n_parties - 1}.pb; move the others away"
+        )
+    return [name for name in expected if name not in found]
+
+
+def _train(settings: Settings, folder: Path, say: Say) -> None:
+    script = REPOSITORY / "scripts" / "train_models.py"
+    if not script.is_file():
+        raise ConfigError(
+            f"{folder} lacks models and {script} is not there to train them; use --ignore_parties"
+        )
+    missing = len(_missing(folder, settings.n_parties))
+    say(f"{missing} of {settings.n_parties} models are missing in {folder}: training them now")
+    command = [
+        *(sys.executable, str(script)),
+        f"--n_parties={settings.n_parties}",
+        f"--checkpoint_dir={settings.checkpoint_dir}",
+        f"--dataset_name={settings.dataset_name}",
+        f"--model_type={settings.model_type}",
+        f"--seed={settings.seed}",
+    ]
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise ConfigError(
+            f"training the models failed (exit status {status}, see above); --ignore_parties uses "
+            "one ready model for all"
+        )
+
+
+def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list[Path]:
+    """The prepared form of each model, made in one process of its own where the cache lacks it."""
+    unready = [path for path in dict.fromkeys(models) if not _is_ready(settings, path)]
+    if unready:
+        say(f"preparing {len(unready)} model{'s' if len(unready) > 1 else ''}")
+        command = [
+            *(sys.executable, "-m", "capc.graph", "prepare"),
+            *(str(path) for path in unready),
+            f"--input_node={settings.input_node}",
+            f"--output_node={settings.output_node}",
+        ]
+        result = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=REPOSITORY
+        )
+        if result.returncode:
+            said = [line for line in result.stderr.splitlines() if line.strip()]
+            reason = said[-1] if said else f"exit status {result.returncode}"
+            raise ModelError(reason.removeprefix("capc: error: "))
+    return [_prepared(settings, path) for path in models]
+
+
+def _prepared(settings: Settings, model: Path) -> Path:
+    key = cache_key(model, settings.input_node, settings.output_node)
+    return default_cache_dir() / f"{key}.npz"
+
+
+def _is_ready(settings: Settings, model: Path) -> bool:
+    try:
+        load_network(_prepared(settings, model))
+    except ModelError:
+        return False
+    return True

@@ -1,0 +1,233 @@
+"""Turns what the parties report into rows, log lines and the live view."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from capc.errors import ConfigError, ProtocolError
+from capc.fixed_point import FixedPoint
+from capc.harness.tables import QUERY_COLUMNS, TIMING_COLUMNS, RowWriter
+from capc.harness.view import LiveView, PartyRow, View, epsilon_text, seconds_text
+from capc.transport.control_messages import (
+    GUARDIAN,
+    QUERYING,
+    Announce,
+    Answer,
+    Budget,
+    Log,
+    Message,
+    Opened,
+    Plan,
+    Progress,
+    Refused,
+    Timing,
+)
+
+logger = logging.getLogger("capc.driver")
+
+
+@dataclass
+class Results:
+    """What a run has brought: by query, by party."""
+
+    answers: dict[int, Answer] = field(default_factory=dict)
+    budgets: dict[int, Budget] = field(default_factory=dict)
+    plans: dict[str, FixedPoint] = field(default_factory=dict)
+    opened: dict[tuple[int, str, str, str | None], tuple[int, ...]] = field(default_factory=dict)
+    ports: dict[str, int | None] = field(default_factory=dict)
+    refused: Refused | None = None
+
+
+class Recorder:
+    """The supervisor's observer: appends to queries.csv, timings.csv and the timing log."""
+
+    def __init__(
+        self,
+        parties: Sequence[str],
+        *,
+        n_queries: int,
+        queries_csv: Path,
+        timings_csv: Path,
+        timing_log: Path,
+        true_labels: Sequence[int] | None,
+        insecure: str,
+        console: Console,
+    ) -> None:
+        self.results = Results()
+        self._n_queries = n_queries
+        self._true_labels = true_labels
+        self._insecure = insecure
+        self._rows = {name: PartyRow(name) for name in parties}
+        self._written: set[int] = set()
+        self._batch: dict[str, tuple[int | None, str]] = {}
+        self._started = time.monotonic()
+        self._queries = RowWriter(queries_csv, QUERY_COLUMNS)
+        self._timings = RowWriter(timings_csv, TIMING_COLUMNS)
+        self._timing_log = _open_log(timing_log)
+        order = sorted(self._rows.values(), key=lambda row: row.name not in (QUERYING, GUARDIAN))
+        self.view = LiveView(console, order, n_queries) if console.is_terminal else View(console)
+
+    # -- the supervisor's side -------------------------------------------------------------
+
+    def on_state(self, party: str, state: str) -> None:
+        self._rows[party].state = state
+        self.view.changed()
+        if state == "failed":
+            logger.error("%s failed", party)
+        elif all(row.state == state for row in self._rows.values()):
+            elapsed = seconds_text(time.monotonic() - self._started)
+            self._say(f"all {len(self._rows)} parties are {state} ({elapsed})")
+
+    def on_message(self, party: str, message: Message) -> None:
+        row = self._rows[party]
+        if isinstance(message, Progress):
+            row.query, row.step, row.phase = message.query, message.step, message.phase
+        elif isinstance(message, Timing):
+            self._on_timing(row, message)
+        elif isinstance(message, Answer):
+            self._on_answer(party, message)
+        elif isinstance(message, Budget):
+            self._on_budget(party, row, message)
+        elif isinstance(message, Refused):
+            self._on_refused(message)
+        elif isinstance(message, Announce):
+            self.results.ports[party] = message.port
+        elif isinstance(message, Plan):
+            self._on_plan(party, message)
+        elif isinstance(message, Opened):
+            self.results.opened[(message.query, party, message.name, message.peer)] = message.values
+        elif isinstance(message, Log):
+            self._say(f"{party}: {message.message}")
+        self.view.changed()
+
+    def refresh_at(self) -> float | None:
+        return self.view.refresh_at()
+
+    def refresh(self) -> None:
+        self.view.refresh()
+
+    # -- messages --------------------------------------------------------------------------
+
+    def _on_timing(self, row: PartyRow, timing: Timing) -> None:
+        batch = (timing.query, timing.phase)
+        if self._batch.get(row.name) != batch:
+            self._batch[row.name] = batch
+            row.seconds = 0.0
+        row.query, row.step, row.phase = timing.query, timing.step, timing.phase
+        row.seconds += timing.seconds
+        row.bytes_sent += timing.bytes_sent
+        row.bytes_received += timing.bytes_received
+        count = timing.count
+        for index in range(count):
+            self._timings.append(
+                {
+                    "query": None if timing.query is None else timing.query + index,
+                    "party": row.name,
+                    "step": timing.step,
+                    "phase": timing.phase,
+                    "seconds": timing.seconds / count,
+                    "bytes_sent": _part(timing.bytes_sent, index, count),
+                    "bytes_received": _part(timing.bytes_received, index, count),
+                    "rounds": timing.rounds,
+                    "insecure": self._insecure,
+                }
+            )
+        query = "set-up" if timing.query is None else f"query {timing.query}"
+        served = f" and the next {count - 1}" if count > 1 else ""
+        self._timing_log.write(
+            f"{row.name} {query}{served} step {timing.step} {timing.phase} {timing.seconds:.6f} s\n"
+        )
+
+    def _on_answer(self, party: str, answer: Answer) -> None:
+        if party != QUERYING:
+            raise ProtocolError("only the querying party learns an answer")
+        if answer.query >= self._n_queries or answer.query in self.results.answers:
+            raise ProtocolError(f"an answer to query {answer.query} was not expected")
+        self.results.answers[answer.query] = answer
+        self.view.answered(len(self.results.answers))
+        self._write_query(answer.query)
+
+    def _on_budget(self, party: str, row: PartyRow, budget: Budget) -> None:
+        if party != GUARDIAN:
+            raise ProtocolError("only the guardian keeps the account")
+        if budget.query >= self._n_queries:
+            raise ProtocolError(f"query {budget.query} was not expected")
+        self.results.budgets[budget.query] = budget
+        row.epsilon = budget.epsilon
+        self._write_query(budget.query)
+
+    def _on_refused(self, refused: Refused) -> None:
+        if self.results.refused is None:
+            self.results.refused = refused
+            self._say(f"BUDGET SPENT: query {refused.query} is refused: {refused.reason}", "red")
+
+    def _on_plan(self, party: str, plan: Plan) -> None:
+        try:
+            self.results.plans[party] = FixedPoint(plan.ring_bits, plan.fraction_bits)
+        except ValueError as error:
+            raise ProtocolError(f"its plan is not possible: {error}") from None
+
+    def _write_query(self, query: int) -> None:
+        """The row of a query, once the querying party and the guardian have both spoken of it."""
+        if query in self._written:
+            return
+        answer, budget = self.results.answers.get(query), self.results.budgets.get(query)
+        if answer is None or budget is None:
+            return
+        if answer.answered != budget.answered:
+            raise ProtocolError(f"the parties disagree on whether query {query} was answered")
+        self._written.add(query)
+        self._queries.append(self.query_row(query))
+        said = f"label {answer.label}" if answer.answered else "not answered"
+        epsilon = epsilon_text(budget.epsilon)
+        self._say(f"query {query + 1} of {self._n_queries}: {said}; epsilon spent: {epsilon}")
+
+    # -- results ---------------------------------------------------------------------------
+
+    def query_row(self, query: int) -> dict[str, object]:
+        """What is known of a query before it is checked."""
+        answer, budget = self.results.answers.get(query), self.results.budgets.get(query)
+        labels = self._true_labels
+        return {
+            "query": query,
+            "true_label": None if labels is None else labels[query],
+            "label": answer.label if answer is not None else None,
+            "answered": answer.answered if answer is not None else None,
+            "epsilon_spent": budget.epsilon if budget is not None else None,
+            "delta": budget.delta if budget is not None else None,
+            "conversion": budget.conversion if budget is not None else None,
+            "insecure": self._insecure,
+        }
+
+    def finish(self) -> None:
+        """Write the rows of which only one party has spoken; close the files."""
+        self.view.stop()
+        for query in sorted(set(self.results.answers) - self._written):
+            self._written.add(query)
+            self._queries.append(self.query_row(query))
+        self._queries.close()
+        self._timings.close()
+        self._timing_log.close()
+
+    def _say(self, text: str, style: str = "") -> None:
+        logger.info("%s", text)
+        self.view.line(text, style)
+
+
+def _part(total: int, index: int, count: int) -> int:
+    """Share `index` of a whole number split into `count` whole shares that add up to it."""
+    return total * (index + 1) // count - total * index // count
+
+
+def _open_log(path: Path) -> TextIO:
+    try:
+        return path.open("a", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"--log_timing_file: cannot write {path}: {error.strerror}") from None

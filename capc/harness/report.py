@@ -1,0 +1,110 @@
+"""The end of a run on the screen: labels, times, what was checked, where the files are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from capc.harness.outcome import Outcome
+from capc.harness.paper import PAPER_NOTE
+from capc.harness.recorder import Results
+from capc.harness.rundir import RunDirectory
+from capc.harness.verify import Check
+from capc.harness.view import bytes_text, epsilon_text, seconds_text
+
+_MAX_ROWS = 20
+
+
+def show_failure(consoles: Sequence[Console], outcome: Outcome) -> None:
+    """Which party failed, why, and its last lines."""
+    cause = outcome.cause
+    for console in consoles:
+        if cause is not None:
+            who = cause.party or "the run"
+            _line(console, f"{who} failed: {cause.reason}", "bold red")
+            for line in outcome.tail:
+                _line(console, f"  | {line}")
+        if outcome.interrupted:
+            _line(console, "stopped: every party has been ended", "yellow")
+
+
+def show_labels(
+    consoles: Sequence[Console],
+    results: Results,
+    checks: Mapping[int, Check],
+    true_labels: Sequence[int] | None,
+) -> None:
+    """The labels, in a table when they are few, and how many are right."""
+    answers = [results.answers[query] for query in sorted(results.answers)]
+    table = Table(title=None)
+    for name in ("query", "label", "true label", "plain label", "reference", "ε spent"):
+        table.add_column(name, justify="right")
+    for answer in answers[:_MAX_ROWS]:
+        check, budget = checks.get(answer.query), results.budgets.get(answer.query)
+        table.add_row(
+            str(answer.query),
+            str(answer.label) if answer.answered else "not answered",
+            "" if true_labels is None else str(true_labels[answer.query]),
+            "" if check is None else str(check.plain_label),
+            _agreement(check),
+            epsilon_text(budget.epsilon if budget else None),
+        )
+    answered = [answer for answer in answers if answer.answered]
+    for console in consoles:
+        console.print(table)
+        if len(answers) > _MAX_ROWS:
+            _line(console, f"and {len(answers) - _MAX_ROWS} more, in queries.csv")
+        if true_labels is not None and answered:
+            right = sum(answer.label == true_labels[answer.query] for answer in answered)
+            _line(console, f"{len(answered)} of {len(answers)} answered, {right} labels right")
+
+
+def _agreement(check: Check | None) -> str:
+    if check is None or check.agrees is None:
+        return "hidden by noise"
+    return "agrees" if check.agrees else "[bold red]DISAGREES"
+
+
+def show_times(consoles: Sequence[Console], summary: Sequence[Mapping[str, Any]]) -> None:
+    """Medians per step and phase, beside the paper's."""
+    table = Table()
+    for name in ("step", "phase"):
+        table.add_column(name)
+    for name in ("median", "p10", "p90", "n", "bytes", "paper", "ratio"):
+        table.add_column(name, justify="right")
+    for row in summary:
+        paper, ratio = row.get("paper_s"), row.get("ratio")
+        table.add_row(
+            row["step"],
+            row["phase"],
+            *(seconds_text(row[name]) for name in ("median_s", "p10_s", "p90_s")),
+            str(row["n"]),
+            bytes_text(row["bytes_median"]),
+            "" if paper is None else seconds_text(paper),
+            "" if ratio is None else f"{ratio:.1f}x",
+        )
+    for console in consoles:
+        console.print(table)
+        if any(row.get("paper_s") is not None for row in summary):
+            _line(console, f"paper: {PAPER_NOTE}", "dim")
+
+
+def show_files(
+    consoles: Sequence[Console], run: RunDirectory, attach: str | None, *, finished: bool
+) -> None:
+    """Where everything lies, and how to see the panes."""
+    for console in consoles:
+        if finished:
+            _line(console, f"queries:  {run.queries_csv}")
+            _line(console, f"times:    {run.timings_csv}")
+            _line(console, f"summary:  {run.summary_csv}")
+        _line(console, f"logs:     {run.path / 'logs'}")
+        if attach is not None:
+            _line(console, f"panes:    {attach}")
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,138 @@
+"""The folder that a run leaves, and what run.json says about it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from capc.errors import ConfigError
+from capc.harness.settings import REPOSITORY
+from capc.harness.tables import replace_file
+
+_PACKAGES = ("capc", "numpy", "seal-python", "opendp", "pandas", "libtmux", "rich", "cryptography")
+
+
+def now() -> str:
+    """The time in UTC, to the millisecond, as ISO 8601."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+
+
+class RunDirectory:
+    """results/<run id>/ with logs/ and parties/, and results/latest pointing at it."""
+
+    def __init__(self, results_dir: Path) -> None:
+        stamp = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        self.run_id = f"{stamp}-{secrets.token_hex(3)}"
+        self.path = results_dir / self.run_id
+        try:
+            (self.path / "logs").mkdir(parents=True)
+            (self.path / "parties").mkdir(mode=0o700)
+            self._point_latest(results_dir)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot make {self.path} ({error.strerror}); choose another --results_dir"
+            ) from None
+
+    def _point_latest(self, results_dir: Path) -> None:
+        temporary = results_dir / f".latest-{self.run_id}"
+        temporary.symlink_to(self.run_id)
+        try:
+            temporary.replace(results_dir / "latest")
+        except OSError:
+            temporary.unlink()
+            raise
+
+    def party_directory(self, name: str) -> Path:
+        """The party's own working folder, made on the first call."""
+        path = self.path / "parties" / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def remove_party_directories(self) -> None:
+        """Working folders hold nothing that run.json does not say."""
+        shutil.rmtree(self.path / "parties", ignore_errors=True)
+
+    def log_file(self, name: str) -> Path:
+        return self.path / "logs" / f"{name}.log"
+
+    @property
+    def queries_csv(self) -> Path:
+        return self.path / "queries.csv"
+
+    @property
+    def timings_csv(self) -> Path:
+        return self.path / "timings.csv"
+
+    @property
+    def summary_csv(self) -> Path:
+        return self.path / "summary.csv"
+
+    def write_run_json(self, content: dict[str, Any]) -> None:
+        text = json.dumps(_finite(content), indent=2, default=str, allow_nan=False)
+        replace_file(self.path / "run.json", text.encode() + b"\n")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: write it as text."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return str(value)
+    return value
+
+
+def machine() -> dict[str, Any]:
+    """What a reader needs to judge the times: versions, commit, processor."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "commit": _commit(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit, with a mark when the working tree differs; None outside a repository."""
+    if not (REPOSITORY / ".git").exists():
+        return None
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

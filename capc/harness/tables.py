@@ -1,0 +1,197 @@
+"""The CSV files of a run: column names, rows that survive a crash, and the summary.
+
+A change of a column name belongs in CHANGELOG.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capc.errors import CapcError
+from capc.harness.paper import PAPER_GROUPS, PAPER_NOTE, paper_seconds
+
+if TYPE_CHECKING:
+    import pandas
+
+QUERY_COLUMNS = (
+    "query",
+    "true_label",
+    "label",
+    "answered",
+    "plain_label",
+    "reference_agrees",
+    "max_logit_error",
+    "epsilon_spent",
+    "delta",
+    "conversion",
+    "insecure",
+)
+TIMING_COLUMNS = (
+    "query",
+    "party",
+    "step",
+    "phase",
+    "seconds",
+    "bytes_sent",
+    "bytes_received",
+    "rounds",
+    "insecure",
+)
+SUMMARY_COLUMNS = (
+    "step",
+    "phase",
+    "median_s",
+    "p10_s",
+    "p90_s",
+    "n",
+    "bytes_median",
+    "paper_s",
+    "ratio",
+    "insecure",
+    "note",
+)
+ALL_PHASES = "offline+online"
+
+
+class TableError(CapcError):
+    """A results file that cannot be written."""
+
+
+class RowWriter:
+    """Appends rows to a CSV file, each written whole at once.
+
+    When the disk is full the file keeps every earlier row, and a TableError says so.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._path = path
+        self._columns = tuple(columns)
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise TableError(f"cannot create {path}: {error.strerror}") from None
+        self._size = 0
+        self._append(dict(zip(columns, columns, strict=True)))
+
+    def append(self, row: Mapping[str, object]) -> None:
+        """Write one row; absent columns stay empty, unknown ones are an error."""
+        if unknown := set(row) - set(self._columns):
+            raise ValueError(f"{self._path.name} has no column {sorted(unknown)[0]}")
+        self._append(row)
+
+    def _append(self, row: Mapping[str, object]) -> None:
+        line = csv_line([row.get(name) for name in self._columns])
+        try:
+            written = os.write(self._file, line)
+        except OSError as error:
+            raise TableError(self._complaint(error.strerror)) from None
+        if written < len(line):
+            os.ftruncate(self._file, self._size)
+            raise TableError(self._complaint("No space left on device"))
+        self._size += written
+
+    def _complaint(self, reason: str | None) -> str:
+        return f"cannot write {self._path}: {reason}; the rows written so far are kept"
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def csv_line(values: Iterable[object]) -> bytes:
+    """One CSV line; None is empty, truth is true or false."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow([_cell(value) for value in values])
+    return buffer.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    return value
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TableError(f"cannot write {path}: {error.strerror}") from None
+
+
+def write_queries(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Replace queries.csv by the checked rows."""
+    lines = [csv_line(QUERY_COLUMNS)]
+    lines += [csv_line([row.get(name) for name in QUERY_COLUMNS]) for row in rows]
+    replace_file(path, b"".join(lines))
+
+
+def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list[dict[str, Any]]:
+    """Rows of summary.csv from timings.csv.
+
+    A step's time for one query is that of the party that took longest; its bytes are those that
+    all parties sent. Groups of steps, offline and online together, stand beside the paper's.
+    """
+    import pandas  # noqa: PLC0415 - half a second that a failing run need not wait for
+
+    table = pandas.read_csv(timings, keep_default_na=False, na_values={"query": [""]})
+    if table.empty:
+        return []
+    table["query"] = table["query"].fillna(-1)
+    keys = ["query", "step", "phase"]
+    per_query = table.groupby(keys, as_index=False).agg(
+        seconds=("seconds", "max"), sent=("bytes_sent", "sum")
+    )
+    rows = [
+        _summary_row(str(step), str(phase), group)
+        for (step, phase), group in per_query.groupby(["step", "phase"])
+    ]
+    served = per_query[per_query["phase"] != "setup"]
+    for name, steps in PAPER_GROUPS.items():
+        group = (
+            served[served["step"].isin(steps)]
+            .groupby("query", as_index=False)
+            .agg(seconds=("seconds", "sum"), sent=("sent", "sum"))
+        )
+        if not group.empty:
+            row = _summary_row(name, ALL_PHASES, group)
+            figure = paper_seconds(name, degree=degree, plain=plain)
+            if figure is not None:
+                row |= {
+                    "paper_s": figure,
+                    "ratio": figure / row["median_s"] if row["median_s"] else None,
+                    "note": PAPER_NOTE,
+                }
+            rows.append(row)
+    return [{**row, "insecure": insecure} for row in rows]
+
+
+def _summary_row(step: str, phase: str, group: pandas.DataFrame) -> dict[str, Any]:
+    seconds = group["seconds"]
+    return {
+        "step": step,
+        "phase": phase,
+        "median_s": float(seconds.median()),
+        "p10_s": float(seconds.quantile(0.1)),
+        "p90_s": float(seconds.quantile(0.9)),
+        "n": len(group),
+        "bytes_median": int(group["sent"].median()),
+    }
+
+
+def write_summary(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write summary.csv."""
+    lines = [csv_line(SUMMARY_COLUMNS)]
+    lines += [csv_line([row.get(name) for name in SUMMARY_COLUMNS]) for row in rows]
+    replace_file(path, b"".join(lines))

@@ -1,0 +1,199 @@
+"""The experimenter's check after a run: what the same models say in the clear.
+
+The experimenter holds every model and query; no party does. The fixed-point reference is exact:
+with the noise off, or opened by --verify, the protocol's label must equal it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from capc.errors import ConfigError
+from capc.fixed_point import FixedPoint, Float64, Int64
+from capc.graph.evaluate import evaluate_float
+from capc.graph.layers import Network
+from capc.graph.prepared import load_network
+from capc.graph.quantize import quantize
+from capc.harness.queries import Queries
+from capc.harness.recorder import Results
+from capc.inference.reference import evaluate
+from capc.parties.config import PrivacySettings
+from capc.transport.control_messages import GUARDIAN, QUERYING, answering
+
+VOTE_MODULUS = 1 << 32
+_NEGLIGIBLE = 2.0**-60
+
+
+@dataclass(frozen=True)
+class Check:
+    """One query in the clear; None where it cannot be known.
+
+    `plain_label`: the float models' votes, no noise. `agrees`: the run equals the fixed-point
+    reference, bit for bit. `max_logit_error`: the reference's largest distance to the floats.
+    """
+
+    plain_label: int
+    agrees: bool | None
+    max_logit_error: float | None
+
+
+def load_models(paths: Sequence[Path], queries: Queries, num_classes: int) -> list[Network]:
+    """The parties' networks, each file read once, checked against the queries' shape."""
+    by_path = {path: load_network(path) for path in dict.fromkeys(paths)}
+    networks = [by_path[path] for path in paths]
+    for index, network in enumerate(networks):
+        if tuple(network.input.shape) != queries.images.shape[1:]:
+            raise ConfigError(
+                f"the model of answering party {index} takes inputs of shape "
+                f"{tuple(network.input.shape)}, the queries have {queries.images.shape[1:]}: name "
+                "another --dataset_name, --dataset_path or model"
+            )
+        if tuple(network.output.shape) != (num_classes,):
+            raise ConfigError(
+                f"the model of answering party {index} gives {network.output.shape} logits; "
+                f"--num_classes is {num_classes}"
+            )
+    return networks
+
+
+def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:
+    """Whether all noise is zero, but for a probability below 2^-60."""
+    draws = (classes + 1) * max(queries, 1)
+    scales = [privacy.sigma] + ([privacy.sigma_threshold] if privacy.threshold is not None else [])
+    # Pr[discrete Gaussian != 0] < 2 * sum_k exp(-k^2 / 2 sigma^2) < 4 exp(-1 / 2 sigma^2)
+    return all(
+        scale == 0 or (scale < 1 and draws * 4 * math.exp(-0.5 / scale**2) < _NEGLIGIBLE)
+        for scale in scales
+    )
+
+
+def check_run(
+    networks: Sequence[Network], queries: Queries, results: Results, privacy: PrivacySettings
+) -> dict[int, Check]:
+    """Every answered or unanswered query of a run against the models in the clear."""
+    asked = sorted(results.answers)
+    if not asked:
+        return {}
+    clear = _evaluate(networks, queries, asked, results.plans)
+    certain = noise_is_off(privacy, clear.floats.shape[2], len(asked))
+    checks = {}
+    for place, query in enumerate(asked):
+        plain = int(np.argmax(_votes(clear.floats[:, place])))
+        if clear.exact is None or clear.decoded is None:
+            checks[query] = Check(plain, None, None)
+            continue
+        error = float(np.max(np.abs(clear.decoded[:, place] - clear.floats[:, place])))
+        reference = _Reference(query, clear.exact[:, place], results)
+        checks[query] = Check(plain, reference.agrees(privacy, certain), error)
+    return checks
+
+
+@dataclass(frozen=True, eq=False)
+class _Clear:
+    """Logits (parties, queries, classes): of the float models, as integers, and as those decode."""
+
+    floats: Float64
+    exact: Int64 | None
+    decoded: Float64 | None
+
+
+def _evaluate(
+    networks: Sequence[Network],
+    queries: Queries,
+    asked: Sequence[int],
+    plans: Mapping[str, FixedPoint],
+) -> _Clear:
+    """Parties that share a model share its evaluation."""
+    images = queries.images[list(asked)]
+    floats: dict[int, Float64] = {}
+    exact: dict[tuple[int, FixedPoint], tuple[Int64, Float64]] = {}
+    for party, network in enumerate(networks):
+        if id(network) not in floats:
+            floats[id(network)] = evaluate_float(network, images)
+        plan = plans.get(answering(party))
+        if plan is not None and (id(network), plan) not in exact:
+            quantized = quantize(network, plan, queries.input_range)
+            logits = evaluate(quantized, images)
+            bits = quantized.fraction_bits[quantized.output.name]
+            exact[id(network), plan] = logits, plan.decode(logits, fraction_bits=bits)
+    all_floats = np.stack([floats[id(network)] for network in networks])
+    if any(answering(party) not in plans for party in range(len(networks))):
+        return _Clear(all_floats, None, None)
+    rows = [exact[id(network), plans[answering(i)]] for i, network in enumerate(networks)]
+    return _Clear(
+        all_floats, np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
+    )
+
+
+def _votes(logits: Float64 | Int64) -> Int64:
+    """Votes per class of logits (parties, classes); a tie goes to the lowest class."""
+    return np.bincount(np.argmax(logits, axis=1), minlength=logits.shape[1]).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    """The fixed-point logits (parties, classes) of one query, beside what the run brought."""
+
+    query: int
+    logits: Int64
+    results: Results
+
+    def agrees(self, privacy: PrivacySettings, certain: bool) -> bool | None:
+        """Whether label and opened shares are the reference's; None when noise hides it."""
+        votes = _votes(self.logits)
+        opened = self._opened_agree(votes)
+        if opened is False:
+            return False
+        noise = self._opened(GUARDIAN, "noise")
+        threshold_noise = self._opened(GUARDIAN, "threshold_noise")
+        if noise is None and not certain:
+            return opened
+        drawn = np.zeros_like(votes) if noise is None else noise
+        if drawn.shape != votes.shape:
+            return False
+        shift = 0 if threshold_noise is None else int(threshold_noise[0])
+        answer = self.results.answers[self.query]
+        return _expected(votes, drawn, shift, privacy) == (
+            answer.label if answer.answered else None
+        )
+
+    def _opened_agree(self, votes: Int64) -> bool | None:
+        """Whether opened shares add up to the reference; None when nothing was opened."""
+        total = np.zeros_like(votes)
+        for party, expected in enumerate(self.logits):
+            logits = self._pair(answering(party), "logit_share")
+            one_hot = self._pair(answering(party), "vote_share")
+            if logits is None or one_hot is None:
+                return None
+            if one_hot.shape != votes.shape:
+                return False
+            fixed_point = self.results.plans[answering(party)]
+            if not np.array_equal(fixed_point.signed(fixed_point.reduce(logits)), expected):
+                return False
+            total += one_hot % VOTE_MODULUS
+        return bool(np.array_equal(total, votes))
+
+    def _pair(self, party: str, name: str) -> Int64 | None:
+        """The sum of the two shares that an answering party and the querying party opened."""
+        theirs, ours = self._opened(party, name), self._opened(QUERYING, name, party)
+        if theirs is None or ours is None or theirs.shape != ours.shape:
+            return None
+        return theirs + ours
+
+    def _opened(self, party: str, name: str, peer: str | None = None) -> Int64 | None:
+        values = self.results.opened.get((self.query, party, name, peer))
+        return None if values is None else np.asarray(values, dtype=np.int64)
+
+
+def _expected(
+    votes: Int64, noise: Int64, threshold_noise: int, privacy: PrivacySettings
+) -> int | None:
+    """Step 3 in the clear: the label, or None when the threshold is not reached."""
+    if privacy.threshold is not None and int(votes.max()) + threshold_noise < privacy.threshold:
+        return None
+    return int(np.argmax(votes + noise))

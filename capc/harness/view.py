@@ -1,0 +1,156 @@
+"""What the driver shows while a run goes on: a live table in a terminal, else plain lines."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_REFRESH_SECONDS = 0.25
+_STATES = {"starting": "dim", "ready": "cyan", "done": "green", "failed": "bold red"}
+
+
+@dataclass
+class PartyRow:
+    """What is shown of one party."""
+
+    name: str
+    state: str = "waiting"
+    query: int | None = None
+    step: str = ""
+    phase: str = ""
+    seconds: float = 0.0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    epsilon: float | None = None
+
+
+def bytes_text(count: float) -> str:
+    """A number of bytes with a unit, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def seconds_text(seconds: float) -> str:
+    """A time with a unit that suits it."""
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def epsilon_text(epsilon: float | None) -> str:
+    if epsilon is None:
+        return ""
+    return "infinite" if math.isinf(epsilon) else f"{epsilon:.4g}"
+
+
+class View:
+    """Plain lines: for logs, pipes and terminals without a cursor."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def start(self) -> None:
+        """Begin to show."""
+
+    def stop(self) -> None:
+        """Show the last state and give the terminal back."""
+
+    def line(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    def answered(self, count: int) -> None:
+        """So many queries are through."""
+
+    def changed(self) -> None:
+        """Something in the rows has changed."""
+
+    def refresh_at(self) -> float | None:
+        return None
+
+    def refresh(self) -> None:
+        """Draw what has changed."""
+
+
+class LiveView(View):
+    """A table with a row per party above a progress bar over the queries."""
+
+    def __init__(self, console: Console, rows: Sequence[PartyRow], n_queries: int) -> None:
+        super().__init__(console)
+        self._rows = rows
+        self._progress = Progress(
+            TextColumn("queries"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            auto_refresh=False,
+        )
+        self._task = self._progress.add_task("queries", total=n_queries)
+        self._live = Live(console=console, auto_refresh=False)
+        self._drawn = 0.0
+        self._dirty = True
+
+    def start(self) -> None:
+        self._live.start()
+        self.refresh()
+
+    def stop(self) -> None:
+        if self._live.is_started:
+            self.refresh()
+            self._live.stop()
+
+    def answered(self, count: int) -> None:
+        self._progress.update(self._task, completed=count)
+        self._dirty = True
+
+    def changed(self) -> None:
+        self._dirty = True
+
+    def refresh_at(self) -> float | None:
+        return self._drawn + _REFRESH_SECONDS if self._dirty else None
+
+    def refresh(self) -> None:
+        self._live.update(Group(self.table(), self._progress), refresh=True)
+        self._drawn = time.monotonic()
+        self._dirty = False
+
+    def table(self) -> Table:
+        """The rows that fit the terminal; the rest of the answering parties in one."""
+        table = Table(expand=False)
+        for name in ("party", "state", "query", "step", "phase"):
+            table.add_column(name)
+        for name in ("time", "sent", "received", "ε"):
+            table.add_column(name, justify="right")
+        room = max(3, self.console.size.height - 10)
+        shown = self._rows[:room]
+        for row in shown:
+            table.add_row(
+                row.name,
+                f"[{_STATES.get(row.state, 'default')}]{row.state}",
+                "" if row.query is None else str(row.query),
+                row.step,
+                row.phase,
+                seconds_text(row.seconds) if row.seconds else "",
+                bytes_text(row.bytes_sent),
+                bytes_text(row.bytes_received),
+                epsilon_text(row.epsilon),
+            )
+        if rest := self._rows[len(shown) :]:
+            table.add_row(f"{len(rest)} more", states_text(rest))
+        return table
+
+
+def states_text(rows: Sequence[PartyRow]) -> str:
+    """How many rows are in which state."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+    return ", ".join(f"{count} {state}" for state, count in counts.items())

@@ -1,0 +1,257 @@
+"""The supervisor against parties that fail in every way; plain processes, real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capc.harness.outcome import Failure, Outcome
+from capc.harness.processes import PartySpec, SubprocessLauncher
+from capc.harness.supervisor import Supervisor
+from capc.transport.control_messages import Answer, Message
+
+FAKE = Path(__file__).with_name("fake_party.py")
+NAMES = ("answering-0", "answering-1", "guardian", "querying")
+
+
+class Listener:
+    """An observer that keeps everything; `on` runs when a message of that party arrives."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, Message]] = []
+        self.states: list[tuple[str, str]] = []
+        self.on: Callable[[str, Message], None] = lambda party, message: None
+
+    def on_message(self, party: str, message: Message) -> None:
+        self.messages.append((party, message))
+        self.on(party, message)
+
+    def on_state(self, party: str, state: str) -> None:
+        self.states.append((party, state))
+
+    def refresh_at(self) -> float | None:
+        return None
+
+    def refresh(self) -> None:
+        pass
+
+
+def with_control(spec: PartySpec, control: Path) -> PartySpec:
+    config = spec.directory / "config.json"
+    command = (sys.executable, str(FAKE), "--config", str(config), "--control", str(control))
+    return replace(spec, command=command)
+
+
+def specs(folder: Path) -> list[PartySpec]:
+    made = []
+    for name in NAMES:
+        directory = folder / name
+        directory.mkdir()
+        (directory / "config.json").write_text(json.dumps({"party": name, "n_queries": 2}))
+        made.append(PartySpec(name, (), directory, folder / f"{name}.log"))
+    return made
+
+
+class Bench:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.listener = Listener()
+        self._monkeypatch = monkeypatch
+        self.pids: dict[str, int] = {}
+
+    def run(self, setup_seconds: float = 20.0, query_seconds: float = 20.0, **who: str) -> Outcome:
+        behaviours = {name.replace("_", "-"): what for name, what in who.items()}
+        self._monkeypatch.setenv("CAPC_FAKE", json.dumps(behaviours))
+        bench = self
+
+        class Launcher(SubprocessLauncher):
+            def start(self, spec: PartySpec):  # type: ignore[no-untyped-def]
+                process = super().start(spec)
+                bench.pids[spec.name] = process.pid
+                return process
+
+        supervisor = Supervisor(
+            specs(self.folder),
+            with_control,
+            Launcher(),
+            self.listener,
+            setup_seconds=setup_seconds,
+            query_seconds=query_seconds,
+            grace_seconds=1.0,
+        )
+        outcome = supervisor.run()
+        self.check_nothing_runs()
+        return outcome
+
+    def check_nothing_runs(self) -> None:
+        for pid in self.pids.values():
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_all_parties_succeed(bench: Bench) -> None:
+    outcome = bench.run()
+    assert outcome.succeeded
+    assert outcome.exit_statuses == dict.fromkeys(NAMES, 0)
+    answers = [message for _, message in bench.listener.messages if isinstance(message, Answer)]
+    assert [answer.query for answer in answers] == [0, 1]
+    for name in NAMES:
+        assert [state for party, state in bench.listener.states if party == name] == [
+            "starting",
+            "connecting",
+            "ready",
+            "done",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("die", "SIGKILL"),
+        ("exit3", "exit status 3"),
+        ("early", "before it was done"),
+        ("crash", "exit status 1"),
+        ("error", "give another --start_port"),
+        ("late-garbage", "does not allow"),
+    ],
+)
+@pytest.mark.parametrize("party", ["answering-1", "querying"])
+def test_first_failure_ends_the_rest(bench: Bench, behaviour: str, reason: str, party: str) -> None:
+    who = {name.replace("-", "_"): "hang" for name in NAMES if name != party}
+    outcome = bench.run(**who, **{party.replace("-", "_"): behaviour})
+    assert not outcome.succeeded
+    assert outcome.cause is not None
+    assert outcome.cause.party == party
+    assert reason in outcome.cause.reason
+    for name in NAMES:
+        if name != party:
+            assert outcome.exit_statuses[name] == -signal.SIGTERM
+
+
+def test_last_lines_of_the_party_that_failed(bench: Bench) -> None:
+    outcome = bench.run(answering_0="exit3")
+    assert outcome.tail[-1] == "the last words of this party"
+
+
+def test_traceback_of_a_crash_is_among_the_last_lines(bench: Bench) -> None:
+    outcome = bench.run(guardian="crash")
+    assert outcome.tail[-1] == "RuntimeError: fell over at once"
+
+
+@pytest.mark.parametrize("behaviour", ["garbage", "version", "endless"])
+def test_a_first_word_that_is_no_hello(bench: Bench, behaviour: str) -> None:
+    outcome = bench.run(answering_0=behaviour)
+    assert outcome.cause is not None
+    assert "control" in outcome.cause.reason
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "missing"), [("absent", "reported"), ("mute", "announced where")]
+)
+def test_a_party_that_never_announces(bench: Bench, behaviour: str, missing: str) -> None:
+    outcome = bench.run(setup_seconds=1.0, answering_1=behaviour)
+    assert outcome.cause is not None
+    assert outcome.cause.party == "answering-1"
+    assert missing in outcome.cause.reason
+    assert "within 1 seconds" in outcome.cause.reason
+
+
+def test_a_query_that_is_never_answered(bench: Bench) -> None:
+    outcome = bench.run(query_seconds=0.5, querying="hang")
+    assert outcome.cause is not None
+    assert "nothing was answered for 0.5 seconds" in outcome.cause.reason
+
+
+def test_a_party_that_ignores_sigterm_is_killed(bench: Bench) -> None:
+    outcome = bench.run(answering_0="stubborn", querying="error", guardian="hang")
+    assert outcome.exit_statuses["answering-0"] == -signal.SIGKILL
+    assert outcome.cause is not None
+    assert outcome.cause.party == "querying"
+
+
+def test_children_of_a_party_end_with_it(bench: Bench) -> None:
+    bench.run(query_seconds=0.7, answering_0="children", querying="hang")
+    child = int((bench.folder / "answering-0" / "child.pid").read_text())
+    status = Path(f"/proc/{child}/stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_control_channel_that_closes_early(bench: Bench) -> None:
+    started = time.monotonic()
+    outcome = bench.run(answering_0="closes", querying="hang")
+    assert time.monotonic() - started < 15
+    assert outcome.cause is not None
+    assert outcome.cause.party == "answering-0"
+
+
+def test_a_killed_party_outranks_those_that_complain(bench: Bench) -> None:
+    def kill_the_guardian(party: str, message: Message) -> None:
+        if isinstance(message, Answer) and message.query == 0:
+            os.kill(bench.pids["answering-0"], signal.SIGUSR1)  # now it complains
+            os.kill(bench.pids["guardian"], signal.SIGKILL)
+
+    bench.listener.on = kill_the_guardian
+    outcome = bench.run(guardian="hang", answering_0="complains")
+    assert outcome.cause is not None
+    assert outcome.cause.party == "guardian"
+    assert "SIGKILL" in outcome.cause.reason
+
+
+def test_the_cause_is_the_first_silent_failure() -> None:
+    outcome = Outcome(failures=[Failure("a", "peer gone"), Failure("b", "SIGKILL", silent=True)])
+    assert outcome.cause == Failure("b", "SIGKILL", silent=True)
+    assert Outcome(failures=[Failure("a", "x"), Failure("b", "y")]).cause == Failure("a", "x")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_everything(bench: Bench, number: signal.Signals) -> None:
+    def interrupt(party: str, message: Message) -> None:
+        if isinstance(message, Answer) and message.query == 0:
+            os.kill(os.getpid(), number)
+
+    bench.listener.on = interrupt
+    before = signal.getsignal(number)
+    outcome = bench.run(answering_0="hang")
+    assert outcome.interrupted
+    assert not outcome.succeeded
+    assert signal.getsignal(number) is before
+
+
+def test_an_observer_that_raises_leaves_no_process(bench: Bench) -> None:
+    def disk_full(party: str, message: Message) -> None:
+        raise OSError("disk full")
+
+    bench.listener.on = disk_full
+    with pytest.raises(OSError, match="disk full"):
+        bench.run(answering_0="hang")
+    bench.check_nothing_runs()
+
+
+def test_works_outside_the_main_thread(bench: Bench) -> None:
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(bench.run()))
+    thread.start()
+    thread.join(30)
+    assert outcomes
+    assert outcomes[0].succeeded
+
+
+def test_without_pidfd(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capc.harness.processes.ExitWatch._pidfd", staticmethod(lambda pid: None))
+    outcome = bench.run(answering_1="die", guardian="hang")
+    assert outcome.cause is not None
+    assert outcome.cause.party == "answering-1"
