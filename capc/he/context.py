@@ -48,10 +48,11 @@ class Context:
         if parameters.security_level:
             security = getattr(seal.sec_level_type, f"tc{parameters.security_level}")
         self.seal: Any = seal.SEALContext(settings, True, security)
-        if not self.seal.parameters_set():
+        # Without key switching, SEAL found no valid level below that of the keys.
+        if not self.seal.parameters_set() or not self.seal.using_keyswitching():
             raise ConfigError(
-                f"the encryption parameters do not hold a plaintext modulus of {ring_bits} bits: "
-                f"{self.seal.parameter_error_message()}; use larger primes in coeff_modulus"
+                f"coeff_modulus {bits} is too small for the model: all but its last prime cannot "
+                f"hold a ring of {ring_bits} bits; use larger primes"
             )
         key_level = self.seal.key_context_data()
         self.key_id = key_level.parms_id()

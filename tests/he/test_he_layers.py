@@ -1,0 +1,256 @@
+"""Both sides together: the decrypted result is the exact layer modulo t, and misuse is refused."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from he_reference import CRYPTONETS, TOY, linear, load, pair
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_he_packing import shapes
+
+from capc.errors import ConfigError, ProtocolError, RangeError
+from capc.fixed_point import FixedPoint, Int64
+from capc.he.client import HEClient
+from capc.he.packing import Packing, plan_packing
+from capc.he.parameters import EncryptionParameters
+from capc.he.server import HEServer, ServerLayer
+from capc.he.shapes import LinearShape
+
+toy_pair = lru_cache(pair)
+
+
+def run(client: HEClient, server: HEServer, layer: ServerLayer, share: Int64, mask: Int64) -> Int64:
+    prepared = client.prepare_inputs(layer.packing)
+    received = server.receive_inputs(layer, prepared.offline_message)
+    reply = server.prepare_reply(layer, mask)
+    message = client.encrypt(layer.packing, share, prepared)
+    return client.decrypt(layer.packing, server.evaluate(layer, received, message, reply))
+
+
+def check(
+    parameters: EncryptionParameters, ring_bits: int, shape: LinearShape, weight: Int64
+) -> None:
+    client, server = toy_pair(parameters, ring_bits)
+    fixed_point = FixedPoint(ring_bits, 0)
+    layer = server.prepare_layer("layer", plan_packing(shape, client._context.degree), weight)
+    share = fixed_point.uniform(shape.input_shape)
+    mask = fixed_point.uniform(shape.output_shape)
+    result = run(client, server, layer, share, mask)
+    expected = fixed_point.reduce(linear(shape, share, weight) + mask)
+    np.testing.assert_array_equal(result, expected)
+
+
+def typical_weight(shape: LinearShape, seed: int = 0) -> Int64:
+    normal = np.random.default_rng(seed).normal(0, 0.3, shape.weight_shape)
+    return np.rint(normal * 4096).astype(np.int64)
+
+
+@pytest.mark.parametrize("name", CRYPTONETS)
+@pytest.mark.parametrize(
+    ("config", "ring_bits"), [("fast", 37), ("fast", 41), ("fast", 45), ("10", 37), ("10", 41)]
+)
+def test_cryptonets_relu(name: str, config: str, ring_bits: int) -> None:
+    check(load(config), ring_bits, CRYPTONETS[name], typical_weight(CRYPTONETS[name]))
+
+
+@pytest.mark.parametrize("config", ["11", "12"])
+def test_the_larger_degrees(config: str) -> None:
+    check(load(config), 41, CRYPTONETS["logits"], typical_weight(CRYPTONETS["logits"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes(), st.sampled_from([37, 41, 45]), st.integers(0, 1000))
+def test_any_convolution(shape: LinearShape, ring_bits: int, seed: int) -> None:
+    weight = np.random.default_rng(seed).integers(-(2**13), 2**13, shape.weight_shape)
+    check(TOY, ring_bits, shape, weight)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 60))
+def test_any_dense_layer(n_in: int, n_out: int) -> None:
+    shape = LinearShape.dense(n_in, n_out)
+    check(TOY, 41, shape, typical_weight(shape, n_in))
+
+
+def test_several_tiles() -> None:
+    shape = LinearShape.convolution((64, 40, 2), (3, 3, 2, 3), padding=((1, 1), (1, 1)))
+    assert plan_packing(shape, 1024).input_polynomials > 4
+    check(TOY, 41, shape, typical_weight(shape))
+
+
+@pytest.mark.parametrize("zero", [slice(None), slice(0, 330)])
+def test_weights_that_are_zero(zero: slice) -> None:
+    shape = LinearShape.dense(660, 3)
+    weight = typical_weight(shape)
+    weight[zero] = 0
+    check(TOY, 41, shape, weight)
+
+
+def test_extreme_shares_and_weights() -> None:
+    client, server = toy_pair(TOY, 41)
+    shape, top = LinearShape.dense(4, 2), (1 << 41) - 1
+    weight = np.array([[2**20, -(2**20)], [1, -1], [0, 1], [-(2**20), 2**20]])
+    layer = server.prepare_layer("layer", plan_packing(shape, 1024), weight)
+    for values in ([0, 0, 0, 0], [top] * 4, [1 << 40] * 4, [top, 0, 1, (1 << 40) - 1]):
+        share = np.array(values)
+        result = run(client, server, layer, share, np.array([0, top]))
+        expected = [
+            int(sum(int(v) * int(w) for v, w in zip(values, column, strict=True)) + m) % (1 << 41)
+            for column, m in zip(weight.T, (0, top), strict=True)
+        ]
+        assert result.tolist() == expected
+
+
+def test_what_is_prepared_serves_once_and_its_own_layer() -> None:
+    client, server = toy_pair(TOY, 41)
+    shape = LinearShape.dense(4, 2)
+    packing = plan_packing(shape, 1024)
+    layer = server.prepare_layer("first", packing, np.ones((4, 2), dtype=np.int64))
+    other = server.prepare_layer("second", packing, np.ones((4, 2), dtype=np.int64))
+    share, mask = np.zeros(4, dtype=np.int64), np.zeros(2, dtype=np.int64)
+
+    prepared = client.prepare_inputs(packing)
+    offline = prepared.offline_message
+    message = client.encrypt(packing, share, prepared)
+    with pytest.raises(RuntimeError, match="used before"):
+        client.encrypt(packing, share, prepared)
+    with pytest.raises(RuntimeError, match="another layer"):
+        elsewhere = Packing(shape, 1024, packing.blocks)
+        client.encrypt(elsewhere, share, client.prepare_inputs(packing))
+
+    reply, received = server.prepare_reply(layer, mask), server.receive_inputs(layer, offline)
+    with pytest.raises(RuntimeError, match="another layer"):
+        server.evaluate(other, received, message, server.prepare_reply(other, mask))
+    server.evaluate(layer, received, message, reply)
+    with pytest.raises(RuntimeError, match="'first': used before"):
+        server.evaluate(layer, server.receive_inputs(layer, offline), message, reply)
+    with pytest.raises(RuntimeError, match="used before"):
+        server.evaluate(layer, received, message, server.prepare_reply(layer, mask))
+
+
+class TestCorruption:
+    """Every message of either side, truncated, lengthened, emptied or with changed bytes."""
+
+    shape = LinearShape.dense(40, 30)
+
+    def messages(self) -> tuple[HEClient, HEServer, ServerLayer, bytes, bytes, bytes]:
+        client, server = toy_pair(TOY, 41)
+        layer = server.prepare_layer(
+            "layer", plan_packing(self.shape, 1024), typical_weight(self.shape)
+        )
+        prepared = client.prepare_inputs(layer.packing)
+        offline = prepared.offline_message
+        message = client.encrypt(layer.packing, np.zeros(40, dtype=np.int64), prepared)
+        received = server.receive_inputs(layer, offline)
+        reply = server.evaluate(layer, received, message, self.reply(server, layer))
+        return client, server, layer, offline, message, reply
+
+    def reply(self, server: HEServer, layer: ServerLayer):  # type: ignore[no-untyped-def]
+        return server.prepare_reply(layer, np.zeros(30, dtype=np.int64))
+
+    def test_wrong_lengths(self) -> None:
+        client, server, layer, offline, message, reply = self.messages()
+        key = client.public_key()
+        for change in (lambda b: b"", lambda b: b[:-1], lambda b: b + b"\0", lambda b: b * 2):
+            with pytest.raises(ProtocolError):
+                HEServer(TOY, FixedPoint(41, 12), change(key), allow_insecure=True)
+            with pytest.raises(ProtocolError):
+                server.receive_inputs(layer, change(offline))
+            received = server.receive_inputs(layer, offline)
+            with pytest.raises(ProtocolError):
+                server.evaluate(layer, received, change(message), self.reply(server, layer))
+            with pytest.raises(ProtocolError):
+                client.decrypt(layer.packing, change(reply))
+
+    def test_out_of_range(self) -> None:
+        client, server, layer, offline, message, reply = self.messages()
+        key = client.public_key()
+        for place in (0, -16):
+            with pytest.raises(ProtocolError):
+                HEServer(TOY, FixedPoint(41, 12), poison(key, place), allow_insecure=True)
+            with pytest.raises(ProtocolError):
+                server.receive_inputs(layer, poison(offline, place))
+            received = server.receive_inputs(layer, offline)
+            with pytest.raises(ProtocolError):
+                server.evaluate(layer, received, poison(message, place), self.reply(server, layer))
+            with pytest.raises(ProtocolError):
+                client.decrypt(layer.packing, poison(reply, place))
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.integers(0, 2**32), st.integers(1, 255))
+    def test_a_changed_byte_is_refused_or_gives_ring_elements(
+        self, place: int, change: int
+    ) -> None:
+        client, server, layer, offline, message, reply = self.messages()
+        key = client.public_key()
+
+        def flip(data: bytes) -> bytes:
+            changed = bytearray(data)
+            changed[place % len(data)] ^= change
+            return bytes(changed)
+
+        def contained(result: Int64) -> None:
+            assert result.shape == (30,)
+            assert ((result >= 0) & (result < 1 << 41)).all()
+
+        def exchange(offline: bytes, message: bytes) -> None:
+            received = server.receive_inputs(layer, offline)
+            reply = server.evaluate(layer, received, message, self.reply(server, layer))
+            contained(client.decrypt(layer.packing, reply))
+
+        for attempt in (
+            lambda: contained(client.decrypt(layer.packing, flip(reply))),
+            lambda: exchange(flip(offline), message),
+            lambda: exchange(offline, flip(message)),
+            lambda: HEServer(TOY, FixedPoint(41, 12), flip(key), allow_insecure=True),
+        ):
+            try:
+                attempt()
+            except ProtocolError:
+                continue
+
+
+def poison(data: bytes, place: int) -> bytes:
+    changed = bytearray(data)
+    stop = place + 8 or None
+    changed[place:stop] = b"\xff" * 8
+    return bytes(changed)
+
+
+def test_another_configuration_is_refused() -> None:
+    client, _ = toy_pair(TOY, 41)
+    larger = EncryptionParameters("HE_SEAL", 2048, 0, (60, 60, 30))
+    with pytest.raises(ProtocolError, match="same encryption parameters"):
+        HEServer(larger, FixedPoint(41, 12), client.public_key(), allow_insecure=True)
+
+
+def test_insecure_parameters_need_leave() -> None:
+    with pytest.raises(ConfigError, match="--insecure"):
+        HEClient(TOY, FixedPoint(41, 12))
+    key = toy_pair(TOY, 41)[0].public_key()
+    with pytest.raises(ConfigError, match="--insecure"):
+        HEServer(TOY, FixedPoint(41, 12), key)
+
+
+def test_weights_beyond_the_ring() -> None:
+    _, server = toy_pair(TOY, 41)
+    packing = plan_packing(LinearShape.dense(2, 1), 1024)
+    with pytest.raises(RangeError, match="'fc' has a weight of 42 bits; the ring has 41"):
+        server.prepare_layer("fc", packing, np.array([[1], [-(2**40)]]))
+
+
+def test_nothing_secret_in_a_repr() -> None:
+    client, server = toy_pair(TOY, 41)
+    packing = plan_packing(LinearShape.dense(2, 1), 1024)
+    layer = server.prepare_layer("fc", packing, np.ones((2, 1), dtype=np.int64))
+    reply = server.prepare_reply(layer, np.zeros(1, dtype=np.int64))
+    prepared = client.prepare_inputs(packing)
+    assert [repr(client), repr(prepared), repr(reply)] == [
+        "HEClient(...)",
+        "PreparedInputs(...)",
+        "PreparedReply(...)",
+    ]
+    assert "weights" not in repr(layer)

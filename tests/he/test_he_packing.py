@@ -1,0 +1,142 @@
+"""Packing alone, in plain integers: products of polynomials against a direct convolution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from he_reference import CRYPTONETS, linear, negacyclic
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from capc.he.packing import Packing, plan_packing
+from capc.he.shapes import LinearShape
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> LinearShape:
+    def small(low: int, high: int) -> int:
+        return draw(st.integers(low, high))
+
+    groups = small(1, 4)
+    try:
+        return LinearShape(
+            height=small(1, 11),
+            width=small(1, 11),
+            channels=groups * small(1, 3),
+            kernel=(small(1, 5), small(1, 5)),
+            filters=groups * small(1, 3),
+            strides=(small(1, 4), small(1, 4)),
+            padding=((small(0, 3), small(0, 3)), (small(0, 3), small(0, 3))),
+            dilations=(small(1, 3), small(1, 3)),
+            groups=groups,
+        )
+    except ValueError:
+        assume(False)
+        raise
+
+
+def through_polynomials(packing: Packing, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    inputs = np.zeros((packing.input_polynomials, packing.degree), dtype=np.int64)
+    inputs[:, : packing.input_length] = packing.pack_input(values)
+    weights = list(packing.pack_weights(weight))
+    assert len(weights) == packing.weight_polynomials
+    outputs = []
+    for output in range(packing.output_polynomials):
+        total = np.zeros(packing.degree, dtype=np.int64)
+        for source, index in packing.products(output):
+            total += np.array(negacyclic(inputs[source].tolist(), weights[index].tolist()))
+        outputs.append(total[packing.output_positions[output]])
+    return packing.unpack_output(outputs)
+
+
+def check(shape: LinearShape, degree: int, seed: int) -> None:
+    try:
+        packing = plan_packing(shape, degree)
+    except ValueError:
+        span = [(k - 1) * d // s for k, d, s in zip(shape.kernel, shape.dilations, shape.strides)]  # noqa: B905
+        assert (span[0] + 1) * (span[1] + 1) > degree
+        return
+    generator = np.random.default_rng(seed)
+    values = generator.integers(-50, 50, shape.input_shape)
+    weight = generator.integers(-50, 50, shape.weight_shape)
+    result = through_polynomials(packing, values, weight)
+    np.testing.assert_array_equal(result, linear(shape, values, weight))
+
+
+@settings(max_examples=150, deadline=None)
+@given(shapes(), st.sampled_from([8, 16, 32, 64, 128, 256, 512]), st.integers(0, 1000))
+def test_any_convolution(shape: LinearShape, degree: int, seed: int) -> None:
+    check(shape, degree, seed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 40), st.sampled_from([4, 16, 64, 256]))
+def test_any_dense_layer(n_in: int, n_out: int, degree: int) -> None:
+    check(LinearShape.dense(n_in, n_out), degree, n_in)
+
+
+@pytest.mark.parametrize(
+    ("shape", "polynomials"),
+    [
+        (CRYPTONETS["conv"], (1, 1)),
+        (CRYPTONETS["dense"], (3, 4)),
+        (CRYPTONETS["logits"], (1, 1)),
+        (LinearShape.dense(3072, 1000), (29, 13)),
+        (
+            LinearShape.convolution((32, 32, 64), (3, 3, 64, 64), padding=((1, 1), (1, 1))),
+            (32, 22),
+        ),
+        (
+            LinearShape.convolution(
+                (32, 32, 64), (3, 3, 1, 64), padding=((1, 1), (1, 1)), groups=64
+            ),
+            (32, 32),
+        ),
+    ],
+)
+def test_known_choices_at_degree_8192(shape: LinearShape, polynomials: tuple[int, int]) -> None:
+    packing = plan_packing(shape, 8192)
+    assert (packing.input_polynomials, packing.output_polynomials) == polynomials
+
+
+def test_known_answer_by_hand() -> None:
+    # (1 + 2X) as (x0, x1); weights of two filters over two channels, written out by hand.
+    packing = plan_packing(LinearShape.dense(2, 2), 4)
+    assert packing.pack_input([5, 7]).tolist() == [[5, 7]]
+    assert [w.tolist() for w in packing.pack_weights([[1, 2], [3, 4]])] == [[3, 1, 4, 2]]
+    assert packing.output_positions[0].tolist() == [1, 3]
+
+
+def test_both_parties_get_one_packing() -> None:
+    assert plan_packing(LinearShape.dense(9, 4), 64) is plan_packing(LinearShape.dense(9, 4), 64)
+
+
+def test_output_round_trip() -> None:
+    packing = plan_packing(CRYPTONETS["conv"], 8192)
+    values = np.arange(980).reshape(14, 14, 5)
+    np.testing.assert_array_equal(packing.unpack_output(packing.pack_output(values)), values)
+
+
+def test_wrong_array_shapes() -> None:
+    packing = plan_packing(LinearShape.dense(3, 2), 64)
+    with pytest.raises(ValueError, match="input has shape"):
+        packing.pack_input(np.zeros(4))
+    with pytest.raises(ValueError, match="weights have shape"):
+        next(packing.pack_weights(np.zeros((2, 3))))
+    with pytest.raises(ValueError, match="output has shape"):
+        packing.pack_output(np.zeros(3))
+
+
+def test_impossible_layers() -> None:
+    with pytest.raises(ValueError, match="kernel is larger"):
+        LinearShape.convolution((4, 4, 1), (5, 5, 1, 1))
+    with pytest.raises(ValueError, match="must divide"):
+        LinearShape(4, 4, 3, (1, 1), 4, groups=2)
+    with pytest.raises(ValueError, match="does not fit an input"):
+        LinearShape.convolution((4, 4, 3), (1, 1, 2, 4))
+    with pytest.raises(ValueError, match="below 1"):
+        LinearShape.dense(0, 4)
+    with pytest.raises(ValueError, match="padding"):
+        LinearShape(4, 4, 1, (1, 1), 1, padding=((-1, 0), (0, 0)))
+    with pytest.raises(ValueError, match="does not fit degree 16"):
+        plan_packing(LinearShape.convolution((9, 9, 1), (5, 5, 1, 1)), 16)

@@ -1,0 +1,104 @@
+"""Residue arithmetic against Python's integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from he_reference import chi_square_is_plausible, crt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capc.errors import ProtocolError
+from capc.he import rns
+
+FAST = (1152921504606748673, 1152921504606830593)
+TEN = (140737488273409, 16515073, 16580609, 16760833)
+
+primes_lists = st.sampled_from([FAST, TEN, FAST[:1], TEN[:2]])
+
+
+@given(
+    st.lists(st.integers(0, 2**32 - 1), min_size=1),
+    st.integers(0, 2**62),
+    st.sampled_from(FAST + TEN),
+)
+def test_multiply_mod(digits: list[int], constant: int, prime: int) -> None:
+    result = rns.multiply_mod(np.array(digits, dtype=np.uint64), constant, prime)
+    assert result.tolist() == [digit * constant % prime for digit in digits]
+
+
+@pytest.mark.parametrize("prime", FAST + TEN)
+def test_multiply_mod_at_the_edges(prime: int) -> None:
+    digits = [0, 1, 2**31, 2**32 - 1]
+    for constant in (0, 1, prime - 1, prime // 2, prime, prime + 1, -1):
+        result = rns.multiply_mod(np.array(digits, dtype=np.uint64), constant, prime)
+        assert result.tolist() == [digit * constant % prime for digit in digits]
+
+
+@settings(max_examples=200)
+@given(primes_lists, st.integers(2, 60), st.data())
+def test_scaled_message_rounds_exactly(
+    primes: tuple[int, ...], ring_bits: int, data: st.DataObject
+) -> None:
+    modulus = 1 << ring_bits
+    edges = st.sampled_from([0, 1, modulus // 2 - 1, modulus // 2, modulus - 1])
+    message = data.draw(st.lists(st.integers(0, modulus - 1) | edges, min_size=1, max_size=8))
+    product = int(np.prod([int(p) for p in primes], dtype=object))
+    result = rns.scaled_message(np.array(message, dtype=np.int64), ring_bits, primes)
+    expected = [(2 * product * m + modulus) // (2 * modulus) for m in message]
+    assert crt(result, primes) == [value % product for value in expected]
+
+
+@pytest.mark.parametrize("bits", [0, 1, 31, 32, 40, 63, 64, 76])
+@pytest.mark.parametrize("primes", [FAST, TEN])
+def test_uniform_noise_fills_its_range_and_no_more(bits: int, primes: tuple[int, ...]) -> None:
+    product = int(np.prod([int(p) for p in primes], dtype=object))
+    values = [
+        (value + product // 2) % product - product // 2
+        for value in crt(rns.uniform_noise(bits, 4096, primes), primes)
+    ]
+    assert -(1 << bits) <= min(values)
+    assert max(values) < 1 << bits
+    bins = min(64, 2 << bits)
+    slots = np.array([(value + (1 << bits)) * bins >> (bits + 1) for value in values])
+    if bins == 64:
+        assert chi_square_is_plausible(slots, bins)
+    else:
+        assert set(slots.tolist()) == set(range(bins))
+    low = np.array([value & 63 for value in values])
+    assert bits < 6 or chi_square_is_plausible(low, 64)
+
+
+def test_noise_is_fresh_each_time() -> None:
+    assert (rns.uniform_noise(70, 64, FAST) != rns.uniform_noise(70, 64, FAST)).all()
+    assert rns.random_bytes(32) != rns.random_bytes(32)
+
+
+@given(primes_lists, st.integers(0, 20), st.integers(0, 2**32 - 1))
+def test_pack_round_trip(primes: tuple[int, ...], count: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    values = np.stack([generator.integers(0, p, count, dtype=np.uint64) for p in primes])
+    values[:, :1] = np.array(primes, dtype=np.uint64)[:, None] - np.uint64(1)
+    data = rns.pack(values, primes)
+    assert len(data) == rns.packed_size(primes, count)
+    np.testing.assert_array_equal(rns.unpack(data, primes, count), values)
+
+
+def test_unpack_refuses_other_lengths_and_values() -> None:
+    data = rns.pack(np.zeros((2, 5), dtype=np.uint64), FAST)
+    for wrong in (b"", data[:-1], data + b"\0"):
+        with pytest.raises(ProtocolError, match="bytes"):
+            rns.unpack(wrong, FAST, 5)
+    with pytest.raises(ProtocolError, match="below its prime"):
+        rns.unpack(FAST[0].to_bytes(8, "little") + data[8:], FAST, 5)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_add_mod(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    left, right = (
+        np.stack([generator.integers(0, p, 9, dtype=np.uint64) for p in FAST]) for _ in range(2)
+    )
+    result = rns.add_mod(left, right, FAST)
+    for row, a, b, prime in zip(result, left, right, FAST, strict=True):
+        assert row.tolist() == [(int(x) + int(y)) % prime for x, y in zip(a, b, strict=True)]
