@@ -1,0 +1,152 @@
+"""The circuits of the protocol, as data: what each computes, who feeds it and who learns what.
+
+Words are ring elements in int64 arrays of shape (instances, words); values of any sign are reduced
+modulo 2^width on the way in, and come out in [0, 2^width). Docs: docs/garbled-circuits.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from capc.errors import ConfigError
+from capc.fixed_point import Int64
+from capc.gc import _engine
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A circuit that both parties must have built with the same arguments.
+
+    Words per instance: the garbler's `online_words` are known with the query, its `fixed_words`
+    when it garbles (masks); the evaluator feeds `evaluator_words`.
+    """
+
+    name: str
+    compiled: _engine.Circuit
+
+    @property
+    def online_words(self) -> int:
+        return self.compiled.online_words
+
+    @property
+    def fixed_words(self) -> int:
+        return self.compiled.fixed_words
+
+    @property
+    def evaluator_words(self) -> int:
+        return self.compiled.evaluator_words
+
+    @property
+    def evaluator_out_words(self) -> int:
+        return self.compiled.evaluator_out_words
+
+    @property
+    def garbler_out_words(self) -> int:
+        return self.compiled.garbler_out_words
+
+    @property
+    def and_count(self) -> int:
+        """AND gates of one instance: 32 bytes each on the wire."""
+        return self.compiled.and_count
+
+    @property
+    def and_depth(self) -> int:
+        return self.compiled.and_depth
+
+    def offline_bytes(self, instances: int) -> tuple[int, int]:
+        """Bytes of `prepare` (and of `run`): garbler to evaluator, and back."""
+        return self.compiled.offline_bytes(instances)
+
+    def online_bytes(self, instances: int) -> tuple[int, int]:
+        """Bytes of `evaluate` after `prepare`, without returned outputs, in the same order."""
+        return self.compiled.online_bytes(instances)
+
+    def plain_evaluate(
+        self, online: ArrayLike, fixed: ArrayLike, evaluator: ArrayLike
+    ) -> tuple[Int64, Int64]:
+        """Both parties' outputs in the clear, for tests: (evaluator's, garbler's)."""
+        return self.compiled.evaluate_plain(
+            as_words(online, self.online_words),
+            as_words(fixed, self.fixed_words),
+            as_words(evaluator, self.evaluator_words),
+        )
+
+
+def as_words(values: ArrayLike, columns: int) -> Int64:
+    """Contiguous int64 words of shape (instances, columns); one column may come as a vector."""
+    array = np.ascontiguousarray(values, dtype=np.int64)
+    if array.ndim == 1 and columns == 1:
+        array = array.reshape(-1, 1)
+    return array
+
+
+def relu_circuit(ring_bits: int, shift: int) -> Circuit:
+    """x = a + b mod 2^ring_bits, signed; y = max(x, 0) >> shift; the evaluator learns y - m.
+
+    Words: online a, fixed m, evaluator b, all modulo 2^ring_bits (2 to 64 bits).
+    """
+    return Circuit(f"relu {ring_bits} >> {shift}", _engine.relu_circuit(ring_bits, shift))
+
+
+def truncate_circuit(ring_bits: int, shift: int) -> Circuit:
+    """As relu_circuit without the maximum: y = x >> shift, rounding toward minus infinity."""
+    return Circuit(f"truncate {ring_bits} >> {shift}", _engine.truncate_circuit(ring_bits, shift))
+
+
+def argmax_circuit(ring_bits: int, classes: int, vote_bits: int) -> Circuit:
+    """Step 1c: z_j = a_j + b_j mod 2^ring_bits, signed; ties go to the lowest class.
+
+    The evaluator learns onehot(argmax z)_j - s_j mod 2^vote_bits, nobody learns anything else.
+    Words, `classes` each: online a_j (the garbler's logit shares), fixed s_j, evaluator b_j.
+    """
+    return Circuit(
+        f"argmax {ring_bits} x {classes}", _engine.argmax_circuit(ring_bits, classes, vote_bits)
+    )
+
+
+def noisy_argmax_circuit(vote_bits: int, classes: int, with_threshold: bool) -> Circuit:
+    """Step 3, on votes v = S + Ŝ mod 2^vote_bits, compared as signed numbers.
+
+    answered = (max_j v_j + g_T >= T) is learnt by both; label = argmax_j (v_j + g_j), lowest class
+    on ties, by the evaluator alone, and 0 unless answered. Without a threshold there is the label
+    alone. Evaluator's words: S_j, and its outputs (answered, label); the garbler's words come from
+    noisy_argmax_inputs. Exact while every v_j, v_j + g_j and v_j + g_T - T fits vote_bits, signed.
+    """
+    return Circuit(
+        f"noisy argmax {vote_bits} x {classes}",
+        _engine.noisy_argmax_circuit(vote_bits, classes, with_threshold),
+    )
+
+
+def noisy_argmax_inputs(
+    vote_bits: int,
+    mask_sums: ArrayLike,
+    noise: ArrayLike,
+    *,
+    threshold: int | None = None,
+    threshold_noise: ArrayLike = 0,
+) -> Int64:
+    """The guardian's online words of noisy_argmax_circuit, shape (instances, words).
+
+    `mask_sums` Ŝ and `noise` g: (classes,) or (instances, classes); `threshold_noise` g_T: one per
+    instance. The sums Ŝ + g and Ŝ + g_T - T cost nothing here and no gate in the circuit.
+    Raises ConfigError where noise or threshold could wrap around modulo 2^vote_bits.
+    """
+    sums = np.atleast_2d(np.asarray(mask_sums, dtype=np.int64))
+    votes_noise = np.atleast_2d(np.asarray(noise, dtype=np.int64))
+    if threshold is None:
+        offset = np.zeros((sums.shape[0], 1), dtype=np.int64)
+    else:
+        drawn = np.asarray(threshold_noise, dtype=np.int64).reshape(-1, 1)
+        offset = np.broadcast_to(drawn - np.int64(threshold), (sums.shape[0], 1))
+    limit = 1 << (vote_bits - 2)
+    if np.any(np.abs(votes_noise) >= limit) or np.any(np.abs(offset) >= limit):
+        raise ConfigError(
+            f"noise or threshold reaches 2^{vote_bits - 2}, too large for {vote_bits}-bit votes; "
+            "use a smaller sigma or threshold"
+        )
+    noisy = sums + votes_noise
+    return noisy if threshold is None else np.concatenate([noisy, sums + offset], axis=1)

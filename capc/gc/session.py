@@ -1,0 +1,142 @@
+"""Sessions: one garbler and one evaluator run circuits over a connection.
+
+The garbler learns nothing but its declared outputs, the evaluator nothing but its own. A session
+begins with 128 base oblivious transfers (some 10 ms); afterwards a batch costs symmetric
+cryptography only. `prepare` runs before the query is known and holds all the heavy work,
+`evaluate` is one round trip; `run` does both at once where there is no time in between.
+After a ProtocolError a session is dead: open another. Semi-honest security; the connection must
+be encrypted and authenticated (docs/garbled-circuits.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from capc.fixed_point import Int64
+from capc.gc import _engine
+from capc.gc.circuits import Circuit, as_words
+from capc.transport.duplex import Duplex
+
+
+class GarblerBatch:
+    """A prepared batch at the garbler, used once. Its tables are at the evaluator."""
+
+    def __init__(self, batch: _engine.GarblerBatch) -> None:
+        self._batch = batch
+
+    @property
+    def instances(self) -> int:
+        return self._batch.instances
+
+
+class EvaluatorBatch:
+    """A prepared batch at the evaluator, used once: tables, and random words in place of inputs."""
+
+    def __init__(self, batch: _engine.EvaluatorBatch) -> None:
+        self._batch = batch
+
+    @property
+    def instances(self) -> int:
+        return self._batch.instances
+
+
+class GarblerSession:
+    """The garbler's end. `path` forces an AES implementation; leave it empty outside tests."""
+
+    def __init__(self, channel: Duplex, *, path: str = "") -> None:
+        self._channel = channel
+        self._engine = _engine.GarblerSession(path)
+        offer = channel.recv(_engine.SETUP_OFFER_BYTES)
+        channel.send(self._engine.setup_choose(offer))
+        self._engine.setup_keys()  # while the evaluator computes its half
+        self._engine.setup_finish(channel.recv(_engine.SETUP_TREES_BYTES))
+
+    def prepare(self, circuit: Circuit, instances: int, fixed: ArrayLike) -> GarblerBatch:
+        """Garble `instances` of the circuit and send the tables.
+
+        `fixed` has shape (instances, circuit.fixed_words). Masks in it must be fresh. Several
+        batches may be prepared ahead; they are used in order.
+        """
+        words = as_words(fixed, circuit.fixed_words)
+        batch = self._engine.prepare(circuit.compiled, instances, words)
+        self._send_tables(batch)
+        return GarblerBatch(batch)
+
+    def evaluate(self, batch: GarblerBatch, shares: ArrayLike) -> Int64 | None:
+        """Give the shares, shape (instances, circuit.online_words), to a prepared batch.
+
+        Returns the garbler's outputs, (instances, circuit.garbler_out_words), None without any.
+        RuntimeError where the batch was used already, or after a later one.
+        """
+        inner = batch._batch
+        masked = self._channel.recv(inner.masked_bytes)
+        self._channel.send(inner.label_shares(masked, np.ascontiguousarray(shares, np.int64)))
+        return self._outputs(inner)
+
+    def run(self, circuit: Circuit, shares: ArrayLike, fixed: ArrayLike) -> Int64 | None:
+        """Both phases at once: garbling, sending and evaluating overlap."""
+        online = as_words(shares, circuit.online_words)
+        words = as_words(fixed, circuit.fixed_words)
+        batch = self._engine.run(circuit.compiled, online.shape[0], online, words)
+        self._send_tables(batch)
+        return self._outputs(batch)
+
+    def _send_tables(self, batch: _engine.GarblerBatch) -> None:
+        for chunk in range(batch.chunk_count):
+            choice = self._channel.recv(batch.choice_bytes(chunk))
+            self._channel.send(batch.garble_chunk(choice))
+
+    def _outputs(self, batch: _engine.GarblerBatch) -> Int64 | None:
+        if not batch.has_outputs:
+            return None
+        return batch.decode(self._channel.recv(batch.return_bytes))
+
+
+class EvaluatorSession:
+    """The evaluator's end, which speaks first. See GarblerSession."""
+
+    def __init__(self, channel: Duplex, *, path: str = "") -> None:
+        self._channel = channel
+        self._engine = _engine.EvaluatorSession(path)
+        channel.send(self._engine.setup_offer())
+        choice = channel.recv(_engine.SETUP_CHOICE_BYTES)
+        channel.send(self._engine.setup_answer(choice))
+
+    def prepare(self, circuit: Circuit, instances: int) -> EvaluatorBatch:
+        """Choose at random in place of the inputs, and take the tables."""
+        batch = self._engine.prepare(circuit.compiled, instances)
+        self._take_tables(batch)
+        return EvaluatorBatch(batch)
+
+    def evaluate(self, batch: EvaluatorBatch, shares: ArrayLike) -> Int64:
+        """Evaluate a prepared batch on shares of shape (instances, circuit.evaluator_words).
+
+        Returns (instances, circuit.evaluator_out_words).
+        """
+        inner = batch._batch
+        self._channel.send(inner.mask_shares(np.ascontiguousarray(shares, np.int64)))
+        inner.evaluate(self._channel.recv(inner.labels_bytes))
+        return self._outputs(inner)
+
+    def run(self, circuit: Circuit, shares: ArrayLike) -> Int64:
+        """Both phases at once."""
+        words = as_words(shares, circuit.evaluator_words)
+        batch = self._engine.run(circuit.compiled, words.shape[0], words)
+        self._take_tables(batch)
+        return self._outputs(batch)
+
+    def _take_tables(self, batch: _engine.EvaluatorBatch) -> None:
+        # A few choices ahead keep the garbler busy; more could fill both sides' socket buffers.
+        ahead = min(batch.window, batch.chunk_count)
+        for _ in range(ahead):
+            self._channel.send(batch.choose_chunk())
+        for chunk in range(batch.chunk_count):
+            batch.take_chunk(self._channel.recv(batch.tables_bytes(chunk)))
+            if chunk + ahead < batch.chunk_count:
+                self._channel.send(batch.choose_chunk())
+
+    def _outputs(self, batch: _engine.EvaluatorBatch) -> Int64:
+        if batch.returns_colours:
+            self._channel.send(batch.return_colours())
+        return batch.outputs()

@@ -1,0 +1,405 @@
+#include "garbler.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+namespace capc::gc {
+
+struct GarblerSession::Core {
+  explicit Core(Path path) : kernels(&kernels_of(path)) {
+    random_bytes(&delta.get(), sizeof(Block));
+    delta.get().lo |= 1U;
+    start = random_value<Block>();
+  }
+
+  void require_ready() const {
+    if (!sender) throw StateError("the session's set-up is not finished");
+    if (failed) throw StateError("the session ended with an error; open another");
+  }
+  /// Runs `body`; a ProtocolError leaves the two ends out of step, so nothing may follow it.
+  template <class Body>
+  void guard(Body body) {
+    const Exclusive exclusive(busy);
+    require_ready();
+    try {
+      body();
+    } catch (const ProtocolError&) {
+      failed = true;
+      throw;
+    }
+  }
+
+  const Kernels* kernels;
+  Secret<Block> delta;
+  Block start;
+  std::unique_ptr<BaseReceiver> base = std::make_unique<BaseReceiver>();
+  SecretArray<Block> base_keys;
+  bool chosen = false;
+  std::unique_ptr<TransferSender> sender;
+  SessionClock clock;
+  SecretArray<Block> slots;
+  SecretArray<Block> labels;
+  SecretArray<Block> stream;
+  bool failed = false;
+  std::atomic_flag busy = ATOMIC_FLAG_INIT;
+};
+
+namespace {
+
+[[nodiscard]] Header setup_header(MessageType type) {
+  Header header;
+  header.type = type;
+  return header;
+}
+
+void require_size(std::size_t got, std::size_t wanted, const char* what) {
+  if (got != wanted) {
+    throw UsageError(std::string(what) + " has " + std::to_string(got) + " entries; " +
+                     std::to_string(wanted) + " are needed");
+  }
+}
+
+void grow(SecretArray<Block>& array, std::size_t size) {
+  if (array.size() < size) array = SecretArray<Block>(size);
+}
+
+[[nodiscard]] SecretArray<Word> copy_words(std::span<const Word> words) {
+  SecretArray<Word> copy(words.size());
+  std::copy(words.begin(), words.end(), copy.begin());
+  return copy;
+}
+
+[[nodiscard]] std::span<const Word> view(const SecretArray<Word>& words) {
+  return {words.data(), words.size()};
+}
+
+}  // namespace
+
+GarblerSession::GarblerSession(Path path) : core_(std::make_shared<Core>(path)) {}
+GarblerSession::~GarblerSession() = default;
+GarblerSession::GarblerSession(GarblerSession&&) noexcept = default;
+GarblerSession& GarblerSession::operator=(GarblerSession&&) noexcept = default;
+
+void GarblerSession::setup_choose(ConstBytes offer, Bytes out) {
+  const Exclusive exclusive(core_->busy);
+  if (core_->chosen) throw StateError("the session's set-up was begun already");
+  core_->chosen = true;
+  const ConstBytes point =
+      open_message(offer, setup_header(MessageType::SetupOffer), kPointBytes);
+  Writer writer(out);
+  writer.value(setup_header(MessageType::SetupChoice));
+  writer.value(core_->start);
+  core_->base->choose(point, TransferSender::base_choices(core_->delta.get()),
+                      writer.take(kBaseTransfers * kPointBytes));
+}
+
+void GarblerSession::setup_keys() {
+  const Exclusive exclusive(core_->busy);
+  if (!core_->chosen) throw StateError("the session's set-up is not begun");
+  if (!core_->base) return;
+  core_->base_keys = SecretArray<Block>(kBaseTransfers);
+  core_->base->keys(core_->base_keys);
+  core_->base.reset();
+}
+
+void GarblerSession::setup_finish(ConstBytes trees) {
+  setup_keys();
+  const Exclusive exclusive(core_->busy);
+  if (core_->sender) throw StateError("the session's set-up is finished already");
+  const ConstBytes body =
+      open_message(trees, setup_header(MessageType::SetupTrees), kTreeMessageBytes);
+  core_->sender = std::make_unique<TransferSender>(*core_->kernels, core_->delta.get(),
+                                                   core_->base_keys, body);
+  core_->base_keys = {};
+}
+
+std::unique_ptr<GarblerBatch> GarblerSession::prepare(CircuitPtr circuit, std::size_t instances,
+                                                      std::span<const Word> fixed) {
+  if (!circuit->circuit.has_offline_phase()) {
+    throw UsageError("the circuit's inputs are not shares: it runs in one phase only");
+  }
+  return std::make_unique<GarblerBatch>(core_, std::move(circuit), instances, fixed,
+                                        std::nullopt);
+}
+
+std::unique_ptr<GarblerBatch> GarblerSession::run(CircuitPtr circuit, std::size_t instances,
+                                                  std::span<const Word> online,
+                                                  std::span<const Word> fixed) {
+  return std::make_unique<GarblerBatch>(core_, std::move(circuit), instances, fixed, online);
+}
+
+GarblerBatch::GarblerBatch(std::shared_ptr<GarblerSession::Core> core, CircuitPtr circuit,
+                           std::size_t instances, std::span<const Word> fixed,
+                           std::optional<std::span<const Word>> online)
+    : core_(std::move(core)),
+      circuit_(std::move(circuit)),
+      layout_(*circuit_, instances),
+      one_phase_(online.has_value()) {
+  require_size(fixed.size(), instances * circuit_->circuit.fixed_words(), "fixed");
+  if (online) {
+    require_size(online->size(), instances * circuit_->circuit.online_words(), "shares");
+    online_ = copy_words(*online);
+  }
+  fixed_ = copy_words(fixed);
+  const Exclusive exclusive(core_->busy);
+  core_->require_ready();
+  number_ = core_->clock.begin_batch();
+  first_tweak_ = core_->clock.reserve_tweaks(layout_.tweak_count());
+  if (!one_phase_) {
+    online_key_ = SecretArray<RoundKeys>(1);
+    Secret<Block> key;
+    random_bytes(&key.get(), sizeof(Block));
+    core_->kernels->expand_key(key.get(), online_key_[0]);
+  }
+  permutations_ = SecretArray<LaneBits>(layout_.garbler_out_bits() * layout_.blocks());
+}
+
+GarblerBatch::~GarblerBatch() = default;
+
+Header GarblerBatch::header(MessageType type, std::size_t chunk) const {
+  Header header;
+  header.type = type;
+  header.batch = number_;
+  header.circuit = circuit_->circuit.digest();
+  header.instances = layout_.instances();
+  header.chunk = chunk;
+  return header;
+}
+
+void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {
+  core_->guard([&] {
+    core_->clock.require_preparing(number_);
+    require_size(tables.size(), layout_.tables_bytes(chunk_), "the tables' buffer");
+    const std::size_t transfers = layout_.chunk_transfers(chunk_);
+    const ConstBytes corrections = open_message(choice, header(MessageType::Choice, chunk_),
+                                                correction_bytes(transfers));
+    grow(core_->labels, padded_transfers(transfers));
+    core_->sender->extend(corrections, transfers, core_->labels.data());
+    grow(core_->slots, circuit_->program.slot_count() * kLanes);
+    grow(core_->stream,
+         std::max(layout_.fixed_bits().size(), layout_.online_bits().size()) * kLanes);
+
+    Writer out(tables);
+    out.value(header(MessageType::Tables, chunk_));
+    const auto seed = random_value<Block>();
+    out.value(seed);
+    Secret<RoundKeys> seed_keys;
+    core_->kernels->expand_key(seed, seed_keys.get());
+    const std::size_t first = layout_.chunk_first(chunk_);
+    const std::size_t end = first + layout_.chunk_instances(chunk_);
+    const Block* labels = core_->labels.data();
+    for (std::size_t at = first; at < end; at += kLanes) {
+      const std::size_t lanes = std::min(kLanes, end - at);
+      garble_block(at / kLanes, lanes, labels, seed_keys.get(), out);
+      labels += lanes * layout_.evaluator_bits().size();
+    }
+    if (++chunk_ == layout_.chunk_count()) {
+      core_->clock.end_preparation(number_);
+      fixed_ = {};
+      online_ = {};
+    }
+  });
+}
+
+void GarblerBatch::garble_block(std::size_t block, std::size_t lanes,
+                                const Block* evaluator_labels, const RoundKeys& seed,
+                                Writer& out) {
+  const Block delta = core_->delta.get();
+  const std::size_t first = block * kLanes;
+  Block* const slots = core_->slots.data();
+  for (const InputBit& bit : layout_.evaluator_bits()) {
+    std::copy_n(evaluator_labels, lanes, slots + bit.slot * kLanes);
+    evaluator_labels += lanes;
+  }
+  // Active labels of the garbler's known bits are a public stream: only it knows the zero labels.
+  const auto from_stream = [&](const std::vector<InputBit>& bits, std::span<const Word> words,
+                               std::size_t word_count, std::size_t base) {
+    Block* const labels = core_->stream.data();
+    core_->kernels->stream(seed, base, labels, bits.size() * kLanes);
+    InputLanes inputs(words, word_count, first, lanes);
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+      offset_labels(labels + i * kLanes, inputs.bits(bits[i].word, bits[i].bit), delta,
+                    slots + bits[i].slot * kLanes);
+    }
+  };
+  const std::size_t known = layout_.fixed_bits().size() + layout_.online_bits().size();
+  const std::size_t base = block * known * kLanes;
+  from_stream(layout_.fixed_bits(), view(fixed_), circuit_->circuit.fixed_words(), base);
+  if (one_phase_) {
+    from_stream(layout_.online_bits(), view(online_), circuit_->circuit.online_words(),
+                base + layout_.fixed_bits().size() * kLanes);
+  } else {
+    const std::size_t count = layout_.online_bits().size();
+    Block* const labels = core_->stream.data();
+    core_->kernels->stream(online_key_[0], block * count * kLanes, labels, count * kLanes);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::copy_n(labels + i * kLanes, kLanes, slots + layout_.online_bits()[i].slot * kLanes);
+    }
+  }
+  const Circuit& circuit = circuit_->circuit;
+  const std::vector<Op>& ops = circuit_->program.ops();
+  const Bytes tables = out.take(circuit.and_count() * kTableBytes * lanes);
+  core_->kernels->garble({ops.data(), ops.size(), slots, lanes, delta,
+                          {core_->start, first_tweak_ + 2 * first, layout_.instances()},
+                          tables.data()});
+  write_outputs(block, lanes, out);
+}
+
+void GarblerBatch::write_outputs(std::size_t block, std::size_t lanes, Writer& out) {
+  const Circuit& circuit = circuit_->circuit;
+  const std::size_t first = block * kLanes;
+  std::size_t kept = block * layout_.garbler_out_bits();
+  std::size_t mask = circuit.fixed_input_words();
+  std::uint64_t tweak = first_tweak_ + layout_.term_tweaks() + first;
+  for (std::size_t w = 0; w < circuit.outputs().size(); ++w) {
+    const OutputWord& word = circuit.outputs()[w];
+    const std::vector<SlotRef>& refs = circuit_->program.outputs()[w];
+    if (word.kind == OutputKind::Shared) {
+      write_shared(word, refs, lanes, tweak, mask++, first, out);
+      continue;
+    }
+    const unsigned lane_mask = (1U << lanes) - 1;
+    for (const SlotRef& ref : refs) {
+      const LaneBits colour = colours(core_->slots.data() + ref.slot * kLanes, lanes);
+      const auto permutation =
+          static_cast<LaneBits>(colour ^ (ref.invert ? lane_mask : 0U));
+      if (word.kind != OutputKind::Evaluator) permutations_[kept++] = permutation;
+      if (word.kind != OutputKind::Garbler) out.value(permutation);
+    }
+  }
+}
+
+void GarblerBatch::write_shared(const OutputWord& word, const std::vector<SlotRef>& refs,
+                                std::size_t lanes, std::uint64_t& tweak, std::size_t mask,
+                                std::size_t first_instance, Writer& out) {
+  const Block delta = core_->delta.get();
+  std::array<Word, kLanes> sums{};
+  Secret<std::array<Block, 4 * kLanes>> scratch;
+  Block* const zero = scratch.get().data();
+  Block* const one = zero + kLanes;
+  Block* const hash_zero = one + kLanes;
+  Block* const hash_one = hash_zero + kLanes;
+  for (std::size_t t = 0; t < refs.size(); ++t) {
+    const SharedTerm& term = word.terms[t];
+    const std::size_t width = std::size_t{word.bits} - term.shift;
+    const std::size_t row_bytes = bytes_for_bits(width);
+    const Bytes rows = out.take(lanes * row_bytes);
+    for (std::size_t i = 0; i < lanes; ++i) {
+      zero[i] = core_->slots[refs[t].slot * kLanes + i] ^ select(refs[t].invert, delta);
+      one[i] = zero[i] ^ delta;
+    }
+    core_->kernels->hash(core_->start, tweak, zero, hash_zero, lanes);
+    core_->kernels->hash(core_->start, tweak, one, hash_one, lanes);
+    tweak += layout_.instances();
+    const Word weight = term.negative ? ~Word{0} : Word{1};
+    for (std::size_t i = 0; i < lanes; ++i) {
+      // `first` is the hash of the label of colour 0, to which the evaluator adds no row.
+      const Word permuted = Word{0} - zero[i].colour();
+      const Word flip = (hash_zero[i].lo ^ hash_one[i].lo) & permuted;
+      const Word first = hash_zero[i].lo ^ flip;
+      const Word second = hash_one[i].lo ^ flip;
+      const Word step = (weight ^ permuted) - permuted;
+      const Word row = low_bits(first - second + step, width);
+      std::memcpy(rows.data() + i * row_bytes, &row, row_bytes);
+      sums[i] += (first - (weight & permuted)) << term.shift;
+    }
+  }
+  const std::size_t sum_bytes = bytes_for_bits(word.bits);
+  const Bytes corrections = out.take(lanes * sum_bytes);
+  for (std::size_t i = 0; i < lanes; ++i) {
+    const Word chosen = fixed_[(first_instance + i) * circuit_->circuit.fixed_words() + mask];
+    const Word correction = low_bits(sums[i] + chosen, word.bits);
+    std::memcpy(corrections.data() + i * sum_bytes, &correction, sum_bytes);
+  }
+  OPENSSL_cleanse(sums.data(), sizeof sums);
+}
+
+void GarblerBatch::label_shares(ConstBytes masked, std::span<const Word> shares, Bytes labels) {
+  core_->guard([&] {
+    const Circuit& circuit = circuit_->circuit;
+    if (one_phase_) throw StateError("a batch of one phase takes its shares at its start");
+    if (chunk_ != layout_.chunk_count()) throw StateError("the batch is not garbled yet");
+    if (labelled_) throw StateError("the batch was used already: labels may be sent once only");
+    require_size(shares.size(), layout_.instances() * circuit.online_words(), "shares");
+    require_size(labels.size(), layout_.labels_bytes(), "the labels' buffer");
+    core_->clock.consume(number_);
+    labelled_ = true;
+
+    const std::size_t bits = layout_.evaluator_bits().size();
+    const ConstBytes packed = open_message(masked, header(MessageType::Masked, 0),
+                                           bytes_for_bits(layout_.instances() * bits));
+    std::vector<std::uint64_t> words(packed.size() / 8 + 2);
+    std::memcpy(words.data(), packed.data(), packed.size());
+    BitUnpacker unpacker(words);
+    std::vector<Word> shifts(circuit.evaluator_words());
+    SecretArray<Word> inputs(shares.size());
+    for (std::size_t i = 0; i < layout_.instances(); ++i) {
+      std::size_t evaluator = 0;
+      for (const InputWord& word : circuit.inputs()) {
+        if (word.kind == InputKind::Evaluator) {
+          shifts[evaluator++] = unpacker.get(word.wires.size());
+        }
+      }
+      std::size_t at = i * circuit.online_words();
+      for (const InputWord& word : circuit.inputs()) {
+        if (word.kind != InputKind::GarblerOnline) continue;
+        inputs[at] = shares[at] + shifts[static_cast<std::size_t>(word.partner)];
+        ++at;
+      }
+    }
+
+    Writer out(labels);
+    out.value(header(MessageType::Labels, 0));
+    const std::size_t count = layout_.online_bits().size();
+    grow(core_->stream, count * kLanes);
+    Secret<std::array<Block, kLanes>> row;
+    for (std::size_t block = 0; block < layout_.blocks(); ++block) {
+      const std::size_t first = block * kLanes;
+      const std::size_t lanes = std::min(kLanes, layout_.instances() - first);
+      core_->kernels->stream(online_key_[0], block * count * kLanes, core_->stream.data(),
+                             count * kLanes);
+      InputLanes lane_inputs(view(inputs), circuit.online_words(), first, lanes);
+      for (std::size_t i = 0; i < count; ++i) {
+        const InputBit& bit = layout_.online_bits()[i];
+        offset_labels(core_->stream.data() + i * kLanes, lane_inputs.bits(bit.word, bit.bit),
+                      core_->delta.get(), row.get().data());
+        std::memcpy(out.take(16 * lanes).data(), row.get().data(), 16 * lanes);
+      }
+    }
+    online_key_ = {};
+  });
+}
+
+void GarblerBatch::decode(ConstBytes colours_message, std::span<Word> outputs) {
+  core_->guard([&] {
+    const Circuit& circuit = circuit_->circuit;
+    if (decoded_ || chunk_ != layout_.chunk_count() || (!one_phase_ && !labelled_)) {
+      throw StateError("the batch has no outputs to decode at this point");
+    }
+    require_size(outputs.size(), layout_.instances() * circuit.garbler_out_words(), "outputs");
+    decoded_ = true;
+    Reader reader(open_message(colours_message, header(MessageType::Return, 0),
+                               layout_.return_bytes() - kHeaderBytes));
+    std::fill(outputs.begin(), outputs.end(), Word{0});
+    std::size_t kept = 0;
+    for (std::size_t block = 0; block < layout_.blocks(); ++block) {
+      const std::size_t first = block * kLanes;
+      const std::size_t lanes = std::min(kLanes, layout_.instances() - first);
+      std::size_t index = 0;
+      for (const OutputWord& word : circuit.outputs()) {
+        if (word.kind != OutputKind::Garbler && word.kind != OutputKind::Both) continue;
+        for (std::size_t bit = 0; bit < word.bits; ++bit) {
+          const unsigned values = unsigned{reader.value<LaneBits>()} ^ permutations_[kept++];
+          for (std::size_t i = 0; i < lanes; ++i) {
+            outputs[(first + i) * circuit.garbler_out_words() + index] |=
+                Word{(values >> i) & 1U} << bit;
+          }
+        }
+        ++index;
+      }
+    }
+  });
+}
+
+}  // namespace capc::gc

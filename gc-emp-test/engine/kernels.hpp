@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "block.hpp"
+#include "program.hpp"
+
+namespace capc::gc {
+
+/// Instances of a circuit that are garbled side by side: a slot is a row of this many labels.
+constexpr std::size_t kLanes = 16;
+
+enum class Path : std::uint8_t { Portable, AesNi, Vaes };
+
+/// The fastest path that this processor runs.
+[[nodiscard]] Path best_path();
+[[nodiscard]] bool is_supported(Path path);
+[[nodiscard]] const char* path_name(Path path);
+
+struct alignas(64) RoundKeys {
+  Block k[11];
+};
+
+/// The hash of both parties: H(x, t) = AES_{start ^ t}(sigma(x)) ^ sigma(x).
+/// Gate g of lane i takes the tweaks first + 2 (g stride + i) and the next one; `first` is even.
+struct TweakRange {
+  Block start;
+  std::uint64_t first;
+  std::uint64_t stride;
+};
+
+/// Labels are zero labels. `slots` has slot_count rows of kLanes; `lanes` of them are in use.
+struct GarbleJob {
+  const Op* ops;
+  std::size_t op_count;
+  Block* slots;
+  std::size_t lanes;
+  Block delta;
+  TweakRange tweaks;
+  std::uint8_t* tables;  // out: per AND gate, `lanes` generator rows, then as many evaluator rows
+};
+
+/// Labels are active labels.
+struct EvaluateJob {
+  const Op* ops;
+  std::size_t op_count;
+  Block* slots;
+  std::size_t lanes;
+  TweakRange tweaks;
+  const std::uint8_t* tables;
+};
+
+constexpr std::size_t kTableBytes = 32;
+constexpr std::size_t kLeaves = 16;        // of a tree of the OT extension: 2^4
+constexpr std::size_t kUnitColumns = 512;  // transfers that one step of the extension makes
+constexpr std::size_t kUnitBlocks = kUnitColumns / 128;
+
+/// The loops that need the processor's AES, one set for each Path.
+struct Kernels {
+  void (*garble)(const GarbleJob& job);
+  void (*evaluate)(const EvaluateJob& job);
+  /// out[i] = H(in[i], first + i) for i < count.
+  void (*hash)(Block start, std::uint64_t first, const Block* in, Block* out, std::size_t count);
+  void (*expand_key)(Block key, RoundKeys& out);
+  /// out[i] = AES_key(first + i).
+  void (*stream)(const RoundKeys& key, std::uint64_t first, Block* out, std::size_t count);
+  /// With P_x the stream of leaf x from block first on: u = XOR of all P_x and, for each bit b,
+  /// v[b] = XOR of the P_x with bit b of x set; `units` times kUnitBlocks blocks each.
+  void (*leaf_sums)(const RoundKeys* leaves, std::uint64_t first, std::size_t units, Block* u,
+                    Block* const v[4]);
+  /// 128 rows of `units` * kUnitColumns bits, `units` * kUnitBlocks blocks apart, to one block
+  /// per column: bit i of out[c] is column c of row i.
+  void (*transpose)(const Block* rows, std::size_t units, Block* out);
+  /// out[i] = AES_{keys[i]}(in[i]): for the published test vectors.
+  void (*encrypt)(const Block* keys, const Block* in, Block* out, std::size_t count);
+};
+
+/// Throws UsageError where the processor lacks the path.
+[[nodiscard]] const Kernels& kernels_of(Path path);
+
+}  // namespace capc::gc

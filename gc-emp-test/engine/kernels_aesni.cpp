@@ -1,0 +1,57 @@
+#include <immintrin.h>
+
+#include "kernels_paths.hpp"
+#include "kernels_simd.hpp"
+
+namespace capc::gc {
+namespace {
+
+/// One block in an SSE register.
+struct V128 {
+  static constexpr std::size_t kBlocks = 1;
+  __m128i x;
+
+  static V128 zero() { return {_mm_setzero_si128()}; }
+  static V128 broadcast(Block b) { return load(&b); }
+  static V128 load(const Block* p) { return {_mm_load_si128(reinterpret_cast<const __m128i*>(p))}; }
+  static V128 load_bytes(const std::uint8_t* p, std::size_t) {
+    return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))};
+  }
+  void store(Block* p) const { _mm_store_si128(reinterpret_cast<__m128i*>(p), x); }
+  void store_bytes(std::uint8_t* p, std::size_t) const {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), x);
+  }
+  static V128 tweaks(std::uint64_t first) { return counters(first); }
+  static V128 counters(std::uint64_t first) {
+    return {_mm_set_epi64x(0, static_cast<long long>(first))};
+  }
+  static V128 round_constant(std::uint8_t c) { return {_mm_set1_epi32(c)}; }
+
+  friend V128 operator^(V128 a, V128 b) { return {_mm_xor_si128(a.x, b.x)}; }
+  [[nodiscard]] V128 sigma() const {
+    const __m128i swapped = _mm_shuffle_epi32(x, 0x4e);
+    return {_mm_xor_si128(swapped, _mm_and_si128(x, _mm_set_epi64x(-1, 0)))};
+  }
+  [[nodiscard]] V128 encrypt(V128 key) const { return {_mm_aesenc_si128(x, key.x)}; }
+  [[nodiscard]] V128 encrypt_last(V128 key) const { return {_mm_aesenclast_si128(x, key.x)}; }
+  /// The last AES round on four copies of the rotated last word: ShiftRows changes nothing there.
+  [[nodiscard]] V128 next_key(V128 constant) const {
+    const __m128i rotate = _mm_set1_epi32(0x0c0f0e0d);
+    const __m128i word = _mm_aesenclast_si128(_mm_shuffle_epi8(x, rotate), constant.x);
+    __m128i sums = _mm_xor_si128(x, _mm_slli_si128(x, 4));
+    sums = _mm_xor_si128(sums, _mm_slli_si128(sums, 8));
+    return {_mm_xor_si128(sums, word)};
+  }
+  [[nodiscard]] V128 where_colour(V128 label) const {
+    const __m128i low = _mm_shuffle_epi32(label.x, 0x00);
+    return {_mm_and_si128(x, _mm_srai_epi32(_mm_slli_epi32(low, 31), 31))};
+  }
+};
+
+constexpr Kernels kKernels = make_kernels<V128>();
+
+}  // namespace
+
+const Kernels& aesni_kernels() { return kKernels; }
+
+}  // namespace capc::gc

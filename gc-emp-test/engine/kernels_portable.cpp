@@ -1,0 +1,180 @@
+#include <algorithm>
+#include <cstring>
+
+#include "bitsliced_aes.hpp"
+#include "kernels_paths.hpp"
+#include "transpose.hpp"
+
+namespace capc::gc {
+namespace {
+
+using Row = Block[kLanes];
+static_assert(kLanes == bitsliced::kBlocks);
+
+/// hashes[j][i] = AES_{keys[i]}(x[j][i]) ^ x[j][i], x being sigma of the labels.
+template <std::size_t kTexts>
+void hash_rows(const Row& keys, const std::array<const Block*, kTexts>& x,
+               const std::array<Block*, kTexts>& hashes) {
+  bitsliced::encrypt<kTexts>(keys, x, hashes);
+  for (std::size_t j = 0; j < kTexts; ++j) {
+    for (std::size_t i = 0; i < kLanes; ++i) hashes[j][i] ^= x[j][i];
+  }
+}
+
+void gate_keys(const TweakRange& tweaks, std::uint64_t tweak, Row& even, Row& odd) {
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    even[i] = tweaks.start ^ Block{tweak + 2 * i, 0};
+    odd[i] = even[i] ^ Block{1, 0};
+  }
+}
+
+void garble_and(const GarbleJob& job, const Op& op, std::uint64_t tweak, std::uint8_t* table) {
+  const Block* a_row = job.slots + op.a * kLanes;
+  const Block* b_row = job.slots + op.b * kLanes;
+  Block* out_row = job.slots + op.out * kLanes;
+  const Block sigma_delta = sigma(job.delta);
+  Row ka, kb, xa0, xa1, xb0, xb1, ha0, ha1, hb0, hb1;
+  gate_keys(job.tweaks, tweak, ka, kb);
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    xa0[i] = sigma(a_row[i] ^ select(op.invert_a, job.delta));
+    xb0[i] = sigma(b_row[i] ^ select(op.invert_b, job.delta));
+    xa1[i] = xa0[i] ^ sigma_delta;
+    xb1[i] = xb0[i] ^ sigma_delta;
+  }
+  hash_rows<2>(ka, {xa0, xa1}, {ha0, ha1});
+  hash_rows<2>(kb, {xb0, xb1}, {hb0, hb1});
+  for (std::size_t i = 0; i < job.lanes; ++i) {
+    const Block a0 = a_row[i] ^ select(op.invert_a, job.delta);
+    const Block b0 = b_row[i] ^ select(op.invert_b, job.delta);
+    const Block generator = ha0[i] ^ ha1[i] ^ select(b0.colour(), job.delta);
+    const Block hashes = hb0[i] ^ hb1[i];
+    const Block evaluator = hashes ^ a0;
+    out_row[i] = ha0[i] ^ hb0[i] ^ select(a0.colour(), generator) ^ select(b0.colour(), hashes);
+    std::memcpy(table + 16 * i, &generator, 16);
+    std::memcpy(table + 16 * (job.lanes + i), &evaluator, 16);
+  }
+}
+
+void evaluate_and(const EvaluateJob& job, const Op& op, std::uint64_t tweak,
+                  const std::uint8_t* table) {
+  const Block* a_row = job.slots + op.a * kLanes;
+  const Block* b_row = job.slots + op.b * kLanes;
+  Block* out_row = job.slots + op.out * kLanes;
+  Row ka, kb, xa, xb, ha, hb;
+  gate_keys(job.tweaks, tweak, ka, kb);
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    xa[i] = sigma(a_row[i]);
+    xb[i] = sigma(b_row[i]);
+  }
+  hash_rows<1>(ka, {xa}, {ha});
+  hash_rows<1>(kb, {xb}, {hb});
+  for (std::size_t i = 0; i < job.lanes; ++i) {
+    Block generator;
+    Block evaluator;
+    std::memcpy(&generator, table + 16 * i, 16);
+    std::memcpy(&evaluator, table + 16 * (job.lanes + i), 16);
+    const Block a = a_row[i];
+    out_row[i] = ha[i] ^ hb[i] ^ select(a.colour(), generator) ^
+                 select(b_row[i].colour(), evaluator ^ a);
+  }
+}
+
+template <class Job, class And>
+void run_ops(const Job& job, And gate) {
+  std::uint64_t tweak = job.tweaks.first;
+  auto* table = job.tables;
+  for (const Op* op = job.ops; op != job.ops + job.op_count; ++op) {
+    if (op->is_and) {
+      gate(job, *op, tweak, table);
+      tweak += 2 * job.tweaks.stride;
+      table += kTableBytes * job.lanes;
+      continue;
+    }
+    const Block* a_row = job.slots + op->a * kLanes;
+    const Block* b_row = job.slots + op->b * kLanes;
+    Block* out_row = job.slots + op->out * kLanes;
+    for (std::size_t i = 0; i < kLanes; ++i) out_row[i] = a_row[i] ^ b_row[i];
+  }
+}
+
+void garble(const GarbleJob& job) { run_ops(job, garble_and); }
+void evaluate(const EvaluateJob& job) { run_ops(job, evaluate_and); }
+
+void encrypt(const Block* keys, const Block* in, Block* out, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const std::size_t n = std::min(kLanes, count - i);
+    Row key{};
+    Row text{};
+    Row result;
+    std::copy_n(keys + i, n, key);
+    std::copy_n(in + i, n, text);
+    bitsliced::encrypt<1>(key, {text}, {result});
+    std::copy_n(result, n, out + i);
+  }
+}
+
+void hash(Block start, std::uint64_t first, const Block* in, Block* out, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const std::size_t n = std::min(kLanes, count - i);
+    Row keys{};
+    Row x{};
+    Row result;
+    for (std::size_t j = 0; j < n; ++j) {
+      keys[j] = start ^ Block{first + i + j, 0};
+      x[j] = sigma(in[i + j]);
+    }
+    hash_rows<1>(keys, {x}, {result});
+    std::copy_n(result, n, out + i);
+  }
+}
+
+void expand_key(Block key, RoundKeys& out) {
+  const Row keys = {key};
+  bitsliced::State state = bitsliced::pack(keys);
+  out.k[0] = key;
+  for (std::size_t round = 0; round < 10; ++round) {
+    bitsliced::next_key(state, bitsliced::kRoundConstants[round]);
+    Row row;
+    bitsliced::unpack(state, row);
+    out.k[round + 1] = row[0];
+  }
+}
+
+void stream(const RoundKeys& key, std::uint64_t first, Block* out, std::size_t count) {
+  Row keys;
+  std::fill_n(keys, kLanes, key.k[0]);
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const std::size_t n = std::min(kLanes, count - i);
+    Row counters;
+    Row result;
+    for (std::size_t j = 0; j < kLanes; ++j) counters[j] = {first + i + j, 0};
+    bitsliced::encrypt<1>(keys, {counters}, {result});
+    std::copy_n(result, n, out + i);
+  }
+}
+
+void leaf_sums(const RoundKeys* leaves, std::uint64_t first, std::size_t units, Block* u,
+               Block* const v[4]) {
+  for (std::size_t i = 0; i < units * kUnitBlocks; i += kUnitBlocks) {
+    Block leaf[kLeaves][kUnitBlocks];
+    for (std::size_t x = 0; x < kLeaves; ++x) stream(leaves[x], first + i, leaf[x], kUnitBlocks);
+    for (std::size_t j = 0; j < kUnitBlocks; ++j) {
+      Block sums[5] = {};
+      for (std::size_t x = 0; x < kLeaves; ++x) {
+        sums[4] ^= leaf[x][j];
+        for (std::size_t bit = 0; bit < 4; ++bit) sums[bit] ^= select(x >> bit, leaf[x][j]);
+      }
+      u[i + j] = sums[4];
+      for (std::size_t bit = 0; bit < 4; ++bit) v[bit][i + j] = sums[bit];
+    }
+  }
+}
+
+constexpr Kernels kKernels = {garble, evaluate,  hash,           expand_key,
+                              stream, leaf_sums, transpose_rows, encrypt};
+
+}  // namespace
+
+const Kernels& portable_kernels() { return kKernels; }
+
+}  // namespace capc::gc

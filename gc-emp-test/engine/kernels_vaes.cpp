@@ -1,0 +1,66 @@
+#include <immintrin.h>
+
+#include "kernels_paths.hpp"
+#include "kernels_simd.hpp"
+
+namespace capc::gc {
+namespace {
+
+/// Four blocks in an AVX-512 register.
+struct V512 {
+  static constexpr std::size_t kBlocks = 4;
+  __m512i x;
+
+  static V512 zero() { return {_mm512_setzero_si512()}; }
+  static V512 broadcast(const Block& b) {
+    return {_mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(&b)))};
+  }
+  static __mmask8 first(std::size_t blocks) {
+    return static_cast<__mmask8>(blocks >= kBlocks ? 0xff : (1U << (2 * blocks)) - 1);
+  }
+  static V512 load(const Block* p) { return {_mm512_loadu_si512(p)}; }
+  static V512 load_bytes(const std::uint8_t* p, std::size_t blocks) {
+    return {_mm512_maskz_loadu_epi64(first(blocks), p)};
+  }
+  void store(Block* p) const { _mm512_storeu_si512(p, x); }
+  void store_bytes(std::uint8_t* p, std::size_t blocks) const {
+    _mm512_mask_storeu_epi64(p, first(blocks), x);
+  }
+  static V512 tweaks(std::uint64_t t) {
+    const __m512i steps = _mm512_set_epi64(0, 6, 0, 4, 0, 2, 0, 0);
+    return {_mm512_add_epi64(_mm512_maskz_set1_epi64(0x55, static_cast<long long>(t)), steps)};
+  }
+  static V512 counters(std::uint64_t t) {
+    const __m512i steps = _mm512_set_epi64(0, 3, 0, 2, 0, 1, 0, 0);
+    return {_mm512_add_epi64(_mm512_maskz_set1_epi64(0x55, static_cast<long long>(t)), steps)};
+  }
+  static V512 round_constant(std::uint8_t c) { return {_mm512_set1_epi32(c)}; }
+
+  friend V512 operator^(V512 a, V512 b) { return {_mm512_xor_si512(a.x, b.x)}; }
+  [[nodiscard]] V512 sigma() const {
+    const __m512i swapped = _mm512_shuffle_epi32(x, static_cast<_MM_PERM_ENUM>(0x4e));
+    const __m512i high = _mm512_set_epi64(-1, 0, -1, 0, -1, 0, -1, 0);
+    return {_mm512_ternarylogic_epi64(swapped, x, high, 0x78)};
+  }
+  [[nodiscard]] V512 encrypt(V512 key) const { return {_mm512_aesenc_epi128(x, key.x)}; }
+  [[nodiscard]] V512 encrypt_last(V512 key) const { return {_mm512_aesenclast_epi128(x, key.x)}; }
+  /// The last AES round on four copies of the rotated last word: ShiftRows changes nothing there.
+  [[nodiscard]] V512 next_key(V512 constant) const {
+    const __m512i rotate = _mm512_set1_epi32(0x0c0f0e0d);
+    const __m512i word = _mm512_aesenclast_epi128(_mm512_shuffle_epi8(x, rotate), constant.x);
+    const __m512i sums = _mm512_xor_si512(x, _mm512_bslli_epi128(x, 4));
+    return {_mm512_ternarylogic_epi64(sums, _mm512_bslli_epi128(sums, 8), word, 0x96)};
+  }
+  [[nodiscard]] V512 where_colour(V512 label) const {
+    const __m512i low = _mm512_unpacklo_epi64(label.x, label.x);
+    return {_mm512_maskz_mov_epi64(_mm512_test_epi64_mask(low, _mm512_set1_epi64(1)), x)};
+  }
+};
+
+constexpr Kernels kKernels = make_kernels<V512>();
+
+}  // namespace
+
+const Kernels& vaes_kernels() { return kKernels; }
+
+}  // namespace capc::gc

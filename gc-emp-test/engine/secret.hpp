@@ -1,0 +1,90 @@
+#pragma once
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <span>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+namespace capc::gc {
+
+/// An array of labels, seeds or choice bits: 64-byte aligned, zero at first, erased at the end.
+template <class T>
+class SecretArray {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  SecretArray() = default;
+  explicit SecretArray(std::size_t count) : size_(count) {
+    if (count > 0) {
+      data_ = static_cast<T*>(::operator new(count * sizeof(T), kAlignment));
+      for (std::size_t i = 0; i < count; ++i) new (data_ + i) T{};
+    }
+  }
+  SecretArray(SecretArray&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  SecretArray& operator=(SecretArray&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  SecretArray(const SecretArray&) = delete;
+  SecretArray& operator=(const SecretArray&) = delete;
+  ~SecretArray() {
+    if (data_ != nullptr) {
+      OPENSSL_cleanse(data_, size_ * sizeof(T));
+      ::operator delete(data_, kAlignment);
+    }
+  }
+
+  [[nodiscard]] T* data() { return data_; }
+  [[nodiscard]] const T* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] T& operator[](std::size_t i) { return data_[i]; }
+  [[nodiscard]] const T& operator[](std::size_t i) const { return data_[i]; }
+  [[nodiscard]] T* begin() { return data_; }
+  [[nodiscard]] T* end() { return data_ + size_; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// A value that is erased when it goes.
+template <class T>
+class Secret {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Secret() = default;
+  Secret(const Secret&) = delete;
+  Secret& operator=(const Secret&) = delete;
+  ~Secret() { OPENSSL_cleanse(&value_, sizeof value_); }
+  [[nodiscard]] T& get() { return value_; }
+  [[nodiscard]] const T& get() const { return value_; }
+
+ private:
+  T value_{};
+};
+
+/// Fill from OpenSSL's generator, which the operating system seeds.
+inline void random_bytes(void* out, std::size_t count) {
+  if (RAND_priv_bytes(static_cast<unsigned char*>(out), static_cast<int>(count)) != 1) {
+    throw std::runtime_error("the system's random generator failed");
+  }
+}
+
+template <class T>
+[[nodiscard]] T random_value() {
+  T value;
+  random_bytes(&value, sizeof value);
+  return value;
+}
+
+}  // namespace capc::gc

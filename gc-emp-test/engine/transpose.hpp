@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "block.hpp"
+
+// Compiled once in each kernel file with that file's instruction set, hence no external linkage.
+namespace capc::gc {
+namespace {
+
+/// Eight 64 x 64 bit matrices side by side: row r is words[r][0..7].
+inline void transpose_64(std::uint64_t (&words)[64][8]) {
+  std::uint64_t mask = 0x00000000FFFFFFFF;
+  for (std::size_t width = 32; width != 0; width >>= 1U, mask ^= mask << width) {
+    for (std::size_t base = 0; base < 64; base += 2 * width) {
+      for (std::size_t row = base; row < base + width; ++row) {
+        for (std::size_t lane = 0; lane < 8; ++lane) {
+          const std::uint64_t high = words[row][lane];
+          const std::uint64_t low = words[row + width][lane];
+          const std::uint64_t moved = ((high >> width) ^ low) & mask;
+          words[row][lane] = high ^ (moved << width);
+          words[row + width][lane] = low ^ moved;
+        }
+      }
+    }
+  }
+}
+
+inline void transpose_rows(const Block* rows, std::size_t units, Block* out) {
+  alignas(64) std::uint64_t half[2][64][8];
+  const std::size_t stride = 4 * units;
+  for (std::size_t unit = 0; unit < units; ++unit) {
+    for (std::size_t h = 0; h < 2; ++h) {
+      for (std::size_t row = 0; row < 64; ++row) {
+        std::memcpy(half[h][row], rows + (64 * h + row) * stride + 4 * unit, 64);
+      }
+      transpose_64(half[h]);
+    }
+    for (std::size_t lane = 0; lane < 8; ++lane) {
+      Block* column = out + 512 * unit + 64 * lane;
+      for (std::size_t row = 0; row < 64; ++row) column[row] = {half[0][row][lane], half[1][row][lane]};
+    }
+  }
+}
+
+}  // namespace
+}  // namespace capc::gc
