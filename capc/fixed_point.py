@@ -46,7 +46,7 @@ class FixedPoint:
 
     def reduce(self, values: ArrayLike) -> Int64:
         """Integers of any sign, modulo t, in [0, t)."""
-        return np.asarray(values, dtype=np.int64) & np.int64(self.modulus - 1)
+        return modulo(self.ring_bits, values)
 
     def signed(self, elements: ArrayLike) -> Int64:
         """The representative of each ring element in [-t/2, t/2)."""
@@ -86,6 +86,11 @@ class FixedPoint:
         values = np.asarray(elements, dtype=np.int64)
         mask = self.uniform(values.shape)
         return self.reduce(values - mask), mask
+
+
+def modulo(bits: int, values: ArrayLike) -> Int64:
+    """Integers of any sign, modulo 2^bits, in [0, 2^bits); bits <= 63."""
+    return np.asarray(values, dtype=np.int64) & np.int64((1 << bits) - 1)
 
 
 def uniform_bits(bits: int, shape: int | tuple[int, ...]) -> Int64:

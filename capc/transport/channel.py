@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from capc.errors import ProtocolError
 from capc.transport.duplex import MAX_MESSAGE_BYTES
@@ -40,6 +43,18 @@ class Traffic:
             self.bytes_received + other.bytes_received,
             self.rounds + other.rounds,
         )
+
+
+class Counted(Protocol):
+    """Whatever counts its traffic."""
+
+    @property
+    def traffic(self) -> Traffic: ...
+
+
+def total_traffic(connections: Sequence[Counted]) -> Traffic:
+    """The sum over several connections."""
+    return reduce(add, (connection.traffic for connection in connections), Traffic())
 
 
 class Channel:

@@ -1,0 +1,164 @@
+"""The querying party's side of steps 1a and 1b, with one answering party.
+
+It learns its share of the logits, a uniform vector, and the shape of the network.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from capc.errors import CapcError, ProtocolError
+from capc.fixed_point import FixedPoint, Int64
+from capc.gc.session import EvaluatorBatch, EvaluatorSession
+from capc.graph.layers import Input, Layer
+from capc.he.client import HEClient, PreparedInputs
+from capc.he.packing import Packing
+from capc.he.parameters import EncryptionParameters
+from capc.inference.layout import (
+    IMAGES_AT_ONCE,
+    LINEAR,
+    MAX_CIPHERTEXT_BYTES,
+    NON_LINEAR,
+    arrange,
+    circuit_for,
+    linear_packing,
+    require_supported,
+    split_point,
+)
+from capc.inference.plan import check_plan, plan_from_json
+from capc.inference.reference import evaluate_layer
+from capc.transport.channel import Channel
+from capc.transport.framing import MessageType
+
+
+class KeyRing:
+    """The querying party's keys of one run: one fresh key pair per ring, made when first asked."""
+
+    def __init__(self, parameters: EncryptionParameters, *, allow_insecure: bool = False) -> None:
+        parameters.require_secure(allow_insecure)
+        self.parameters = parameters
+        self._allow_insecure = allow_insecure
+        self._clients: dict[int, HEClient] = {}
+        self._lock = threading.Lock()
+
+    def client(self, ring: FixedPoint) -> HEClient:
+        """The keys for a ring."""
+        with self._lock:
+            if ring.ring_bits not in self._clients:
+                self._clients[ring.ring_bits] = HEClient(
+                    self.parameters, ring, allow_insecure=self._allow_insecure
+                )
+            return self._clients[ring.ring_bits]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedQuery:
+    """What one batch of queries needs, made before the batch is known; used once."""
+
+    batch_size: int
+    inputs: Mapping[str, Sequence[PreparedInputs]]
+    circuits: Mapping[str, EvaluatorBatch]
+
+
+class InferenceClient:
+    """Has an answering party's network evaluated on encrypted queries, in additive shares."""
+
+    def __init__(self, channel: Channel, keys: KeyRing) -> None:
+        """Set-up: receives the plan, sends the public key, runs the base oblivious transfers."""
+        self._channel = channel
+        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN))
+        check_plan(self.plan)
+        degree = keys.parameters.poly_modulus_degree
+        try:
+            require_supported(self.plan)
+            self._split = split_point(self.plan)
+            self._packings: dict[str, Packing] = {
+                layer.name: linear_packing(self.plan, layer, degree)
+                for layer in self.plan.layers
+                if isinstance(layer, LINEAR)
+            }
+        except (CapcError, ValueError) as error:
+            raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
+        self._ring = self.plan.fixed_point
+        self._he = keys.client(self._ring)
+        channel.send(MessageType.PUBLIC_KEY, self._he.public_key())
+        self._evaluator = EvaluatorSession(channel.duplex(MessageType.CIRCUIT))
+
+    def prepare(self, batch_size: int) -> PreparedQuery:
+        """Offline phase for a batch: encryptions of zero, oblivious transfers, garbled tables."""
+        inputs: dict[str, Sequence[PreparedInputs]] = {}
+        circuits: dict[str, EvaluatorBatch] = {}
+        for layer in self.plan.layers:
+            if isinstance(layer, LINEAR):
+                inputs[layer.name] = self._prepare_inputs(self._packings[layer.name], batch_size)
+            elif isinstance(layer, NON_LINEAR):
+                instances = batch_size * int(np.prod(layer.shape, dtype=np.int64))
+                circuits[layer.name] = self._evaluator.prepare(
+                    circuit_for(self.plan, layer), instances
+                )
+        return PreparedQuery(batch_size, inputs, circuits)
+
+    def evaluate_hidden(self, prepared: PreparedQuery, images: Int64) -> Mapping[str, Int64]:
+        """Step 1a: ring elements (batch, *input shape) through every layer but the last linear.
+
+        Returns this party's share of each layer's output.
+        """
+        shape = (prepared.batch_size, *self.plan.input.shape)
+        if images.shape != shape:
+            raise ProtocolError(
+                f"the queries have shape {images.shape}, {self._channel.peer}'s model takes {shape}"
+            )
+        shares: dict[str, Int64] = {}
+        for layer in self.plan.layers[: self._split]:
+            if isinstance(layer, Input):
+                shares[layer.name] = self._ring.reduce(images)
+            else:
+                self._evaluate_layer(layer, prepared, shares)
+        return shares
+
+    def evaluate_logits(self, prepared: PreparedQuery, hidden: Mapping[str, Int64]) -> Int64:
+        """Step 1b: this party's share z - r-hat of the logits, (batch, C) ring elements."""
+        shares = dict(hidden)
+        for layer in self.plan.layers[self._split :]:
+            self._evaluate_layer(layer, prepared, shares)
+        return shares[self.plan.output.name]
+
+    def _evaluate_layer(
+        self, layer: Layer, prepared: PreparedQuery, shares: dict[str, Int64]
+    ) -> None:
+        inputs = [shares[name] for name in layer.inputs]
+        if isinstance(layer, LINEAR):
+            packing = self._packings[layer.name]
+            shares[layer.name] = self._multiply(packing, inputs[0], prepared.inputs[layer.name])
+        elif isinstance(layer, NON_LINEAR):
+            output = self._evaluator.evaluate(prepared.circuits[layer.name], arrange(inputs[0]))
+            shares[layer.name] = output.reshape(prepared.batch_size, *layer.shape)
+        else:
+            shares[layer.name] = self._ring.reduce(evaluate_layer(self.plan, layer, inputs))
+
+    def _prepare_inputs(self, packing: Packing, count: int) -> list[PreparedInputs]:
+        prepared = []
+        for _ in range(count):
+            zeros = self._he.prepare_inputs(packing)
+            self._channel.send(MessageType.PREPARATION, zeros.offline_message)
+            prepared.append(zeros)
+        return prepared
+
+    def _multiply(
+        self, packing: Packing, share: Int64, prepared: Sequence[PreparedInputs]
+    ) -> Int64:
+        """A chunk of encrypted images goes out before its products are read."""
+        products = []
+        for start in range(0, len(share), IMAGES_AT_ONCE):
+            chunk = range(start, min(start + IMAGES_AT_ONCE, len(share)))
+            for index in chunk:
+                message = self._he.encrypt(packing, share[index], prepared[index])
+                self._channel.send(MessageType.CIPHERTEXT, message)
+            for _ in chunk:
+                reply = self._channel.recv(MessageType.CIPHERTEXT, MAX_CIPHERTEXT_BYTES)
+                products.append(self._he.decrypt(packing, reply))
+        return np.stack(products)

@@ -1,0 +1,99 @@
+"""Steps 1a and 1b without encryption (--cpu): the answering party sees the query.
+
+The same surface as InferenceServer and InferenceClient, for the paper's "no encryption" rows and
+for finding faults. The logits are still shared, so the rest of the protocol is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from capc.errors import ProtocolError
+from capc.fixed_point import Int64
+from capc.graph.layers import QuantizedNetwork
+from capc.inference.plan import check_plan, plan_from_json, plan_to_json, public_part
+from capc.inference.reference import evaluate_layers
+from capc.transport.channel import Channel
+from capc.transport.framing import MessageType
+
+_WORD = np.dtype("<i8")
+
+
+@dataclass(eq=False, repr=False)
+class PlainBatch:
+    """One batch at the answering party: its shares, and the logits once they are known."""
+
+    mask: Int64
+    logits: Int64 | None = None
+
+
+class PlainInferenceServer:
+    """The answering party: evaluates its network on queries in the clear."""
+
+    def __init__(self, channel: Channel, network: QuantizedNetwork) -> None:
+        self._channel = channel
+        self._network = network
+        channel.send_json(MessageType.PLAN, plan_to_json(public_part(network)))
+
+    def prepare(self, batch_size: int) -> PlainBatch:
+        """Offline: r-hat for a batch, fresh and uniform."""
+        shape = (batch_size, *self._network.output.shape)
+        return PlainBatch(self._network.fixed_point.uniform(shape))
+
+    def evaluate_hidden(self, prepared: PlainBatch) -> None:
+        """Step 1a: receive the queries and evaluate the network on them."""
+        shape = (len(prepared.mask), *self._network.input.shape)
+        images = receive_words(self._channel, MessageType.PLAIN_QUERY, shape)
+        signed = self._network.fixed_point.signed(images)
+        prepared.logits = evaluate_layers(self._network, signed)[self._network.output.name]
+
+    def evaluate_logits(self, prepared: PlainBatch) -> Int64:
+        """Step 1b: send the querying party's share. Returns r-hat, (batch, C)."""
+        if prepared.logits is None:
+            raise ValueError("step 1b comes after step 1a")
+        share = self._network.fixed_point.reduce(prepared.logits - prepared.mask)
+        send_words(self._channel, MessageType.LOGIT_SHARE, share)
+        return prepared.mask
+
+
+class PlainInferenceClient:
+    """The querying party: shows its queries."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN))
+        check_plan(self.plan)
+
+    def prepare(self, batch_size: int) -> int:
+        """Offline: nothing but the number of queries to come."""
+        return batch_size
+
+    def evaluate_hidden(self, prepared: int, images: Int64) -> Mapping[str, Int64]:
+        """Step 1a: ring elements (batch, *input shape) go out in the clear."""
+        if len(images) != prepared:
+            raise ValueError(f"{len(images)} queries where {prepared} were prepared")
+        send_words(self._channel, MessageType.PLAIN_QUERY, images)
+        return {}
+
+    def evaluate_logits(self, prepared: int, hidden: Mapping[str, Int64]) -> Int64:
+        """Step 1b: this party's share of the logits, (batch, C) ring elements."""
+        shape = (prepared, *self.plan.output.shape)
+        share = receive_words(self._channel, MessageType.LOGIT_SHARE, shape)
+        return self.plan.fixed_point.reduce(share)
+
+
+def send_words(channel: Channel, message_type: MessageType, words: Int64) -> None:
+    """int64 words, eight bytes each, little endian."""
+    channel.send(message_type, words.astype(_WORD).tobytes())
+
+
+def receive_words(channel: Channel, message_type: MessageType, shape: tuple[int, ...]) -> Int64:
+    """int64 words of a known shape; ProtocolError for any other number of them."""
+    length = _WORD.itemsize * int(np.prod(shape, dtype=np.int64))
+    payload = channel.recv(message_type, length)
+    if len(payload) != length:
+        raise ProtocolError(f"{channel.peer} sent {len(payload)} bytes where {length} are due")
+    return np.frombuffer(payload, dtype=_WORD).astype(np.int64).reshape(shape)

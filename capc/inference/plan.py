@@ -1,0 +1,151 @@
+"""What a querying party may know of an answering party's network: its shape, never its weights.
+
+The plan travels once a session. It is the integer network with every weight array replaced by
+zeros of that shape (which take no memory), without bounds, its layers renamed by position. The
+receiver trusts none of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from capc.errors import CapcError, ProtocolError
+from capc.fixed_point import FixedPoint
+from capc.graph import layers as layer_types
+from capc.graph.layers import Input, Layer, QuantizedNetwork
+from capc.inference.reference import evaluate_layers
+
+MAX_LAYERS = 1000
+MAX_ELEMENTS = 1 << 24  # of one layer's output or one weight array
+MAX_NAME_CHARACTERS = 200
+
+_KINDS = {
+    kind.__name__: kind
+    for kind in vars(layer_types).values()
+    if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
+}
+
+
+def public_part(network: QuantizedNetwork) -> QuantizedNetwork:
+    """The network without weights, bounds and names: what its owner tells a querying party."""
+    names = {layer.name: f"layer-{index}" for index, layer in enumerate(network.layers)}
+    layers = []
+    for layer in network.layers:
+        arrays = {
+            field.name: _zeros(getattr(layer, field.name).shape)
+            for field in dataclasses.fields(layer)
+            if field.type == "Weights"
+        }
+        inputs = tuple(names[name] for name in layer.inputs)
+        layers.append(dataclasses.replace(layer, name=names[layer.name], inputs=inputs, **arrays))
+    return QuantizedNetwork(
+        fixed_point=network.fixed_point,
+        input_range=network.input_range,
+        layers=tuple(layers),
+        bounds={},
+        fraction_bits={names[name]: bits for name, bits in network.fraction_bits.items()},
+    )
+
+
+def plan_to_json(plan: QuantizedNetwork) -> dict[str, Any]:
+    """A JSON object; arrays are given by their shape."""
+    return {
+        "ring_bits": plan.fixed_point.ring_bits,
+        "fraction_bits": plan.fixed_point.fraction_bits,
+        "input_range": list(plan.input_range),
+        "layers": [
+            _layer_to_json(layer) | {"output_bits": plan.fraction_bits[layer.name]}
+            for layer in plan.layers
+        ],
+    }
+
+
+def plan_from_json(value: dict[str, Any]) -> QuantizedNetwork:
+    """Parse a peer's plan; ProtocolError where it is not one that this program can follow."""
+    try:
+        fixed_point = FixedPoint(_integer(value["ring_bits"]), _integer(value["fraction_bits"]))
+        low, high = (float(end) for end in value["input_range"])
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError("the input range is empty")
+        entries = value["layers"]
+        if not 2 <= len(entries) <= MAX_LAYERS:
+            raise ValueError(f"it has {len(entries)} layers")
+        known: dict[str, Layer] = {}
+        bits: dict[str, int] = {}
+        for entry in entries:
+            layer = _layer_from_json(entry)
+            if layer.name in known or any(name not in known for name in layer.inputs):
+                raise ValueError(f"layer {layer.name} stands out of order")
+            if isinstance(layer, Input) == bool(known) or bool(layer.inputs) != bool(known):
+                raise ValueError("the input is not the first layer, or not the only one")
+            known[layer.name] = layer
+            bits[layer.name] = _integer(entry["output_bits"])
+            if not 0 <= bits[layer.name] < fixed_point.ring_bits:
+                raise ValueError(f"layer {layer.name} has {bits[layer.name]} fractional bits")
+        if len(layer.shape) != 1:
+            raise ValueError("the last layer is no vector of logits")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ProtocolError(f"the peer sent a plan that cannot be followed ({error})") from None
+    return QuantizedNetwork(fixed_point, (low, high), tuple(known.values()), {}, bits)
+
+
+def check_plan(plan: QuantizedNetwork) -> None:
+    """Walk a peer's plan once on zeros; ProtocolError unless every layer's shape follows."""
+    zeros = np.zeros((1, *plan.input.shape), dtype=np.int64)
+    try:
+        outputs = evaluate_layers(plan, zeros)
+    except (CapcError, ArithmeticError, IndexError, TypeError, ValueError) as error:
+        raise ProtocolError(f"the peer sent a plan that cannot be followed ({error})") from None
+    for layer in plan.layers:
+        if outputs[layer.name].shape[1:] != layer.shape:
+            raise ProtocolError(f"the peer's plan gives {layer.name} a shape that it cannot have")
+
+
+def _zeros(shape: tuple[int, ...]) -> Any:
+    return np.broadcast_to(np.int64(0), shape)
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{value!r} is no whole number")
+    return value
+
+
+def _layer_to_json(layer: Layer) -> dict[str, Any]:
+    entry: dict[str, Any] = {"kind": type(layer).__name__}
+    for field in dataclasses.fields(layer):
+        content = getattr(layer, field.name)
+        entry[field.name] = list(content.shape) if field.type == "Weights" else content
+    return entry
+
+
+def _layer_from_json(entry: dict[str, Any]) -> Layer:
+    kind = _KINDS[entry["kind"]]
+    content: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        value = _tuples(entry[field.name])
+        if field.type == "Weights":
+            value = _zeros(_checked_shape(value))
+        content[field.name] = value
+    layer = kind(**content)
+    _checked_shape(layer.shape)
+    names = (layer.name, *layer.inputs)
+    if not all(isinstance(name, str) and len(name) <= MAX_NAME_CHARACTERS for name in names):
+        raise ValueError("a layer's name is no short text")
+    return layer
+
+
+def _checked_shape(shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, tuple) or not all(type(size) is int and size > 0 for size in shape):
+        raise ValueError(f"{shape} is no shape")
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise ValueError(f"a shape of {math.prod(shape)} elements is too large")
+    return shape
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,156 @@
+"""The answering party's side of steps 1a and 1b, with one querying party.
+
+It learns nothing: it sees ciphertexts under the querying party's key and uniform corrections.
+All of its shares are drawn before the query is known, so everything but the products of
+ciphertexts and the labels of one circuit input is prepared offline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from capc.fixed_point import Int64
+from capc.gc.session import GarblerBatch, GarblerSession
+from capc.graph.layers import Input, QuantizedNetwork
+from capc.he.parameters import EncryptionParameters
+from capc.he.server import HEServer, PreparedReply, ReceivedInputs, ServerLayer
+from capc.inference.layout import (
+    IMAGES_AT_ONCE,
+    LINEAR,
+    MAX_CIPHERTEXT_BYTES,
+    MAX_PUBLIC_KEY_BYTES,
+    NON_LINEAR,
+    LinearLayer,
+    arrange,
+    circuit_for,
+    linear_packing,
+    linear_weight,
+    require_supported,
+    split_point,
+)
+from capc.inference.plan import plan_to_json, public_part
+from capc.inference.reference import evaluate_layer
+from capc.transport.channel import Channel
+from capc.transport.framing import MessageType
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedImage:
+    """What one image needs in one linear layer."""
+
+    inputs: ReceivedInputs
+    reply: PreparedReply
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedInference:
+    """What one batch of queries needs, made before the batch is known; used once.
+
+    `shares` holds this party's share of every layer's output, ring elements (batch, *shape).
+    """
+
+    shares: Mapping[str, Int64]
+    images: Mapping[str, Sequence[PreparedImage]]
+    circuits: Mapping[str, GarblerBatch]
+
+
+class InferenceServer:
+    """Evaluates its network on a querying party's encrypted queries, in additive shares."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        network: QuantizedNetwork,
+        parameters: EncryptionParameters,
+        *,
+        allow_insecure: bool = False,
+    ) -> None:
+        """Set-up: tells the plan, receives the public key, runs the base oblivious transfers.
+
+        Raises ModelError and ConfigError, naming the layer, where the network cannot be
+        evaluated under these parameters.
+        """
+        require_supported(network)
+        self._channel = channel
+        self._network = network
+        self._ring = network.fixed_point
+        self._split = split_point(network)
+        channel.send_json(MessageType.PLAN, plan_to_json(public_part(network)))
+        public_key = channel.recv(MessageType.PUBLIC_KEY, MAX_PUBLIC_KEY_BYTES)
+        self._he = HEServer(parameters, self._ring, public_key, allow_insecure=allow_insecure)
+        self._linear: dict[str, ServerLayer] = {}
+        for layer in network.layers:
+            if isinstance(layer, LINEAR):
+                packing = linear_packing(network, layer, parameters.poly_modulus_degree)
+                weight = linear_weight(layer)
+                self._linear[layer.name] = self._he.prepare_layer(layer.name, packing, weight)
+        self._garbler = GarblerSession(channel.duplex(MessageType.CIRCUIT))
+
+    def prepare(self, batch_size: int) -> PreparedInference:
+        """Offline phase for a batch: fresh shares, masked encryptions of zero, garbled tables."""
+        shares: dict[str, Int64] = {}
+        images: dict[str, Sequence[PreparedImage]] = {}
+        circuits: dict[str, GarblerBatch] = {}
+        for layer in self._network.layers:
+            shape = (batch_size, *layer.shape)
+            if isinstance(layer, Input):
+                shares[layer.name] = np.zeros(shape, dtype=np.int64)
+            elif isinstance(layer, LINEAR):
+                shares[layer.name] = self._ring.uniform(shape)
+                images[layer.name] = self._prepare_images(layer, shares)
+            elif isinstance(layer, NON_LINEAR):
+                shares[layer.name] = self._ring.uniform(shape)
+                circuits[layer.name] = self._garbler.prepare(
+                    circuit_for(self._network, layer),
+                    shares[layer.name].size,
+                    shares[layer.name].reshape(-1, 1),
+                )
+            else:
+                local = evaluate_layer(self._network, layer, [shares[n] for n in layer.inputs])
+                shares[layer.name] = self._ring.reduce(local)
+        return PreparedInference(shares, images, circuits)
+
+    def evaluate_hidden(self, prepared: PreparedInference) -> None:
+        """Step 1a: every layer before the last linear one."""
+        self._evaluate(prepared, 0, self._split)
+
+    def evaluate_logits(self, prepared: PreparedInference) -> Int64:
+        """Step 1b: the last linear layer. Returns r-hat, (batch, C) uniform ring elements."""
+        self._evaluate(prepared, self._split, len(self._network.layers))
+        return prepared.shares[self._network.output.name]
+
+    def _prepare_images(
+        self, layer: LinearLayer, shares: Mapping[str, Int64]
+    ) -> list[PreparedImage]:
+        """The querying party gets its product plus W * (this share) + b - (the fresh share)."""
+        linear = self._linear[layer.name]
+        own = evaluate_layer(self._network, layer, [shares[layer.inputs[0]]])
+        additive = self._ring.reduce(own - shares[layer.name])
+        prepared = []
+        for image in additive:
+            reply = self._he.prepare_reply(linear, image)
+            message = self._channel.recv(MessageType.PREPARATION, MAX_CIPHERTEXT_BYTES)
+            prepared.append(PreparedImage(self._he.receive_inputs(linear, message), reply))
+        return prepared
+
+    def _evaluate(self, prepared: PreparedInference, start: int, stop: int) -> None:
+        for layer in self._network.layers[start:stop]:
+            if isinstance(layer, LINEAR):
+                self._multiply(self._linear[layer.name], prepared.images[layer.name])
+            elif isinstance(layer, NON_LINEAR):
+                share = arrange(prepared.shares[layer.inputs[0]])
+                self._garbler.evaluate(prepared.circuits[layer.name], share)
+
+    def _multiply(self, linear: ServerLayer, images: Sequence[PreparedImage]) -> None:
+        """All of a chunk is read before its replies go out, so that neither side can block."""
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            chunk = images[start : start + IMAGES_AT_ONCE]
+            messages = [
+                self._channel.recv(MessageType.CIPHERTEXT, MAX_CIPHERTEXT_BYTES) for _ in chunk
+            ]
+            for message, image in zip(messages, chunk, strict=True):
+                product = self._he.evaluate(linear, image.inputs, message, image.reply)
+                self._channel.send(MessageType.CIPHERTEXT, product)

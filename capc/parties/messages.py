@@ -1,0 +1,102 @@
+"""The small messages between parties: batches of queries, vote shares, program addresses."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from capc.errors import ProtocolError
+from capc.fixed_point import Int64
+from capc.transport.channel import Channel
+from capc.transport.framing import MessageType
+
+VOTE_BITS = 32  # m = 2^32: n votes plus noise never wrap
+MAX_BATCH = 1 << 20
+_VOTES = struct.Struct("<QII")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Queries `first` to `first + count - 1` of a run."""
+
+    first: int
+    count: int
+
+    def send(self, channel: Channel) -> None:
+        channel.send_json(MessageType.QUERY, {"first": self.first, "count": self.count})
+
+    @classmethod
+    def receive(cls, channel: Channel) -> Batch | None:
+        """The next batch, or None when the querying party has no more queries."""
+        value = channel.recv_json(MessageType.QUERY)
+        first, count = value.get("first"), value.get("count")
+        if type(first) is not int or type(count) is not int or not 0 <= count <= MAX_BATCH:
+            raise ProtocolError(f"{channel.peer} asked for no batch of queries")
+        return cls(first, count) if count else None
+
+    @staticmethod
+    def send_end(channel: Channel) -> None:
+        """No more queries."""
+        Batch(0, 0).send(channel)
+
+
+@dataclass(frozen=True)
+class Admission:
+    """How many queries of a batch the privacy budget admits, and why not all of them."""
+
+    admitted: int
+    reason: str
+
+    def send(self, channel: Channel) -> None:
+        channel.send_json(MessageType.ADMISSION, {"admitted": self.admitted, "reason": self.reason})
+
+    @classmethod
+    def receive(cls, channel: Channel, asked: int) -> Admission:
+        value = channel.recv_json(MessageType.ADMISSION)
+        admitted, reason = value.get("admitted"), value.get("reason")
+        if type(admitted) is not int or not 0 <= admitted <= asked or type(reason) is not str:
+            raise ProtocolError(f"{channel.peer} admitted no number of queries")
+        return cls(admitted, reason)
+
+
+@dataclass(frozen=True, repr=False)
+class ProgramAddress:
+    """Where a circuit program listens and the key of its link, for the one peer that may know."""
+
+    port: int
+    key: bytes
+
+    def send(self, channel: Channel) -> None:
+        channel.send_json(MessageType.PROGRAM, {"port": self.port, "key": self.key.hex()})
+
+    @classmethod
+    def receive(cls, channel: Channel) -> ProgramAddress:
+        value = channel.recv_json(MessageType.PROGRAM)
+        port = value.get("port")
+        try:
+            key = bytes.fromhex(value["key"])
+        except (KeyError, TypeError, ValueError):
+            raise ProtocolError(f"{channel.peer} named no key for its circuit program") from None
+        if type(port) is not int or not 0 < port < 1 << 16:
+            raise ProtocolError(f"{channel.peer} named no port for its circuit program")
+        return cls(port, key)
+
+
+def send_vote_share(channel: Channel, batch: Batch, votes: Int64) -> None:
+    """Step 2: shares modulo 2^32 of the votes, int64 (count, C)."""
+    count, classes = votes.shape
+    payload = votes.astype("<u4").tobytes()
+    channel.send(MessageType.VOTE_SHARE, _VOTES.pack(batch.first, count, classes) + payload)
+
+
+def receive_vote_share(channel: Channel, batch: Batch, classes: int) -> Int64:
+    """Step 2: the shares of one answering party for one batch, int64 (count, C) below 2^32."""
+    length = _VOTES.size + 4 * batch.count * classes
+    payload = channel.recv(MessageType.VOTE_SHARE, length)
+    expected = _VOTES.pack(batch.first, batch.count, classes)
+    if len(payload) != length or payload[: _VOTES.size] != expected:
+        raise ProtocolError(f"{channel.peer} sent vote shares for other queries or classes")
+    shares = np.frombuffer(payload, dtype="<u4", offset=_VOTES.size)
+    return shares.astype(np.int64).reshape(batch.count, classes)

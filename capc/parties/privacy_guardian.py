@@ -1,0 +1,230 @@
+"""The privacy guardian: steps 2 and 3, the noise, and the budget.
+
+It holds nothing of its own. Per query it learns whether the query was answered, nothing else: the
+answering parties' vote shares are uniform without the querying party's.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from capc.errors import BudgetError, ConfigError, ProtocolError
+from capc.fixed_point import Int64, modulo
+from capc.gc.programs import CircuitProgram
+from capc.parties.config import PrivacySettings
+from capc.parties.messages import (
+    VOTE_BITS,
+    Admission,
+    Batch,
+    ProgramAddress,
+    receive_vote_share,
+)
+from capc.parties.runtime import HOST, Runtime, run_party
+from capc.privacy.budget import Budget
+from capc.privacy.conversion import Conversion
+from capc.privacy.noise import sample_noise
+from capc.transport.channel import Channel, Traffic, total_traffic
+from capc.transport.control_messages import GUARDIAN, QUERYING
+from capc.transport.endpoints import Listener
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, repr=False)
+class Noise:
+    """One batch's noise: `votes` (count, C) for GNMax, `maximum` (count,) for the threshold."""
+
+    votes: Int64
+    maximum: Int64
+
+
+class Guardian:
+    """The guardian's state in one run."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        querying: Channel,
+        answering: Sequence[Channel],
+        program: CircuitProgram,
+    ) -> None:
+        self._runtime = runtime
+        self._querying = querying
+        self._answering = answering
+        self._program = program
+        self._settings = _privacy(runtime)
+        self._budget = Budget(
+            self._settings.epsilon,
+            self._settings.delta,
+            sigma=self._settings.sigma,
+            threshold=self._settings.threshold,
+            sigma_threshold=self._settings.sigma_threshold,
+            conversion=cast(Conversion, self._settings.conversion),
+        )
+
+    def serve(self) -> None:
+        """Every batch until the querying party has no more queries."""
+        while (batch := Batch.receive(self._querying)) is not None:
+            admission = self._admit(batch)
+            admission.send(self._querying)
+            if admission.admitted < batch.count:
+                refused = batch.first + admission.admitted
+                logger.warning("query %d refused: %s", refused, admission.reason)
+                self._runtime.control.refused(refused, admission.reason)
+            if admission.admitted:
+                self._answer(Batch(batch.first, admission.admitted))
+
+    def _admit(self, batch: Batch) -> Admission:
+        """How many of the batch fit into the budget even if every one is answered."""
+        worst = copy.deepcopy(self._budget)
+        for admitted in range(batch.count):
+            try:
+                worst.check()
+            except BudgetError as error:
+                return Admission(admitted, str(error))
+            worst.charge(answered=True)
+        return Admission(batch.count, "")
+
+    def _answer(self, batch: Batch) -> None:
+        noise = self._prepare(batch)
+        with self._timed(batch, "2", "online", self._answering):
+            vote_share = self._add_vote_shares(batch)
+        with self._timed(batch, "3", "online", ()):
+            answered = self._open_label(vote_share, noise)
+        for offset, was_answered in enumerate(answered):
+            self._charge(batch.first + offset, bool(was_answered))
+        if self._runtime.config.verify:
+            self._open_noise(batch, noise)
+
+    def _prepare(self, batch: Batch) -> Noise:
+        """Offline: fresh noise, and the tables of step 3."""
+        classes = self._runtime.config.num_classes
+        with self._timed(batch, "2", "offline", ()):
+            sigma_threshold = (
+                0.0 if self._settings.threshold is None else self._settings.sigma_threshold
+            )
+            noise = Noise(
+                sample_noise(self._settings.sigma, batch.count * classes).reshape(-1, classes),
+                sample_noise(sigma_threshold, batch.count),
+            )
+        with self._timed(batch, "3", "offline", ()):
+            self._program.prepare(batch.count)
+        return noise
+
+    def _add_vote_shares(self, batch: Batch) -> Int64:
+        """Step 2: S-hat, the sum of the answering parties' shares."""
+        classes = self._runtime.config.num_classes
+        total = np.zeros((batch.count, classes), dtype=np.int64)
+        for channel in self._answering:
+            total += receive_vote_share(channel, batch, classes)
+        return modulo(VOTE_BITS, total)
+
+    def _open_label(self, vote_share: Int64, noise: Noise) -> Int64:
+        """Step 3: garbles; learns which queries were answered, (count,).
+
+        With v = S + S-hat, feeds S-hat + g for the label and, with a threshold, S-hat + g_T - T
+        for the comparison of the maximum with it.
+        """
+        noisy_votes = modulo(VOTE_BITS, vote_share + noise.votes)
+        if self._settings.threshold is None:
+            self._program.evaluate(noisy_votes)
+            return np.ones(len(vote_share), dtype=np.int64)
+        above = modulo(VOTE_BITS, vote_share + noise.maximum[:, None] - self._settings.threshold)
+        answered = self._program.evaluate(np.hstack([noisy_votes, above]))
+        if answered is None:
+            raise ProtocolError("the circuit program told the guardian nothing")
+        return answered[:, 0]
+
+    def _charge(self, query: int, answered: bool) -> None:
+        self._budget.charge(answered)
+        spent, control = self._budget.spent, self._runtime.control
+        logger.info(
+            "query %d %s; epsilon spent %.4f at delta %g (%s conversion)",
+            query,
+            "answered" if answered else "not answered",
+            spent.epsilon,
+            self._settings.delta,
+            self._settings.conversion,
+        )
+        control.budget(
+            query, spent.epsilon, self._settings.delta, self._settings.conversion, answered
+        )
+
+    def _open_noise(self, batch: Batch, noise: Noise) -> None:
+        for offset in range(batch.count):
+            query = batch.first + offset
+            self._runtime.control.opened(query, "noise", noise.votes[offset].tolist())
+            self._runtime.control.opened(query, "threshold_noise", [int(noise.maximum[offset])])
+
+    def _timed(
+        self, batch: Batch, step: str, phase: str, channels: Sequence[Channel]
+    ) -> AbstractContextManager[None]:
+        program = self._program
+
+        def traffic() -> Traffic:
+            if step == "3":
+                return program.traffic
+            return total_traffic(channels)
+
+        return self._runtime.timed(batch.first, step, phase, traffic, batch.count)
+
+
+def serve(runtime: Runtime) -> None:
+    """One run, from the first connection to the last query."""
+    config = runtime.config
+    settings = _privacy(runtime)
+    with ExitStack() as resources:
+        listener = Listener(HOST, config.port)
+        resources.callback(listener.close)
+        runtime.control.announce(HOST, listener.port, runtime.identity.certificate)
+        peers = runtime.control.wait_for_peers(config.timeout_seconds)
+        expected = {name: peer.certificate for name, peer in peers.items() if name != GUARDIAN}
+        with runtime.timed(None, "3", "setup", Traffic):
+            channels = listener.accept(
+                runtime.identity,
+                expected,
+                count=len(expected),
+                timeout_seconds=config.timeout_seconds,
+            )
+            for channel in channels.values():
+                resources.enter_context(channel)
+            program = resources.enter_context(
+                CircuitProgram.garbler(
+                    "sum_histogram",
+                    ring_bits=VOTE_BITS,
+                    classes=config.num_classes,
+                    vote_bits=VOTE_BITS,
+                    with_threshold=config.with_threshold,
+                    backend=config.gc_backend,
+                    timeout_seconds=config.timeout_seconds,
+                )
+            )
+            ProgramAddress(program.port, program.key).send(channels[QUERYING])
+        if settings.sigma == 0:
+            logger.warning("sigma is 0: no noise at all, epsilon is infinite from the first query")
+        runtime.control.ready()
+        answering = [channel for name, channel in sorted(channels.items()) if name != QUERYING]
+        Guardian(runtime, channels[QUERYING], answering, program).serve()
+
+
+def _privacy(runtime: Runtime) -> PrivacySettings:
+    if runtime.config.privacy is None:
+        raise ConfigError("the guardian's config has no privacy settings")
+    return runtime.config.privacy
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program; its exit status."""
+    return run_party("guardian", "The privacy guardian of one run (steps 2 and 3).", serve, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""The querying party: asks every answering party, adds up its shares of the votes, learns labels.
+
+Reads like the steps of the protocol (the paper's Figure 1): 1a private inference, 1b shares of the
+logits, 1c shares of the one-hot votes, 2 the sum of the shares, 3 the noisy label. It learns the
+label, or that the query was not answered, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from capc.errors import ConfigError, ProtocolError
+from capc.fixed_point import Float64, Int64, modulo
+from capc.gc.programs import CircuitProgram
+from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.plain import PlainInferenceClient
+from capc.parties.config import PartyConfig
+from capc.parties.messages import VOTE_BITS, Admission, Batch, ProgramAddress
+from capc.parties.queries import load_queries
+from capc.parties.runtime import HOST, Runtime, encryption_parameters, run_party
+from capc.transport.channel import Channel, Traffic, total_traffic
+from capc.transport.control_messages import GUARDIAN
+from capc.transport.control_messages import answering as answering_name
+from capc.transport.endpoints import connect
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Link:
+    """The querying party's end of its session with one answering party."""
+
+    name: str
+    channel: Channel
+    inference: InferenceClient | PlainInferenceClient
+    argmax: CircuitProgram
+
+    def prepare(self, count: int) -> Any:
+        """Offline: what the next `count` queries need in steps 1a and 1b."""
+        return self.inference.prepare(count)
+
+    def prepare_vote(self, count: int) -> None:
+        """Offline: what the next `count` queries need in step 1c."""
+        self.argmax.prepare(count)
+
+    def private_inference(self, prepared: Any, images: Float64) -> Mapping[str, Int64]:
+        """Step 1a: every layer but the last linear one, on encrypted queries (count, H, W, C)."""
+        plan = self.inference.plan
+        low, high = plan.input_range
+        if images.min() < low or images.max() > high:
+            raise ConfigError(
+                f"a query lies outside the input range [{low}, {high}] of {self.name}'s model; "
+                "normalise the queries as the model's training data"
+            )
+        return self.inference.evaluate_hidden(prepared, plan.fixed_point.encode(images))
+
+    def logit_share(self, prepared: Any, hidden: Mapping[str, Int64]) -> Int64:
+        """Step 1b: z - r-hat, (count, C) ring elements."""
+        return self.inference.evaluate_logits(prepared, hidden)
+
+    def vote_share(self, logit_share: Int64) -> Int64:
+        """Step 1c: onehot(argmax z) - s-hat modulo 2^32, (count, C)."""
+        shares = self.argmax.evaluate(logit_share)
+        if shares is None:
+            raise ProtocolError(f"the circuit program with {self.name} returned no vote share")
+        return shares
+
+
+class QueryingParty:
+    """The querying party's state in one run."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        links: Sequence[Link],
+        guardian: Channel,
+        noisy_argmax: CircuitProgram,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._runtime = runtime
+        self._links = links
+        self._guardian = guardian
+        self._noisy_argmax = noisy_argmax
+        self._pool = pool
+
+    def ask(self, images: Float64) -> None:
+        """All queries (n, H, W, C), batch by batch, until they or the privacy budget end."""
+        size = self._runtime.config.batch_size
+        for first in range(0, len(images), size):
+            asked = Batch(first, min(size, len(images) - first))
+            admission = self._ask_for_admission(asked)
+            if admission.admitted:
+                batch = Batch(first, admission.admitted)
+                self._label(batch, images[first : first + batch.count])
+            if admission.admitted < asked.count:
+                logger.warning("the guardian answers no more queries: %s", admission.reason)
+                break
+        for channel in (self._guardian, *(link.channel for link in self._links)):
+            Batch.send_end(channel)
+
+    def _ask_for_admission(self, batch: Batch) -> Admission:
+        batch.send(self._guardian)
+        return Admission.receive(self._guardian, batch.count)
+
+    def _label(self, batch: Batch, images: Float64) -> None:
+        """Steps 1 to 3 for one batch of queries."""
+        prepared = self._prepare(batch)
+        with self._timed(batch, "1a", "online"):
+            hidden = self._on_all(Link.private_inference, prepared, [images] * len(self._links))
+        with self._timed(batch, "1b", "online"):
+            logit_shares = self._on_all(Link.logit_share, prepared, hidden)
+        with self._timed(batch, "1c", "online"):
+            vote_shares = self._on_all(Link.vote_share, logit_shares)
+        with self._timed(batch, "2", "online"):
+            vote_share = modulo(VOTE_BITS, reduce(np.add, vote_shares))
+        with self._timed(batch, "3", "online"):
+            outputs = self._noisy_argmax.evaluate(vote_share)
+        self._report(batch, outputs)
+        if self._runtime.config.verify:
+            self._open(batch, logit_shares, vote_shares)
+
+    def _prepare(self, batch: Batch) -> list[Any]:
+        """Offline: whatever does not depend on the queries."""
+        for link in self._links:
+            batch.send(link.channel)
+        with self._timed(batch, "1a", "offline"):
+            prepared = self._on_all(Link.prepare, [batch.count] * len(self._links))
+        with self._timed(batch, "1c", "offline"):
+            self._on_all(Link.prepare_vote, [batch.count] * len(self._links))
+        with self._timed(batch, "3", "offline"):
+            self._noisy_argmax.prepare(batch.count)
+        return prepared
+
+    def _report(self, batch: Batch, outputs: Int64 | None) -> None:
+        """The label of each query, or that it was not answered, to the driver."""
+        if outputs is None:
+            raise ProtocolError("the circuit program with the guardian returned no label")
+        for offset, row in enumerate(outputs):
+            label, answered = read_label(row, self._runtime.config)
+            self._runtime.control.answer(batch.first + offset, answered, label)
+
+    def _open(
+        self, batch: Batch, logit_shares: Sequence[Int64], vote_shares: Sequence[Int64]
+    ) -> None:
+        control = self._runtime.control
+        for link, logits, votes in zip(self._links, logit_shares, vote_shares, strict=True):
+            for offset in range(batch.count):
+                query = batch.first + offset
+                control.opened(query, "logit_share", logits[offset].tolist(), link.name)
+                control.opened(query, "vote_share", votes[offset].tolist(), link.name)
+
+    def _on_all(self, work: Callable[..., Result], *arguments: Sequence[Any]) -> list[Result]:
+        """One piece of work with every answering party at once."""
+        return list(self._pool.map(work, self._links, *arguments))
+
+    def _timed(self, batch: Batch, step: str, phase: str) -> AbstractContextManager[None]:
+        def traffic() -> Traffic:
+            if step == "1c":
+                return total_traffic([link.argmax for link in self._links])
+            if step == "3":
+                return self._noisy_argmax.traffic
+            return total_traffic([link.channel for link in self._links])
+
+        return self._runtime.timed(batch.first, step, phase, traffic, batch.count)
+
+
+def read_label(output: Int64, config: PartyConfig) -> tuple[int | None, bool]:
+    """Label and `answered` from the words that step 3 opens to the querying party."""
+    if not config.with_threshold:
+        return int(output[0]), True
+    answered = bool(output[0])
+    return (int(output[1]) if answered else None), answered
+
+
+def serve(runtime: Runtime) -> None:
+    """One run, from the first connection to the last query."""
+    config = runtime.config
+    images = load_queries(config)
+    with ExitStack() as resources:
+        pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.n_parties))
+        runtime.control.announce(HOST, None, runtime.identity.certificate)
+        peers = runtime.control.wait_for_peers(config.timeout_seconds)
+        guardian = resources.enter_context(
+            connect(runtime.identity, peers[GUARDIAN], config.timeout_seconds)
+        )
+        answering = [peers[answering_name(index)] for index in range(config.n_parties)]
+        channels = [
+            resources.enter_context(connect(runtime.identity, peer, config.timeout_seconds))
+            for peer in answering
+        ]
+
+        def traffic() -> Traffic:
+            return total_traffic(channels)
+
+        with runtime.timed(None, "1a", "setup", traffic):
+            start = inference_starter(config)
+            inferences = list(pool.map(start, channels))
+        with runtime.timed(None, "1c", "setup", traffic):
+            links = [
+                Link(
+                    channel.peer,
+                    channel,
+                    inference,
+                    resources.enter_context(
+                        join_program(
+                            config, "argmax_1", channel, inference.plan.fixed_point.ring_bits
+                        )
+                    ),
+                )
+                for channel, inference in zip(channels, inferences, strict=True)
+            ]
+        with runtime.timed(None, "3", "setup", lambda: guardian.traffic):
+            noisy_argmax = resources.enter_context(
+                join_program(config, "sum_histogram", guardian, VOTE_BITS)
+            )
+        runtime.control.ready()
+        QueryingParty(runtime, links, guardian, noisy_argmax, pool).ask(images)
+
+
+def inference_starter(
+    config: PartyConfig,
+) -> Callable[[Channel], InferenceClient | PlainInferenceClient]:
+    """Set-up of steps 1a and 1b with one answering party; all share this run's fresh keys."""
+    if config.plain:
+        logger.warning("--cpu: no encryption; every answering party sees every query")
+        return PlainInferenceClient
+    keys = KeyRing(encryption_parameters(config), allow_insecure=config.insecure)
+    return lambda channel: InferenceClient(channel, keys)
+
+
+def join_program(
+    config: PartyConfig,
+    name: Literal["argmax_1", "sum_histogram"],
+    channel: Channel,
+    ring_bits: int,
+) -> CircuitProgram:
+    """The evaluator's end of a circuit program whose address and key come over `channel`."""
+    address = ProgramAddress.receive(channel)
+    return CircuitProgram.evaluator(
+        name,
+        port=address.port,
+        key=address.key,
+        host=HOST,
+        ring_bits=ring_bits,
+        classes=config.num_classes,
+        vote_bits=VOTE_BITS,
+        with_threshold=config.with_threshold and name == "sum_histogram",
+        backend=config.gc_backend,
+        timeout_seconds=config.timeout_seconds,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program; its exit status."""
+    return run_party("querying", "The querying party of one run (every step).", serve, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
