@@ -8,8 +8,6 @@ rdp.py, dependent.py, conversion.py.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,6 +32,7 @@ from capc.privacy.dependent import (
     log_q_threshold,
     total_dependent_rdp,
 )
+from capc.privacy.files import write_whole
 from capc.privacy.rdp import Mechanism
 from capc.privacy.votes import check_answered, check_votes
 
@@ -141,7 +140,7 @@ class Accountant:
                 for m, count in self._counts.items()
             ],
         }
-        _write_whole(Path(path), json.dumps(document, allow_nan=False, indent=1) + "\n")
+        write_whole(Path(path), json.dumps(document, allow_nan=False, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Accountant:
@@ -212,16 +211,3 @@ def _to_json(log_q: float | None) -> float | str | None:
 
 def _from_json(log_q: Any) -> Any:
     return -np.inf if log_q == "-inf" else log_q
-
-
-def _write_whole(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

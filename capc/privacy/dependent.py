@@ -20,14 +20,16 @@ from capc.privacy.votes import check_votes
 
 Noise = Literal["continuous", "discrete"]
 
+NOISES: tuple[Noise, ...] = get_args(Noise)
+
 _CHUNK = 1 << 19  # elements of (queries, orders) held at once: memory stays flat
 
 
 def check_noise(noise: str) -> Noise:
     """The law of the noise by its name; ConfigError for an unknown one."""
-    for known in get_args(Noise):
+    for known in NOISES:
         if noise == known:
-            return known  # type: ignore[no-any-return]
+            return known
     raise ConfigError(f"noise is {noise!r}; allowed are continuous and discrete")
 
 

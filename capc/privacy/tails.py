@@ -27,6 +27,8 @@ def log_normal_tail(points: ArrayLike) -> Float64:
 
 def _log_half_erfc(x: float) -> float:
     """log(erfc(x) / 2)."""
+    if x < 0.0:
+        return math.log1p(-math.erfc(-x) / 2.0)
     if x < _SERIES_FROM:
         return math.log(math.erfc(x) / 2.0)
     if math.isinf(x * x):
