@@ -20,13 +20,14 @@ from capc.he.noise import return_level
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.rns import UInt64
+from capc.he.symmetric import ZeroEncryptor
 
 
 class PreparedInputs:
     """Fresh encryptions of zero for one layer of one query; each is used once.
 
-    `offline_message` holds what does not depend on the share: the second polynomial of each, and
-    of the first the coefficients that no input value uses.
+    `offline_message` holds what does not depend on the share: the seed of the second polynomials,
+    and of each first one the coefficients that no input value uses.
     """
 
     def __init__(self, packing: Packing, zeros: UInt64, offline_message: bytes) -> None:
@@ -67,9 +68,8 @@ class HEClient:
         keys = seal.KeyGenerator(self._context.seal)
         secret_key = keys.secret_key()
         self._public_key = keys.create_public_key()
-        self._encryptor = seal.Encryptor(self._context.seal, secret_key)
+        self._zeros = ZeroEncryptor(self._context, secret_key)
         self._decryptor = seal.Decryptor(self._context.seal, secret_key)
-        self._zero = seal.Plaintext()
 
     def __repr__(self) -> str:
         return "HEClient(...)"
@@ -82,14 +82,10 @@ class HEClient:
     def prepare_inputs(self, packing: Packing) -> PreparedInputs:
         """Offline: encrypt zero once per input polynomial of one layer of one query."""
         primes, length = self._context.primes, packing.input_length
-        heads, parts = [], []
-        for _ in range(packing.input_polynomials):
-            encryption = self._encryptor.encrypt_symmetric(self._zero)
-            first, second = self._context.residues(encryption)
-            heads.append(first[:, :length])
-            parts.append(rns.pack(second, primes))
-            parts.append(rns.pack(first[:, length:], primes))
-        return PreparedInputs(packing, np.concatenate(heads, axis=1), b"".join(parts))
+        seed, first = self._zeros.encrypt(packing.input_polynomials)
+        unused = [rns.pack(polynomial[:, length:], primes) for polynomial in first]
+        used = np.concatenate([polynomial[:, :length] for polynomial in first], axis=1)
+        return PreparedInputs(packing, used, b"".join([seed, *unused]))
 
     def encrypt(self, packing: Packing, share: Int64, prepared: PreparedInputs) -> bytes:
         """Online: the share, ring elements of the layer's input shape, under the client's key."""

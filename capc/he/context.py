@@ -95,14 +95,12 @@ class Context:
 
     def plaintext(self, coefficients: Int64) -> Any:
         """A SEAL plaintext from ring elements in [0, t)."""
-        count = coefficients.size
-        body = self._magic + struct.pack("<HQQ", 0, 24 + 8 * count, count)
-        head = struct.pack("<4QQd", 0, 0, 0, 0, count, 1.0)
-        total = struct.pack("<HQ", 0, _PLAINTEXT_HEADER + 8 * count)
-        plaintext = seal.Plaintext()
-        data = self._magic + total + head + body + coefficients.astype("<i8").tobytes()
-        plaintext.load_bytes(self.seal, data)
-        return plaintext
+        return self._load_plaintext(coefficients, (0, 0, 0, 0))
+
+    def secret_plaintext(self, secret_key: Any) -> Any:
+        """The secret as a SEAL plaintext in NTT form over the data primes, to multiply with."""
+        words = np.frombuffer(secret_key.to_string(), dtype="<u8", offset=_PLAINTEXT_HEADER)
+        return self._load_plaintext(words[: len(self.primes) * self.degree], self.first_id)
 
     def coefficients(self, plaintext: Any) -> Int64:
         """The ring elements (degree,) of a SEAL plaintext in coefficient form."""
@@ -110,6 +108,16 @@ class Context:
         values = np.zeros(self.degree, dtype=np.int64)
         values[: words.size] = words
         return values
+
+    def _load_plaintext(self, words: Int64 | UInt64, parms_id: Any) -> Any:
+        count = words.size
+        body = self._magic + struct.pack("<HQQ", 0, 24 + 8 * count, count)
+        metadata = struct.pack("<4QQd", *parms_id, count, 1.0)
+        total = struct.pack("<HQ", 0, _PLAINTEXT_HEADER + 8 * count)
+        plaintext = seal.Plaintext()
+        data = b"".join((self._magic, total, metadata, body, words.astype("<u8").tobytes()))
+        plaintext.load_bytes(self.seal, data)
+        return plaintext
 
     def _ciphertext_bytes(self, residues: UInt64, parms_id: Any, is_ntt: bool) -> bytes:
         size, primes, degree = residues.shape

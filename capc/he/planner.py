@@ -15,6 +15,7 @@ from capc.he.noise import FLOOD_RATIO_BITS, own_noise, return_level
 from capc.he.packing import Packing, plan_packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.shapes import LinearShape
+from capc.he.symmetric import SEED_BYTES
 
 # Coarse, so that the ring that a model needs says little about its weights.
 RING_BITS = (37, 41, 45, 49, 53, 57)
@@ -151,7 +152,8 @@ def _layer_plan(setting: Context, packing: Packing, primes: int, margin: float) 
     return LayerPlan(
         packing=packing,
         flood_margin_bits=margin,
-        offline_bytes_to_server=sent * (2 * packing.input_polynomials * setting.degree - online),
+        offline_bytes_to_server=SEED_BYTES
+        + sent * (packing.input_polynomials * setting.degree - online),
         online_bytes_to_server=sent * online,
         bytes_to_client=returned * (used + packing.output_polynomials * setting.degree),
     )

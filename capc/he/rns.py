@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from numpy.typing import NDArray
 
 from capc.errors import ProtocolError
@@ -75,8 +75,29 @@ def uniform_noise(bits: int, count: int, primes: Sequence[int]) -> UInt64:
 
 def random_bytes(count: int) -> bytes:
     """Cryptographic bytes: AES-256 in counter mode under a fresh key of the OS generator."""
-    stream = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16))).encryptor()
-    return stream.update(bytes(count))
+    return _stream(os.urandom(32)).update(bytes(count))
+
+
+def expand(seed: bytes, count: int, degree: int, primes: Sequence[int]) -> UInt64:
+    """Uniform residues (count, primes, degree) from a 32-byte seed, the same everywhere.
+
+    AES-256 in counter mode gives little-endian words of 4 bytes (primes below 2^32) or 8, cut to
+    the prime's length; those not below the prime are skipped.
+    """
+    stream = _stream(seed)
+    values = np.empty((count, len(primes), degree), dtype=np.uint64)
+    for polynomial in values:
+        for row, prime in zip(polynomial, primes, strict=True):
+            word = np.dtype("<u4" if prime < 1 << 32 else "<u8")
+            mask = word.type((1 << prime.bit_length()) - 1)
+            filled = 0
+            while filled < degree:
+                draw = np.frombuffer(stream.update(bytes(word.itemsize * (degree - filled))), word)
+                draw = draw & mask
+                accepted = draw[draw < prime]
+                row[filled : filled + accepted.size] = accepted
+                filled += accepted.size
+    return values
 
 
 def add_mod(left: UInt64, right: UInt64, primes: Sequence[int]) -> UInt64:
@@ -84,6 +105,12 @@ def add_mod(left: UInt64, right: UInt64, primes: Sequence[int]) -> UInt64:
     column = np.array(primes, dtype=np.uint64)[:, None]
     total = left + right
     return np.where(total >= column, total - column, total)
+
+
+def negate_mod(values: UInt64, primes: Sequence[int]) -> UInt64:
+    """-values modulo each prime; values (..., primes, coefficients)."""
+    column = np.array(primes, dtype=np.uint64)[:, None]
+    return np.where(values == 0, values, column - values)
 
 
 def packed_size(primes: Sequence[int], coefficients: int) -> int:
@@ -120,6 +147,10 @@ def unpack(data: bytes | memoryview, primes: Sequence[int], coefficients: int) -
             raise ProtocolError("the peer sent a coefficient that is not below its prime")
         start += width * coefficients
     return values
+
+
+def _stream(key: bytes) -> CipherContext:
+    return Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
 
 def _width(prime: int) -> int:

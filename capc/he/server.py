@@ -28,6 +28,7 @@ from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.planner import largest_norm, require_flooding, require_range, weight_norm
 from capc.he.rns import UInt64
+from capc.he.symmetric import SEED_BYTES, uniform_polynomials
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,18 +140,19 @@ class HEServer:
             self._context.degree,
         )
         count, rest = layer.packing.input_polynomials, degree - layer.packing.input_length
-        size = rns.packed_size(primes, degree + rest)
-        if len(view) != count * size:
+        size = rns.packed_size(primes, rest)
+        if len(view) != SEED_BYTES + count * size:
             raise ProtocolError(
                 f"layer {layer.name!r}: the peer's offline message has {len(view)} bytes, "
-                f"not {count * size}"
+                f"not {SEED_BYTES + count * size}"
             )
         residues = np.zeros((count, 2, len(primes), degree), dtype=np.uint64)
-        split = rns.packed_size(primes, degree)
+        seed = bytes(view[:SEED_BYTES])
+        residues[:, 1] = uniform_polynomials(seed, count, self._context)
         for k in range(count):
-            part = view[k * size : (k + 1) * size]
-            residues[k, 1] = rns.unpack(part[:split], primes, degree)
-            residues[k, 0, :, degree - rest :] = rns.unpack(part[split:], primes, rest)
+            start = SEED_BYTES + k * size
+            part = rns.unpack(view[start : start + size], primes, rest)
+            residues[k, 0, :, degree - rest :] = part
         return ReceivedInputs(layer, residues)
 
     def evaluate(

@@ -23,6 +23,7 @@ from capc.he.client import HEClient
 from capc.he.noise import ReturnLevel
 from capc.he.packing import plan_packing
 from capc.he.server import HEServer, ServerLayer
+from capc.he.symmetric import SEED_BYTES, uniform_polynomials
 
 SHAPE = CRYPTONETS["conv"]
 
@@ -104,10 +105,8 @@ def test_the_result_of_a_reply_is_uniform(session: Session) -> None:
 def test_the_second_polynomial_does_not_show_the_weights(unswitched: Session) -> None:
     """Without re-randomisation it would be the client's own polynomial times the weights."""
     session = unswitched
-    context, degree = session.client._context, 8192
-    own = rns.unpack(
-        session.offline[: rns.packed_size(context.primes, degree)], context.primes, degree
-    )
+    context = session.client._context
+    own = uniform_polynomials(session.offline[:SEED_BYTES], 1, context)[0]
     weight = next(session.packing.pack_weights(session.weight)).tolist()
     modulus = context.primes[0] * context.primes[1]
     product = [value % modulus for value in negacyclic(crt(own, context.primes), weight)]

@@ -18,6 +18,7 @@ from capc.he.packing import Packing, plan_packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, ServerLayer
 from capc.he.shapes import LinearShape
+from capc.he.symmetric import SEED_BYTES
 
 toy_pair = lru_cache(pair)
 
@@ -172,7 +173,7 @@ class TestCorruption:
             with pytest.raises(ProtocolError):
                 HEServer(TOY, FixedPoint(41, 12), poison(key, place), allow_insecure=True)
             with pytest.raises(ProtocolError):
-                server.receive_inputs(layer, poison(offline, place))
+                server.receive_inputs(layer, poison(offline, place or SEED_BYTES))
             received = server.receive_inputs(layer, offline)
             with pytest.raises(ProtocolError):
                 server.evaluate(layer, received, poison(message, place), self.reply(server, layer))
