@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from capc.errors import ModelError
 from capc.graph.builder import Builder
@@ -20,6 +21,7 @@ from capc.graph.sources import (
     DEFAULT_OUTPUT,
     FrozenGraph,
     data_inputs,
+    freeze_keras,
     read_graph,
 )
 
@@ -39,6 +41,12 @@ def import_network(
     """
     graph = read_graph(Path(path), input_node, output_node)
     return network_of(graph)
+
+
+def network_of_keras(model: Any, label: str) -> Network:
+    """The layers of a Keras classifier in memory; `label` is what error messages call it."""
+    graph, (first, last) = freeze_keras(model, label)
+    return network_of(FrozenGraph({node.name: node for node in graph.node}, first, last))
 
 
 def network_of(graph: FrozenGraph) -> Network:
