@@ -85,7 +85,7 @@ def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list
         if result.returncode:
             said = [line for line in result.stderr.splitlines() if line.strip()]
             reason = said[-1] if said else f"exit status {result.returncode}"
-            raise ModelError(reason.removeprefix("capc: error: "))
+            raise ModelError(reason.removeprefix("capc: ").removeprefix("error: "))
     return [_prepared(settings, path) for path in models]
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from capc.errors import ConfigError
 from capc.harness.settings import Settings
-from capc.learning import datasets
+from capc.learning.datasets import dataset_info, queries
+from capc.learning.saved_queries import load_saved_queries
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,19 +28,26 @@ def load_queries(settings: Settings) -> Queries:
     Raises ConfigError when there are not so many.
     """
     start, count = settings.start_batch, settings.n_queries
+    info = dataset_info(settings.dataset_name)
     if settings.dataset_path is None:
-        images, labels = datasets.queries(settings.dataset_name, start, count)
-    else:
-        images, found = datasets.load_saved_queries(settings.dataset_path)
-        if start + count > len(images):
-            raise ConfigError(
-                f"--dataset_path holds {len(images)} queries; --start_batch {start} and "
-                f"--n_queries {count} ask for more"
-            )
-        images = images[start : start + count]
-        labels = None if found is None else found[start : start + count]
-    return Queries(
-        images=images,
-        labels=None if labels is None else [int(label) for label in labels],
-        input_range=datasets.input_range(settings.dataset_name),
-    )
+        images, labels = queries(settings.dataset_name, start, count)
+        return Queries(images, _integers(labels), info.input_range)
+    images, saved_labels = load_saved_queries(settings.dataset_path, info.image_shape)
+    if start + count > len(images):
+        raise ConfigError(
+            f"--dataset_path holds {len(images)} queries; --start_batch {start} and "
+            f"--n_queries {count} ask for more"
+        )
+    chosen = slice(start, start + count)
+    low, high = info.input_range
+    if images[chosen].min() < low or images[chosen].max() > high:
+        raise ConfigError(
+            f"--dataset_path holds pixels outside [{low:g}, {high:g}], the range of "
+            f"{settings.dataset_name}: save normalised samples"
+        )
+    labels_or_none = None if saved_labels is None else _integers(saved_labels[chosen])
+    return Queries(images[chosen], labels_or_none, info.input_range)
+
+
+def _integers(labels: NDArray[np.int64]) -> list[int]:
+    return [int(label) for label in labels]

@@ -114,7 +114,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         dataset_path=(
             None
             if flags.dataset_path is None
-            else _existing_folder("--dataset_path", flags.dataset_path)
+            else _existing_path("--dataset_path", flags.dataset_path)
         ),
         encryption_parameters=_encryption_parameters(
             flags.encryption_params, allow_insecure=flags.insecure or flags.cpu
@@ -215,10 +215,10 @@ def _existing(name: str) -> Path | None:
     return None
 
 
-def _existing_folder(flag: str, name: str) -> Path:
+def _existing_path(flag: str, name: str) -> Path:
     path = _existing(name)
-    if path is None or not path.is_dir():
-        raise ConfigError(f"{flag} names {name}, which is no folder")
+    if path is None:
+        raise ConfigError(f"{flag} names {name}, which does not exist")
     return path
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -117,15 +118,27 @@ class PaneProcess:
         return [self._watch.fileno(), *([] if self._pidfd is None else [self._pidfd])]
 
     def poll(self) -> int | None:
-        shown = self._tmux.show(self._pane, "pane_dead", "pane_dead_status", "pane_dead_signal")
+        """A pane is dead once its terminal closed; tmux learns the status when it reaps the child,
+        and runs the hook then. Before 3.3 it does not say which signal it was.
+        """
+        names = ("pane_dead", "pane_dead_status", "pane_dead_signal", "pid")
+        shown = self._tmux.show(self._pane, *names)
         if not shown:
             return UNKNOWN_STATUS
-        dead, status, number = shown
-        if dead != "1":
-            return None
-        if number.isdigit():
+        dead, status, number, server = shown
+        if dead == "1" and number.isdigit():
             return -int(number)
-        return int(status) if status.isdigit() else UNKNOWN_STATUS
+        if dead == "1" and status.isdigit():
+            return int(status)
+        if dead == "1" and self._waiter.poll() is not None:
+            return UNKNOWN_STATUS
+        # tmux now and then loses a child's signal after respawn-pane, and leaves a zombie.
+        if self._has_exited():
+            os.kill(int(server), signal.SIGCHLD)
+        return None
+
+    def _has_exited(self) -> bool:
+        return self._pidfd is not None and bool(select.select([self._pidfd], [], [], 0)[0])
 
     def signal(self, number: signal.Signals) -> None:
         signal_group(self.pid, number)
@@ -328,7 +341,7 @@ class TmuxLauncher:
         )
         old = [] if fresh else self._our_windows(session)
         form = "#{pane_id} #{window_id}"
-        command = [verb, "-d", "-P", "-F", form, *where, "-n", "capc", "-c", str(self._run_dir)]
+        command = [verb, "-d", "-P", "-F", form, *where, "-n", "run", "-c", str(self._run_dir)]
         try:
             pane, window = self._tmux.run(*command, "cat")[0].split()
         except ConfigError:
