@@ -85,12 +85,16 @@ void Circuit::check_and_measure() {
   for (const InputWord& word : inputs_) {
     if (word.kind == InputKind::Evaluator) evaluator_widths.push_back(word.wires.size());
   }
+  std::vector<bool> paired(evaluator_widths.size(), false);
   for (const InputWord& word : inputs_) {
-    if (word.partner != kNoPartner &&
-        evaluator_widths[static_cast<std::size_t>(word.partner)] != word.wires.size()) {
+    if (word.partner == kNoPartner) continue;
+    const auto partner = static_cast<std::size_t>(word.partner);
+    if (evaluator_widths[partner] != word.wires.size()) {
       throw UsageError("an input word and its partner differ in width");
     }
+    paired[partner] = true;
   }
+  has_offline_phase_ &= std::find(paired.begin(), paired.end(), false) == paired.end();
   wire_count_ = input_wires + gates_.size();
   if (wire_count_ > kMaxWires) throw UsageError("the circuit has too many wires");
   std::vector<std::uint32_t> depth(wire_count_, 0);

@@ -94,7 +94,8 @@ class Circuit {
   [[nodiscard]] std::size_t garbler_out_words() const { return garbler_out_words_; }
   [[nodiscard]] std::size_t input_bits(InputKind kind) const;
 
-  /// True where every online word has a partner: the circuit can be garbled before the query.
+  /// True where every online word and every evaluator word belongs to a shared one: then the
+  /// circuit can be garbled before the query.
   [[nodiscard]] bool has_offline_phase() const { return has_offline_phase_; }
 
  private:

@@ -1,0 +1,149 @@
+// AES and the loops built on it, on every path: published vectors, OpenSSL, and each other.
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <cstring>
+
+#include "check.hpp"
+#include "kernels.hpp"
+#include "secret.hpp"
+
+using namespace capc::gc;
+using namespace capc::gc::test;
+
+namespace {
+
+Block from_hex(const char* text) {
+  std::array<std::uint8_t, 16> bytes;
+  for (std::size_t i = 0; i < 16; ++i) {
+    bytes[i] = static_cast<std::uint8_t>(std::stoi(std::string(text + 2 * i, 2), nullptr, 16));
+  }
+  Block block;
+  std::memcpy(&block, bytes.data(), 16);
+  return block;
+}
+
+Block random_block() { return {rng()(), rng()()}; }
+
+Block openssl_encrypt(Block key, Block in) {
+  EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
+  std::array<std::uint8_t, 32> out;
+  int length = 0;
+  EVP_EncryptInit_ex(context, EVP_aes_128_ecb(), nullptr,
+                     reinterpret_cast<const std::uint8_t*>(&key), nullptr);
+  EVP_EncryptUpdate(context, out.data(), &length, reinterpret_cast<const std::uint8_t*>(&in), 16);
+  EVP_CIPHER_CTX_free(context);
+  Block result;
+  std::memcpy(&result, out.data(), 16);
+  return result;
+}
+
+void published_vectors(const Kernels& kernels) {
+  // FIPS-197, appendices B and C.1; the last round key from appendix A.1.
+  const Block keys[2] = {from_hex("2b7e151628aed2a6abf7158809cf4f3c"),
+                         from_hex("000102030405060708090a0b0c0d0e0f")};
+  const Block in[2] = {from_hex("3243f6a8885a308d313198a2e0370734"),
+                       from_hex("00112233445566778899aabbccddeeff")};
+  Block out[2];
+  kernels.encrypt(keys, in, out, 2);
+  CHECK(out[0] == from_hex("3925841d02dc09fbdc118597196a0b32"));
+  CHECK(out[1] == from_hex("69c4e0d86a7b0430d8cdb78070b4c55a"));
+  RoundKeys expanded;
+  kernels.expand_key(keys[0], expanded);
+  CHECK(expanded.k[0] == keys[0]);
+  CHECK(expanded.k[1] == from_hex("a0fafe1788542cb123a339392a6c7605"));
+  CHECK(expanded.k[10] == from_hex("d014f9a8c9ee2589e13f0cc8b6630ca6"));
+}
+
+void against_openssl(const Kernels& kernels) {
+  for (const std::size_t count : {1, 3, 4, 16, 17, 100}) {
+    SecretArray<Block> keys(count), in(count), out(count);
+    for (auto& b : keys) b = random_block();
+    for (auto& b : in) b = random_block();
+    kernels.encrypt(keys.data(), in.data(), out.data(), count);
+    for (std::size_t i = 0; i < count; ++i) CHECK(out[i] == openssl_encrypt(keys[i], in[i]));
+
+    const Block start = random_block();
+    const std::uint64_t first = rng()();
+    kernels.hash(start, first, in.data(), out.data(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Block x = sigma(in[i]);
+      CHECK(out[i] == (openssl_encrypt(start ^ Block{first + i, 0}, x) ^ x));
+    }
+
+    RoundKeys key;
+    kernels.expand_key(start, key);
+    kernels.stream(key, first, out.data(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+      CHECK(out[i] == openssl_encrypt(start, Block{first + i, 0}));
+    }
+  }
+}
+
+void leaf_sums(const Kernels& kernels) {
+  constexpr std::size_t kUnits = 3;
+  constexpr std::size_t kBlocks = kUnits * kUnitBlocks;
+  Block seeds[kLeaves];
+  SecretArray<RoundKeys> leaves(kLeaves);
+  for (std::size_t x = 0; x < kLeaves; ++x) {
+    seeds[x] = random_block();
+    kernels.expand_key(seeds[x], leaves[x]);
+  }
+  SecretArray<Block> u(kBlocks), rows(4 * kBlocks);
+  Block* const v[4] = {&rows[0], &rows[kBlocks], &rows[2 * kBlocks], &rows[3 * kBlocks]};
+  kernels.leaf_sums(leaves.data(), 77, kUnits, u.data(), v);
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    Block expected[5] = {};
+    for (std::size_t x = 0; x < kLeaves; ++x) {
+      const Block p = openssl_encrypt(seeds[x], Block{77 + i, 0});
+      expected[4] ^= p;
+      for (std::size_t bit = 0; bit < 4; ++bit) {
+        if (((x >> bit) & 1) != 0) expected[bit] ^= p;
+      }
+    }
+    CHECK(u[i] == expected[4]);
+    for (std::size_t bit = 0; bit < 4; ++bit) CHECK(v[bit][i] == expected[bit]);
+  }
+}
+
+void transpose(const Kernels& kernels) {
+  constexpr std::size_t kUnits = 2;
+  constexpr std::size_t kStride = kUnits * kUnitBlocks;
+  SecretArray<Block> rows(128 * kStride), out(kUnits * kUnitColumns);
+  for (auto& b : rows) b = random_block();
+  kernels.transpose(rows.data(), kUnits, out.data());
+  const auto bit = [](Block b, std::size_t i) { return ((i < 64 ? b.lo : b.hi) >> (i % 64)) & 1; };
+  for (std::size_t column = 0; column < out.size(); ++column) {
+    for (std::size_t row = 0; row < 128; ++row) {
+      CHECK(bit(out[column], row) == bit(rows[row * kStride + column / 128], column % 128));
+    }
+  }
+}
+
+void orthomorphism() {
+  // x -> sigma(x) and x -> sigma(x) ^ x must both be one to one: no non-zero x maps to zero.
+  for (int i = 0; i < 1000; ++i) {
+    const Block x = random_block();
+    CHECK(!(sigma(x) == Block{}) && !((sigma(x) ^ x) == Block{}));
+    CHECK(sigma({x.lo, 0}) == (Block{0, x.lo}));
+    CHECK((sigma(sigma(x)) ^ sigma(x) ^ x) == Block{});  // sigma^2 = sigma + 1, so both invert
+  }
+}
+
+}  // namespace
+
+int main() {
+  orthomorphism();
+  for (const Path path : {Path::Portable, Path::AesNi, Path::Vaes}) {
+    if (!is_supported(path)) {
+      std::cout << path_name(path) << ": not on this processor\n";
+      continue;
+    }
+    const Kernels& kernels = kernels_of(path);
+    published_vectors(kernels);
+    against_openssl(kernels);
+    leaf_sums(kernels);
+    transpose(kernels);
+  }
+}

@@ -1,0 +1,98 @@
+// Every message truncated, lengthened, and with flipped bits: a ProtocolError, or an output that is
+// merely wrong. Never a crash; the sanitizer presets run this too.
+
+#include <cstring>
+#include <functional>
+
+#include "check.hpp"
+#include "errors.hpp"
+#include "pair.hpp"
+
+using namespace capc::gc;
+using namespace capc::gc::test;
+
+namespace {
+
+/// Changes one message of the protocol, by its place in the order.
+class Tampering : public Pair {
+ public:
+  Tampering(std::size_t target, std::function<void(Message&)> change)
+      : target_(target), change_(std::move(change)) {}
+  void tamper(Message& message) override {
+    if (seen_++ == target_) change_(message);
+  }
+  [[nodiscard]] std::size_t seen() const { return seen_; }
+
+ private:
+  std::size_t target_;
+  std::function<void(Message&)> change_;
+  std::size_t seen_ = 0;
+};
+
+enum class Outcome { Right, Wrong, Refused };
+
+const CircuitPtr& circuit() {
+  static const CircuitPtr built = compile(noisy_argmax_circuit(12, 3, true));
+  return built;
+}
+
+/// Set-up, one batch in two phases, one in one phase: every type of message.
+Outcome play(std::size_t target, std::function<void(Message&)> change, std::size_t* messages) {
+  constexpr std::size_t kInstances = 5;
+  const Circuit& c = circuit()->circuit;
+  const auto a = random_words(kInstances * c.online_words());
+  const auto b = random_words(kInstances * c.evaluator_words());
+  const PlainOutputs expected = plain_many(c, kInstances, a, {}, b);
+  Tampering pair(target, std::move(change));
+  try {
+    pair.set_up();
+    const PlainOutputs phases = pair.run_in_phases(circuit(), kInstances, a, {}, b);
+    const PlainOutputs once = pair.run(circuit(), kInstances, a, {}, b);
+    if (messages != nullptr) *messages = pair.seen();
+    for (const PlainOutputs* out : {&phases, &once}) {
+      for (const Word word : out->garbler) CHECK(word <= 1);
+      if (out->evaluator != expected.evaluator || out->garbler != expected.garbler) {
+        return Outcome::Wrong;
+      }
+    }
+    return Outcome::Right;
+  } catch (const ProtocolError&) {
+    return Outcome::Refused;
+  }
+}
+
+}  // namespace
+
+int main() {
+  std::size_t messages = 0;
+  CHECK(play(~std::size_t{0}, [](Message&) {}, &messages) == Outcome::Right);
+  CHECK(messages == 3 + 2 + 2 + 1 + 2 + 1);
+  std::size_t wrong = 0;
+  for (std::size_t target = 0; target < messages; ++target) {
+    CHECK(play(target, [](Message& m) { m.clear(); }, nullptr) == Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.pop_back(); }, nullptr) == Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.resize(kHeaderBytes - 1); }, nullptr) ==
+          Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.push_back(0); }, nullptr) == Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.resize(m.size() + (1U << 20U)); }, nullptr) ==
+          Outcome::Refused);
+    for (std::size_t byte = 0; byte < kHeaderBytes; ++byte) {
+      CHECK(play(target, [byte](Message& m) { m[byte] ^= 0x10; }, nullptr) == Outcome::Refused);
+    }
+    for (int i = 0; i < 12; ++i) {
+      const auto flip = [](Message& m) {
+        const std::size_t bit = rng()() % (8 * (m.size() - kHeaderBytes));
+        m[kHeaderBytes + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+      };
+      if (play(target, flip, nullptr) == Outcome::Wrong) ++wrong;
+    }
+  }
+  CHECK(wrong > 0);  // else the flips would not reach the body
+
+  // A session that met an error refuses to go on: its ends are out of step.
+  Tampering pair(3, [](Message& m) { m.pop_back(); });
+  pair.set_up();
+  const auto a = random_words(6), b = random_words(3);
+  CHECK_THROWS(ProtocolError, (void)pair.run(circuit(), 1, a, {}, b));
+  CHECK_THROWS(StateError, (void)pair.garbler.run(circuit(), 1, a, {}));
+}
