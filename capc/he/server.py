@@ -134,11 +134,8 @@ class HEServer:
         self, layer: ServerLayer, offline_message: bytes | bytearray | memoryview
     ) -> ReceivedInputs:
         """Offline: parse PreparedInputs.offline_message; ProtocolError where it is malformed."""
-        view, primes, degree = (
-            memoryview(offline_message),
-            self._context.primes,
-            self._context.degree,
-        )
+        view = memoryview(offline_message)
+        primes, degree = self._context.primes, self._context.degree
         count, rest = layer.packing.input_polynomials, degree - layer.packing.input_length
         size = rns.packed_size(primes, rest)
         if len(view) != SEED_BYTES + count * size:
@@ -173,12 +170,10 @@ class HEServer:
         kept = self._context.primes[: self._level.primes]
         parts = []
         for output, used in enumerate(packing.output_positions):
-            result = self._product(layer, inputs, output)
-            if result is None:
-                result = hidden[output]
-            else:
-                self._evaluator.transform_from_ntt_inplace(result)
-                self._evaluator.add_inplace(result, hidden[output])
+            product, is_zero = self._product(layer, inputs, output)
+            self._evaluator.transform_from_ntt_inplace(product)
+            self._evaluator.add_inplace(product, hidden[output])
+            result = hidden[output] if is_zero else product
             self._evaluator.mod_switch_to_inplace(result, self._context.levels[len(kept)])
             first, second = self._context.residues(result)
             parts.append(rns.pack(first[:, used], kept))
@@ -196,18 +191,22 @@ class HEServer:
             inputs.append(ciphertext)
         return inputs
 
-    def _product(self, layer: ServerLayer, inputs: Sequence[Any], output: int) -> Any | None:
-        """The sum of products of one output polynomial; None where all its weights are zero."""
-        total = None
+    def _product(self, layer: ServerLayer, inputs: Sequence[Any], output: int) -> tuple[Any, bool]:
+        """The sum of products of one output polynomial; True where it counts as zero.
+
+        Products by zero weights go to a sum of their own, which is dropped, by as many operations.
+        """
+        sums: dict[bool, Any] = {}
         for k, weight in layer.packing.products(output):
             product = self._evaluator.multiply_plain(inputs[k], layer.weights[weight])
-            if layer.is_zero[weight]:
-                continue
-            if total is None:
-                total = product
+            is_zero = layer.is_zero[weight]
+            if is_zero in sums:
+                self._evaluator.add_inplace(sums[is_zero], product)
             else:
-                self._evaluator.add_inplace(total, product)
-        return total
+                sums[is_zero] = product
+        if len(sums) == 2:
+            self._evaluator.add_inplace(sums[True], sums[True])
+        return (sums[False], False) if False in sums else (sums[True], True)
 
     def _unpack_key(self, view: memoryview) -> UInt64:
         primes, degree = self._context.key_primes, self._context.degree
