@@ -106,7 +106,7 @@ def dependent_rdp(log_q: ArrayLike, spread: float, orders: ArrayLike) -> Float64
         mu2 = spread * np.sqrt(-lq)
         eps2 = mu2 / spread / spread
         eps1 = (mu2 + 1.0) / spread / spread
-        usable = (mu2 > 1.0) & (-lq > eps2)
+        usable = mu2 > 1.0  # which is also q exp(eps2) < 1
         log_shrink = np.log1p(1.0 / mu2) - np.log1p(-1.0 / mu2)
         usable &= lq <= (mu2 - 1.0) * eps2 - mu2 * log_shrink
         log_1q = _log_1m_exp(lq)

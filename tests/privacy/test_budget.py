@@ -59,6 +59,16 @@ def test_what_happened_is_charged(queries, answered, sigma_threshold, conversion
     assert budget.epsilon_spent == pytest.approx(max(expected, 0.0), rel=1e-12)
 
 
+def test_the_epsilon_read_between_queries_is_up_to_date():
+    budget, read = Budget(None, 1e-6, 20.0, 50.0, 30.0), []
+    for flag in (True, False, True):
+        budget.charge(flag)
+        read.append(budget.epsilon_spent)
+    by_hand = [(1, 1), (2, 1), (3, 2)]
+    expected = [epsilon_by_hand(*n, 20.0, 30.0, 1e-6, "improved") for n in by_hand]
+    assert read == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("conversion", ["classic", "improved"])
 @pytest.mark.parametrize("answer_rate", [0.0, 0.5, 1.0])
 def test_refuses_before_the_first_query_that_could_exceed(conversion, answer_rate):

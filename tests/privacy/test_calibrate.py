@@ -64,6 +64,19 @@ def test_the_least_sigma_fits_and_a_smaller_one_does_not(
     assert epsilon_of(queries, answered, sigma * (1 - 1e-9), gate, delta, conversion) > epsilon
 
 
+@pytest.mark.parametrize("queries", [1, 7, 300])
+def test_a_budget_that_is_spent_to_the_last_digit(queries):
+    epsilon = epsilon_of(queries, queries, 40.0, 200.0, 1e-6, "improved")
+    assert most_queries(epsilon, 1e-6, 40.0, sigma_threshold=200.0) == queries
+
+
+def test_an_epsilon_so_small_that_only_the_divergence_itself_can_show_it():
+    # RDP <= -log(1 - delta^2) = 1e-10 converts to 0: at order 2, 2 queries / sigma^2 <= 1e-10.
+    assert most_queries(0.001, 1e-5, 1e7) == pytest.approx(5000, abs=1)
+    assert most_queries(0.001, 1e-5, 1e7, conversion="classic") == 0
+    assert smallest_sigma(0.001, 1e-5, 5000) == pytest.approx(1e7, rel=1e-9)
+
+
 def test_no_noise_allows_no_query():
     assert most_queries(5.0, 1e-5, 0.0) == 0
 

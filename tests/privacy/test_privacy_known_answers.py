@@ -188,6 +188,16 @@ def test_probability_of_an_answer():
     assert half[0] == answered[0], "a threshold between two counts is that of the upper one"
 
 
+@pytest.mark.parametrize("votes", [[250, 0], [0, 50]])
+def test_a_count_far_from_the_threshold_costs_little(votes):
+    # 150 votes above at scale 30, 50 below at scale 10: log Pr[N(0, 1) >= 5] both times.
+    sigma = 30.0 if votes[0] else 10.0
+    log_q = log_q_threshold(votes, 100, sigma, "continuous")
+    assert log_q[0] == pytest.approx(-15.064998393988727, rel=1e-13)
+    found = dependent_rdp(log_q, Mechanism("threshold", sigma).spread, [2.0])
+    assert found[0, 0] < 0.05 * threshold_rdp(sigma, [2.0])[0]
+
+
 def test_a_threshold_without_noise_is_certain():
     answered, refused = log_pr_answered([[5, 0], [4, 0]], 5, 0.0)
     assert answered.tolist() == [0.0, -math.inf]
