@@ -28,6 +28,7 @@ class Builder:
         self._values: dict[str, Value] = {}
         self._uses = uses
         self._owner: dict[str, str] = {}
+        self.spread: dict[str, tuple[int, int]] = {}  # layers seen by pixels d apart, and d
 
     def bind(self, node: str, value: Value) -> None:
         """Record what `node` stands for: the last that was made of a layer, or a constant."""
@@ -60,6 +61,15 @@ class Builder:
             raise ModelError(f"two layers are named '{layer.name}'")
         self._layers[layer.name] = layer
         self._owner[layer.name] = layer.name
+        return layer.name
+
+    def layer(self, name: str) -> Layer:
+        """A layer by name."""
+        return self._layers[name]
+
+    def replace(self, layer: Layer) -> str:
+        """Put a layer in the place of the one with its name; returns the name."""
+        self._layers[layer.name] = layer
         return layer.name
 
     def network(self, output: str) -> Network:

@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ModelError
-from capc.graph.builder import Builder
+from capc.graph.builder import Builder, Value
+from capc.graph.inlining import inlined_nodes
 from capc.graph.layers import Input, Network, Shape
-from capc.graph.operations import OPERATIONS, PASSED_THROUGH, constant_of
+from capc.graph.operations import (
+    OPERATIONS,
+    PASSED_THROUGH,
+    WITHIN_SPACE_TO_BATCH,
+    constant_of,
+)
 from capc.graph.simplify import simplify
 from capc.graph.sources import (
     DEFAULT_INPUT,
@@ -46,7 +52,7 @@ def import_network(
 def network_of_keras(model: Any, label: str) -> Network:
     """The layers of a Keras classifier in memory; `label` is what error messages call it."""
     graph, (first, last) = freeze_keras(model, label)
-    return network_of(FrozenGraph({node.name: node for node in graph.node}, first, last))
+    return network_of(FrozenGraph(inlined_nodes(graph), first, last))
 
 
 def network_of(graph: FrozenGraph) -> Network:
@@ -166,6 +172,7 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
     if node.op in PASSED_THROUGH and values:
         builder.alias(name, values[0])
         return
+    _check_spread(builder, node, values)
     constant = constant_of(node, values, builder)
     if constant is not None:
         builder.bind(name, constant)
@@ -177,3 +184,13 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
             f"node '{name}' is of type {node.op}, which is not supported; supported are {supported}"
         )
     builder.bind(name, convert(builder, node, values))
+
+
+def _check_spread(builder: Builder, node: Any, values: list[Value]) -> None:
+    """Between SpaceToBatchND and BatchToSpaceND only a convolution has a meaning here."""
+    inside = any(isinstance(value, str) and value in builder.spread for value in values)
+    if inside and node.op not in WITHIN_SPACE_TO_BATCH:
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) stands between SpaceToBatchND and BatchToSpaceND, "
+            "where only a convolution is supported"
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ModelError
+from capc.graph.inlining import inlined_nodes
 from capc.graph.tensorflow_loader import load_tensorflow
 
 DEFAULT_INPUT = "import/input:0"
@@ -40,7 +41,7 @@ def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
         graph, own = _keras(path)
     else:
         graph = _graph_def(path)
-    nodes = {node.name: node for node in graph.node}
+    nodes = inlined_nodes(graph)
     names = [_resolve(nodes, wanted) for wanted in (input_node, output_node)]
     if own is not None:
         names = [found or fallback for found, fallback in zip(names, own, strict=True)]

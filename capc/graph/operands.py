@@ -1,0 +1,83 @@
+"""What a graph node's inputs and attributes say, checked; every refusal names the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from capc.errors import ModelError
+from capc.graph.builder import Builder, Constant, Value
+from capc.graph.kernels import same_padding
+from capc.graph.layers import Shape
+
+Padding = tuple[tuple[int, int], tuple[int, int]]
+Convert = Callable[[Builder, Any, Sequence[Value]], str]
+
+
+def tensor_at(node: Any, values: Sequence[Value], place: int = 0) -> str:
+    """The layer at one input; ModelError where it is a constant."""
+    value = values[place]
+    if not isinstance(value, str):
+        raise ModelError(f"node '{node.name}' ({node.op}): input {place} must depend on the query")
+    return value
+
+
+def constant_at(node: Any, values: Sequence[Value], place: int = 1) -> Constant:
+    """The constant at one input; ModelError where it depends on the query."""
+    value = values[place]
+    if isinstance(value, str):
+        raise ModelError(f"node '{node.name}' ({node.op}): input {place} must be a constant")
+    return value
+
+
+def check_nhwc(node: Any) -> None:
+    """Raise ModelError for channels first."""
+    layout = node.attr["data_format"].s.decode() or "NHWC"
+    if layout != "NHWC":
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) has data_format {layout}; supported is NHWC, "
+            "channels last"
+        )
+
+
+def image_shape(builder: Builder, node: Any, source: str) -> Shape:
+    """The shape (H, W, C) of a layer; ModelError where it has other axes."""
+    shape = builder.shape(source)
+    if len(shape) != 3:
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) needs (height, width, channels) per image, got {shape}"
+        )
+    return shape
+
+
+def pair_of(node: Any, name: str) -> tuple[int, int]:
+    """Height and width of an attribute that lists all four axes; (1, 1) where it is absent."""
+    sizes = [int(size) for size in node.attr[name].list.i] or [1, 1, 1, 1]
+    if len(sizes) != 4 or sizes[0] != 1 or sizes[3] != 1 or min(sizes) < 1:
+        raise ModelError(f"node '{node.name}' ({node.op}) has {name} {sizes}")
+    return sizes[1], sizes[2]
+
+
+def padding_of(
+    node: Any, shape: Shape, size: tuple[int, int], dilations: tuple[int, int] = (1, 1)
+) -> Padding:
+    """((top, bottom), (left, right)) of SAME, VALID or EXPLICIT padding."""
+    kind = node.attr["padding"].s.decode()
+    if kind == "SAME":
+        return same_padding(shape, size, pair_of(node, "strides"), dilations)
+    if kind == "VALID":
+        return (0, 0), (0, 0)
+    explicit = [int(pixels) for pixels in node.attr["explicit_paddings"].list.i]
+    if kind != "EXPLICIT" or len(explicit) != 8 or any(explicit[:2] + explicit[6:]):
+        raise ModelError(f"node '{node.name}' ({node.op}) has padding {kind} {explicit}")
+    return (explicit[2], explicit[3]), (explicit[4], explicit[5])
+
+
+def margins_of(node: Any, pixels: Constant) -> Padding:
+    """((top, bottom), (left, right)) from a 2 x 2 constant."""
+    if np.shape(pixels) != (2, 2) or np.min(pixels) < 0:
+        raise ModelError(f"node '{node.name}' ({node.op}) has the margins {np.asarray(pixels)}")
+    (top, bottom), (left, right) = np.asarray(pixels).tolist()
+    return (top, bottom), (left, right)
