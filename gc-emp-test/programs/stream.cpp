@@ -126,8 +126,6 @@ ContextPointer make_context(Side side) {
       SSL_CTX_set_num_tickets(context.get(), 0) != 1) {
     throw SystemError("OpenSSL cannot be set up for TLS 1.3: " + openssl_reason());
   }
-  // No certificate is ever trusted: a peer that shows one in place of the key is refused.
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context.get(),
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -137,6 +135,8 @@ ContextPointer make_context(Side side) {
     SSL_CTX_set_psk_find_session_callback(context.get(), find_psk);
   } else {
     SSL_CTX_set_psk_use_session_callback(context.get(), offer_psk);
+    // No certificate is ever trusted: a server that shows one in place of the key is refused.
+    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   }
   return context;
 }

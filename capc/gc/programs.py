@@ -1,0 +1,392 @@
+"""The circuit programs argmax_1 and sum_histogram as processes, one per pair and party.
+
+A program keeps one session with its peer's program for all queries. Commands and shares go through
+its standard input and results come through its standard output, never through a file, an argument
+or an environment variable; the frames are documented in gc-emp-test/programs/frames.hpp. The two
+programs connect over TCP on their own, under TLS 1.3 with a pre-shared key that the garbler's side
+draws and hands to the evaluator's side over a protected channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import secrets
+import struct
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from capc.errors import ConfigError, ProtocolError
+from capc.fixed_point import Int64
+from capc.gc.circuits import Circuit, argmax_circuit, as_words, noisy_argmax_circuit
+from capc.transport.channel import Traffic
+
+logger = logging.getLogger(__name__)
+
+ProgramName = Literal["argmax_1", "sum_histogram"]
+BackEnd = Literal["auto", "builtin", "emp"]
+
+KEY_BYTES = 32
+
+_VERSION = 1
+_HEADER = struct.Struct("<2sBBI")
+_TABLE = struct.Struct("<II")
+_TRAFFIC = struct.Struct("<QQQ")
+_PORT = struct.Struct("<I")
+_MAX_PAYLOAD = 1 << 28
+
+_KEY, _PREPARE, _EVALUATE, _CLOSE = 1, 2, 3, 4
+_LISTENING, _READY, _PREPARED, _RESULT, _CLOSED, _ERROR = 17, 18, 19, 20, 21, 31
+
+_END_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What both programs of a pair compute."""
+
+    name: ProgramName
+    ring_bits: int | None
+    classes: int
+    vote_bits: int
+    with_threshold: bool
+
+    def __post_init__(self) -> None:
+        if self.name not in ("argmax_1", "sum_histogram"):
+            raise ValueError(f"there is no circuit program {self.name!r}")
+        if self.name == "argmax_1" and (self.ring_bits is None or self.with_threshold):
+            raise ValueError("argmax_1 needs ring_bits and knows no threshold")
+
+    def circuit(self) -> Circuit:
+        if self.name == "argmax_1" and self.ring_bits is not None:
+            return argmax_circuit(self.ring_bits, self.classes, self.vote_bits)
+        return noisy_argmax_circuit(self.vote_bits, self.classes, self.with_threshold)
+
+    def arguments(self) -> list[str]:
+        words = [f"--classes={self.classes}", f"--vote-bits={self.vote_bits}"]
+        if self.name == "argmax_1":
+            words.append(f"--ring-bits={self.ring_bits}")
+        elif self.with_threshold:
+            words.append("--with-threshold")
+        return words
+
+
+@dataclass(frozen=True)
+class _Frame:
+    type: int
+    payload: bytearray = field(repr=False)
+
+
+class CircuitProgram:
+    """One party's program of a pair, in session mode. Not thread-safe: one thread at a time.
+
+    The words of each circuit and their order are those of `GarblerSession` and `EvaluatorSession`
+    for `argmax_circuit` and `noisy_argmax_circuit`. Outputs are learnt by the party that
+    `evaluate` returns them to and by nobody else: for argmax_1 the evaluator's vote shares; for
+    sum_histogram with a threshold whether the query is answered (both parties) and then the label
+    (evaluator, 0 where it is not answered), without a threshold the label alone.
+
+    Anything that goes wrong in the program or at its peer is a ProtocolError with the program's
+    own last line; the program is dead then.
+    """
+
+    def __init__(
+        self,
+        task: _Task,
+        *,
+        party: Literal[1, 2],
+        host: str,
+        port: int,
+        key: bytes,
+        back_end: BackEnd,
+        timeout_seconds: float,
+    ) -> None:
+        """Use `garbler` or `evaluator`."""
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+        self.name = task.name
+        self.port = port
+        self.key = key
+        self.circuit = task.circuit()
+        self._party = party
+        self._traffic = Traffic()
+        self._ready = False
+        self._last_line = ""
+        self._prepared: list[int] = []
+        command = [str(find_program(task.name, back_end)), str(party), str(port), "--session"]
+        command += [*task.arguments(), f"--timeout={timeout_seconds}"]
+        if party == 2:
+            command.append(f"--host={host}")
+        self._process = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        # Without a buffer size these are raw files.
+        self._input = cast(io.FileIO, self._process.stdin)
+        self._output = cast(io.FileIO, self._process.stdout)
+        self._messages = cast(io.FileIO, self._process.stderr)
+        os.set_blocking(self._messages.fileno(), False)
+        self._send(_KEY, key)
+        if party == 1:
+            payload = self._receive(_LISTENING).payload
+            self.port = int(_PORT.unpack(payload)[0])
+
+    @classmethod
+    def garbler(
+        cls,
+        name: ProgramName,
+        *,
+        ring_bits: int | None = None,
+        classes: int,
+        vote_bits: int = 32,
+        with_threshold: bool = False,
+        backend: BackEnd = "auto",
+        timeout_seconds: float = 60.0,
+    ) -> CircuitProgram:
+        """Start the garbling program; it listens on 127.0.0.1 at `port` for a peer with `key`.
+
+        `key` is fresh and secret: give it to the evaluator's side over a protected channel alone.
+        `ring_bits` is needed for argmax_1. `timeout_seconds` bounds each wait for the peer.
+        Raises ConfigError where the program is not built.
+        """
+        return cls(
+            _Task(name, ring_bits, classes, vote_bits, with_threshold),
+            party=1,
+            host="127.0.0.1",
+            port=0,
+            key=secrets.token_bytes(KEY_BYTES),
+            back_end=backend,
+            timeout_seconds=timeout_seconds,
+        )
+
+    @classmethod
+    def evaluator(
+        cls,
+        name: ProgramName,
+        *,
+        port: int,
+        key: bytes,
+        host: str = "127.0.0.1",
+        ring_bits: int | None = None,
+        classes: int,
+        vote_bits: int = 32,
+        with_threshold: bool = False,
+        backend: BackEnd = "auto",
+        timeout_seconds: float = 60.0,
+    ) -> CircuitProgram:
+        """Start the evaluating program; it connects to the garbler's at `port` under `key`.
+
+        Everything else has to be as the garbler's side gave it; a difference is a ProtocolError
+        at the first use.
+        """
+        return cls(
+            _Task(name, ring_bits, classes, vote_bits, with_threshold),
+            party=2,
+            host=host,
+            port=port,
+            key=key,
+            back_end=backend,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def __repr__(self) -> str:
+        role = "garbler" if self._party == 1 else "evaluator"
+        return f"CircuitProgram({self.name!r}, {role}, port={self.port})"
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes and rounds between the two programs, as of the last answer, encryption excluded."""
+        return self._traffic
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._process.pid
+
+    def wait_until_ready(self) -> None:
+        """Set-up: return once the link stands and the base transfers are done."""
+        if not self._ready:
+            self._receive(_READY)
+            self._ready = True
+
+    def prepare(self, instances: int, fixed: ArrayLike | None = None) -> None:
+        """Offline phase of a batch: transfers and garbled tables, for one `evaluate` later.
+
+        `fixed` is int64[instances, fixed_words]: the garbler's vote shares of argmax_1, in
+        [0, 2^vote_bits), fresh and uniform for each batch; nothing in every other case. Several
+        batches may be prepared; they are used in order. The peer has to prepare as many instances.
+        """
+        if instances < 1:
+            raise ValueError(f"instances is {instances}; a batch needs at least one")
+        words = self.circuit.fixed_words if self._party == 1 else 0
+        table = self._table("fixed", fixed, instances, words)
+        self.wait_until_ready()
+        self._send(_PREPARE, _TABLE.pack(instances, words) + table)
+        self._receive(_PREPARED)
+        self._prepared.append(instances)
+
+    def evaluate(self, shares: ArrayLike) -> Int64 | None:
+        """Online phase of the batch that was prepared first and not used yet.
+
+        `shares` is int64[instances, words], ring elements. Returns int64[instances, out_words] of
+        what this party learns, None where the circuit gives it nothing.
+        """
+        if not self._prepared:
+            raise ValueError("nothing is prepared; call prepare first")
+        is_garbler = self._party == 1
+        words = self.circuit.online_words if is_garbler else self.circuit.evaluator_words
+        instances = self._prepared[0]
+        table = self._table("shares", shares, instances, words)
+        self._prepared.pop(0)
+        self._send(_EVALUATE, _TABLE.pack(instances, words) + table)
+        payload = memoryview(self._receive(_RESULT).payload)[_TRAFFIC.size :]
+        out_words = (
+            self.circuit.garbler_out_words if is_garbler else self.circuit.evaluator_out_words
+        )
+        shape = _TABLE.unpack_from(payload) if len(payload) >= _TABLE.size else (0, 0)
+        if shape != (instances, out_words):
+            raise self._failure(f"answered {shape} words where {(instances, out_words)} are due")
+        if out_words == 0:
+            return None
+        result = np.frombuffer(payload, dtype="<i8", offset=_TABLE.size)
+        return result.astype(np.int64, copy=False).reshape(instances, out_words)
+
+    def close(self) -> None:
+        """End the program in order; safe to call twice."""
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProtocolError):
+            if self._ready:
+                self._send(_CLOSE, b"")
+                self._receive(_CLOSED)
+        self._end()
+
+    def __enter__(self) -> CircuitProgram:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._end()
+
+    def _table(self, what: str, values: ArrayLike | None, instances: int, words: int) -> bytes:
+        table = as_words(np.zeros((instances, 0)) if values is None else values, words)
+        if table.shape != (instances, words):
+            raise ValueError(f"{what} has shape {table.shape}; {(instances, words)} is needed")
+        return table.astype("<i8", copy=False).tobytes()
+
+    def _send(self, frame_type: int, payload: bytes) -> None:
+        if self._process.returncode is not None:
+            raise ProtocolError(f"{self.name} has ended{self._reason()}")
+        frame = memoryview(_HEADER.pack(b"CG", _VERSION, frame_type, len(payload)) + payload)
+        try:
+            while frame:
+                frame = frame[self._input.write(frame) :]
+        except OSError:
+            raise self._failure("ended") from None
+
+    def _receive(self, expected: int) -> _Frame:
+        magic, version, frame_type, length = _HEADER.unpack(self._read(_HEADER.size))
+        if magic != b"CG" or version != _VERSION or length > _MAX_PAYLOAD:
+            raise self._failure("is of another version; build it anew with `make setup`")
+        frame = _Frame(frame_type, self._read(length))
+        self._drain_messages()
+        if frame_type == _ERROR:
+            self._last_line = frame.payload.decode(errors="replace")
+            raise self._failure("failed")
+        if frame_type != expected:
+            raise self._failure(f"answered with frame {frame_type} in place of {expected}")
+        if frame_type != _LISTENING:
+            self._traffic = Traffic(*_TRAFFIC.unpack_from(frame.payload))
+        return frame
+
+    def _read(self, length: int) -> bytearray:
+        buffer = bytearray(length)
+        view = memoryview(buffer)
+        while view:
+            count = self._output.readinto(view)
+            if not count:
+                raise self._failure("ended")
+            view = view[count:]
+        return buffer
+
+    def _failure(self, what: str) -> ProtocolError:
+        """End the program and say what it said last."""
+        self._end()
+        return ProtocolError(f"{self.name} {what}{self._reason()}")
+
+    def _reason(self) -> str:
+        return f": {self._last_line}" if self._last_line else ""
+
+    def _drain_messages(self) -> None:
+        """Log what the program wrote to standard error; its lines hold nothing secret."""
+        text = self._messages.read() if not self._messages.closed else None
+        prefix = f"{self.name}: error: "
+        for line in (text or b"").decode(errors="replace").splitlines():
+            self._last_line = line.removeprefix(prefix)
+            logger.warning("%s", line)
+
+    def _end(self) -> None:
+        """Close the program's input, which ends it; kill it where it does not end."""
+        with contextlib.suppress(OSError):
+            self._input.close()
+        try:
+            self._process.wait(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._drain_messages()
+        self._output.close()
+        self._messages.close()
+
+
+def find_program(name: ProgramName, back_end: BackEnd = "auto") -> Path:
+    """The built program: in $CAPC_GC_BIN where that is set, else beside or inside this package.
+
+    "auto" takes the project's own engine and, only where that is not built, EMP. Raises
+    ConfigError, which says how to build it.
+    """
+    file_names: dict[str, list[str]] = {
+        "builtin": [name],
+        "emp": [f"{name}-emp"],
+        "auto": [name, f"{name}-emp"],
+    }
+    if back_end not in file_names:
+        raise ConfigError(f"the back end is {back_end!r}; allowed are auto, builtin and emp")
+    for folder in _folders():
+        for file_name in file_names[back_end]:
+            if os.access(folder / file_name, os.X_OK):
+                return folder / file_name
+    if back_end == "emp":
+        raise ConfigError(
+            f"{name}-emp is not built; install EMP 0.3 (docs/emp.md), then: "
+            "cd gc-emp-test && cmake -DGC_BACKEND=emp . && make"
+        )
+    raise ConfigError(
+        f"the circuit program {name} is not built; run `make setup`, or: "
+        "cd gc-emp-test && cmake . && make"
+    )
+
+
+def _folders() -> list[Path]:
+    if chosen := os.environ.get("CAPC_GC_BIN"):
+        return [Path(chosen)]
+    here = Path(__file__).resolve().parent
+    return [here.parents[1] / "gc-emp-test" / "bin", here / "bin"]
