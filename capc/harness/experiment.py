@@ -24,6 +24,7 @@ from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_queries, write_summary
 from capc.harness.tmux import TmuxLauncher
 from capc.harness.verify import Check, check_run, load_models
+from capc.harness.view import show_line
 from capc.parties.config import PartyConfig, QuerySource
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering
 
@@ -46,10 +47,10 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     console = Console()
     launcher = _launcher(settings)
     for warning in warnings(settings):
-        _say(console, warning, "yellow")
+        show_line(console, warning, "yellow")
     queries = load_queries(settings)
-    models = model_files(settings, lambda text: _say(console, text))
-    prepared = prepared_files(settings, models, lambda text: _say(console, text))
+    models = model_files(settings, lambda text: show_line(console, text))
+    prepared = prepared_files(settings, models, lambda text: show_line(console, text))
     networks = load_models(prepared, queries, settings.num_classes)
     experiment = Experiment(settings, launcher, queries, prepared, modules or PARTY_MODULES)
     return experiment.run(
@@ -82,10 +83,6 @@ def _launcher(settings: Settings) -> Launcher:
     if settings.launcher == "tmux":
         return TmuxLauncher(settings.session)
     return SubprocessLauncher()
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 class Experiment:
@@ -143,11 +140,11 @@ class Experiment:
         directory, console = self._directory, consoles[0]
         self._launcher.prepare(self._names, directory.path)
         for note in self._launcher.notes:
-            _say(console, note)
-        _say(console, f"run {directory.run_id}: {len(self._names)} parties")
+            show_line(console, note)
+        show_line(console, f"run {directory.run_id}: {len(self._names)} parties")
         hint = self._launcher.attach_hint()
         if hint is not None:
-            _say(console, f"watch it with: {hint}")
+            show_line(console, f"watch it with: {hint}")
         recorder = self._recorder(console)
         outcome = self._supervise(recorder)
         self._record |= {
@@ -249,7 +246,7 @@ class Experiment:
         for complaint in complaints:
             logger.error("%s", complaint)
             for console in consoles[:1]:
-                _say(console, complaint, "bold red")
+                show_line(console, complaint, "bold red")
         self._record["complaints"] = complaints
         return status
 

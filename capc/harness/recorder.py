@@ -14,7 +14,7 @@ from rich.console import Console
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import FixedPoint
 from capc.harness.tables import QUERY_COLUMNS, TIMING_COLUMNS, RowWriter
-from capc.harness.view import LiveView, PartyRow, View, epsilon_text, seconds_text
+from capc.harness.view import LiveView, PartyRow, View, epsilon_text, printable, seconds_text
 from capc.transport.control_messages import (
     GUARDIAN,
     QUERYING,
@@ -217,7 +217,7 @@ class Recorder:
         self._timing_log.close()
 
     def _say(self, text: str, style: str = "") -> None:
-        logger.info("%s", text)
+        logger.info("%s", printable(text))
         self.view.line(text, style)
 
 

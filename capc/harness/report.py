@@ -13,7 +13,7 @@ from capc.harness.paper import PAPER_NOTE
 from capc.harness.recorder import Results
 from capc.harness.rundir import RunDirectory
 from capc.harness.verify import Check
-from capc.harness.view import bytes_text, epsilon_text, seconds_text
+from capc.harness.view import bytes_text, epsilon_text, seconds_text, show_line
 
 _MAX_ROWS = 20
 
@@ -24,11 +24,11 @@ def show_failure(consoles: Sequence[Console], outcome: Outcome) -> None:
     for console in consoles:
         if cause is not None:
             who = cause.party or "the run"
-            _line(console, f"{who} failed: {cause.reason}", "bold red")
+            show_line(console, f"{who} failed: {cause.reason}", "bold red")
             for line in outcome.tail:
-                _line(console, f"  | {line}")
+                show_line(console, f"  | {line}")
         if outcome.interrupted:
-            _line(console, "stopped: every party has been ended", "yellow")
+            show_line(console, "stopped: every party has been ended", "yellow")
 
 
 def show_labels(
@@ -56,10 +56,10 @@ def show_labels(
     for console in consoles:
         console.print(table)
         if len(answers) > _MAX_ROWS:
-            _line(console, f"and {len(answers) - _MAX_ROWS} more, in queries.csv")
+            show_line(console, f"and {len(answers) - _MAX_ROWS} more, in queries.csv")
         if true_labels is not None and answered:
             right = sum(answer.label == true_labels[answer.query] for answer in answered)
-            _line(console, f"{len(answered)} of {len(answers)} answered, {right} labels right")
+            show_line(console, f"{len(answered)} of {len(answers)} answered, {right} labels right")
 
 
 def _agreement(check: Check | None) -> str:
@@ -89,7 +89,7 @@ def show_times(consoles: Sequence[Console], summary: Sequence[Mapping[str, Any]]
     for console in consoles:
         console.print(table)
         if any(row.get("paper_s") is not None for row in summary):
-            _line(console, f"paper: {PAPER_NOTE}", "dim")
+            show_line(console, f"paper: {PAPER_NOTE}", "dim")
 
 
 def show_files(
@@ -98,13 +98,9 @@ def show_files(
     """Where everything lies, and how to see the panes."""
     for console in consoles:
         if finished:
-            _line(console, f"queries:  {run.queries_csv}")
-            _line(console, f"times:    {run.timings_csv}")
-            _line(console, f"summary:  {run.summary_csv}")
-        _line(console, f"logs:     {run.path / 'logs'}")
+            show_line(console, f"queries:  {run.queries_csv}")
+            show_line(console, f"times:    {run.timings_csv}")
+            show_line(console, f"summary:  {run.summary_csv}")
+        show_line(console, f"logs:     {run.path / 'logs'}")
         if attach is not None:
-            _line(console, f"panes:    {attach}")
-
-
-def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+            show_line(console, f"panes:    {attach}")

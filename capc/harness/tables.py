@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from capc.errors import CapcError
 from capc.harness.paper import PAPER_GROUPS, PAPER_NOTE, paper_seconds
+from capc.transport.control_messages import QUERYING
 
 if TYPE_CHECKING:
     import pandas
@@ -140,8 +141,10 @@ def write_queries(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list[dict[str, Any]]:
     """Rows of summary.csv from timings.csv.
 
-    A step's time for one query is that of the party that took longest; its bytes are those that
-    all parties sent. Groups of steps, offline and online together, stand beside the paper's.
+    A step's time for one query is the querying party's, which takes part in every step; where it
+    has none, that of the party that took longest. (The others also wait within a step for what
+    comes before it.) The bytes are those that all parties sent. Groups of steps, offline and
+    online together, stand beside the paper's.
     """
     import pandas  # noqa: PLC0415 - half a second that a failing run need not wait for
 
@@ -150,9 +153,10 @@ def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list
         return []
     table["query"] = table["query"].fillna(-1)
     keys = ["query", "step", "phase"]
-    per_query = table.groupby(keys, as_index=False).agg(
-        seconds=("seconds", "max"), sent=("bytes_sent", "sum")
-    )
+    per_query = table.groupby(keys).agg(longest=("seconds", "max"), sent=("bytes_sent", "sum"))
+    asked = table[table["party"] == QUERYING].groupby(keys)["seconds"].sum()
+    per_query["seconds"] = asked.reindex(per_query.index).fillna(per_query["longest"])
+    per_query = per_query.reset_index()
     rows = [
         _summary_row(str(step), str(phase), group)
         for (step, phase), group in per_query.groupby(["step", "phase"])
@@ -166,15 +170,16 @@ def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list
         )
         if not group.empty:
             row = _summary_row(name, ALL_PHASES, group)
-            figure = paper_seconds(name, degree=degree, plain=plain)
-            if figure is not None:
-                row |= {
-                    "paper_s": figure,
-                    "ratio": figure / row["median_s"] if row["median_s"] else None,
-                    "note": PAPER_NOTE,
-                }
-            rows.append(row)
+            rows.append({**row, **_beside_the_paper(row, degree=degree, plain=plain)})
     return [{**row, "insecure": insecure} for row in rows]
+
+
+def _beside_the_paper(row: Mapping[str, Any], *, degree: int, plain: bool) -> dict[str, Any]:
+    figure = paper_seconds(row["step"], degree=degree, plain=plain)
+    if figure is None:
+        return {}
+    ratio = figure / row["median_s"] if row["median_s"] else None
+    return {"paper_s": figure, "ratio": ratio, "note": PAPER_NOTE}
 
 
 def _summary_row(step: str, phase: str, group: pandas.DataFrame) -> dict[str, Any]:

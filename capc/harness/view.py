@@ -51,6 +51,18 @@ def epsilon_text(epsilon: float | None) -> str:
     return "infinite" if math.isinf(epsilon) else f"{epsilon:.4g}"
 
 
+def printable(text: str) -> str:
+    """Text of a party without what would steer the terminal."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else "?" for character in text
+    )
+
+
+def show_line(console: Console, text: str, style: str = "") -> None:
+    """One line as it is: not wrapped, no markup."""
+    console.print(printable(text), style=style, highlight=False, markup=False, soft_wrap=True)
+
+
 class View:
     """Plain lines: for logs, pipes and terminals without a cursor."""
 
@@ -64,7 +76,7 @@ class View:
         """Show the last state and give the terminal back."""
 
     def line(self, text: str, style: str = "") -> None:
-        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+        show_line(self.console, text, style)
 
     def answered(self, count: int) -> None:
         """So many queries are through."""

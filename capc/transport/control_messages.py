@@ -225,6 +225,8 @@ def _text(limit: int) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if type(value) is not str or len(value) > limit:
             raise _Invalid
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise _Invalid  # half a character, which no file can hold
         return value
 
     return check

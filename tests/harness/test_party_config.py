@@ -1,0 +1,106 @@
+"""The parties' config file: there and back, and an error that names the field."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capc.errors import ConfigError
+from capc.parties.config import PartyConfig, PrivacySettings, QuerySource
+
+BASE = PartyConfig(
+    party="answering-1",
+    index=1,
+    n_parties=3,
+    num_classes=10,
+    n_queries=20,
+    batch_size=4,
+    encryption_parameters={"scheme_name": "HE_SEAL", "coeff_modulus": [47, 24, 24, 24, 30]},
+    input_range=(0.0, 1.0),
+    with_threshold=False,
+    model="/models/1.npz",
+)
+GUARDIAN = replace(
+    BASE,
+    party="guardian",
+    index=0,
+    model=None,
+    with_threshold=True,
+    privacy=PrivacySettings(40.0, 200, 150.0, None, 1e-5, "classic"),
+)
+QUERYING = replace(
+    BASE, party="querying", index=0, model=None, queries=QuerySource("mnist", 5, None)
+)
+
+
+@pytest.mark.parametrize("config", [BASE, GUARDIAN, QUERYING], ids=lambda config: config.party)
+def test_there_and_back(config: PartyConfig, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    config.write(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert PartyConfig.read(path) == config
+
+
+def test_only_the_guardian_is_told_the_noise() -> None:
+    assert BASE.to_json()["privacy"] == {"threshold": False}
+    assert "sigma" in GUARDIAN.to_json()["privacy"]
+    assert "model" not in QUERYING.to_json()
+    assert "dataset" not in GUARDIAN.to_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("version", 2),
+        ("n_parties", 0),
+        ("n_parties", True),
+        ("n_queries", 1.5),
+        ("num_classes", 1),
+        ("port", 65536),
+        ("gc_backend", "other"),
+        ("timeout_seconds", 0),
+        ("max_logit", float("inf")),
+        ("insecure", 1),
+        ("party", ""),
+        ("encryption_parameters", []),
+        ("input_range", [1, 0]),
+        ("input_range", [0]),
+        ("privacy", {"threshold": 1}),
+        ("privacy", {"sigma": -1, "threshold": None}),
+        ("dataset", {"name": "mnist"}),
+        ("model", ""),
+    ],
+)
+def test_a_wrong_field_is_named(name: str, value: Any) -> None:
+    fields = BASE.to_json() | {name: value}
+    with pytest.raises(ConfigError) as error:
+        PartyConfig.from_json(fields)
+    inner = {"privacy": ("threshold", "sigma"), "dataset": ("start",)}
+    assert any(word in str(error.value) for word in (name, *inner.get(name, ())))
+
+
+def test_missing_and_unknown_fields_are_named() -> None:
+    fields = BASE.to_json()
+    for name in fields:
+        if name == "model":
+            continue
+        rest = {key: fields[key] for key in fields if key != name}
+        with pytest.raises(ConfigError, match=name):
+            PartyConfig.from_json(rest)
+    with pytest.raises(ConfigError, match="secret"):
+        PartyConfig.from_json({**fields, "secret": 1})
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        PartyConfig.read(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(ConfigError, match="not JSON"):
+        PartyConfig.read(tmp_path / "bad.json")
+    (tmp_path / "list.json").write_text(json.dumps([]))
+    with pytest.raises(ConfigError, match="not a JSON object"):
+        PartyConfig.read(tmp_path / "list.json")

@@ -1,0 +1,159 @@
+"""Every flag of the original is accepted; every value that cannot be used is named."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from capc.errors import ConfigError
+from capc.harness.flags import build_parser
+from capc.harness.settings import REPOSITORY, parse_settings
+
+SECURE = json.dumps(
+    {
+        "scheme_name": "HE_SEAL",
+        "poly_modulus_degree": 8192,
+        "security_level": 128,
+        "coeff_modulus": [47, 24, 24, 24, 30],
+    }
+)
+WEAK = SECURE.replace("128", "0")
+
+ORIGINAL = {
+    "session": "capc",
+    "log_timing_file": None,
+    "n_parties": 1,
+    "seed": 2,
+    "batch_size": 1,
+    "num_classes": 10,
+    "rstar_exp": None,
+    "max_logit": 36.0,
+    "round_exp": None,
+    "user": None,
+    "log_level": 0,
+    "num_threads": None,
+    "qp_id": 0,
+    "start_batch": 0,
+    "model_type": "cryptonets-relu",
+    "input_node": "import/input:0",
+    "output_node": "import/output/BiasAdd:0",
+    "dataset_path": None,
+    "dataset_name": "mnist",
+    "debug": False,
+    "n_queries": 1,
+    "checkpoint_dir": "models/",
+    "cpu": False,
+    "ignore_parties": False,
+    "encryption_params": "config/10.json",
+    "start_port": 0,
+    "dp_noise_scale": None,
+}
+
+
+def test_the_flags_of_the_original_and_their_defaults() -> None:
+    parsed = vars(build_parser("x").parse_args([]))
+    for name, default in ORIGINAL.items():
+        assert parsed[name] == default
+
+
+def test_every_flag_has_help_and_there_is_an_example() -> None:
+    parser = build_parser("run_experiment.py")
+    assert all(action.help for action in parser._actions)
+    assert "--n_parties=3" in parser.format_help()
+
+
+def test_defaults() -> None:
+    settings = parse_settings([])
+    assert settings.n_parties == 1
+    assert settings.privacy.sigma == 0.1
+    assert settings.privacy.threshold is None
+    assert settings.privacy.epsilon is None
+    assert settings.privacy.delta == 1e-5
+    assert settings.num_threads == os.cpu_count()
+    assert settings.encryption_parameters["coeff_modulus"] == [47, 24, 24, 24, 30]
+    assert settings.checkpoint_dir == REPOSITORY / "models"
+    assert settings.insecure_switches == ""
+    assert settings.without_effect == ()
+
+
+def test_paths_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_settings([]).encryption_parameters["poly_modulus_degree"] == 8192
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "10.json").write_text(SECURE.replace("8192", "16384"))
+    assert parse_settings([]).encryption_parameters["poly_modulus_degree"] == 16384
+
+
+def test_the_parameters_may_be_the_json_itself() -> None:
+    settings = parse_settings([f"--encryption_params={SECURE}"])
+    assert settings.encryption_parameters["poly_modulus_degree"] == 8192
+
+
+def test_what_is_insecure_is_refused_or_recorded() -> None:
+    with pytest.raises(ConfigError, match="insecure"):
+        parse_settings([f"--encryption_params={WEAK}"])
+    settings = parse_settings([f"--encryption_params={WEAK}", "--insecure", "--verify", "--cpu"])
+    assert settings.insecure_switches == "cpu+security_level+verify"
+
+
+def test_sigma_has_two_names() -> None:
+    assert parse_settings(["--sigma=7"]).privacy.sigma == 7
+    assert parse_settings(["--dp_noise_scale=7"]).privacy.sigma == 7
+    assert parse_settings(["--dp_noise_scale=7", "--sigma=7.0"]).privacy.sigma == 7
+    with pytest.raises(ConfigError, match="give one"):
+        parse_settings(["--dp_noise_scale=7", "--sigma=8"])
+
+
+def test_threshold() -> None:
+    privacy = parse_settings(["--threshold=200", "--sigma_threshold=150", "--epsilon=2"]).privacy
+    assert (privacy.threshold, privacy.sigma_threshold, privacy.epsilon) == (200, 150, 2)
+    with pytest.raises(ConfigError, match="needs --sigma_threshold"):
+        parse_settings(["--threshold=200"])
+    with pytest.raises(ConfigError, match="needs --threshold"):
+        parse_settings(["--sigma_threshold=200"])
+
+
+def test_flags_without_effect_are_accepted_and_named() -> None:
+    settings = parse_settings(["--rstar_exp=10", "--round_exp=3"])
+    assert settings.without_effect == ("rstar_exp", "round_exp")
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *("--n_parties=0", "--n_parties=-3", "--n_parties=401", "--n_parties=100000000"),
+        *("--n_queries=0", "--n_queries=-1", "--batch_size=0", "--num_classes=1"),
+        *("--num_classes=0", "--start_batch=-1", "--seed=-1", "--qp_id=-1", "--log_level=9"),
+        *("--num_threads=0", "--start_port=-5", "--start_port=65535", "--max_logit=0"),
+        *("--max_logit=nan", "--max_logit=inf", "--timeout=0", "--timeout=-1", "--sigma=-1"),
+        *("--sigma=nan", "--dp_noise_scale=-0.1", "--epsilon=0", "--epsilon=-1", "--epsilon=nan"),
+        *("--delta=0", "--delta=1", "--delta=nan", "--dataset_name=imagenet"),
+        *("--dataset_path=/no/such/folder", "--encryption_params=/no/such/file"),
+        *("--session=a.b", "--session=", "--session=a:b", "--model_type=a/b", "--model_type="),
+        *("--input_node=", "--output_node=", "--checkpoint_dir=/dev/null"),
+    ],
+)
+def test_a_value_that_cannot_be_used(flag: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_settings([flag])
+    name = flag.partition("=")[0].removeprefix("--").replace("dp_noise_scale", "sigma")
+    assert f"--{name}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[1]", '{"scheme_name": "HE_SEAL"}'])
+def test_parameters_that_are_none(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "parameters.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        parse_settings([f"--encryption_params={path}"])
+
+
+def test_abbreviations_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_settings(["--n_part=3"])
+    assert ended.value.code == 2
+    assert "--n_part" in capsys.readouterr().err

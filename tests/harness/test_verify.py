@@ -1,0 +1,186 @@
+"""The check against the plain computation finds every single wrong figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from capc.errors import ConfigError
+from capc.fixed_point import FixedPoint
+from capc.graph.layers import Dense, Input, Network, Reshape
+from capc.graph.prepared import save_network
+from capc.graph.quantize import quantize
+from capc.harness.queries import Queries
+from capc.harness.recorder import Results
+from capc.harness.verify import VOTE_MODULUS, check_run, load_models, noise_is_off
+from capc.inference.reference import evaluate
+from capc.parties.config import PrivacySettings
+from capc.transport.control_messages import Answer
+
+RING = FixedPoint(40, 12)
+CLASSES, N_QUERIES, N_PARTIES = 4, 6, 3
+SILENT = PrivacySettings(0.0, None, 0.0, None, 1e-5, "improved")
+NOISY = PrivacySettings(5.0, None, 0.0, None, 1e-5, "improved")
+random = np.random.default_rng(7)
+
+
+def network(seed: int) -> Network:
+    weights = np.random.default_rng(seed).normal(size=(6, CLASSES))
+    return Network(
+        (
+            Input("input", (), (2, 3, 1)),
+            Reshape("flat", ("input",), (6,)),
+            Dense("logits", ("flat",), (CLASSES,), weights, weights[0]),
+        )
+    )
+
+
+NETWORKS = [network(0), network(1), network(2)]
+QUERIES = Queries(random.uniform(0, 1, (N_QUERIES, 2, 3, 1)).astype(np.float32), None, (0.0, 1.0))
+
+
+def reference() -> np.ndarray:
+    return np.stack([evaluate(quantize(net, RING, (0, 1)), QUERIES.images) for net in NETWORKS])
+
+
+def votes(query: int) -> np.ndarray:
+    return np.bincount(np.argmax(reference()[:, query], axis=1), minlength=CLASSES)
+
+
+def honest(*, opened: bool, noise: np.ndarray | None = None) -> Results:
+    """What a run of the protocol brings, shares drawn afresh."""
+    results = Results(plans={f"answering-{party}": RING for party in range(N_PARTIES)})
+    logits = reference()
+    for query in range(N_QUERIES):
+        drawn = np.zeros(CLASSES, np.int64) if noise is None else noise[query]
+        results.answers[query] = Answer(query, True, int(np.argmax(votes(query) + drawn)))
+        if not opened:
+            continue
+        results.opened[query, "guardian", "noise", None] = tuple(int(g) for g in drawn)
+        results.opened[query, "guardian", "threshold_noise", None] = (0,)
+        for party in range(N_PARTIES):
+            name = f"answering-{party}"
+            mine, theirs = RING.share(RING.reduce(logits[party, query]))
+            one_hot = np.eye(CLASSES, dtype=np.int64)[np.argmax(logits[party, query])]
+            mask = random.integers(0, VOTE_MODULUS, CLASSES)
+            shared = (one_hot - mask) % VOTE_MODULUS
+            for key, values in (
+                (("querying", "logit_share", name), mine),
+                ((name, "logit_share", None), theirs),
+                (("querying", "vote_share", name), shared),
+                ((name, "vote_share", None), mask),
+            ):
+                results.opened[(query, *key)] = tuple(int(value) for value in values)  # type: ignore[index]
+    return results
+
+
+def agreement(results: Results, privacy: PrivacySettings) -> list[bool | None]:
+    return [found.agrees for found in check_run(NETWORKS, QUERIES, results, privacy).values()]
+
+
+def test_an_honest_run_agrees() -> None:
+    checks = check_run(NETWORKS, QUERIES, honest(opened=False), SILENT)
+    assert [found.agrees for found in checks.values()] == [True] * N_QUERIES
+    errors = [found.max_logit_error for found in checks.values()]
+    assert all(error is not None and 0 < error < 0.01 for error in errors)
+    flat = QUERIES.images.reshape(N_QUERIES, 6).astype(np.float64)
+    for query, found in checks.items():
+        chosen = [
+            int(np.argmax(flat[query] @ net.output.weight + net.output.bias))  # type: ignore[attr-defined]
+            for net in NETWORKS
+        ]
+        assert found.plain_label == int(np.argmax(np.bincount(chosen, minlength=CLASSES)))
+
+
+@pytest.mark.parametrize("privacy", [SILENT, NOISY], ids=["silent", "noisy"])
+def test_an_honest_run_that_opens_its_shares_agrees(privacy: PrivacySettings) -> None:
+    noise = random.integers(-5, 6, (N_QUERIES, CLASSES)) if privacy is NOISY else None
+    assert agreement(honest(opened=True, noise=noise), privacy) == [True] * N_QUERIES
+
+
+def test_noise_hides_the_answer() -> None:
+    assert agreement(honest(opened=False), NOISY) == [None] * N_QUERIES
+
+
+def test_a_wrong_label_is_found() -> None:
+    results = honest(opened=False)
+    answer = results.answers[2]
+    assert answer.label is not None
+    results.answers[2] = Answer(2, True, (answer.label + 1) % CLASSES)
+    assert agreement(results, SILENT) == [True, True, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("party", "name", "peer"),
+    [
+        ("querying", "logit_share", "answering-1"),
+        ("answering-2", "logit_share", None),
+        ("querying", "vote_share", "answering-0"),
+        ("answering-0", "vote_share", None),
+    ],
+)
+def test_one_bit_of_one_share_is_found(party: str, name: str, peer: str | None) -> None:
+    results = honest(opened=True)
+    values = list(results.opened[3, party, name, peer])
+    values[1] ^= 1
+    results.opened[3, party, name, peer] = tuple(values)
+    assert agreement(results, SILENT) == [True, True, True, False, True, True]
+
+
+def test_a_label_that_the_opened_noise_does_not_give_is_found() -> None:
+    noise = np.zeros((N_QUERIES, CLASSES), np.int64)
+    results = honest(opened=True, noise=noise)
+    drawn = [0] * CLASSES
+    drawn[(int(np.argmax(votes(1))) + 1) % CLASSES] = 100
+    results.opened[1, "guardian", "noise", None] = tuple(drawn)
+    assert agreement(results, NOISY) == [True, False, True, True, True, True]
+
+
+def test_shares_of_another_length_are_found() -> None:
+    results = honest(opened=True)
+    for party, peer in (("querying", "answering-0"), ("answering-0", None)):
+        results.opened[0, party, "vote_share", peer] = (1, 2)
+    assert agreement(results, SILENT)[0] is False
+
+
+def test_threshold() -> None:
+    privacy = PrivacySettings(0.0, N_PARTIES, 0.0, None, 1e-5, "improved")
+    results = honest(opened=False)
+    for query, answer in results.answers.items():
+        if votes(query).max() < N_PARTIES:
+            results.answers[query] = Answer(query, False, None)
+        assert answer.answered
+    assert agreement(results, privacy) == [True] * N_QUERIES
+    assert any(not answer.answered for answer in results.answers.values())
+    wrong = next(q for q, answer in results.answers.items() if not answer.answered)
+    results.answers[wrong] = Answer(wrong, True, 0)
+    assert agreement(results, privacy)[wrong] is False
+
+
+def test_without_a_plan_nothing_is_claimed() -> None:
+    results = honest(opened=False)
+    del results.plans["answering-1"]
+    checks = check_run(NETWORKS, QUERIES, results, SILENT)
+    assert all(found.agrees is None and found.max_logit_error is None for found in checks.values())
+
+
+def test_when_noise_is_off() -> None:
+    assert noise_is_off(SILENT, 10, 20)
+    assert noise_is_off(PrivacySettings(0.1, None, 0.0, None, 1e-5, "classic"), 10, 20)
+    assert not noise_is_off(PrivacySettings(0.2, None, 0.0, None, 1e-5, "classic"), 10, 20)
+    assert not noise_is_off(NOISY, 10, 1)
+    assert not noise_is_off(PrivacySettings(0.0, 3, 1.0, None, 1e-5, "classic"), 10, 1)
+
+
+def test_models_that_do_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    save_network(NETWORKS[0], path)
+    loaded = load_models([path, path], QUERIES, CLASSES)
+    assert loaded[0] is loaded[1]
+    with pytest.raises(ConfigError, match="--num_classes is 10"):
+        load_models([path], QUERIES, 10)
+    other = Queries(np.zeros((1, 28, 28, 1), np.float32), None, (0, 1))
+    with pytest.raises(ConfigError, match=r"shape \(2, 3, 1\)"):
+        load_models([path], other, CLASSES)
