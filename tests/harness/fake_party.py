@@ -82,7 +82,7 @@ def after_ready(behaviour: str, client: ControlClient) -> None:
 
 
 def work(name: str, behaviour: str, client: ControlClient, settings: dict[str, int]) -> None:
-    for query in range(settings.get("n_queries", 1)):
+    for query in range(1 if behaviour == "one" else settings.get("n_queries", 1)):
         if name == QUERYING:
             for step in ("1a", "1b", "1c", "3"):
                 client.progress(query, step, "online")

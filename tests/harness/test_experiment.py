@@ -1,0 +1,324 @@
+"""A whole run with scripted parties: what it leaves, says and returns, under both launchers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from libtmux import Server
+from rich.console import Console
+
+from capc.errors import CapcError, ConfigError
+from capc.graph.layers import Dense, Input, Network, Reshape
+from capc.graph.prepared import save_network
+from capc.harness import experiment
+from capc.harness.experiment import PARTY_MODULES, Experiment, warnings
+from capc.harness.processes import SubprocessLauncher
+from capc.harness.queries import Queries
+from capc.harness.settings import Settings, parse_settings
+from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS, TableError
+from capc.harness.tmux import TmuxLauncher
+from capc.harness.verify import check_run
+
+CLASSES = 4
+FAKES = dict.fromkeys(PARTY_MODULES, "fake_party")
+
+
+def constant_network(label: int) -> Network:
+    """A model that always votes for `label`."""
+    bias = np.zeros(CLASSES)
+    bias[label] = 1.0
+    return Network(
+        (
+            Input("input", (), (2, 2, 1)),
+            Reshape("flat", ("input",), (4,)),
+            Dense("logits", ("flat",), (CLASSES,), np.zeros((4, CLASSES)), bias),
+        )
+    )
+
+
+class Bench:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.results = folder / "results"
+        self._monkeypatch = monkeypatch
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+    def settings(self, *flags: str) -> Settings:
+        always = (f"--results_dir={self.results}", "--n_parties=2", "--n_queries=3", "--timeout=20")
+        return parse_settings([*always, "--num_classes=4", *flags])
+
+    def run(self, *flags: str, tmux: bool = False, **who: str) -> int:
+        behaviours = {name.replace("_", "-"): what for name, what in who.items()}
+        self._monkeypatch.setenv("CAPC_FAKE", json.dumps(behaviours))
+        settings = self.settings(*flags)
+        model = self.folder / "model.npz"
+        save_network(constant_network(1), model)
+        queries = Queries(np.zeros((3, 2, 2, 1), np.float32), [1, 1, 2], (0.0, 1.0))
+        launcher = TmuxLauncher(settings.session) if tmux else SubprocessLauncher()
+        made = Experiment(settings, launcher, queries, [model, model], FAKES)
+        networks = [constant_network(1)] * 2
+        with (self.folder / "screen.txt").open("a") as screen:
+            return made.run(
+                Console(file=screen, width=200),
+                lambda recorder: check_run(networks, queries, recorder.results, settings.privacy),
+            )
+
+    @property
+    def latest(self) -> Path:
+        return self.results / "latest"
+
+    @property
+    def screen(self) -> str:
+        return (self.folder / "screen.txt").read_text()
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        with (self.latest / name).open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def json(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.latest / "run.json").read_text())
+        return content
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def check_what_a_run_leaves(bench: Bench) -> None:
+    queries = bench.rows("queries.csv")
+    assert tuple(queries[0]) == QUERY_COLUMNS
+    assert [row["query"] for row in queries] == ["0", "1", "2"]
+    for row, true_label, epsilon in zip(queries, "112", ("1.5", "3", "4.5"), strict=True):
+        assert row["true_label"] == true_label
+        assert row["label"] == row["plain_label"] == "1"
+        assert row["answered"] == row["reference_agrees"] == "true"
+        assert row["max_logit_error"] == "0"
+        assert row["epsilon_spent"] == epsilon
+        assert row["delta"] == "1e-05"
+        assert row["conversion"] == "improved"
+    timings = bench.rows("timings.csv")
+    assert tuple(timings[0]) == TIMING_COLUMNS
+    steps = {(row["party"], row["query"], row["step"], row["phase"]) for row in timings}
+    assert len(steps) == len(timings) == 4 + 3 * (2 * 4 + 2)
+    assert ("answering-1", "2", "2", "online") in steps
+    assert ("guardian", "", "1a", "setup") in steps
+    summary = bench.rows("summary.csv")
+    assert tuple(summary[0]) == SUMMARY_COLUMNS
+    by_key = {(row["step"], row["phase"]): row for row in summary}
+    assert by_key["1c", "online"]["median_s"] == "0.02"
+    assert by_key["1a", "offline+online"]["paper_s"] == "14.22"
+    run = bench.json()
+    assert run["exit_status"] == 0
+    assert run["start"] < run["end"]
+    assert run["seed"] == 2
+    assert run["flags"]["n_queries"] == 3
+    assert run["encryption_parameters"]["poly_modulus_degree"] == 8192
+    assert run["parties"]["answering-1"] == {"port": 40000, "exit_status": 0}
+    assert run["parties"]["querying"] == {"port": None, "exit_status": 0}
+    assert run["machine"]["versions"]["numpy"]
+    assert run["flags"]["epsilon"] == "inf"
+    logs = bench.latest / "logs"
+    for name in ("answering-0", "answering-1", "guardian", "querying"):
+        assert (logs / f"{name}.log").is_file()
+    assert "query 3 of 3: label 1" in (logs / "driver.log").read_text()
+    timing_log = next(bench.latest.glob("log-timing-*.txt")).read_text()
+    assert "querying query 2 step 3 online 0.020000 s" in timing_log
+    assert not (bench.latest / "parties").exists()
+    assert bench.latest.is_symlink()
+    assert str(bench.latest.resolve()) in bench.screen
+    assert "3 of 3 answered, 2 labels right" in bench.screen
+    assert "not yet checked against the PDF" in bench.screen
+
+
+def test_with_plain_processes(bench: Bench) -> None:
+    assert bench.run() == 0
+    check_what_a_run_leaves(bench)
+    assert "answering-0 is good" in (bench.latest / "logs" / "answering-0.log").read_text()
+
+
+def test_in_tmux_panes(bench: Bench, tmux_server: Server) -> None:
+    assert bench.run(tmux=True) == 0
+    check_what_a_run_leaves(bench)
+    panes = bench.latest / "logs" / "panes"
+    assert "answering-0 is good" in (panes / "answering-0.txt").read_text()
+    assert "tmux attach -t capc" in bench.screen
+    shown = tmux_server.cmd("list-panes", "-s", "-t", "=capc:", "-F", "#{@capc_role} #{pane_id}")
+    driver = dict(line.split() for line in shown.stdout)["driver"]
+    text = "\n".join(tmux_server.cmd("capture-pane", "-p", "-S", "-", "-t", driver).stdout)
+    assert "labels right" in text
+
+
+def test_the_latest_link_moves_on(bench: Bench) -> None:
+    assert bench.run() == 0
+    first = bench.latest.resolve()
+    assert bench.run() == 0
+    assert bench.latest.resolve() != first
+    assert first.is_dir()
+
+
+def test_a_wrong_label_is_loud(bench: Bench) -> None:
+    assert bench.run(querying="wrong") == 3
+    assert "DISAGREEMENT" in bench.screen
+    assert {row["reference_agrees"] for row in bench.rows("queries.csv")} == {"false"}
+    assert bench.json()["exit_status"] == 3
+    assert "DISAGREEMENT" in bench.json()["complaints"][0]
+
+
+def test_noise_hides_the_reference(bench: Bench) -> None:
+    assert bench.run("--sigma=7", querying="wrong") == 0
+    assert {row["reference_agrees"] for row in bench.rows("queries.csv")} == {""}
+    assert {row["plain_label"] for row in bench.rows("queries.csv")} == {"1"}
+
+
+def test_verify_without_opened_shares_is_a_failure(bench: Bench) -> None:
+    assert bench.run("--sigma=7", "--verify") == 3
+    assert "did not open" in bench.screen
+    assert {row["insecure"] for row in bench.rows("timings.csv")} == {"verify"}
+    assert {row["insecure"] for row in bench.rows("queries.csv")} == {"verify"}
+    assert {row["insecure"] for row in bench.rows("summary.csv")} == {"verify"}
+    assert bench.json()["insecure"] == ["verify"]
+
+
+def test_a_spent_budget_ends_in_order(bench: Bench) -> None:
+    assert bench.run(guardian="refuse", querying="one") == 0
+    assert "BUDGET SPENT: query 1 is refused" in bench.screen
+    assert "the budget refused 2 of 3 queries" in bench.screen
+    assert len(bench.rows("queries.csv")) == 1
+    assert bench.json()["refused"]["query"] == 1
+
+
+def test_queries_without_answer_are_a_failure(bench: Bench) -> None:
+    assert bench.run(querying="one") == 1
+    assert "2 queries have no answer" in bench.screen
+
+
+@pytest.mark.parametrize("tmux", [False, True])
+def test_a_party_that_fails(bench: Bench, tmux: bool, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("tmux_server") if tmux else None
+    assert bench.run(tmux=tmux, answering_1="exit3") == 1
+    assert "answering-1 failed: exit status 3" in bench.screen
+    assert "the last words of this party" in bench.screen
+    run = bench.json()
+    assert run["failure"]["party"] == "answering-1"
+    assert run["parties"]["answering-1"]["exit_status"] == 3
+    assert run["exit_status"] == 1
+    assert tuple(bench.rows("timings.csv")[0]) == TIMING_COLUMNS
+    assert not (bench.latest / "parties").exists()
+    if server is not None:
+        assert server.cmd("list-sessions").stdout == []
+
+
+def test_debug_keeps_panes_and_folders(bench: Bench, tmux_server: Server) -> None:
+    assert bench.run("--debug", tmux=True, answering_1="exit3") == 1
+    assert tmux_server.cmd("has-session", "-t", "=capc").returncode == 0
+    config = bench.latest / "parties" / "answering-1" / "config.json"
+    assert json.loads(config.read_text())["party"] == "answering-1"
+    assert config.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_the_parties_are_told(bench: Bench) -> None:
+    bench.run("--debug", "--start_port=41000", "--threshold=2", "--sigma_threshold=1")
+    parties = bench.latest / "parties"
+    told = {
+        path.parent.name: json.loads(path.read_text()) for path in parties.glob("*/config.json")
+    }
+    assert [told[name]["port"] for name in ("answering-0", "answering-1", "guardian")] == [
+        *(41000, 41001, 41002)
+    ]
+    assert told["guardian"]["privacy"]["threshold"] == 2
+    for name in ("answering-0", "answering-1", "querying"):
+        assert told[name]["privacy"] == {"threshold": True}
+    assert told["querying"]["dataset"] == {"name": "mnist", "start": 0, "path": None}
+    assert "model" not in told["querying"]
+    assert told["answering-1"]["index"] == 1
+
+
+def test_a_full_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    really: Callable[..., None] = experiment.Recorder._on_timing
+
+    def full(self: Any, row: Any, timing: Any) -> None:
+        if timing.query == 1:
+            raise TableError("cannot write timings.csv: No space left on device")
+        really(self, row, timing)
+
+    monkeypatch.setattr(experiment.Recorder, "_on_timing", full)
+    with pytest.raises(TableError, match="No space left"):
+        bench.run(answering_0="hang")
+    assert bench.json()["exit_status"] == 1
+    assert "No space left" in bench.json()["failure"]
+    assert any(row["query"] == "0" for row in bench.rows("timings.csv"))
+
+
+def test_a_results_folder_that_cannot_be(bench: Bench) -> None:
+    bench.results = Path("/dev/null/results")
+    with pytest.raises(ConfigError, match="--results_dir"):
+        bench.run()
+
+
+def test_a_timing_log_of_the_users_own(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "times.txt"
+    path.write_text("earlier\n")
+    assert bench.run(f"--log_timing_file={path}") == 0
+    assert path.read_text().startswith("earlier\n")
+    assert "step 1a" in path.read_text()
+    with pytest.raises(CapcError, match="--log_timing_file"):
+        bench.run("--log_timing_file=/no/such/folder/times.txt")
+
+
+def test_warnings(bench: Bench) -> None:
+    assert any("hides nothing" in line for line in warnings(bench.settings()))
+    assert any("epsilon is infinite" in line for line in warnings(bench.settings("--sigma=0")))
+    assert warnings(bench.settings("--sigma=40")) == []
+    said = " ".join(warnings(bench.settings("--sigma=40", "--cpu", "--verify", "--rstar_exp=1")))
+    for word in ("--cpu", "--verify", "--rstar_exp has no effect"):
+        assert word in said
+
+
+def test_models_are_counted(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = bench.settings(f"--checkpoint_dir={tmp_path}")
+    folder = tmp_path / "2"
+    folder.mkdir()
+    calls: list[list[str]] = []
+
+    def train(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        (folder / "0.pb").touch()
+        (folder / "1.pb").touch()
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("capc.harness.models.subprocess.run", train)
+    said: list[str] = []
+    files = experiment.model_files(settings, said.append)
+    assert files == [folder / "0.pb", folder / "1.pb"]
+    assert said == [f"2 of 2 models are missing in {folder}: training them now"]
+    assert "--n_parties=2" in calls[0]
+    assert experiment.model_files(settings, said.append) == files
+    assert len(calls) == 1
+    (folder / "2.pb").touch()
+    with pytest.raises(ConfigError, match=r"holds 3 models, 2\.pb among them"):
+        experiment.model_files(settings, said.append)
+
+
+def test_a_training_that_fails(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "capc.harness.models.subprocess.run",
+        lambda command, **_: subprocess.CompletedProcess(command, 5),
+    )
+    with pytest.raises(ConfigError, match="exit status 5"):
+        experiment.model_files(bench.settings(f"--checkpoint_dir={tmp_path}"), lambda _: None)
+
+
+def test_no_shared_model(bench: Bench, tmp_path: Path) -> None:
+    settings = bench.settings(f"--checkpoint_dir={tmp_path}", "--ignore_parties")
+    with pytest.raises(ConfigError, match=r"no model .*cryptonets-relu\.pb"):
+        experiment.model_files(settings, lambda _: None)
