@@ -144,6 +144,7 @@ def serve(runtime: Runtime) -> None:
                 )
             )
             ProgramAddress(program.port, program.key).send(querying)
+            program.wait_until_ready()
         runtime.control.ready()
         AnsweringParty(runtime, querying, guardian, inference, program).serve()
 

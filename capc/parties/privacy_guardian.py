@@ -208,6 +208,7 @@ def serve(runtime: Runtime) -> None:
                 )
             )
             ProgramAddress(program.port, program.key).send(channels[QUERYING])
+            program.wait_until_ready()
         if settings.sigma == 0:
             logger.warning("sigma is 0: no noise at all, epsilon is infinite from the first query")
         runtime.control.ready()

@@ -220,10 +220,13 @@ def serve(runtime: Runtime) -> None:
                 )
                 for channel, inference in zip(channels, inferences, strict=True)
             ]
+            for link in links:
+                link.argmax.wait_until_ready()
         with runtime.timed(None, "3", "setup", lambda: guardian.traffic):
             noisy_argmax = resources.enter_context(
                 join_program(config, "sum_histogram", guardian, VOTE_BITS)
             )
+            noisy_argmax.wait_until_ready()
         runtime.control.ready()
         QueryingParty(runtime, links, guardian, noisy_argmax, pool).ask(images)
 

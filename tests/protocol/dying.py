@@ -1,0 +1,31 @@
+"""Test-only stand-in for a program: the real party, killed when it begins a given step.
+
+CAPC_TEST_DIE is "<party> <step> <phase>".
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from capc.parties import answering_party, privacy_guardian, querying_party
+from capc.transport.control import ControlClient
+
+MODULES = {
+    "querying": querying_party,
+    "answering": answering_party,
+    "guardian": privacy_guardian,
+}
+original = ControlClient.progress
+
+
+def progress(client: ControlClient, query: int | None, step: str, phase: str) -> None:
+    if os.environ["CAPC_TEST_DIE"].split() == [client.party, step, phase]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(client, query, step, phase)
+
+
+def main(role: str) -> int:
+    ControlClient.progress = progress  # type: ignore[method-assign]
+    return MODULES[role].main(sys.argv[1:])

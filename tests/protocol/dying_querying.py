@@ -1,0 +1,8 @@
+"""The real querying party, killed at a given step."""
+
+import sys
+
+from dying import main
+
+if __name__ == "__main__":
+    sys.exit(main("querying"))
