@@ -133,6 +133,8 @@ def total_dependent_rdp(
     lq = np.atleast_1d(np.asarray(log_q, dtype=np.float64))
     weight = np.ones(lq.shape) if weights is None else np.asarray(weights, dtype=np.float64)
     total = np.zeros(check_orders(orders).shape)
+    if spread == 0.0:
+        return total + (np.inf if bool(np.any(weight > 0.0)) else 0.0)
     rows = max(1, _CHUNK // total.size)
     for start in range(0, lq.size, rows):
         part = slice(start, start + rows)
@@ -157,8 +159,10 @@ def expected_cost_rdp(
     """
     alpha = check_orders(orders)
     counts = check_votes(votes)
-    answered, refused = log_pr_answered(counts, threshold, sigma_threshold, noise)
-    lq_label = log_q_gnmax(counts, sigma, noise) if dependent else np.zeros(len(counts))
-    lq_threshold = np.minimum(answered, refused) if dependent else np.zeros(len(counts))
+    answered, _ = log_pr_answered(counts, threshold, sigma_threshold, noise)
+    lq_label = lq_threshold = np.zeros(answered.shape)  # the trivial bound: data-independent
+    if dependent:
+        lq_label = log_q_gnmax(counts, sigma, noise)
+        lq_threshold = log_q_threshold(counts, threshold, sigma_threshold, noise)
     gate = total_dependent_rdp(lq_threshold, Mechanism("threshold", sigma_threshold).spread, alpha)
     return gate + total_dependent_rdp(lq_label, sigma, alpha, np.exp(answered))
