@@ -1,0 +1,15 @@
+"""The example of docs/privacy.md prints what the page says."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+
+def test_the_python_example_prints_what_the_page_says():
+    page = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(example, "docs/privacy.md", "exec"), {})
+    assert example.rstrip().endswith(f"# {printed.getvalue().strip()}")
