@@ -84,12 +84,12 @@ make_environment() {
 }
 
 install_packages() {
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+    "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --require-hashes \
         --requirement requirements.lock
 }
 
 build() {
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+    "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --no-deps \
         --no-build-isolation --editable .
     cmake -S gc-emp-test -B build/gc -DCMAKE_BUILD_TYPE=Release >build-gc.log 2>&1 \
         && cmake --build build/gc --parallel >>build-gc.log 2>&1 \

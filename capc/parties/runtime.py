@@ -110,6 +110,11 @@ def _serve(
         if control is not None:
             _report(control, message)
         return 1
+    except Exception as error:  # a fault of this program: the driver must hear which party's
+        logger.exception("internal error")
+        if control is not None:
+            _report(control, f"internal error: {type(error).__name__}: {error}")
+        return 1
     finally:
         if control is not None:
             control.close()
