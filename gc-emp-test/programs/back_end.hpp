@@ -35,9 +35,6 @@ class BackEnd {
 /// "builtin" or "emp": who computes in this program, at most eight characters.
 [[nodiscard]] std::string back_end_name();
 
-/// What a user of this back end has to know before trusting it, one line; may be empty.
-[[nodiscard]] std::string back_end_notice();
-
 [[nodiscard]] std::unique_ptr<BackEnd> make_back_end(Party party, Circuit circuit, Link& link);
 
 /// UsageError unless `fixed` and `shares` have the circuit's words for this party.

@@ -200,7 +200,6 @@ class BuiltinEvaluator final : public BackEnd {
 }  // namespace
 
 std::string back_end_name() { return "builtin"; }
-std::string back_end_notice() { return {}; }
 
 std::unique_ptr<BackEnd> make_back_end(Party party, Circuit circuit, Link& link) {
   if (party == Party::Garbler) return std::make_unique<BuiltinGarbler>(std::move(circuit), link);

@@ -68,9 +68,6 @@ void perform(ProgramKind kind, const Arguments& arguments) {
     case Request::Run:
       break;
   }
-  if (const std::string notice = back_end_notice(); !notice.empty()) {
-    std::fprintf(stderr, "%s: note: %s\n", program_name(kind).c_str(), notice.c_str());
-  }
   keep_memory_private();
   std::signal(SIGPIPE, SIG_IGN);
   if (arguments.mode == Mode::Session) {
