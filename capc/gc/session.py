@@ -10,7 +10,6 @@ be encrypted and authenticated (docs/garbled-circuits.md).
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from capc.fixed_point import Int64
@@ -22,7 +21,8 @@ from capc.transport.duplex import Duplex
 class GarblerBatch:
     """A prepared batch at the garbler, used once. Its tables are at the evaluator."""
 
-    def __init__(self, batch: _engine.GarblerBatch) -> None:
+    def __init__(self, circuit: Circuit, batch: _engine.GarblerBatch) -> None:
+        self.circuit = circuit
         self._batch = batch
 
     @property
@@ -33,7 +33,8 @@ class GarblerBatch:
 class EvaluatorBatch:
     """A prepared batch at the evaluator, used once: tables, and random words in place of inputs."""
 
-    def __init__(self, batch: _engine.EvaluatorBatch) -> None:
+    def __init__(self, circuit: Circuit, batch: _engine.EvaluatorBatch) -> None:
+        self.circuit = circuit
         self._batch = batch
 
     @property
@@ -61,7 +62,7 @@ class GarblerSession:
         words = as_words(fixed, circuit.fixed_words)
         batch = self._engine.prepare(circuit.compiled, instances, words)
         self._send_tables(batch)
-        return GarblerBatch(batch)
+        return GarblerBatch(circuit, batch)
 
     def evaluate(self, batch: GarblerBatch, shares: ArrayLike) -> Int64 | None:
         """Give the shares, shape (instances, circuit.online_words), to a prepared batch.
@@ -70,8 +71,10 @@ class GarblerSession:
         RuntimeError where the batch was used already, or after a later one.
         """
         inner = batch._batch
-        masked = self._channel.recv(inner.masked_bytes)
-        self._channel.send(inner.label_shares(masked, np.ascontiguousarray(shares, np.int64)))
+        words = as_words(shares, batch.circuit.online_words)
+        inner.take_masked(self._channel.recv(inner.masked_bytes), words)
+        for _ in range(inner.chunk_count):
+            self._channel.send(inner.label_chunk())
         return self._outputs(inner)
 
     def run(self, circuit: Circuit, shares: ArrayLike, fixed: ArrayLike) -> Int64 | None:
@@ -107,7 +110,7 @@ class EvaluatorSession:
         """Choose at random in place of the inputs, and take the tables."""
         batch = self._engine.prepare(circuit.compiled, instances)
         self._take_tables(batch)
-        return EvaluatorBatch(batch)
+        return EvaluatorBatch(circuit, batch)
 
     def evaluate(self, batch: EvaluatorBatch, shares: ArrayLike) -> Int64:
         """Evaluate a prepared batch on shares of shape (instances, circuit.evaluator_words).
@@ -115,8 +118,9 @@ class EvaluatorSession:
         Returns (instances, circuit.evaluator_out_words).
         """
         inner = batch._batch
-        self._channel.send(inner.mask_shares(np.ascontiguousarray(shares, np.int64)))
-        inner.evaluate(self._channel.recv(inner.labels_bytes))
+        self._channel.send(inner.mask_shares(as_words(shares, batch.circuit.evaluator_words)))
+        for chunk in range(inner.chunk_count):
+            inner.evaluate_chunk(self._channel.recv(inner.labels_bytes(chunk)))
         return self._outputs(inner)
 
     def run(self, circuit: Circuit, shares: ArrayLike) -> Int64:

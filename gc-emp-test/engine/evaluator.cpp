@@ -33,6 +33,7 @@ struct EvaluatorSession::Core {
   SessionClock clock;
   SecretArray<Block> slots;
   SecretArray<Block> stream;
+  std::vector<std::vector<std::uint8_t>> spare_tables;  // buffers of used batches, for the next
   bool failed = false;
   std::atomic_flag busy = ATOMIC_FLAG_INIT;
 };
@@ -185,14 +186,18 @@ void EvaluatorBatch::take_chunk(ConstBytes tables) {
     if (chunk_ >= chosen_) throw StateError("the chunk's choices were not made");
     const ConstBytes body = open_tables(tables);
     if (one_phase_) {
-      evaluate_chunk(chunk_, body, nullptr);
+      evaluate_tables(chunk_, body, nullptr);
+      ++evaluated_chunks_;
     } else {
-      tables_.emplace_back(body.begin(), body.end());
+      std::vector<std::vector<std::uint8_t>>& spare = core_->spare_tables;
+      tables_.emplace_back();
+      if (!spare.empty()) {
+        tables_.back() = std::move(spare.back());
+        spare.pop_back();
+      }
+      tables_.back().assign(body.begin(), body.end());
     }
-    if (++chunk_ == layout_.chunk_count()) {
-      core_->clock.end_preparation(number_);
-      evaluated_ = one_phase_;
-    }
+    if (++chunk_ == layout_.chunk_count()) core_->clock.end_preparation(number_);
   });
 }
 
@@ -223,21 +228,30 @@ void EvaluatorBatch::mask_shares(std::span<const Word> shares, Bytes masked) {
   });
 }
 
-void EvaluatorBatch::evaluate(ConstBytes labels) {
+void EvaluatorBatch::evaluate_chunk(ConstBytes labels) {
   core_->guard([&] {
-    if (!masked_ || evaluated_) throw StateError("the batch is not at its evaluation");
-    Reader reader(open_message(labels, header(MessageType::Labels, 0),
-                               layout_.labels_bytes() - kHeaderBytes));
-    evaluated_ = true;
-    for (std::size_t chunk = 0; chunk < layout_.chunk_count(); ++chunk) {
-      evaluate_chunk(chunk, tables_[chunk], &reader);
-      tables_[chunk] = {};
+    if (!masked_ || evaluated_chunks_ == layout_.chunk_count()) {
+      throw StateError("the batch is not at its evaluation");
     }
-    inputs_ = {};
+    const std::size_t chunk = evaluated_chunks_;
+    Reader reader(open_message(labels, header(MessageType::Labels, chunk),
+                               layout_.labels_bytes(chunk) - kHeaderBytes));
+    evaluate_tables(chunk, tables_[chunk], &reader);
+    core_->spare_tables.push_back(std::move(tables_[chunk]));
+    if (++evaluated_chunks_ == layout_.chunk_count()) inputs_ = {};
   });
 }
 
-void EvaluatorBatch::evaluate_chunk(std::size_t chunk, ConstBytes body, Reader* online_labels) {
+void EvaluatorBatch::evaluate(ConstBytes labels) {
+  for (std::size_t i = 0; i < layout_.chunk_count(); ++i) {
+    const std::size_t size = std::min(layout_.labels_bytes(i), labels.size());
+    const bool last = i + 1 == layout_.chunk_count();
+    evaluate_chunk(last ? labels : labels.first(size));
+    labels = labels.subspan(size);
+  }
+}
+
+void EvaluatorBatch::evaluate_tables(std::size_t chunk, ConstBytes body, Reader* online_labels) {
   grow(core_->slots, circuit_->program.slot_count() * kLanes);
   grow(core_->stream,
        std::max(layout_.fixed_bits().size(), layout_.online_bits().size()) * kLanes);
@@ -344,12 +358,16 @@ void EvaluatorBatch::read_shared(const OutputWord& word, const std::vector<SlotR
 }
 
 std::span<const Word> EvaluatorBatch::outputs() const {
-  if (!evaluated_) throw StateError("the batch is not evaluated yet");
+  if (evaluated_chunks_ != layout_.chunk_count()) {
+    throw StateError("the batch is not evaluated yet");
+  }
   return outputs_;
 }
 
 void EvaluatorBatch::return_colours(Bytes out) const {
-  if (!evaluated_) throw StateError("the batch is not evaluated yet");
+  if (evaluated_chunks_ != layout_.chunk_count()) {
+    throw StateError("the batch is not evaluated yet");
+  }
   require_size(out.size(), layout_.return_bytes(), "the colours' buffer");
   Writer writer(out);
   writer.value(header(MessageType::Return, 0));

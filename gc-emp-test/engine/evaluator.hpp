@@ -55,7 +55,10 @@ class EvaluatorBatch {
   void take_chunk(ConstBytes tables);
   /// Online: the Masked message (layout().masked_bytes) from the shares.
   void mask_shares(std::span<const Word> shares, Bytes masked);
-  /// Online: evaluates all chunks with the Labels message.
+  /// Online: evaluates the next chunk with its Labels message.
+  void evaluate_chunk(ConstBytes labels);
+  [[nodiscard]] std::size_t chunks_evaluated() const { return evaluated_chunks_; }
+  /// All chunks, with their Labels messages one after the other.
   void evaluate(ConstBytes labels);
 
   /// evaluator_out_words per instance, once everything is evaluated.
@@ -64,7 +67,7 @@ class EvaluatorBatch {
   void return_colours(Bytes out) const;
 
  private:
-  void evaluate_chunk(std::size_t chunk, ConstBytes body, Reader* online_labels);
+  void evaluate_tables(std::size_t chunk, ConstBytes body, Reader* online_labels);
   void evaluate_block(std::size_t block, std::size_t lanes, const Block* own_labels,
                       const RoundKeys& seed, Reader& tables, Reader* online_labels);
   void read_outputs(std::size_t block, std::size_t lanes, Reader& tables);
@@ -80,7 +83,7 @@ class EvaluatorBatch {
   std::uint64_t first_tweak_;
   bool one_phase_;
   bool masked_ = false;
-  bool evaluated_ = false;
+  std::size_t evaluated_chunks_ = 0;
   std::size_t chosen_ = 0;
   std::size_t chunk_ = 0;
   SecretArray<Word> inputs_;

@@ -315,66 +315,84 @@ void GarblerBatch::write_shared(const OutputWord& word, const std::vector<SlotRe
   OPENSSL_cleanse(sums.data(), sizeof sums);
 }
 
-void GarblerBatch::label_shares(ConstBytes masked, std::span<const Word> shares, Bytes labels) {
+void GarblerBatch::take_masked(ConstBytes masked, std::span<const Word> shares) {
   core_->guard([&] {
     const Circuit& circuit = circuit_->circuit;
     if (one_phase_) throw StateError("a batch of one phase takes its shares at its start");
     if (chunk_ != layout_.chunk_count()) throw StateError("the batch is not garbled yet");
     if (labelled_) throw StateError("the batch was used already: labels may be sent once only");
     require_size(shares.size(), layout_.instances() * circuit.online_words(), "shares");
-    require_size(labels.size(), layout_.labels_bytes(), "the labels' buffer");
     core_->clock.consume(number_);
     labelled_ = true;
-
-    const std::size_t bits = layout_.evaluator_bits().size();
     const ConstBytes packed = open_message(masked, header(MessageType::Masked, 0),
-                                           bytes_for_bits(layout_.instances() * bits));
+                                           layout_.masked_bytes() - kHeaderBytes);
     std::vector<std::uint64_t> words(packed.size() / 8 + 2);
     std::memcpy(words.data(), packed.data(), packed.size());
     BitUnpacker unpacker(words);
-    std::vector<Word> shifts(circuit.evaluator_words());
-    SecretArray<Word> inputs(shares.size());
+    std::vector<Word> differences(circuit.evaluator_words());
+    online_ = SecretArray<Word>(shares.size());
+    std::size_t at = 0;
     for (std::size_t i = 0; i < layout_.instances(); ++i) {
       std::size_t evaluator = 0;
       for (const InputWord& word : circuit.inputs()) {
         if (word.kind == InputKind::Evaluator) {
-          shifts[evaluator++] = unpacker.get(word.wires.size());
+          differences[evaluator++] = unpacker.get(word.wires.size());
         }
       }
-      std::size_t at = i * circuit.online_words();
       for (const InputWord& word : circuit.inputs()) {
         if (word.kind != InputKind::GarblerOnline) continue;
-        inputs[at] = shares[at] + shifts[static_cast<std::size_t>(word.partner)];
+        online_[at] = shares[at] + differences[static_cast<std::size_t>(word.partner)];
         ++at;
       }
     }
+  });
+}
 
+void GarblerBatch::label_chunk(Bytes labels) {
+  core_->guard([&] {
+    if (!labelled_ || labelled_chunks_ == layout_.chunk_count()) {
+      throw StateError("the batch has no labels to send at this point");
+    }
+    require_size(labels.size(), layout_.labels_bytes(labelled_chunks_), "the labels' buffer");
     Writer out(labels);
-    out.value(header(MessageType::Labels, 0));
+    out.value(header(MessageType::Labels, labelled_chunks_));
     const std::size_t count = layout_.online_bits().size();
     grow(core_->stream, count * kLanes);
     Secret<std::array<Block, kLanes>> row;
-    for (std::size_t block = 0; block < layout_.blocks(); ++block) {
-      const std::size_t first = block * kLanes;
-      const std::size_t lanes = std::min(kLanes, layout_.instances() - first);
-      core_->kernels->stream(online_key_[0], block * count * kLanes, core_->stream.data(),
+    const std::size_t first = layout_.chunk_first(labelled_chunks_);
+    const std::size_t end = first + layout_.chunk_instances(labelled_chunks_);
+    for (std::size_t at = first; at < end; at += kLanes) {
+      const std::size_t lanes = std::min(kLanes, end - at);
+      core_->kernels->stream(online_key_[0], at / kLanes * count * kLanes, core_->stream.data(),
                              count * kLanes);
-      InputLanes lane_inputs(view(inputs), circuit.online_words(), first, lanes);
+      InputLanes inputs(view(online_), circuit_->circuit.online_words(), at, lanes);
       for (std::size_t i = 0; i < count; ++i) {
         const InputBit& bit = layout_.online_bits()[i];
-        offset_labels(core_->stream.data() + i * kLanes, lane_inputs.bits(bit.word, bit.bit),
+        offset_labels(core_->stream.data() + i * kLanes, inputs.bits(bit.word, bit.bit),
                       core_->delta.get(), row.get().data());
         std::memcpy(out.take(16 * lanes).data(), row.get().data(), 16 * lanes);
       }
     }
-    online_key_ = {};
+    if (++labelled_chunks_ == layout_.chunk_count()) {
+      online_key_ = {};
+      online_ = {};
+    }
   });
+}
+
+void GarblerBatch::label_shares(ConstBytes masked, std::span<const Word> shares, Bytes labels) {
+  require_size(labels.size(), layout_.labels_bytes(), "the labels' buffer");
+  take_masked(masked, shares);
+  for (std::size_t i = 0; i < layout_.chunk_count(); ++i) {
+    label_chunk(labels.first(layout_.labels_bytes(i)));
+    labels = labels.subspan(layout_.labels_bytes(i));
+  }
 }
 
 void GarblerBatch::decode(ConstBytes colours_message, std::span<Word> outputs) {
   core_->guard([&] {
     const Circuit& circuit = circuit_->circuit;
-    if (decoded_ || chunk_ != layout_.chunk_count() || (!one_phase_ && !labelled_)) {
+    if (decoded_ || chunk_ != layout_.chunk_count() || (!one_phase_ && labelled_chunks_ != chunk_)) {
       throw StateError("the batch has no outputs to decode at this point");
     }
     require_size(outputs.size(), layout_.instances() * circuit.garbler_out_words(), "outputs");

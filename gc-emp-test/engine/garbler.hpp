@@ -64,7 +64,12 @@ class GarblerBatch {
 
   /// From the Choice message of the next chunk to its Tables message (layout().tables_bytes).
   void garble_chunk(ConstBytes choice, Bytes tables);
-  /// Online: from the Masked message and the shares (online_words per instance) to the Labels.
+  /// Online: the Masked message and the shares, online_words per instance; then the chunks' Labels
+  /// messages one by one (layout().labels_bytes(chunk)), so that evaluating and sending overlap.
+  void take_masked(ConstBytes masked, std::span<const Word> shares);
+  void label_chunk(Bytes labels);
+  [[nodiscard]] std::size_t chunks_labelled() const { return labelled_chunks_; }
+  /// Both at once: all Labels messages one after the other (layout().labels_bytes()).
   void label_shares(ConstBytes masked, std::span<const Word> shares, Bytes labels);
   /// The garbler's outputs (garbler_out_words per instance) from the Return message.
   void decode(ConstBytes colours, std::span<Word> outputs);
@@ -84,9 +89,10 @@ class GarblerBatch {
   std::uint64_t number_;
   std::uint64_t first_tweak_;
   SecretArray<Word> fixed_;
-  SecretArray<Word> online_;
+  SecretArray<Word> online_;  // in two phases: the shares with the evaluator's differences added
   bool one_phase_;
   bool labelled_ = false;
+  std::size_t labelled_chunks_ = 0;
   bool decoded_ = false;
   std::size_t chunk_ = 0;
   SecretArray<RoundKeys> online_key_;

@@ -65,8 +65,12 @@ std::size_t BatchLayout::masked_bytes() const {
   return kHeaderBytes + bytes_for_bits(instances_ * evaluator_bits_.size());
 }
 
+std::size_t BatchLayout::labels_bytes(std::size_t chunk) const {
+  return kHeaderBytes + 16 * chunk_instances(chunk) * online_bits_.size();
+}
+
 std::size_t BatchLayout::labels_bytes() const {
-  return kHeaderBytes + 16 * instances_ * online_bits_.size();
+  return chunks_ * kHeaderBytes + 16 * instances_ * online_bits_.size();
 }
 
 std::size_t BatchLayout::return_bytes() const {

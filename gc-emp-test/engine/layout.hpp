@@ -51,6 +51,8 @@ class BatchLayout {
   [[nodiscard]] std::size_t block_bytes(std::size_t lanes) const;
   [[nodiscard]] std::size_t tables_bytes(std::size_t chunk) const;
   [[nodiscard]] std::size_t masked_bytes() const;
+  /// Of one chunk's Labels message with header, and of all of them.
+  [[nodiscard]] std::size_t labels_bytes(std::size_t chunk) const;
   [[nodiscard]] std::size_t labels_bytes() const;
   [[nodiscard]] std::size_t return_bytes() const;
   [[nodiscard]] std::size_t blocks() const { return (instances_ + kLanes - 1) / kLanes; }

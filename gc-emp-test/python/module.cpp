@@ -205,13 +205,19 @@ void bind_garbler(nb::module_& m) {
              return message(b.layout().tables_bytes(chunk),
                             [&](Bytes out) { b.garble_chunk(in.bytes(), out); });
            })
-      .def("label_shares",
+      .def("take_masked",
            [](GarblerBatch& b, nb::handle masked, const WordsIn& shares) {
              const Buffer in(masked);
              const auto view =
                  words(shares, b.layout().instances(), b.circuit().online_words(), "shares");
-             return message(b.layout().labels_bytes(),
-                            [&](Bytes out) { b.label_shares(in.bytes(), view, out); });
+             released([&] { b.take_masked(in.bytes(), view); });
+           })
+      .def("label_chunk",
+           [](GarblerBatch& b) {
+             const std::size_t chunk = b.chunks_labelled();
+             if (chunk == b.layout().chunk_count()) throw StateError("the batch is labelled");
+             return message(b.layout().labels_bytes(chunk),
+                            [&](Bytes out) { b.label_chunk(out); });
            })
       .def("decode", [](GarblerBatch& b, nb::handle colours) {
         const Buffer in(colours);
@@ -261,8 +267,8 @@ void bind_evaluator(nb::module_& m) {
       .def_prop_ro("window", [](const EvaluatorBatch& b) { return b.window(); })
       .def("tables_bytes",
            [](const EvaluatorBatch& b, std::size_t i) { return b.layout().tables_bytes(i); })
-      .def_prop_ro("labels_bytes",
-                   [](const EvaluatorBatch& b) { return b.layout().labels_bytes(); })
+      .def("labels_bytes",
+           [](const EvaluatorBatch& b, std::size_t i) { return b.layout().labels_bytes(i); })
       .def_prop_ro("returns_colours",
                    [](const EvaluatorBatch& b) { return b.circuit().garbler_out_words() > 0; })
       .def("choose_chunk",
@@ -284,10 +290,10 @@ void bind_evaluator(nb::module_& m) {
              return message(b.layout().masked_bytes(),
                             [&](Bytes out) { b.mask_shares(view, out); });
            })
-      .def("evaluate",
+      .def("evaluate_chunk",
            [](EvaluatorBatch& b, nb::handle labels) {
              const Buffer in(labels);
-             released([&] { b.evaluate(in.bytes()); });
+             released([&] { b.evaluate_chunk(in.bytes()); });
            })
       .def("outputs",
            [](const EvaluatorBatch& b) {

@@ -1,0 +1,286 @@
+// Benchmarks of the engine between two processes over loopback TCP, as CSV on standard output.
+// bench_gc [--repeat N] [--path portable|aes-ni|vaes] [name ...]
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "builder.hpp"
+#include "protocol.hpp"
+
+using namespace capc::gc;
+using namespace capc::gc::bench;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::size_t repeat = 50;
+  Path path = best_path();
+  std::vector<std::string> names;
+};
+
+struct Samples {
+  std::vector<double> seconds;
+  std::uint64_t from_garbler = 0;  // bytes of one run
+  std::uint64_t from_evaluator = 0;
+};
+
+[[nodiscard]] double quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  const auto index = static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5);
+  return values[index];
+}
+
+void report(const std::string& name, const Options& options, const Samples& samples,
+            const std::string& note) {
+  std::printf("%s,builtin,%zu,%.6g,%.6g,%.6g,%llu,%llu,%s\n", name.c_str(),
+              samples.seconds.size(), quantile(samples.seconds, 0.5),
+              quantile(samples.seconds, 0.1), quantile(samples.seconds, 0.9),
+              static_cast<unsigned long long>(samples.from_garbler),
+              static_cast<unsigned long long>(samples.from_evaluator),
+              (std::string(path_name(options.path)) + (note.empty() ? "" : "; ") + note).c_str());
+  std::fflush(stdout);
+}
+
+/// Times `evaluator` from the moment that both processes are ready until it and the garbler are
+/// done; one run before the first counted one.
+[[nodiscard]] Samples measure(const Options& options,
+                              const std::function<std::function<void()>(Connection&)>& garbler,
+                              const std::function<std::function<void()>(Connection&)>& evaluator) {
+  Samples samples;
+  const auto meet = [](Connection& connection) {
+    std::uint8_t ready[1] = {1};
+    connection.send(ready);
+    connection.receive(ready);
+  };
+  run_two_processes(
+      [&](Connection& connection) {
+        const auto once = garbler(connection);
+        for (std::size_t i = 0; i <= options.repeat; ++i) {
+          meet(connection);
+          once();
+          meet(connection);
+        }
+      },
+      [&](Connection& connection) {
+        const auto once = evaluator(connection);
+        for (std::size_t i = 0; i <= options.repeat; ++i) {
+          meet(connection);
+          const std::uint64_t sent = connection.sent;
+          const std::uint64_t received = connection.received;
+          const Clock::time_point begin = Clock::now();
+          once();
+          const std::chrono::duration<double> elapsed = Clock::now() - begin;
+          samples.from_evaluator = connection.sent - sent;
+          samples.from_garbler = connection.received - received;
+          if (i > 0) samples.seconds.push_back(elapsed.count());
+          meet(connection);
+        }
+      });
+  return samples;
+}
+
+struct Inputs {
+  std::vector<Word> online;
+  std::vector<Word> fixed;
+  std::vector<Word> evaluator;
+};
+
+[[nodiscard]] Inputs random_inputs(const Circuit& circuit, std::size_t n) {
+  Inputs inputs{std::vector<Word>(n * circuit.online_words()),
+                std::vector<Word>(n * circuit.fixed_words()),
+                std::vector<Word>(n * circuit.evaluator_words())};
+  for (auto* words : {&inputs.online, &inputs.fixed, &inputs.evaluator}) {
+    if (!words->empty()) random_bytes(words->data(), words->size() * sizeof(Word));
+  }
+  return inputs;
+}
+
+/// One batch in a running session, inputs known: transfers, garbling, sending, evaluating.
+[[nodiscard]] Samples measure_run(const Options& options, const CircuitPtr& circuit,
+                                  std::size_t n) {
+  const Inputs inputs = random_inputs(circuit->circuit, n);
+  return measure(
+      options,
+      [&](Connection& connection) {
+        auto session = std::make_shared<GarblerSession>(options.path);
+        set_up(*session, connection);
+        return [&, session] {
+          transfer(*session->run(circuit, n, inputs.online, inputs.fixed), connection);
+        };
+      },
+      [&](Connection& connection) {
+        auto session = std::make_shared<EvaluatorSession>(options.path);
+        set_up(*session, connection);
+        return [&, session] { transfer(*session->run(circuit, n, inputs.evaluator), connection); };
+      });
+}
+
+/// The online phase alone: tables are there already.
+[[nodiscard]] Samples measure_online(const Options& options, const CircuitPtr& circuit,
+                                     std::size_t n) {
+  const Inputs inputs = random_inputs(circuit->circuit, n);
+  return measure(
+      options,
+      [&](Connection& connection) {
+        auto session = std::make_shared<GarblerSession>(options.path);
+        set_up(*session, connection);
+        auto batches = std::make_shared<std::vector<std::unique_ptr<GarblerBatch>>>();
+        for (std::size_t i = 0; i <= options.repeat; ++i) {
+          batches->push_back(session->prepare(circuit, n, inputs.fixed));
+          transfer(*batches->back(), connection);
+        }
+        return [&, session, batches, next = std::size_t{0}]() mutable {
+          online(*(*batches)[next++], inputs.online, connection);
+        };
+      },
+      [&](Connection& connection) {
+        auto session = std::make_shared<EvaluatorSession>(options.path);
+        set_up(*session, connection);
+        auto batches = std::make_shared<std::vector<std::unique_ptr<EvaluatorBatch>>>();
+        for (std::size_t i = 0; i <= options.repeat; ++i) {
+          batches->push_back(session->prepare(circuit, n));
+          transfer(*batches->back(), connection);
+        }
+        return [&, session, batches, next = std::size_t{0}]() mutable {
+          online(*(*batches)[next++], inputs.evaluator, connection);
+        };
+      });
+}
+
+/// Little but AND gates: products of a few inputs with sums in between.
+[[nodiscard]] Circuit and_circuit(std::size_t gates) {
+  Builder builder;
+  Bits a = builder.input(InputKind::GarblerOnline, 32);
+  const Bits b = builder.input(InputKind::Evaluator, 8);
+  for (std::size_t i = 0; i < gates; ++i) {
+    Bit& target = a[i % 32];
+    target = builder.xor_(builder.and_(target, b[(i + i / 32) % 8]), a[(i + 1) % 32]);
+  }
+  builder.output(OutputKind::Evaluator, a);
+  return builder.finish();
+}
+
+void relu_1080x47(const Options& options) {
+  const auto circuit = std::make_shared<CompiledCircuit>(relu_circuit(47, 0));
+  report("relu_1080x47", options, measure_run(options, circuit, 1080),
+         std::to_string(1080 * circuit->circuit.and_count()) + " AND gates");
+  const auto gates = std::make_shared<CompiledCircuit>(lower_shared_outputs(relu_circuit(47, 0)));
+  report("relu_1080x47_gates", options, measure_run(options, gates, 1080),
+         std::to_string(1080 * gates->circuit.and_count()) + " AND gates; mask subtracted by gates");
+  report("relu_1080x47_online", options, measure_online(options, circuit, 1080), "after prepare");
+}
+
+void and_throughput(const Options& options) {
+  constexpr std::size_t kInstances = 8192;
+  const auto circuit = std::make_shared<CompiledCircuit>(and_circuit(512));
+  const std::size_t gates = kInstances * circuit->circuit.and_count();
+  Options fewer = options;
+  fewer.repeat = std::max<std::size_t>(5, options.repeat / 5);
+  const Samples samples = measure_run(fewer, circuit, kInstances);
+  const double rate = static_cast<double>(gates) / quantile(samples.seconds, 0.5) / 1e6;
+  char note[96];
+  std::snprintf(note, sizeof note, "%zu AND gates; %.1f million/s", gates, rate);
+  report("and_throughput", options, samples, note);
+}
+
+void argmax_10(const Options& options) {
+  const auto circuit = std::make_shared<CompiledCircuit>(argmax_circuit(47, 10, 32));
+  Options more = options;
+  more.repeat = 10 * options.repeat;
+  report("argmax_10", options, measure_run(more, circuit, 1),
+         std::to_string(circuit->circuit.and_count()) + " AND gates; 47 bits");
+  more.repeat = 2 * options.repeat;
+  report("argmax_10_online", options, measure_online(more, circuit, 1), "after prepare");
+}
+
+void session_setup(const Options& options) {
+  report("session_setup", options,
+         measure(
+             options,
+             [&](Connection& connection) {
+               return [&] {
+                 GarblerSession session(options.path);
+                 set_up(session, connection);
+               };
+             },
+             [&](Connection& connection) {
+               return [&] {
+                 EvaluatorSession session(options.path);
+                 set_up(session, connection);
+               };
+             }),
+         "128 base transfers");
+}
+
+struct Benchmark {
+  const char* name;
+  void (*run)(const Options&);
+};
+
+constexpr Benchmark kBenchmarks[] = {{"relu_1080x47", relu_1080x47},
+                                     {"and_throughput", and_throughput},
+                                     {"argmax_10", argmax_10},
+                                     {"session_setup", session_setup}};
+
+[[nodiscard]] int usage() {
+  std::cerr << "usage: bench_gc [--repeat N] [--path portable|aes-ni|vaes] [name ...]\n"
+               "names: relu_1080x47 and_throughput argmax_10 session_setup (all by default)\n"
+               "bytes_sent are the garbler's, bytes_received the evaluator's\n";
+  return 2;
+}
+
+[[nodiscard]] bool parse(int argc, char** argv, Options& options) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--repeat" && i + 1 < argc) {
+      const long value = std::strtol(argv[++i], nullptr, 10);
+      if (value < 1 || value > 100000) return false;
+      options.repeat = static_cast<std::size_t>(value);
+    } else if (argument == "--path" && i + 1 < argc) {
+      const std::string wanted = argv[++i];
+      bool found = false;
+      for (const Path path : {Path::Portable, Path::AesNi, Path::Vaes}) {
+        if (wanted == path_name(path) && is_supported(path)) {
+          options.path = path;
+          found = true;
+        }
+      }
+      if (!found) return false;
+    } else {
+      options.names.push_back(argument);
+    }
+  }
+  return std::all_of(options.names.begin(), options.names.end(), [](const std::string& name) {
+    return std::any_of(std::begin(kBenchmarks), std::end(kBenchmarks),
+                       [&](const Benchmark& b) { return name == b.name; });
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (!parse(argc, argv, options)) return usage();
+  std::printf(
+      "benchmark,implementation,n,median_s,p10_s,p90_s,bytes_sent,bytes_received,note\n");
+  std::fflush(stdout);
+  try {
+    for (const Benchmark& benchmark : kBenchmarks) {
+      const auto& names = options.names;
+      if (names.empty() || std::find(names.begin(), names.end(), benchmark.name) != names.end()) {
+        benchmark.run(options);
+      }
+    }
+  } catch (const std::exception& error) {
+    std::cerr << "bench_gc: " << error.what() << "\n";
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+namespace capc::gc::bench {
+
+/// A connected TCP socket that moves exact numbers of bytes and counts them.
+class Connection {
+ public:
+  explicit Connection(int descriptor);
+  Connection(Connection&& other) noexcept;
+  Connection& operator=(Connection&&) = delete;
+  Connection(const Connection&) = delete;
+  ~Connection();
+
+  void send(std::span<const std::uint8_t> bytes);
+  void receive(std::span<std::uint8_t> bytes);
+
+  std::uint64_t sent = 0;
+  std::uint64_t received = 0;
+
+ private:
+  int descriptor_;
+};
+
+/// Runs `child` in a process of its own, connected over 127.0.0.1, and `parent` in this one.
+/// Returns when both are done; throws if the child failed.
+void run_two_processes(const std::function<void(Connection&)>& child,
+                       const std::function<void(Connection&)>& parent);
+
+}  // namespace capc::gc::bench
