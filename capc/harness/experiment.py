@@ -45,6 +45,8 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     cannot be written.
     """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     launcher = _launcher(settings)
     for warning in warnings(settings):
         show_line(console, warning, "yellow")

@@ -47,6 +47,11 @@ class Outcome:
         return not self.failures and not self.interrupted
 
     @property
+    def failures_are_explained(self) -> bool:
+        """Whether a party that died silently is among the failures."""
+        return any(failure.silent for failure in self.failures)
+
+    @property
     def cause(self) -> Failure | None:
         silent = [failure for failure in self.failures if failure.silent]
         return next(iter(silent or self.failures), None)

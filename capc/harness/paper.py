@@ -5,7 +5,7 @@ Transcribed from memory and not yet checked against the PDF; PAPER_NOTE goes whe
 
 from __future__ import annotations
 
-PAPER_NOTE = "paper's Table 1 as remembered, not yet checked against the PDF"
+PAPER_NOTE = "the paper's Table 1 as remembered, not yet checked against the PDF"
 
 # The paper times these groups of steps.
 PAPER_GROUPS: dict[str, tuple[str, ...]] = {"1a": ("1a",), "1b-1c": ("1b", "1c"), "2-3": ("2", "3")}

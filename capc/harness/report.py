@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +13,7 @@ from capc.harness.outcome import Outcome
 from capc.harness.paper import PAPER_NOTE
 from capc.harness.recorder import Results
 from capc.harness.rundir import RunDirectory
+from capc.harness.tables import ALL_PHASES
 from capc.harness.verify import Check
 from capc.harness.view import bytes_text, epsilon_text, seconds_text, show_line
 
@@ -39,7 +41,7 @@ def show_labels(
 ) -> None:
     """The labels, in a table when they are few, and how many are right."""
     answers = [results.answers[query] for query in sorted(results.answers)]
-    table = Table(title=None)
+    table = Table(box=box.SIMPLE)
     for name in ("query", "label", "true label", "plain label", "reference", "ε spent"):
         table.add_column(name, justify="right")
     for answer in answers[:_MAX_ROWS]:
@@ -70,16 +72,16 @@ def _agreement(check: Check | None) -> str:
 
 def show_times(consoles: Sequence[Console], summary: Sequence[Mapping[str, Any]]) -> None:
     """Medians per step and phase, beside the paper's."""
-    table = Table()
+    table = Table(box=box.SIMPLE)
     for name in ("step", "phase"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("median", "p10", "p90", "n", "bytes", "paper", "ratio"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in summary:
         paper, ratio = row.get("paper_s"), row.get("ratio")
         table.add_row(
             row["step"],
-            row["phase"],
+            "both" if row["phase"] == ALL_PHASES else row["phase"],
             *(seconds_text(row[name]) for name in ("median_s", "p10_s", "p90_s")),
             str(row["n"]),
             bytes_text(row["bytes_median"]),
@@ -89,7 +91,7 @@ def show_times(consoles: Sequence[Console], summary: Sequence[Mapping[str, Any]]
     for console in consoles:
         console.print(table)
         if any(row.get("paper_s") is not None for row in summary):
-            show_line(console, f"paper: {PAPER_NOTE}", "dim")
+            show_line(console, f"paper: {PAPER_NOTE}; both: offline and online", "dim")
 
 
 def show_files(

@@ -45,7 +45,7 @@ from capc.transport.endpoints import Peer
 
 GRACE_SECONDS = 5.0
 _TAIL_LINES = 15
-_MAX_ROUNDS = 100
+_SETTLE_SECONDS = 0.3
 
 
 @dataclass(eq=False)
@@ -322,10 +322,19 @@ class Supervisor:
                 party.process.signal(number)
 
     def _hear_what_happened(self) -> None:
-        """Events that are already there, so that the first cause is found among its effects."""
-        for _ in range(_MAX_ROUNDS):
-            if not self._handle_events(0.0):
+        """After a complaint, the failure that caused it: it may be heard a moment later.
+
+        A party whose peer dies often complains before the peer's own end is noticed.
+        """
+        started = time.monotonic()
+        while not self._outcome.interrupted and self._running():
+            if not self._outcome.failures or self._outcome.failures_are_explained:
                 return
+            lost = any(party.lost for party in self._running())
+            patience = self._grace_seconds if lost else _SETTLE_SECONDS
+            if time.monotonic() >= started + patience:
+                return
+            self._handle_events(started + patience)
 
     def _end(self) -> None:
         """End what still runs: stop and SIGTERM, then SIGKILL."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from capc.errors import CapcError
 from capc.harness.paper import PAPER_GROUPS, PAPER_NOTE, paper_seconds
-from capc.transport.control_messages import QUERYING
+from capc.transport.control_messages import PHASES, QUERYING
 
 if TYPE_CHECKING:
     import pandas
@@ -144,7 +144,7 @@ def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list
     A step's time for one query is the querying party's, which takes part in every step; where it
     has none, that of the party that took longest. (The others also wait within a step for what
     comes before it.) The bytes are those that all parties sent. Groups of steps, offline and
-    online together, stand beside the paper's.
+    online together and as the querying party saw them, stand beside the paper's.
     """
     import pandas  # noqa: PLC0415 - half a second that a failing run need not wait for
 
@@ -155,18 +155,20 @@ def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list
     keys = ["query", "step", "phase"]
     per_query = table.groupby(keys).agg(longest=("seconds", "max"), sent=("bytes_sent", "sum"))
     asked = table[table["party"] == QUERYING].groupby(keys)["seconds"].sum()
-    per_query["seconds"] = asked.reindex(per_query.index).fillna(per_query["longest"])
+    per_query["asked"] = asked.reindex(per_query.index)
+    per_query["seconds"] = per_query["asked"].fillna(per_query["longest"])
     per_query = per_query.reset_index()
     rows = [
         _summary_row(str(step), str(phase), group)
         for (step, phase), group in per_query.groupby(["step", "phase"])
     ]
+    rows.sort(key=lambda row: (row["step"], PHASES.index(row["phase"])))
     served = per_query[per_query["phase"] != "setup"]
     for name, steps in PAPER_GROUPS.items():
         group = (
             served[served["step"].isin(steps)]
             .groupby("query", as_index=False)
-            .agg(seconds=("seconds", "sum"), sent=("sent", "sum"))
+            .agg(seconds=("asked", "sum"), sent=("sent", "sum"))
         )
         if not group.empty:
             row = _summary_row(name, ALL_PHASES, group)

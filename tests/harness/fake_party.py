@@ -7,6 +7,7 @@ to behaviour; without an entry it is good.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -40,7 +41,8 @@ def before_connecting(behaviour: str, control: str, name: str) -> None:
         }[behaviour]
         raw = socket.socket(socket.AF_UNIX)
         raw.connect(control)
-        raw.sendall(line)
+        with contextlib.suppress(OSError):
+            raw.sendall(line)
         wait_forever()
 
 
@@ -71,6 +73,16 @@ def after_ready(behaviour: str, client: ControlClient) -> None:
             client.error("a peer is gone")
 
         signal.signal(signal.SIGUSR1, complain)
+        while True:
+            signal.pause()
+    if behaviour == "falls":  # its connections close before it has ended
+
+        def fall(*_: object) -> None:
+            client.close()
+            threading.Event().wait(0.6)
+            os._exit(4)
+
+        signal.signal(signal.SIGUSR1, fall)
         while True:
             signal.pause()
     if behaviour == "hang":

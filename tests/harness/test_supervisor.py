@@ -211,6 +211,18 @@ def test_a_killed_party_outranks_those_that_complain(bench: Bench) -> None:
     assert "SIGKILL" in outcome.cause.reason
 
 
+def test_a_party_that_falls_slowly_outranks_those_that_complain(bench: Bench) -> None:
+    def fell(party: str, message: Message) -> None:
+        if isinstance(message, Answer) and message.query == 0:
+            os.kill(bench.pids["guardian"], signal.SIGUSR1)
+            os.kill(bench.pids["answering-0"], signal.SIGUSR1)
+
+    bench.listener.on = fell
+    outcome = bench.run(guardian="falls", answering_0="complains", answering_1="hang")
+    assert outcome.cause is not None
+    assert (outcome.cause.party, outcome.cause.reason) == ("guardian", "exit status 4")
+
+
 def test_the_cause_is_the_first_silent_failure() -> None:
     outcome = Outcome(failures=[Failure("a", "peer gone"), Failure("b", "SIGKILL", silent=True)])
     assert outcome.cause == Failure("b", "SIGKILL", silent=True)
