@@ -15,13 +15,13 @@ from capc.graph.quantize import layer_ranges, to_integers
 def layer_table(
     title: str, network: Network, fraction_bits: int, input_range: tuple[float, float]
 ) -> Table:
-    """One row per layer: what it is, its shape, weights, range as reals, and bits needed."""
+    """One row per layer: what it is, its shape, weights, range as reals, bits."""
     integers = to_integers(network, fraction_bits)
     table = Table(title=title)
-    for name in ("layer", "kind", "output", "weights"):
-        table.add_column(name, justify="right" if name == "weights" else "left")
-    for name in ("lowest", "highest", "fractional bits", "bits"):
-        table.add_column(name, justify="right")
+    for name in ("layer", "kind", "output"):
+        table.add_column(name, overflow="fold")
+    for name in ("weights", "lowest", "highest", "bits", "fraction"):
+        table.add_column(name, justify="right", no_wrap=True)
     ranges = layer_ranges(integers, fraction_bits, input_range)
     for layer, found in zip(integers.layers, ranges, strict=True):
         table.add_row(
@@ -31,8 +31,8 @@ def layer_table(
             f"{_weight_count(layer):,}" if _weight_count(layer) else "",
             f"{_real(found.low, found.fraction_bits):.4g}",
             f"{_real(found.high, found.fraction_bits):.4g}",
-            str(found.fraction_bits),
             str(found.bits),
+            str(found.fraction_bits),
         )
     return table
 
@@ -51,17 +51,19 @@ def show(
             f", {MAX_RING_BITS} is the most there is: layer '{widest.name}' does not fit. "
             "Ask for fewer fractional bits"
         )
-    console.print(f"{verdict}; pixels lie in [{input_range[0]:g}, {input_range[1]:g}].")
+    console.print(
+        f"{verdict}; pixels lie in [{input_range[0]:g}, {input_range[1]:g}].", soft_wrap=True
+    )
 
 
 def _kind(layer: Layer) -> str:
     name = type(layer).__name__
     if isinstance(layer, Conv2D):
         rows, columns = layer.kernel.shape[:2]
-        grouped = f", {layer.groups} groups" if layer.groups > 1 else ""
-        return f"{name} {rows}x{columns}, stride {layer.strides[0]}{grouped}"
+        grouped = f" g{layer.groups}" if layer.groups > 1 else ""
+        return f"{name} {rows}x{columns} s{layer.strides[0]}{grouped}"
     if isinstance(layer, AvgPool | MaxPool):
-        return f"{name} {layer.window[0]}x{layer.window[1]}, stride {layer.strides[0]}"
+        return f"{name} {layer.window[0]}x{layer.window[1]} s{layer.strides[0]}"
     return name
 
 

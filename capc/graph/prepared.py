@@ -25,6 +25,7 @@ from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
 FORMAT = 2  # part of the cache key: raise it whenever importing gives other layers
 
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 _KINDS: dict[str, type[Layer]] = {
     kind.__name__: kind
     for kind in vars(layer_types).values()
@@ -62,7 +63,7 @@ def load_network(path: Path) -> Network:
             )
     except FileNotFoundError as error:
         raise ModelError(f"there is no prepared model at {path}") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, *_MALFORMED) as error:
         raise ModelError(
             f"{path} is not a prepared model: write it with: python -m capc.graph prepare"
         ) from error

@@ -99,7 +99,7 @@ def required_ring_bits(
     if not 0 <= max_logit < float("inf"):
         raise RangeError(f"max_logit is {max_logit}; it must be a number >= 0")
     logit = int(np.ceil(max_logit)) << integers.fraction_bits[network.output.name]
-    needed = max(widest.bits, bits_of(-logit, logit), 2 * fraction_bits + 1)
+    needed = max(widest.bits, bits_of(-logit, logit), 2 * fraction_bits + 1, 2)
     if needed > MAX_RING_BITS:
         raise RangeError(
             f"logits of +-{max_logit} need {needed} bits; a ring has {MAX_RING_BITS} at most: "

@@ -1,0 +1,169 @@
+"""Small networks at random, of every layer there is, odd shapes included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from capc.graph.kernels import window_shape
+from capc.graph.layers import (
+    Add,
+    AvgPool,
+    Bias,
+    Concat,
+    Conv2D,
+    Dense,
+    Input,
+    Layer,
+    LeakyRelu,
+    MaxPool,
+    Network,
+    Pad,
+    Relu,
+    Relu6,
+    Reshape,
+    Square,
+    Transpose,
+)
+
+Step = Callable[["Maker"], None]
+
+
+class Maker:
+    """Grows one network; every choice comes from `seed`."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        shape = (*self.integers(2, 6, 2), self.integer(1, 3))
+        self.layers: list[Layer] = [Input("input", (), shape)]
+
+    @property
+    def last(self) -> Layer:
+        return self.layers[-1]
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self.random.integers(low, high + 1))
+
+    def integers(self, low: int, high: int, count: int) -> tuple[int, ...]:
+        return tuple(self.integer(low, high) for _ in range(count))
+
+    def weights(self, *shape: int) -> np.ndarray:
+        return self.random.normal(0, 0.6, shape)
+
+    def name(self) -> str:
+        return f"layer{len(self.layers)}"
+
+    def margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        top, bottom, left, right = self.integers(0, 2, 4)
+        return (top, bottom), (left, right)
+
+    def simple(self, kind: type[Layer], **fields: object) -> None:
+        shape = fields.pop("shape", self.last.shape)
+        self.layers.append(kind(self.name(), (self.last.name,), shape, **fields))  # type: ignore[arg-type]
+
+
+def convolution(maker: Maker) -> None:
+    height, width, channels = maker.last.shape
+    groups = int(maker.random.choice([g for g in range(1, channels + 1) if channels % g == 0]))
+    filters = groups * maker.integer(1, 2)
+    padding, strides, dilations = maker.margins(), maker.integers(1, 3, 2), maker.integers(1, 2, 2)
+    room = [side + sum(pad) for side, pad in zip((height, width), padding, strict=True)]
+    size = tuple(
+        maker.integer(1, min(3, (side - 1) // dilation + 1))
+        for side, dilation in zip(room, dilations, strict=True)
+    )
+    sides = window_shape(maker.last.shape, size, strides, padding, dilations)
+    maker.simple(
+        Conv2D,
+        shape=(*sides, filters),
+        kernel=maker.weights(*size, channels // groups, filters),
+        bias=maker.weights(filters),
+        strides=strides,
+        padding=padding,
+        dilations=dilations,
+        groups=groups,
+    )
+
+
+def pool(maker: Maker) -> None:
+    height, width, channels = maker.last.shape
+    size = (maker.integer(1, min(3, height)), maker.integer(1, min(3, width)))
+    padding = tuple((maker.integer(0, side - 1), maker.integer(0, side - 1)) for side in size)
+    strides = maker.integers(1, 3, 2)
+    sides = window_shape(maker.last.shape, size, strides, padding)
+    kind = MaxPool if maker.integer(0, 1) else AvgPool
+    fields = {"window": size, "strides": strides, "padding": padding}
+    maker.simple(kind, shape=(*sides, channels), **fields)
+
+
+def activation(maker: Maker) -> None:
+    kind = [Relu, Relu6, LeakyRelu, Square][maker.integer(0, 3)]
+    if kind is LeakyRelu:
+        maker.simple(kind, slope=float(maker.random.uniform(0, 0.9)))
+    else:
+        maker.simple(kind)
+
+
+def movement(maker: Maker) -> None:
+    height, width, channels = maker.last.shape
+    choice = maker.integer(0, 3)
+    if choice == 0:
+        padding = maker.margins()
+        shape = (height + sum(padding[0]), width + sum(padding[1]), channels)
+        maker.simple(Pad, shape=shape, padding=padding)
+    elif choice == 1:
+        order = tuple(int(axis) for axis in maker.random.permutation(3))
+        shape = tuple(maker.last.shape[axis] for axis in order)
+        maker.simple(Transpose, shape=shape, permutation=order)
+    elif choice == 2:
+        maker.simple(Reshape, shape=(width, height, channels))
+    else:
+        maker.simple(Bias, value=maker.weights(channels))
+
+
+def junction(maker: Maker) -> None:
+    """Add or Concat with an earlier layer of the same shape, itself where there is none."""
+    twins = [layer for layer in maker.layers if layer.shape == maker.last.shape]
+    twin = twins[maker.integer(0, len(twins) - 1)]
+    inputs = (twin.name, maker.last.name)
+    shape = maker.last.shape
+    if maker.integer(0, 1):
+        maker.layers.append(Add(maker.name(), inputs, shape))
+        return
+    axis = maker.integer(0, 2)
+    shape = tuple(2 * side if place == axis else side for place, side in enumerate(shape))
+    maker.layers.append(Concat(maker.name(), inputs, shape, axis=axis))
+
+
+STEPS: list[Step] = [convolution, convolution, activation, activation, pool, movement, junction]
+
+
+def random_network(seed: int, steps: int = 5, kinds: list[Step] | None = None) -> Network:
+    """`steps` random layers over an image, then one or two dense layers."""
+    maker = Maker(seed)
+    choices = kinds or STEPS
+    for _ in range(steps):
+        if np.prod(maker.last.shape) <= 150:
+            choices[maker.integer(0, len(choices) - 1)](maker)
+    size = int(np.prod(maker.last.shape))
+    maker.simple(Reshape, shape=(size,))
+    for place in range(maker.integer(1, 2)):
+        if place:
+            maker.simple(Relu)
+        width = maker.integer(1, 4)
+        maker.simple(
+            Dense,
+            shape=(width,),
+            weight=maker.weights(maker.last.shape[0], width),
+            bias=maker.weights(width),
+        )
+    return Network(tuple(maker.layers))
+
+
+def random_images(network: Network, seed: int, count: int, low: float = 0.0) -> np.ndarray:
+    """Images (count, H, W, C) in [low, 1], corners of the interval included."""
+    random = np.random.default_rng([seed, 1])
+    images = random.uniform(low, 1, (count, *network.input.shape))
+    corners = random.integers(0, 2, images.shape) * (1 - low) + low
+    return np.where(random.random(images.shape) < 0.3, corners, images)

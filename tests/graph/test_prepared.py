@@ -1,0 +1,173 @@
+"""Prepared models: the same layers back, a cache that notices damage, no TensorFlow to serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_networks import random_network
+
+from capc.errors import ModelError
+from capc.graph.__main__ import main
+from capc.graph.layers import Network
+from capc.graph.prepared import cache_key, load_network, prepare, save_network
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "capc.graph"]
+SHIPPED = ROOT / "models" / "cryptonets-relu.pb"
+
+
+def same(first: Network, second: Network) -> bool:
+    if len(first.layers) != len(second.layers):
+        return False
+    for a, b in zip(first.layers, second.layers, strict=True):
+        if type(a) is not type(b):
+            return False
+        for field in fields(a):
+            x, y = getattr(a, field.name), getattr(b, field.name)
+            if isinstance(x, np.ndarray):
+                if x.dtype != y.dtype or not np.array_equal(x, y):
+                    return False
+            elif x != y or type(x) is not type(y):
+                return False
+    return True
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_network_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    path = tmp_path_factory.mktemp("networks") / "network.npz"
+    network = random_network(seed, 6)
+    save_network(network, path)
+    assert same(network, load_network(path))
+    assert path.stat().st_mode & 0o077 == 0
+    assert [entry.name for entry in path.parent.iterdir()] == ["network.npz"]
+
+
+def test_damage_anywhere_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "network.npz"
+    save_network(random_network(3), path)
+    whole = path.read_bytes()
+    for cut in (0, 10, len(whole) // 2, len(whole) - 5):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ModelError, match="is not a prepared model"):
+            load_network(path)
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
+        archive.writestr("header.npy", "no array")
+    with pytest.raises(ModelError, match="is not a prepared model"):
+        load_network(tmp_path / "other.npz")
+    with pytest.raises(ModelError, match="there is no prepared model"):
+        load_network(tmp_path / "absent.npz")
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "network.npz"
+    np.savez(path, header=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ModelError, match="is not a prepared model"):
+        load_network(path)
+
+
+def test_the_cache_is_used_and_rebuilt(tmp_path: Path) -> None:
+    ready = prepare(SHIPPED, cache_dir=tmp_path)
+    network = load_network(ready)
+    stamp = ready.stat().st_mtime_ns
+    assert prepare(SHIPPED, cache_dir=tmp_path) == ready
+    assert ready.stat().st_mtime_ns == stamp
+    content = bytearray(ready.read_bytes())
+    content[len(content) // 2] ^= 1
+    ready.write_bytes(content)
+    assert prepare(SHIPPED, cache_dir=tmp_path) == ready
+    assert same(network, load_network(ready))
+
+
+def test_the_key_is_of_the_bytes_and_the_names(tmp_path: Path) -> None:
+    model = tmp_path / "model.pb"
+    model.write_bytes(b"one")
+    keys = {cache_key(model, "a", "b"), cache_key(model, "a", "c"), cache_key(model, "ab", "")}
+    copy = tmp_path / "copy.pb"
+    copy.write_bytes(b"one")
+    assert cache_key(copy, "a", "b") in keys
+    model.write_bytes(b"two")
+    keys.add(cache_key(model, "a", "b"))
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "x").write_bytes(b"one")
+    keys.add(cache_key(folder, "a", "b"))
+    (folder / "x").rename(folder / "y")
+    keys.add(cache_key(folder, "a", "b"))
+    assert len(keys) == 6
+    with pytest.raises(ModelError, match="cannot be read"):
+        cache_key(tmp_path / "absent.pb", "a", "b")
+
+
+def test_serving_imports_no_tensorflow(tmp_path: Path) -> None:
+    ready = prepare(SHIPPED, cache_dir=tmp_path)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from capc.graph.prepared import load_network, prepare\n"
+        "from capc.graph.quantize import quantize, required_ring_bits\n"
+        "from capc.inference.reference import evaluate\n"
+        f"path = prepare(Path({str(SHIPPED)!r}), cache_dir=Path({str(tmp_path)!r}))\n"
+        "load_network(path)\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'seal', 'rich'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ready.is_file()
+
+
+def test_prepare_command_names_each_file(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "prepare", "--cache_dir", str(tmp_path), str(SHIPPED), str(SHIPPED)],
+        cwd=ROOT,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line["model"] for line in lines] == [str(SHIPPED)] * 2
+    assert load_network(Path(lines[0]["prepared"])).output.shape == (10,)
+
+
+def test_inspect_command_shows_what_is_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["inspect", "--cache_dir", str(tmp_path), str(SHIPPED)]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "The ring needs 38 bits with 12 fractional" in shown
+    assert "14x14x5" in shown
+    assert main([*command, "--fraction_bits", "24"]) == 0
+    assert "layer 'output/MatMul' does not fit" in capsys.readouterr().out
+
+
+def test_a_command_that_fails_says_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", "--cache_dir", str(tmp_path), str(tmp_path / "absent.pb")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ModelError, match="cannot be written"):
+        save_network(random_network(1), tmp_path / "file" / "network.npz")
