@@ -46,6 +46,19 @@ def before_connecting(behaviour: str, control: str, name: str) -> None:
         wait_forever()
 
 
+def before_ready(behaviour: str, client: ControlClient) -> None:
+    def complain(*_: object) -> None:
+        client.error("a peer is gone")
+
+    def fall(*_: object) -> None:  # its connections close before it has ended
+        client.close()
+        threading.Event().wait(0.6)
+        os._exit(4)
+
+    if behaviour in ("complains", "falls"):
+        signal.signal(signal.SIGUSR1, complain if behaviour == "complains" else fall)
+
+
 def after_ready(behaviour: str, client: ControlClient) -> None:
     if behaviour == "die":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -67,22 +80,7 @@ def after_ready(behaviour: str, client: ControlClient) -> None:
         child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
         Path("child.pid").write_text(str(child.pid))
         wait_forever()
-    if behaviour == "complains":
-
-        def complain(*_: object) -> None:
-            client.error("a peer is gone")
-
-        signal.signal(signal.SIGUSR1, complain)
-        while True:
-            signal.pause()
-    if behaviour == "falls":  # its connections close before it has ended
-
-        def fall(*_: object) -> None:
-            client.close()
-            threading.Event().wait(0.6)
-            os._exit(4)
-
-        signal.signal(signal.SIGUSR1, fall)
+    if behaviour in ("complains", "falls"):
         while True:
             signal.pause()
     if behaviour == "hang":
@@ -131,6 +129,7 @@ def main() -> None:
     client.announce("127.0.0.1", None if name == QUERYING else 40000, "certificate of " + name)
     peers = client.wait_for_peers(30)
     assert peers[name].certificate == "certificate of " + name
+    before_ready(behaviour, client)
     client.ready()
     after_ready(behaviour, client)
     work(name, behaviour, client, settings)

@@ -17,7 +17,7 @@ import pytest
 from capc.harness.outcome import Failure, Outcome
 from capc.harness.processes import PartySpec, SubprocessLauncher
 from capc.harness.supervisor import Supervisor
-from capc.transport.control_messages import Answer, Message
+from capc.transport.control_messages import Answer, Message, Ready
 
 FAKE = Path(__file__).with_name("fake_party.py")
 NAMES = ("answering-0", "answering-1", "guardian", "querying")
@@ -198,27 +198,37 @@ def test_a_control_channel_that_closes_early(bench: Bench) -> None:
     assert outcome.cause.party == "answering-0"
 
 
-def test_a_killed_party_outranks_those_that_complain(bench: Bench) -> None:
-    def kill_the_guardian(party: str, message: Message) -> None:
-        if isinstance(message, Answer) and message.query == 0:
-            os.kill(bench.pids["answering-0"], signal.SIGUSR1)  # now it complains
-            os.kill(bench.pids["guardian"], signal.SIGKILL)
+def once_all_are_ready(bench: Bench, act: Callable[[], None]) -> Callable[[str, Message], None]:
+    waiting = set(NAMES)
 
-    bench.listener.on = kill_the_guardian
-    outcome = bench.run(guardian="hang", answering_0="complains")
+    def on(party: str, message: Message) -> None:
+        if isinstance(message, Ready) and party in waiting:
+            waiting.remove(party)
+            if not waiting:
+                act()
+
+    return on
+
+
+def test_a_killed_party_outranks_those_that_complain(bench: Bench) -> None:
+    def kill_the_guardian() -> None:
+        os.kill(bench.pids["answering-0"], signal.SIGUSR1)  # now it complains
+        os.kill(bench.pids["guardian"], signal.SIGKILL)
+
+    bench.listener.on = once_all_are_ready(bench, kill_the_guardian)
+    outcome = bench.run(guardian="hang", answering_0="complains", querying="hang")
     assert outcome.cause is not None
     assert outcome.cause.party == "guardian"
     assert "SIGKILL" in outcome.cause.reason
 
 
 def test_a_party_that_falls_slowly_outranks_those_that_complain(bench: Bench) -> None:
-    def fell(party: str, message: Message) -> None:
-        if isinstance(message, Answer) and message.query == 0:
-            os.kill(bench.pids["guardian"], signal.SIGUSR1)
-            os.kill(bench.pids["answering-0"], signal.SIGUSR1)
+    def fell() -> None:
+        os.kill(bench.pids["guardian"], signal.SIGUSR1)
+        os.kill(bench.pids["answering-0"], signal.SIGUSR1)
 
-    bench.listener.on = fell
-    outcome = bench.run(guardian="falls", answering_0="complains", answering_1="hang")
+    bench.listener.on = once_all_are_ready(bench, fell)
+    outcome = bench.run(guardian="falls", answering_0="complains", querying="hang")
     assert outcome.cause is not None
     assert (outcome.cause.party, outcome.cause.reason) == ("guardian", "exit status 4")
 
