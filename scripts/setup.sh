@@ -88,13 +88,17 @@ install_packages() {
         --requirement requirements.lock
 }
 
+# The extension goes beside the sources and the package is only linked, so that a checkout runs as it is.
 build() {
     "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --no-deps \
-        --no-build-isolation --editable .
-    cmake -S gc-emp-test -B build/gc -DCMAKE_BUILD_TYPE=Release >build-gc.log 2>&1 \
-        && cmake --build build/gc --parallel >>build-gc.log 2>&1 \
-        || { tail -n 30 build-gc.log >&2; fail "the C++ build failed; the whole log is build-gc.log"; }
-    rm -f build-gc.log
+        --no-build-isolation --config-settings=wheel.cmake=false --editable .
+    local log=build/gc.log
+    mkdir -p build
+    cmake -S gc-emp-test -B build/gc -DCMAKE_BUILD_TYPE=Release -DCAPC_PYTHON=ON \
+        -DPython_EXECUTABLE="$PWD/$venv/bin/python" >"$log" 2>&1 \
+        && cmake --build build/gc --parallel "$(nproc)" >>"$log" 2>&1 \
+        && cmake --install build/gc --prefix "$PWD" --component python >>"$log" 2>&1 \
+        || { tail -n 30 "$log" >&2; fail "the C++ build failed; the whole log is $log"; }
 }
 
 check_system

@@ -30,7 +30,7 @@ from capc.parties.messages import (
 from capc.parties.runtime import HOST, Runtime, run_party
 from capc.privacy.budget import Budget
 from capc.privacy.conversion import Conversion
-from capc.privacy.noise import sample_noise
+from capc.privacy.noise import reserved_range, sample_noise
 from capc.transport.channel import Channel, Traffic, total_traffic
 from capc.transport.control_messages import GUARDIAN, QUERYING
 from capc.transport.endpoints import Listener
@@ -61,6 +61,7 @@ class Guardian:
         self._answering = answering
         self._program = program
         self._settings = _privacy(runtime)
+        self._reserved = reserved_range(runtime.config.n_parties, self._settings.threshold)
         self._budget = Budget(
             self._settings.epsilon,
             self._settings.delta,
@@ -111,10 +112,11 @@ class Guardian:
             sigma_threshold = (
                 0.0 if self._settings.threshold is None else self._settings.sigma_threshold
             )
-            noise = Noise(
-                sample_noise(self._settings.sigma, batch.count * classes).reshape(-1, classes),
-                sample_noise(sigma_threshold, batch.count),
+            votes = sample_noise(
+                self._settings.sigma, batch.count * classes, reserved=self._reserved
             )
+            maximum = sample_noise(sigma_threshold, batch.count, reserved=self._reserved)
+            noise = Noise(votes.reshape(-1, classes), maximum)
         with self._timed(batch, "3", "offline", ()):
             self._program.prepare(batch.count)
         return noise
@@ -211,6 +213,7 @@ def serve(runtime: Runtime) -> None:
             program.wait_until_ready()
         if settings.sigma == 0:
             logger.warning("sigma is 0: no noise at all, epsilon is infinite from the first query")
+        sample_noise(1.0, 1)  # the generator loads now, not in the first query
         runtime.control.ready()
         answering = [channel for name, channel in sorted(channels.items()) if name != QUERYING]
         Guardian(runtime, channels[QUERYING], answering, program).serve()
