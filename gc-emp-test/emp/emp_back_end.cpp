@@ -47,6 +47,7 @@ class EmpBackEnd final : public BackEnd {
   }
 
   WordTable evaluate(const WordTable& shares) override {
+    require_share_words(party_, circuit_, shares);
     if (prepared_.empty()) throw StateError("nothing is prepared; a batch has to be prepared first");
     if (prepared_.front().instances != shares.instances) {
       throw UsageError("shares came for " + std::to_string(shares.instances) +

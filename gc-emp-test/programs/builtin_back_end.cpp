@@ -67,10 +67,14 @@ class BuiltinGarbler final : public BackEnd {
     require_share_words(Party::Garbler, circuit_->circuit, shares);
     const auto batch = take_first(batches_, shares);
     const BatchLayout& layout = batch->layout();
-    link_.read(in_.sized(layout.masked_bytes()));
-    batch->label_shares(in_.sized(layout.masked_bytes()), shares.all(),
-                        out_.sized(layout.labels_bytes()));
-    link_.write(out_.sized(layout.labels_bytes()));
+    const Bytes masked = in_.sized(layout.masked_bytes());
+    link_.read(masked);
+    batch->take_masked(masked, shares.all());
+    for (std::size_t chunk = 0; chunk < layout.chunk_count(); ++chunk) {
+      const Bytes labels = out_.sized(layout.labels_bytes(chunk));
+      batch->label_chunk(labels);
+      link_.write(labels);
+    }
     link_.flush();
     return decode(*batch);
   }
@@ -143,9 +147,11 @@ class BuiltinEvaluator final : public BackEnd {
     const BatchLayout& layout = batch->layout();
     batch->mask_shares(shares.all(), out_.sized(layout.masked_bytes()));
     link_.write(out_.sized(layout.masked_bytes()));
-    const Bytes labels = in_.sized(layout.labels_bytes());
-    link_.read(labels);
-    batch->evaluate(labels);
+    for (std::size_t chunk = 0; chunk < layout.chunk_count(); ++chunk) {
+      const Bytes labels = in_.sized(layout.labels_bytes(chunk));
+      link_.read(labels);
+      batch->evaluate_chunk(labels);
+    }
     return finish(*batch);
   }
 

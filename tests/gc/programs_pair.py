@@ -1,0 +1,101 @@
+"""Both programs of a pair, for the tests of the circuit programs."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from capc.errors import ConfigError
+from capc.fixed_point import Int64
+from capc.gc.programs import BackEnd, CircuitProgram, ProgramName, find_program
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def both(left: Callable[[], T], right: Callable[[], U]) -> tuple[T, U]:
+    """Run the two parties' parts at the same time; the first error is raised when both are over."""
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(left), pool.submit(right)
+    return first.result(), second.result()
+
+
+def require(name: ProgramName, back_end: BackEnd) -> None:
+    """Skip, saying why, where EMP's programs are not built; the own ones must be."""
+    try:
+        find_program(name, back_end)
+    except ConfigError as error:
+        if back_end != "emp":
+            raise
+        pytest.skip(str(error))
+
+
+@contextlib.contextmanager
+def open_pair(
+    name: ProgramName, *, timeout_seconds: float = 20.0, **task: Any
+) -> Iterator[tuple[CircuitProgram, CircuitProgram]]:
+    """A garbler's and an evaluator's program, connected."""
+    require(name, task.get("backend", "auto"))
+    task["timeout_seconds"] = timeout_seconds
+    with (
+        CircuitProgram.garbler(name, **task) as garbler,
+        CircuitProgram.evaluator(name, port=garbler.port, key=garbler.key, **task) as evaluator,
+    ):
+        yield garbler, evaluator
+
+
+def signed(values: Int64, bits: int) -> Int64:
+    """Two's complement of the low bits."""
+    shift = np.int64(64 - bits)
+    return (values << shift) >> shift
+
+
+class Relay:
+    """A wire that is listened to, and where asked bent: one TCP connection passed on."""
+
+    def __init__(self, port: int, *, flip_after: int | None = None) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._target = port
+        self._flip_after = flip_after
+        self.seen = bytearray()
+        self._threads: list[threading.Thread] = []
+        self._start(self._run)
+
+    def _start(self, work: Callable[..., None], *arguments: socket.socket | bool) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            near, _ = self._listener.accept()
+            far = socket.create_connection(("127.0.0.1", self._target))
+            self._start(self._copy, near, far, False)
+            self._start(self._copy, far, near, True)
+
+    def _copy(self, source: socket.socket, sink: socket.socket, bend: bool) -> None:
+        passed = 0
+        with contextlib.suppress(OSError):
+            while data := bytearray(source.recv(65536)):
+                self.seen += data
+                if bend and self._flip_after is not None:
+                    at = self._flip_after - passed
+                    if 0 <= at < len(data):
+                        data[at] ^= 1
+                passed += len(data)
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(timeout=10)

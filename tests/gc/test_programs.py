@@ -1,0 +1,489 @@
+"""The circuit programs as sessions, two processes over loopback, against plain arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from programs_pair import Relay, both, open_pair, require, signed
+
+from capc.errors import ConfigError, ProtocolError
+from capc.fixed_point import Int64, uniform_bits
+from capc.gc.circuits import noisy_argmax_inputs
+from capc.gc.programs import BackEnd, CircuitProgram, find_program
+
+RING, CLASSES, VOTES = 41, 10, 32
+ARGMAX = {"ring_bits": RING, "classes": CLASSES}
+BACK_ENDS: list[BackEnd] = ["builtin", "emp"]
+MODEST = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+Pair = tuple[CircuitProgram, CircuitProgram]
+
+
+@pytest.fixture(scope="module", params=BACK_ENDS)
+def argmax(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    with open_pair("argmax_1", **ARGMAX, backend=request.param) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module", params=BACK_ENDS)
+def histogram(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    task = {"classes": CLASSES, "with_threshold": True, "backend": request.param}
+    with open_pair("sum_histogram", **task) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module", params=BACK_ENDS)
+def plain_histogram(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    with open_pair("sum_histogram", classes=CLASSES, backend=request.param) as pair:
+        yield pair
+
+
+def vote(pair: Pair, logits: Int64) -> Int64:
+    """One query's votes, from shares of its logits, shares of the votes put together again."""
+    garbler, evaluator = pair
+    rows = len(logits)
+    masks = uniform_bits(RING, logits.shape)
+    vote_shares = uniform_bits(VOTES, logits.shape)
+    both(lambda: garbler.prepare(rows, vote_shares), lambda: evaluator.prepare(rows))
+    nothing, shares = both(
+        lambda: garbler.evaluate(masks), lambda: evaluator.evaluate(logits - masks)
+    )
+    assert nothing is None
+    assert shares is not None and shares.min() >= 0 and shares.max() < 1 << VOTES
+    return (shares + vote_shares) % (1 << VOTES)
+
+
+def count(pair: Pair, words: Int64, votes: Int64) -> tuple[Int64 | None, Int64]:
+    """What the guardian and the querying party learn of shared votes."""
+    garbler, evaluator = pair
+    shares = uniform_bits(VOTES, votes.shape)
+    repeats = words.shape[1] // votes.shape[1]
+    words = words - np.tile(shares, repeats)
+    both(lambda: garbler.prepare(len(votes)), lambda: evaluator.prepare(len(votes)))
+    opened, learnt = both(
+        lambda: garbler.evaluate(words), lambda: evaluator.evaluate(votes + shares)
+    )
+    assert learnt is not None
+    return opened, learnt
+
+
+EDGES = [0, 1, 2, -1, -2, (1 << (RING - 1)) - 1, -(1 << (RING - 1)), 1 << (RING - 2)]
+edge_logits = st.lists(
+    st.lists(
+        st.one_of(
+            st.sampled_from(EDGES),
+            st.integers(min_value=-(1 << (RING - 1)), max_value=(1 << (RING - 1)) - 1),
+        ),
+        min_size=CLASSES,
+        max_size=CLASSES,
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@MODEST
+@given(rows=edge_logits)
+def test_argmax_is_one_hot_of_the_lowest_largest_logit(argmax: Pair, rows: list[list[int]]) -> None:
+    logits = np.array(rows, dtype=np.int64)
+    expected = np.eye(CLASSES, dtype=np.int64)[signed(logits, RING).argmax(axis=1)]
+    np.testing.assert_array_equal(vote(argmax, logits), expected)
+
+
+def test_argmax_ties_go_to_the_lowest_class(argmax: Pair) -> None:
+    logits = np.array([[7] * CLASSES, [-3, 5, 5] + [-9] * 7, [-1] * 9 + [-1]], dtype=np.int64)
+    assert vote(argmax, logits).argmax(axis=1).tolist() == [0, 1, 0]
+
+
+def test_many_queries_in_one_batch(argmax: Pair) -> None:
+    logits = signed(uniform_bits(RING, (300, CLASSES)), RING)
+    np.testing.assert_array_equal(vote(argmax, logits).argmax(axis=1), logits.argmax(axis=1))
+
+
+def test_prepared_batches_are_used_in_order(argmax: Pair) -> None:
+    garbler, evaluator = argmax
+    logits = signed(uniform_bits(RING, (3, 2, CLASSES)), RING)
+    masks = uniform_bits(RING, logits.shape)
+    vote_shares = uniform_bits(VOTES, logits.shape)
+    for batch in vote_shares:
+        both(lambda batch=batch: garbler.prepare(2, batch), lambda: evaluator.prepare(2))
+    for i, batch in enumerate(vote_shares):
+        _, shares = both(
+            lambda i=i: garbler.evaluate(masks[i]),
+            lambda i=i: evaluator.evaluate(logits[i] - masks[i]),
+        )
+        found = ((shares + batch) % (1 << VOTES)).argmax(axis=1)
+        np.testing.assert_array_equal(found, logits[i].argmax(axis=1))
+    with pytest.raises(ValueError, match="prepare"):
+        garbler.evaluate(masks[0])
+
+
+@st.composite
+def elections(draw: st.DrawFn) -> tuple[list[int], list[int], int, int]:
+    """Votes, their noise, the threshold and its noise, close to each other."""
+    votes = draw(st.lists(st.integers(0, 12), min_size=CLASSES, max_size=CLASSES))
+    noise = draw(st.lists(st.integers(-20, 20), min_size=CLASSES, max_size=CLASSES))
+    threshold_noise = draw(st.integers(-20, 20))
+    threshold = max(votes) + threshold_noise + draw(st.integers(-2, 2))
+    return votes, noise, threshold, threshold_noise
+
+
+@MODEST
+@given(election=elections())
+def test_threshold_and_label(
+    histogram: Pair, election: tuple[list[int], list[int], int, int]
+) -> None:
+    votes, noise, threshold, threshold_noise = election
+    words = noisy_argmax_inputs(
+        VOTES, [0] * CLASSES, noise, threshold=threshold, threshold_noise=threshold_noise
+    )
+    opened, learnt = count(histogram, words, np.array([votes], dtype=np.int64))
+    answered = max(votes) + threshold_noise >= threshold
+    label = int(np.argmax(np.add(votes, noise))) if answered else 0
+    assert opened is not None
+    assert opened.tolist() == [[int(answered)]]
+    assert learnt.tolist() == [[int(answered), label]]
+
+
+def test_threshold_is_reached_by_equality(histogram: Pair) -> None:
+    votes = np.array([[0, 5, 0, 0, 0, 0, 0, 0, 0, 0]] * 2, dtype=np.int64)
+    nothing = np.zeros((2, CLASSES), dtype=np.int64)
+    words = noisy_argmax_inputs(VOTES, nothing, nothing, threshold=5, threshold_noise=[0, -1])
+    opened, learnt = count(histogram, words, votes)
+    assert opened is not None
+    assert opened.tolist() == [[1], [0]]
+    assert learnt.tolist() == [[1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("lowest", [-(1 << 30), -1, 0])
+def test_a_negative_noisy_count_never_wins(plain_histogram: Pair, lowest: int) -> None:
+    noise = np.full((1, CLASSES), lowest - 1, dtype=np.int64)
+    noise[0, 6] = lowest
+    nothing, learnt = count(plain_histogram, noise, np.zeros((1, CLASSES), dtype=np.int64))
+    assert nothing is None
+    assert learnt.tolist() == [[6]]
+
+
+@MODEST
+@given(noise=st.lists(st.integers(-(1 << 29), 1 << 29), min_size=CLASSES, max_size=CLASSES))
+def test_without_a_threshold_the_label_alone(plain_histogram: Pair, noise: list[int]) -> None:
+    votes = np.arange(CLASSES, dtype=np.int64)[np.newaxis]
+    _, learnt = count(plain_histogram, np.array([noise], dtype=np.int64), votes)
+    assert learnt.tolist() == [[int(np.argmax(votes[0] + noise))]]
+
+
+def test_traffic_is_counted_alike_on_both_sides() -> None:
+    with open_pair("argmax_1", **ARGMAX) as (garbler, evaluator):
+        both(garbler.wait_until_ready, evaluator.wait_until_ready)
+        before = garbler.traffic
+        logits = np.zeros((5, CLASSES), dtype=np.int64)
+        vote((garbler, evaluator), logits)
+        spent = garbler.traffic - before
+        there, back = (
+            sum(both_phases)
+            for both_phases in zip(
+                garbler.circuit.offline_bytes(5), garbler.circuit.online_bytes(5), strict=True
+            )
+        )
+        assert (spent.bytes_sent, spent.bytes_received) == (there, back)
+        assert garbler.traffic.bytes_sent == evaluator.traffic.bytes_received
+        assert garbler.traffic.bytes_received == evaluator.traffic.bytes_sent
+        assert spent.rounds >= 1
+
+
+def test_two_sessions_at_once() -> None:
+    with (
+        open_pair("argmax_1", **ARGMAX) as first,
+        open_pair("sum_histogram", classes=3) as second,
+    ):
+        words = np.array([[1, 5, 2]], dtype=np.int64)
+        votes, (_, learnt) = both(
+            lambda: vote(first, np.eye(CLASSES, dtype=np.int64)),
+            lambda: count(second, words, np.zeros((1, 3), dtype=np.int64)),
+        )
+        assert votes.tolist() == np.eye(CLASSES).tolist()
+        assert learnt.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_peer_is_an_error(victim: int, back_end: BackEnd) -> None:
+    with open_pair("argmax_1", **ARGMAX, backend=back_end) as pair:
+        vote(pair, np.zeros((1, CLASSES), dtype=np.int64))
+        survivor = pair[1 - victim]
+        os.kill(pair[victim].pid, signal.SIGKILL)
+        with pytest.raises(ProtocolError, match=r"argmax_1 .*peer"):
+            # The first write to a dead peer may still succeed.
+            for _ in range(2):
+                _one_sided(survivor, is_garbler=victim == 1)
+        with pytest.raises(ProtocolError, match="ended"):
+            survivor.prepare(1, None if victim == 0 else np.zeros((1, CLASSES)))
+        with pytest.raises(ProtocolError):
+            pair[victim].prepare(1, None if victim == 1 else np.zeros((1, CLASSES)))
+
+
+def _one_sided(program: CircuitProgram, *, is_garbler: bool) -> None:
+    shares = np.zeros((1, CLASSES), dtype=np.int64)
+    program.prepare(1, shares if is_garbler else None)
+    program.evaluate(shares)
+
+
+def test_a_peer_killed_while_we_wait_for_it() -> None:
+    with open_pair("argmax_1", **ARGMAX) as (garbler, evaluator):
+        both(garbler.wait_until_ready, evaluator.wait_until_ready)
+        killer = threading.Timer(0.2, os.kill, (evaluator.pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(ProtocolError, match=r"closed the connection|is gone"):
+            garbler.prepare(1, np.zeros((1, CLASSES)))
+        killer.join()
+
+
+def test_a_silent_peer_is_an_error_in_time() -> None:
+    with (
+        open_pair("argmax_1", timeout_seconds=0.3, **ARGMAX) as (garbler, evaluator),
+    ):
+        both(garbler.wait_until_ready, evaluator.wait_until_ready)
+        with pytest.raises(ProtocolError, match="silent"):
+            garbler.prepare(1, np.zeros((1, CLASSES)))
+
+
+def test_no_peer_is_an_error_in_time() -> None:
+    with (
+        CircuitProgram.garbler("argmax_1", **ARGMAX, timeout_seconds=0.2) as garbler,
+        pytest.raises(ProtocolError, match="no peer connected"),
+    ):
+        garbler.wait_until_ready()
+    with (
+        CircuitProgram.evaluator(
+            "argmax_1", port=garbler.port, key=garbler.key, **ARGMAX
+        ) as evaluator,
+        pytest.raises(ProtocolError, match="does not answer"),
+    ):
+        evaluator.wait_until_ready()
+
+
+def test_another_key_is_refused_and_the_right_one_still_served() -> None:
+    with CircuitProgram.garbler("argmax_1", **ARGMAX, timeout_seconds=20) as garbler:
+        with (
+            CircuitProgram.evaluator(
+                "argmax_1", port=garbler.port, key=bytes(32), **ARGMAX
+            ) as stranger,
+            pytest.raises(ProtocolError, match="key"),
+        ):
+            stranger.wait_until_ready()
+        with CircuitProgram.evaluator(
+            "argmax_1", port=garbler.port, key=garbler.key, **ARGMAX
+        ) as evaluator:
+            logits = np.eye(CLASSES, dtype=np.int64)
+            np.testing.assert_array_equal(vote((garbler, evaluator), logits), logits)
+
+
+def test_garbage_on_the_socket_costs_nothing() -> None:
+    with CircuitProgram.garbler("argmax_1", **ARGMAX, timeout_seconds=20) as garbler:
+        for garbage in (b"", b"GET / HTTP/1.0\r\n\r\n", bytes(5000), os.urandom(300)):
+            with (
+                socket.create_connection(("127.0.0.1", garbler.port)) as stranger,
+                contextlib.suppress(OSError),
+            ):
+                stranger.sendall(garbage)
+        with CircuitProgram.evaluator(
+            "argmax_1", port=garbler.port, key=garbler.key, **ARGMAX
+        ) as evaluator:
+            both(garbler.wait_until_ready, evaluator.wait_until_ready)
+
+
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_the_link_is_encrypted(back_end: BackEnd) -> None:
+    require("argmax_1", back_end)
+    task = {**ARGMAX, "backend": back_end, "timeout_seconds": 20}
+    with CircuitProgram.garbler("argmax_1", **task) as garbler:
+        relay = Relay(garbler.port)
+        with CircuitProgram.evaluator(
+            "argmax_1", port=relay.port, key=garbler.key, **task
+        ) as evaluator:
+            logits = np.eye(CLASSES, dtype=np.int64)
+            np.testing.assert_array_equal(vote((garbler, evaluator), logits), logits)
+        garbler.close()
+        relay.close()
+    assert len(relay.seen) > garbler.traffic.bytes_sent + garbler.traffic.bytes_received
+    # Names of the protocol's own messages, which start each of them in the clear.
+    for marker in (b"CaPCprg1", b"CGC1"):
+        assert marker not in relay.seen
+    assert garbler.key not in relay.seen
+
+
+@pytest.mark.parametrize("position", [10, 90, 140])
+def test_a_wire_bent_during_the_handshake_is_an_error(position: int) -> None:
+    with CircuitProgram.garbler("argmax_1", **ARGMAX) as garbler:
+        relay = Relay(garbler.port, flip_after=position)
+        with (
+            CircuitProgram.evaluator(
+                "argmax_1", port=relay.port, key=garbler.key, **ARGMAX
+            ) as evaluator,
+            pytest.raises(ProtocolError),
+        ):
+            evaluator.wait_until_ready()
+        relay.close()
+
+
+@pytest.mark.parametrize("position", [400, 5000, 9000, 40000])
+def test_a_wire_bent_later_is_an_error_on_both_sides(position: int) -> None:
+    with CircuitProgram.garbler("argmax_1", **ARGMAX) as garbler:
+        relay = Relay(garbler.port, flip_after=position)
+        with CircuitProgram.evaluator(
+            "argmax_1", port=relay.port, key=garbler.key, **ARGMAX
+        ) as evaluator:
+
+            def fail(program: CircuitProgram, fixed: Int64 | None) -> None:
+                with pytest.raises(ProtocolError, match="peer"):
+                    for _ in range(3):
+                        program.prepare(1, fixed)
+
+            both(
+                lambda: fail(garbler, np.zeros((1, CLASSES), dtype=np.int64)),
+                lambda: fail(evaluator, None),
+            )
+        relay.close()
+
+
+@pytest.mark.parametrize(
+    ("difference", "reason"),
+    [
+        ({"classes": 9}, "classes"),
+        ({"ring_bits": 40}, "ring-bits"),
+        ({"vote_bits": 31}, "vote-bits"),
+    ],
+)
+def test_another_task_at_the_peer_is_named(difference: dict[str, int], reason: str) -> None:
+    with (
+        CircuitProgram.garbler("argmax_1", **ARGMAX) as garbler,
+        CircuitProgram.evaluator(
+            "argmax_1", port=garbler.port, key=garbler.key, **{**ARGMAX, **difference}
+        ) as evaluator,
+    ):
+        for program in (garbler, evaluator):
+            with pytest.raises(ProtocolError, match=reason):
+                program.wait_until_ready()
+
+
+def test_another_program_or_back_end_at_the_peer_is_named() -> None:
+    with (
+        CircuitProgram.garbler("argmax_1", **ARGMAX) as garbler,
+        CircuitProgram.evaluator(
+            "sum_histogram", port=garbler.port, key=garbler.key, classes=CLASSES
+        ) as evaluator,
+        pytest.raises(ProtocolError, match="other circuit program"),
+    ):
+        evaluator.wait_until_ready()
+    require("argmax_1", "emp")
+    with (
+        CircuitProgram.garbler("argmax_1", **ARGMAX, backend="builtin") as garbler,
+        CircuitProgram.evaluator(
+            "argmax_1", port=garbler.port, key=garbler.key, **ARGMAX, backend="emp"
+        ) as evaluator,
+        pytest.raises(ProtocolError, match="back end"),
+    ):
+        evaluator.wait_until_ready()
+
+
+def test_nothing_secret_where_others_can_look() -> None:
+    with open_pair("argmax_1", **ARGMAX) as (garbler, evaluator):
+        vote((garbler, evaluator), np.zeros((1, CLASSES), dtype=np.int64))
+        for program in (garbler, evaluator):
+            assert garbler.key.hex() not in repr(program) and str(garbler.key) not in repr(program)
+            process = Path(f"/proc/{program.pid}")
+            visible = (process / "cmdline").read_bytes()
+            if os.access(process / "environ", os.R_OK):
+                visible += (process / "environ").read_bytes()
+            assert garbler.key not in visible
+            assert garbler.key.hex().encode() not in visible.lower()
+            assert b"--session" in visible
+
+
+@pytest.mark.parametrize(
+    ("frame_type", "payload", "reason"),
+    [
+        (1, bytes(32), "middle of a session"),
+        (2, bytes(7), "shorter than its header"),
+        (2, bytes(8), "at least one instance"),
+        (2, struct.pack("<II", 1, 0), "0 fixed words"),
+        (2, struct.pack("<II", 1, CLASSES + 1) + bytes(8 * CLASSES + 8), "11 fixed words"),
+        (2, struct.pack("<II", 1, CLASSES), "came with 0 bytes"),
+        (2, struct.pack("<II", 0xFFFFFFFF, 0xFFFFFFFF), "came with 0 bytes"),
+        (2, struct.pack("<II", 1 << 29, 1 << 3), "came with 0 bytes"),
+        (3, struct.pack("<II", 1, CLASSES) + bytes(8 * CLASSES), "nothing is prepared"),
+        (3, struct.pack("<II", 1, 1) + bytes(8), "1 words an instance"),
+        (4, b"x", "carries nothing"),
+    ],
+)
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_a_command_that_cannot_be_is_refused(
+    back_end: BackEnd, frame_type: int, payload: bytes, reason: str
+) -> None:
+    with open_pair("argmax_1", **ARGMAX, backend=back_end) as (garbler, evaluator):
+        both(garbler.wait_until_ready, evaluator.wait_until_ready)
+        garbler._send(frame_type, payload)
+        with pytest.raises(ProtocolError, match=reason):
+            garbler._receive(18 + frame_type - 1)
+
+
+def test_shares_for_another_number_of_instances_are_refused() -> None:
+    with open_pair("argmax_1", **ARGMAX) as (garbler, evaluator):
+        both(lambda: garbler.prepare(2, np.zeros((2, CLASSES))), lambda: evaluator.prepare(2))
+        evaluator._send(3, struct.pack("<II", 1, CLASSES) + bytes(8 * CLASSES))
+        with pytest.raises(ProtocolError, match="1 instances and the batch in turn has 2"):
+            evaluator._receive(20)
+
+
+def test_wrong_use_is_refused_before_it_reaches_the_program() -> None:
+    with open_pair("argmax_1", **ARGMAX) as (garbler, evaluator):
+        with pytest.raises(ValueError, match="instances is 0"):
+            evaluator.prepare(0)
+        with pytest.raises(ValueError, match="fixed has shape"):
+            garbler.prepare(2, np.zeros((1, CLASSES), dtype=np.int64))
+        with pytest.raises(ValueError, match="fixed has shape"):
+            garbler.prepare(1)
+        both(lambda: garbler.prepare(1, np.zeros((1, CLASSES))), lambda: evaluator.prepare(1))
+        with pytest.raises(ValueError, match="shares has shape"):
+            evaluator.evaluate(np.zeros((2, CLASSES), dtype=np.int64))
+        _, shares = both(
+            lambda: garbler.evaluate(np.zeros((1, CLASSES))),
+            lambda: evaluator.evaluate(np.zeros((1, CLASSES))),
+        )
+        assert shares is not None
+        assert shares.tolist() == [[1] + [0] * (CLASSES - 1)]
+    with pytest.raises(ValueError, match="ring_bits"):
+        CircuitProgram.garbler("argmax_1", classes=10)
+
+
+def test_closing_twice_and_using_after(capfd: pytest.CaptureFixture[str]) -> None:
+    with open_pair("argmax_1", **ARGMAX) as (garbler, evaluator):
+        both(garbler.wait_until_ready, evaluator.wait_until_ready)
+        garbler.close()
+        garbler.close()
+        evaluator.close()
+        with pytest.raises(ProtocolError, match="ended"):
+            garbler.prepare(1, np.zeros((1, CLASSES)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_programs_that_are_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPC_GC_BIN", str(tmp_path))
+    with pytest.raises(ConfigError, match="make setup"):
+        CircuitProgram.garbler("argmax_1", **ARGMAX)
+    with pytest.raises(ConfigError, match=r"docs/emp\.md"):
+        find_program("sum_histogram", "emp")
+    with pytest.raises(ConfigError, match="allowed are"):
+        find_program("sum_histogram", "other")  # type: ignore[arg-type]
