@@ -9,11 +9,11 @@ import logging
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from capc.errors import ConfigError
 from capc.fixed_point import FixedPoint, Int64, uniform_bits
-from capc.gc.programs import CircuitProgram
+from capc.gc.programs import BackEnd, CircuitProgram
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.quantize import quantize, required_ring_bits
@@ -139,7 +139,7 @@ def serve(runtime: Runtime) -> None:
                     ring_bits=ring.ring_bits,
                     classes=config.num_classes,
                     vote_bits=VOTE_BITS,
-                    backend=config.gc_backend,
+                    backend=cast(BackEnd, config.gc_backend),
                     timeout_seconds=config.timeout_seconds,
                 )
             )

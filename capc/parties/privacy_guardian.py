@@ -18,7 +18,7 @@ import numpy as np
 
 from capc.errors import BudgetError, ConfigError, ProtocolError
 from capc.fixed_point import Int64, modulo
-from capc.gc.programs import CircuitProgram
+from capc.gc.programs import BackEnd, CircuitProgram
 from capc.parties.config import PrivacySettings
 from capc.parties.messages import (
     VOTE_BITS,
@@ -205,7 +205,7 @@ def serve(runtime: Runtime) -> None:
                     classes=config.num_classes,
                     vote_bits=VOTE_BITS,
                     with_threshold=config.with_threshold,
-                    backend=config.gc_backend,
+                    backend=cast(BackEnd, config.gc_backend),
                     timeout_seconds=config.timeout_seconds,
                 )
             )

@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Float64, Int64, modulo
-from capc.gc.programs import CircuitProgram
+from capc.gc.programs import BackEnd, CircuitProgram
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.plain import PlainInferenceClient
 from capc.parties.config import PartyConfig
@@ -259,7 +259,7 @@ def join_program(
         classes=config.num_classes,
         vote_bits=VOTE_BITS,
         with_threshold=config.with_threshold and name == "sum_histogram",
-        backend=config.gc_backend,
+        backend=cast(BackEnd, config.gc_backend),
         timeout_seconds=config.timeout_seconds,
     )
 
