@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -123,6 +125,35 @@ def signal_group(pid: int, number: signal.Signals) -> None:
     """Signal the process group led by `pid`, where there is one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
+
+
+def end_stragglers(leaders: Iterable[int], timeout_seconds: float) -> None:
+    """Kill what is left of process groups whose leaders have ended, and wait until it is gone."""
+    groups = set(leaders)
+    with selectors.DefaultSelector() as selector:
+        for pid in _members(groups):
+            with contextlib.suppress(OSError, AttributeError):
+                selector.register(os.pidfd_open(pid), selectors.EVENT_READ)
+        for leader in groups:
+            signal_group(leader, signal.SIGKILL)
+        deadline = time.monotonic() + timeout_seconds
+        while selector.get_map() and time.monotonic() < deadline:
+            for key, _ in selector.select(deadline - time.monotonic()):
+                selector.unregister(key.fileobj)
+                os.close(key.fd)
+        for key in list(selector.get_map().values()):
+            os.close(key.fd)
+
+
+def _members(groups: set[int]) -> list[int]:
+    """The processes of these groups, as /proc lists them; empty where there is no /proc."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # pid (name) state parent group ...; the name may hold spaces and brackets
+            if int(entry.read_text().rpartition(")")[2].split()[2]) in groups:
+                found.append(int(entry.parent.name))
+    return found
 
 
 class ChildProcess:

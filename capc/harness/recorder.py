@@ -186,8 +186,9 @@ class Recorder:
         self._written.add(query)
         self._queries.append(self.query_row(query))
         said = f"label {answer.label}" if answer.answered else "not answered"
-        epsilon = epsilon_text(budget.epsilon)
-        self._say(f"query {query + 1} of {self._n_queries}: {said}; epsilon spent: {epsilon}")
+        place = f"{len(self._written)} of {self._n_queries}"
+        spent = epsilon_text(budget.epsilon)
+        self._say(f"query {query} ({place}): {said}; epsilon spent: {spent}")
 
     # -- results ---------------------------------------------------------------------------
 

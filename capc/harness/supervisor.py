@@ -22,6 +22,7 @@ from capc.harness.processes import (
     Launcher,
     PartySpec,
     Process,
+    end_stragglers,
     last_lines,
     status_text,
 )
@@ -349,7 +350,8 @@ class Supervisor:
                 deadline = time.monotonic() + self._grace_seconds
                 while self._running() and time.monotonic() < deadline:
                     self._handle_events(deadline)
-            self._signal_all(signal.SIGKILL)
+        started = [party.process.pid for party in self._parties.values() if party.process]
+        end_stragglers(started, self._grace_seconds)
         self._outcome.exit_statuses = {
             party.name: party.exit_status for party in self._parties.values()
         }

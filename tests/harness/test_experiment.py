@@ -128,7 +128,7 @@ def check_what_a_run_leaves(bench: Bench) -> None:
     logs = bench.latest / "logs"
     for name in ("answering-0", "answering-1", "guardian", "querying"):
         assert (logs / f"{name}.log").is_file()
-    assert "query 3 of 3: label 1" in (logs / "driver.log").read_text()
+    assert "query 2 (3 of 3): label 1" in (logs / "driver.log").read_text()
     timing_log = next(bench.latest.glob("log-timing-*.txt")).read_text()
     assert "querying query 2 step 3 online 0.020000 s" in timing_log
     assert not (bench.latest / "parties").exists()

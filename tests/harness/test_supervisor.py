@@ -198,7 +198,7 @@ def test_a_control_channel_that_closes_early(bench: Bench) -> None:
     assert outcome.cause.party == "answering-0"
 
 
-def once_all_are_ready(bench: Bench, act: Callable[[], None]) -> Callable[[str, Message], None]:
+def once_all_are_ready(act: Callable[[], None]) -> Callable[[str, Message], None]:
     waiting = set(NAMES)
 
     def on(party: str, message: Message) -> None:
@@ -215,7 +215,7 @@ def test_a_killed_party_outranks_those_that_complain(bench: Bench) -> None:
         os.kill(bench.pids["answering-0"], signal.SIGUSR1)  # now it complains
         os.kill(bench.pids["guardian"], signal.SIGKILL)
 
-    bench.listener.on = once_all_are_ready(bench, kill_the_guardian)
+    bench.listener.on = once_all_are_ready(kill_the_guardian)
     outcome = bench.run(guardian="hang", answering_0="complains", querying="hang")
     assert outcome.cause is not None
     assert outcome.cause.party == "guardian"
@@ -227,7 +227,7 @@ def test_a_party_that_falls_slowly_outranks_those_that_complain(bench: Bench) ->
         os.kill(bench.pids["guardian"], signal.SIGUSR1)
         os.kill(bench.pids["answering-0"], signal.SIGUSR1)
 
-    bench.listener.on = once_all_are_ready(bench, fell)
+    bench.listener.on = once_all_are_ready(fell)
     outcome = bench.run(guardian="falls", answering_0="complains", querying="hang")
     assert outcome.cause is not None
     assert (outcome.cause.party, outcome.cause.reason) == ("guardian", "exit status 4")

@@ -1,0 +1,178 @@
+"""The real parties under the harness: bit-exact results, and a party killed at each step."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+pytest.importorskip("capc.gc._engine", reason="the circuit extension is not built")
+
+from capc.graph.layers import Conv2D, Dense, Input, Network, Relu, Reshape
+from capc.graph.prepared import save_network
+from capc.harness.experiment import PARTY_MODULES, Experiment
+from capc.harness.processes import PartySpec, Process, SubprocessLauncher
+from capc.harness.queries import load_queries
+from capc.harness.recorder import Recorder
+from capc.harness.settings import parse_settings
+from capc.harness.verify import check_run
+from capc.learning.saved_queries import save_queries
+from capc.transport.control_messages import Message, Progress, Timing
+
+random = np.random.default_rng(11)
+N_QUERIES = 5
+
+
+def small_network(seed: int) -> Network:
+    """A convolution, two ReLUs and two dense layers on MNIST's shape."""
+    draw = np.random.default_rng(seed)
+    return Network(
+        (
+            Input("input", (), (28, 28, 1)),
+            Conv2D(
+                *("conv", ("input",), (14, 14, 2)),
+                draw.normal(scale=0.3, size=(5, 5, 1, 2)),
+                draw.normal(size=2),
+                strides=(2, 2),
+                padding=((1, 2), (1, 2)),
+            ),
+            Relu("relu", ("conv",), (14, 14, 2)),
+            Reshape("flat", ("relu",), (392,)),
+            Dense("dense", ("flat",), (20,), draw.normal(scale=0.1, size=(392, 20)), np.zeros(20)),
+            Relu("relu2", ("dense",), (20,)),
+            Dense("logits", ("relu2",), (10,), draw.normal(scale=0.3, size=(20, 10)), np.ones(10)),
+        )
+    )
+
+
+class WatchedLauncher(SubprocessLauncher):
+    """Keeps the processes, so that a test can kill one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: dict[str, Process] = {}
+
+    def start(self, spec: PartySpec) -> Process:
+        self.started[spec.name] = super().start(spec)
+        return self.started[spec.name]
+
+
+class Bench:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.queries = folder / "queries"
+        images = random.uniform(0, 1, (N_QUERIES, 28, 28, 1)).astype(np.float32)
+        save_queries(self.queries, images, np.zeros(N_QUERIES, np.int64))
+        self.models = [folder / f"{index}.npz" for index in range(3)]
+        for index, path in enumerate(self.models):
+            save_network(small_network(index), path)
+        self.networks = [small_network(index) for index in range(3)]
+        self.launcher = WatchedLauncher()
+
+    def run(self, *flags: str) -> int:
+        settings = parse_settings(
+            [
+                *("--n_parties=3", f"--n_queries={N_QUERIES}", f"--dataset_path={self.queries}"),
+                *(f"--results_dir={self.folder}", "--timeout=60", "--verify", *flags),
+                "--encryption_params=config/fast.json",
+            ]
+        )
+        queries = load_queries(settings)
+        made = Experiment(settings, self.launcher, queries, self.models, PARTY_MODULES)
+        with (self.folder / "screen.txt").open("w") as screen:
+            return made.run(
+                Console(file=screen, width=200),
+                lambda recorder: check_run(
+                    self.networks, queries, recorder.results, settings.privacy
+                ),
+            )
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        with (self.folder / "latest" / name).open(newline="") as file:
+            return list(csv.DictReader(file))
+
+
+def running_members(group: int) -> list[str]:
+    """The processes of a group that run; one that has ended may wait to be reaped."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = entry.read_text().rpartition(")")
+        except OSError:
+            continue
+        if int(rest.split()[2]) == group and rest.split()[0] not in "ZX":
+            found.append(name)
+    return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    yield Bench(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--sigma=3", "--threshold=3", "--sigma_threshold=1"),
+        ("--sigma=3", "--batch_size=2"),
+        ("--sigma=0", "--batch_size=9", "--cpu"),
+    ],
+    ids=["threshold", "batches", "plain"],
+)
+def test_every_share_equals_the_reference(bench: Bench, flags: tuple[str, ...]) -> None:
+    assert bench.run(*flags) == 0
+    rows = bench.rows("queries.csv")
+    assert len(rows) == N_QUERIES
+    assert {row["reference_agrees"] for row in rows} == {"true"}
+    assert all(float(row["max_logit_error"]) < 0.05 for row in rows)
+    assert all((row["label"] == "") == (row["answered"] == "false") for row in rows)
+    timed = {(row["party"], row["query"], row["step"]) for row in bench.rows("timings.csv")}
+    for query in range(N_QUERIES):
+        for step in ("1a", "1b", "1c", "3"):
+            assert ("querying", str(query), step) in timed
+        assert ("guardian", str(query), "2") in timed
+
+
+@pytest.mark.parametrize(
+    ("step", "victim"),
+    [
+        ("1a", "answering-1"),
+        ("1a", "querying"),
+        ("1b", "answering-1"),
+        ("1c", "answering-1"),
+        ("2", "answering-1"),
+        ("2", "guardian"),
+        ("3", "guardian"),
+        ("3", "querying"),
+    ],
+)
+def test_a_party_killed_at_each_step(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, victim: str, step: str
+) -> None:
+    really = Recorder.on_message
+    killed: list[int] = []
+
+    def on_message(self: Recorder, party: str, message: Message) -> None:
+        really(self, party, message)
+        if killed or not isinstance(message, Progress | Timing):
+            return
+        if message.step == step and message.query == 1:
+            killed.append(bench.launcher.started[victim].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    monkeypatch.setattr(Recorder, "on_message", on_message)
+    assert bench.run("--sigma=1") == 1
+    assert killed
+    run = json.loads((bench.folder / "latest" / "run.json").read_text())
+    assert run["parties"][victim]["exit_status"] == -signal.SIGKILL
+    assert run["failure"]["party"] == victim
+    assert "SIGKILL" in run["failure"]["reason"]
+    for process in bench.launcher.started.values():
+        assert not running_members(process.pid)
