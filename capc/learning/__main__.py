@@ -1,0 +1,303 @@
+"""`capc learn`: train private models, put queries to the vote, retrain, and what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from capc.errors import CapcError, ConfigError
+from capc.learning import results
+from capc.learning.experiment import Experiment, load_experiment
+from capc.learning.query_stage import query
+from capc.learning.retrain_stage import retrain, retraining_trials
+from capc.learning.secure import SecureOptions, query_securely
+from capc.learning.session import Session
+from capc.learning.store import Store
+from capc.learning.train_stage import train
+from capc.learning.workers import Progress
+
+STAGES = ("train", "query", "retrain", "all", "sweep")
+
+_EXAMPLE = """examples:
+  capc learn all --config config/learning/mnist.json
+  capc learn query --config config/learning/mnist.json --secure --secure_queries 10 \\
+      --set privacy.sigma=0 --set privacy.sigma_threshold=0
+  capc learn sweep --config config/learning/mnist.json --workers 2
+
+  train: private models. query: train, then the vote. retrain and all: everything, with tables and
+  figures in <out>/<name>/. sweep: train and query for each number of parties of the config.
+  Stages keep their results by content below --cache and go on where they were stopped.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a stage and those before it; 0, or one line on standard error and 1."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    console = Console(stderr=True)
+    try:
+        experiment = load_experiment(options.config, options.set)
+        session = Session(
+            experiment,
+            Store(options.cache),
+            workers=options.workers,
+            ray_address=options.ray,
+            bar=_bars(console),
+        )
+        _Command(session, options, console).run()
+    except CapcError as error:
+        sys.stderr.write(f"capc learn: error: {' '.join(str(error).split())}\n")
+        return 1
+    return 0
+
+
+class _Command:
+    """One call of the program."""
+
+    def __init__(self, session: Session, options: argparse.Namespace, console: Console) -> None:
+        self._session = session
+        self._options = options
+        self._console = console
+        self._seconds: dict[str, float] = {}
+
+    @property
+    def _folder(self) -> Path:
+        folder: Path = self._options.out / self._session.experiment.name
+        return folder
+
+    def run(self) -> None:
+        stage = self._options.stage
+        if stage == "sweep":
+            self._sweep()
+        else:
+            self._stages(stage)
+        megabytes = {
+            "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "largest_worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+        }
+        results.write_run(
+            self._folder, self._session, {"stages": self._seconds, "peak_memory_mib": megabytes}
+        )
+        spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self._seconds.items())
+        self._console.print(f"{spent}; tables in {self._folder}", highlight=False)
+
+    def _stages(self, stage: str) -> None:
+        models = self._timed("train", lambda: train(self._session))
+        rows = results.model_rows(self._session, models)
+        results.write_table(self._folder, "models", rows)
+        if stage == "train":
+            return
+        queries = self._timed("query", lambda: self._query(models))
+        table = results.query_rows(self._session, queries)
+        results.write_table(self._folder, "queries", table)
+        if self._options.include_private:
+            private = results.write_private(self._session, self._folder, queries)
+            self._console.print(f"private, do not publish: {private}", highlight=False)
+        if stage == "query":
+            self._console.print(_query_table(table))
+            return
+        trials = retraining_trials(self._session, queries)
+        scores = self._timed("retrain", lambda: retrain(self._session, trials))
+        self._report(trials, scores, queries)
+
+    def _query(self, models: dict[int, list[str]]) -> dict[int, str]:
+        if not self._options.secure:
+            return query(self._session, models)
+        options = SecureOptions(
+            queries=self._options.secure_queries,
+            encryption_params=self._options.encryption_params,
+            batch_size=self._options.batch_size,
+            verify=self._options.verify,
+        )
+        self._session, keys, comparisons = query_securely(self._session, models, options)
+        if comparisons:
+            rows = results.comparison_rows(comparisons)
+            results.write_table(self._folder, "secure", rows)
+            for row in rows:
+                self._console.print(
+                    ", ".join(f"{name} {value}" for name, value in row.items()), highlight=False
+                )
+        return keys
+
+    def _report(self, trials: Any, scores: Any, queries: dict[int, str]) -> None:
+        import pandas  # noqa: PLC0415  with matplotlib, two seconds that --help need not wait for
+
+        from capc.learning.plots import draw  # noqa: PLC0415
+
+        experiment = self._session.experiment
+        rows = results.accuracy_rows(experiment, trials, scores)
+        rows += results.ensemble_rows(self._session, queries)
+        accuracy = pandas.DataFrame(rows)
+        classes = pandas.DataFrame(results.class_rows(experiment, trials, scores))
+        summary = results.summarise(accuracy)
+        for name, table in (("accuracy", accuracy), ("classes", classes), ("summary", summary)):
+            results.write_table(self._folder, name, table)
+        draw(self._folder, accuracy, classes, _title(experiment))
+        self._console.print(_summary_table(summary))
+
+    def _sweep(self) -> None:
+        import pandas  # noqa: PLC0415
+
+        from capc.learning.plots import draw_sweep  # noqa: PLC0415
+
+        experiment = self._session.experiment
+        if not experiment.sweep:
+            raise ConfigError("the config has no sweep; give it a list of parties and their noise")
+        rows: list[dict[str, Any]] = []
+        for point in experiment.sweep:
+            session = replace(self._session, experiment=experiment.at(point))
+            queries = self._timed(f"K={point.parties}", lambda s=session: query(s, train(s)))
+            found = pandas.DataFrame(results.query_rows(session, queries))
+            found = found[found["party"] >= 0]
+            grouped = found.groupby(["seed", "strategy"], as_index=False).agg(
+                asked=("asked", "sum"),
+                answered=("answered", "sum"),
+                labels_right=("labels_right", "mean"),
+                epsilon_independent=("epsilon_independent", "max"),
+            )
+            grouped.insert(0, "parties", point.parties)
+            rows += grouped.to_dict("records")
+        table = pandas.DataFrame(rows)
+        results.write_table(self._folder, "sweep", table)
+        draw_sweep(self._folder, table, _title(experiment, sweep=True))
+        self._console.print(table.to_string(index=False), highlight=False)
+
+    def _timed(self, name: str, stage: Any) -> Any:
+        started = time.monotonic()
+        try:
+            return stage()
+        finally:
+            self._seconds[name] = round(time.monotonic() - started, 2)
+
+
+def _title(experiment: Experiment, *, sweep: bool = False) -> str:
+    privacy = experiment.privacy
+    parties = "" if sweep else f", K = {experiment.parties}"
+    split = "" if experiment.split.kind == "uniform" else f", {experiment.split.kind} split"
+    limit = "no limit" if privacy.epsilon is None else f"ε ≤ {privacy.epsilon:g}"
+    return f"{experiment.dataset}{parties}{split}, {limit} ({privacy.bound} bound)"
+
+
+def _query_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("seed", "strategy", "party", "asked", "answered", "right", "ε (independent)")
+    for row in rows:
+        table.add_row(
+            *(str(row[name]) for name in ("seed", "strategy", "party", "asked", "answered")),
+            f"{100 * row['labels_right']:.1f} %",
+            f"{row['epsilon_independent']:.4g}",
+        )
+    return table
+
+
+def _summary_table(summary: Any) -> Table:
+    table = Table("arm", "strategy", "metric", "mean", "95 % interval", "units")
+    for row in summary.to_dict("records"):
+        if row["units"]:
+            table.add_row(
+                row["arm"],
+                row["strategy"],
+                row["metric"],
+                f"{100 * row['mean']:.2f}",
+                f"{100 * row['low']:.2f} to {100 * row['high']:.2f}",
+                str(row["units"]),
+            )
+    return table
+
+
+def _bars(console: Console) -> Any:
+    """A progress bar per stage, on standard error; plain lines where that is no terminal."""
+
+    @contextmanager
+    def bar(title: str) -> Iterator[Progress]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        with RichProgress(*columns, console=console) as shown:
+            task = shown.add_task(title, total=None)
+            yield lambda done, total: shown.update(task, completed=done, total=total)
+
+    return bar
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="capc learn",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("stage", choices=STAGES, help="how far to go")
+    add("--config", required=True, type=Path, metavar="FILE", help="an experiment, JSON")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="another value for a field of the config, as privacy.sigma=10; may be repeated",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=Path("results/learning"),
+        help="where tables and figures go (default results/learning)",
+    )
+    add(
+        "--cache",
+        type=Path,
+        default=Path("results/learning/cache"),
+        help="where stages keep models and votes: private (default results/learning/cache)",
+    )
+    add("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: cores)")
+    add(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="use Ray: on this machine, or the cluster at ADDRESS (needs capc[ray])",
+    )
+    add(
+        "--include_private",
+        action="store_true",
+        help="also write raw votes and data-dependent epsilons, to <out>/<name>/private",
+    )
+    _add_secure(parser.add_argument_group("labels from the real protocol"))
+    return parser
+
+
+def _add_secure(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--secure", action="store_true", help="ask by `capc run`, for the first strategy")
+    add("--secure_queries", type=_positive, default=20, help="at most per party (default 20)")
+    add("--batch_size", type=_positive, default=1, help="queries asked together (default 1)")
+    add("--encryption_params", default="config/fast.json", help="default config/fast.json")
+    add("--verify", action="store_true", help="insecure: open shares and noise, and compare all")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("give 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

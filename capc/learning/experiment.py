@@ -1,0 +1,299 @@
+"""An experiment as one validated JSON document: data, parties, models, queries, noise, seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from capc.errors import ConfigError
+from capc.learning.architectures import check_model_type
+from capc.learning.datasets import dataset_info
+
+SPLITS = ("uniform", "skewed", "dirichlet")
+STRATEGIES = ("random", "entropy", "gap", "k-centre")
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("constant", "steps", "cosine")
+NOISES = ("exact", "seeded")
+BOUNDS = ("independent", "dependent")
+CONVERSIONS = ("classic", "improved")
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the training set is shared out.
+
+    `skewed` keeps only `ratio` of the `weak_classes`, at the querying parties or at `all`;
+    `dirichlet` draws each class's shares from Dirichlet(`alpha`), small alpha for strong skew.
+    """
+
+    kind: str = "uniform"
+    weak_classes: tuple[int, ...] = ()
+    ratio: float = 0.1
+    alpha: float = 0.5
+    skewed_parties: str = "querying"
+
+    def __post_init__(self) -> None:
+        _choice("split.kind", self.kind, SPLITS)
+        _choice("split.skewed_parties", self.skewed_parties, ("querying", "all"))
+        _between("split.ratio", self.ratio, 0.0, 1.0)
+        _positive("split.alpha", self.alpha)
+        if self.kind == "skewed" and not self.weak_classes:
+            raise ConfigError("split.weak_classes is empty; name the classes that are rare")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One optimizer's settings; `weight_decay` is an L2 penalty's gradient, as in the paper's code.
+
+    `sgd` has `momentum` (the paper's); `adam` takes it as its first decay rate. `steps` multiplies
+    the rate by 0.1 at 50, 75 and 90 % of the epochs. `clip_norm` None: none.
+    """
+
+    optimizer: str = "sgd"
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    batch_size: int = 32
+    epochs: int = 20
+    schedule: str = "steps"
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _choice("optimizer", self.optimizer, OPTIMIZERS)
+        _positive("learning_rate", self.learning_rate)
+        _between("momentum", self.momentum, 0.0, 0.9999)
+        _between("weight_decay", self.weight_decay, 0.0, 1.0)
+        _whole("batch_size", self.batch_size, 1, 1 << 16)
+        _whole("epochs", self.epochs, 1, 100_000)
+        _choice("schedule", self.schedule, SCHEDULES)
+        if self.clip_norm is not None:
+            _positive("clip_norm", self.clip_norm)
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """The vote and its account; the fields are those of `capc run`.
+
+    `bound` is what stops the queries: `dependent` is computed from the votes and private.
+    `shared`: one budget for all querying parties, else one for each. `noise`: `exact` draws from
+    the operating system's generator, `seeded` from NumPy's, reproducible and for simulations only.
+    """
+
+    sigma: float = 7.0
+    threshold: int | None = 50
+    sigma_threshold: float = 30.0
+    epsilon: float | None = 20.0
+    delta: float = 1e-5
+    conversion: str = "improved"
+    bound: str = "independent"
+    shared: bool = True
+    noise: str = "exact"
+
+    def __post_init__(self) -> None:
+        for name in ("sigma", "sigma_threshold"):
+            _between(f"privacy.{name}", getattr(self, name), 0.0, 1e6)
+        if self.threshold is not None:
+            _whole("privacy.threshold", self.threshold, 1, 1 << 30)
+        if self.epsilon is not None:
+            _positive("privacy.epsilon", self.epsilon)
+        _between("privacy.delta", self.delta, 1e-300, 0.999)
+        _choice("privacy.conversion", self.conversion, CONVERSIONS)
+        _choice("privacy.bound", self.bound, BOUNDS)
+        _choice("privacy.noise", self.noise, NOISES)
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One number of parties of the sweep, with the noise that suits it."""
+
+    parties: int
+    sigma: float
+    threshold: int | None
+    sigma_threshold: float
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment. Each of `seeds` repeats all of it: splits, models, noise, retraining.
+
+    `models` are given to the parties in turn. `pool` examples of the test set are what the
+    querying parties may ask, shared out evenly; accuracy is measured on the rest.
+    `queries` caps how many a party asks (None: its whole share). `examples_per_party` None: the
+    whole training set is used. The first of `strategies` is the one of the baselines. `pooled`
+    None leaves out the baseline that trains on everybody's data.
+    """
+
+    name: str
+    dataset: str
+    parties: int
+    querying_parties: int = 3
+    models: tuple[str, ...] = ("cryptonets-relu",)
+    split: Split = field(default_factory=Split)
+    training: Training = field(default_factory=Training)
+    retraining: Training | None = None
+    pooled: Training | None = None
+    pool: int = 5000
+    queries: int | None = None
+    examples_per_party: int | None = None
+    strategies: tuple[str, ...] = ("random",)
+    privacy: Privacy = field(default_factory=Privacy)
+    seeds: tuple[int, ...] = (1,)
+    retraining_seeds: int = 5
+    sweep: tuple[SweepPoint, ...] = ()
+
+    def __post_init__(self) -> None:
+        info = dataset_info(self.dataset)
+        if not self.name or any(character in self.name for character in "/\\ \t"):
+            raise ConfigError(f"name is '{self.name}'; give a word that can name a folder")
+        _whole("parties", self.parties, 2, info.train_size // 10)
+        _whole("querying_parties", self.querying_parties, 1, self.parties)
+        _whole("pool", self.pool, self.querying_parties, info.test_size - 1)
+        _whole("retraining_seeds", self.retraining_seeds, 1, 1000)
+        if self.queries is not None:
+            _whole("queries", self.queries, 1, info.test_size)
+        if self.examples_per_party is not None:
+            most = info.train_size // self.parties
+            _whole("examples_per_party", self.examples_per_party, 1, most)
+        _named("models", self.models)
+        for model in self.models:
+            check_model_type(model)
+        _named("strategies", self.strategies)
+        for strategy in self.strategies:
+            _choice("strategies", strategy, STRATEGIES)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ConfigError(f"seeds is {list(self.seeds)}; give different numbers from 0 up")
+        wrong = [label for label in self.split.weak_classes if not 0 <= label < info.num_classes]
+        if wrong:
+            raise ConfigError(f"split.weak_classes names {wrong[0]}, which is no class")
+
+    @property
+    def querying(self) -> range:
+        """The querying parties: the first ones."""
+        return range(self.querying_parties)
+
+    def model_of(self, party: int) -> str:
+        """The architecture of a party."""
+        return self.models[party % len(self.models)]
+
+    def at(self, point: SweepPoint) -> Experiment:
+        """The same experiment with another number of parties."""
+        privacy = replace(
+            self.privacy,
+            sigma=point.sigma,
+            threshold=point.threshold,
+            sigma_threshold=point.sigma_threshold,
+        )
+        return replace(self, parties=point.parties, privacy=privacy, examples_per_party=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as the file has them."""
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return document
+
+
+def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment; `overrides` are `privacy.sigma=10`, with JSON values.
+
+    Raises ConfigError that names the file, the field, the value and what is allowed.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"--config {path} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"--config {path} holds no JSON object")
+    for override in overrides:
+        _override(document, override)
+    try:
+        return _build(Experiment, document, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    name, found, text = override.partition("=")
+    if not found:
+        raise ConfigError(f"--set {override} has no '='; write it as privacy.sigma=10")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    *folders, last = name.split(".")
+    place = document
+    for folder in folders:
+        place = place.setdefault(folder, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override}: {folder} holds no fields")
+    place[last] = value
+
+
+_T = TypeVar("_T")
+
+
+def _build(kind: type[_T], values: Any, where: str) -> _T:
+    """A dataclass from a JSON object; every field is checked against its annotation."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where.rstrip('.')} is {values!r}; give a JSON object")
+    hints = typing.get_type_hints(kind)
+    known = [entry.name for entry in fields(typing.cast(Any, kind))]
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{where}{name} is no field; there are {', '.join(known)}")
+    given = {name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()}
+    try:
+        return kind(**given)
+    except TypeError:
+        missing = [name for name in ("name", "dataset", "parties") if name not in given]
+        raise ConfigError(f"{where}{(missing or ['a field'])[0]} is missing") from None
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _value(next(kind for kind in arguments if kind is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} is {value!r}; give a list")
+        return tuple(_value(arguments[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
+    if is_dataclass(hint):
+        return _build(typing.cast("type[Any]", hint), value, f"{where}.")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise ConfigError(f"{where} is {value!r}; give a value of type {hint.__name__}")
+    return value
+
+
+def _named(name: str, values: tuple[str, ...]) -> None:
+    if not values or len(set(values)) < len(values):
+        raise ConfigError(f"{name} is {list(values)}; give one or more different names")
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} is '{value}'; allowed are {', '.join(allowed)}")
+
+
+def _whole(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}; allowed is {low} to {high}")
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value:g}; allowed is {low:g} to {high:g}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} is {value:g}; allowed is a number above 0")

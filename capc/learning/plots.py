@@ -1,0 +1,199 @@
+"""Figures that a paper could print: vector (PDF) and PNG, in colours that the colour-blind tell.
+
+The colours are Okabe and Ito's; every series also differs in marker, hatch or position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capc.learning.measures import mean_interval
+
+if TYPE_CHECKING:
+    import pandas
+
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+_ARMS = {
+    "own": ("own data", SKY, ""),
+    "capc": ("with CaPC", BLUE, "//"),
+    "vote": ("with the vote, no noise", GREEN, ".."),
+}
+_LINES = {"pate": ("plain PATE", ORANGE, ":"), "pooled": ("all data pooled", BLACK, "--")}
+_LINES["ensemble"] = ("vote of all, no noise", VERMILION, "-.")
+
+
+def draw(
+    folder: Path, accuracy: pandas.DataFrame, classes: pandas.DataFrame, title: str
+) -> list[Path]:
+    """accuracy, strategies and fairness figures below `folder`/figures."""
+    files = []
+    accuracy = accuracy.fillna({"strategy": ""})
+    files += _figure(folder, "accuracy", lambda axes: _accuracy(axes, accuracy, title))
+    if accuracy.loc[accuracy["arm"] == "capc", "strategy"].nunique() > 1:
+        files += _figure(folder, "strategies", lambda axes: _strategies(axes, accuracy, title))
+    files += _figure(
+        folder, "fairness", lambda axes: _fairness(axes, classes.fillna({"strategy": ""}), title)
+    )
+    return files
+
+
+def draw_sweep(folder: Path, sweep: pandas.DataFrame, title: str) -> list[Path]:
+    """Queries answered and epsilon over the number of parties."""
+    return _figure(folder, "sweep", lambda axes: _sweep(axes, sweep, title), panels=2)
+
+
+def _figure(folder: Path, name: str, plot: Callable[[Any], None], panels: int = 1) -> list[Path]:
+    import matplotlib as mpl  # noqa: PLC0415  a second that other commands need not wait for
+
+    mpl.use("Agg")
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    folder = folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"font.size": 9, "pdf.fonttype": 42, "axes.spines.top": False}):
+        figure, axes = pyplot.subplots(1, panels, figsize=(5.2 * panels, 3.4))
+        plot(axes)
+        figure.tight_layout()
+        files = [folder / f"{name}.pdf", folder / f"{name}.png"]
+        figure.savefig(files[0], metadata={"CreationDate": None})
+        figure.savefig(files[1], dpi=200)
+        pyplot.close(figure)
+    return files
+
+
+def _first_strategy(table: pandas.DataFrame) -> str:
+    """The strategy that the baseline `vote` was run with."""
+    return str(table.loc[table["arm"] == "vote", "strategy"].iloc[0])
+
+
+def _of_arm(table: pandas.DataFrame, arm: str, strategy: str) -> pandas.DataFrame:
+    chosen: pandas.DataFrame = table[
+        (table["arm"] == arm) & (table["strategy"].isin(["", strategy]))
+    ]
+    return chosen
+
+
+def _bars(axes: Any, place: Any, values: list[list[float]], arm: str, width: float) -> None:
+    found = [mean_interval(entry) for entry in values]
+    label, colour, hatch = _ARMS[arm]
+    means = np.array([100 * entry.mean for entry in found])
+    reach = [100 * (entry.high - entry.mean) if entry.n > 1 else 0.0 for entry in found]
+    axes.bar(
+        place,
+        means,
+        width,
+        yerr=reach,
+        label=label,
+        color=colour,
+        hatch=hatch,
+        edgecolor="white",
+        ecolor="#444444",
+        capsize=2,
+        linewidth=0,
+    )
+
+
+def _accuracy(axes: Any, table: pandas.DataFrame, title: str) -> None:
+    """Bars per querying party; each over seeds and retraining seeds."""
+    strategy = _first_strategy(table)
+    parties = sorted(table.loc[table["party"] >= 0, "party"].unique())
+    for shift, arm in enumerate(_ARMS):
+        mine = _of_arm(table, arm, strategy)
+        values = [mine.loc[mine["party"] == party, "accuracy"].tolist() for party in parties]
+        _bars(axes, np.arange(len(parties)) + 0.26 * (shift - 1), values, arm, 0.25)
+    for arm, (label, colour, style) in _LINES.items():
+        found = table.loc[table["arm"] == arm, "accuracy"]
+        if len(found):
+            axes.axhline(100 * found.mean(), color=colour, linestyle=style, label=label, zorder=0)
+    axes.set_xticks(range(len(parties)), [f"party {party}" for party in parties])
+    axes.set_ylabel("accuracy, %")
+    axes.set_title(title)
+    _zoom(axes, 100 * table.loc[table["party"] >= 0, "accuracy"], 100 * table["accuracy"])
+    axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
+
+
+def _strategies(axes: Any, table: pandas.DataFrame, title: str) -> None:
+    """The gain over own data by query choice; a dot per party and seed, the mean with interval."""
+    keys = ["seed", "party"]
+    own = table[table["arm"] == "own"].groupby(keys)["accuracy"].mean()
+    gained = table[table["arm"] == "capc"]
+    names = list(dict.fromkeys(gained["strategy"]))
+    for place, name in enumerate(names):
+        mine = gained[gained["strategy"] == name].groupby(keys)["accuracy"].mean()
+        gain = 100 * (mine - own.reindex(mine.index))
+        found = mean_interval(gain.tolist())
+        jitter = np.linspace(-0.12, 0.12, len(gain)) if len(gain) > 1 else np.zeros(len(gain))
+        axes.plot(place + jitter, gain, "o", color=SKY, markersize=4, zorder=1)
+        axes.errorbar(
+            [place],
+            [found.mean],
+            yerr=[0.0 if found.n < 2 else found.high - found.mean],
+            fmt="D",
+            color=BLUE,
+            capsize=4,
+            zorder=2,
+        )
+    axes.axhline(0.0, color=BLACK, linewidth=0.8)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("gain in accuracy, percentage points")
+    axes.set_title(title)
+
+
+def _fairness(axes: Any, classes: pandas.DataFrame, title: str) -> None:
+    """Accuracy by class before and after, over querying parties, seeds, retraining seeds."""
+    strategy = _first_strategy(classes)
+    labels = sorted(classes["class"].unique())
+    for shift, arm in ((-0.2, "own"), (0.2, "capc")):
+        mine = _of_arm(classes, arm, strategy)
+        values = [
+            mine.loc[mine["class"] == label, "accuracy"].dropna().tolist() for label in labels
+        ]
+        _bars(axes, np.arange(len(labels)) + shift, values, arm, 0.38)
+    axes.set_xticks(range(len(labels)), [str(label) for label in labels])
+    axes.set_xlabel("class")
+    axes.set_ylabel("accuracy, %")
+    axes.set_title(title)
+    shown = (
+        100
+        * classes.loc[classes["arm"].isin(["own", "capc"])]
+        .groupby(["arm", "class"])["accuracy"]
+        .mean()
+    )
+    _zoom(axes, shown, shown)
+    axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
+
+
+def _sweep(axes: Any, sweep: pandas.DataFrame, title: str) -> None:
+    """Left: answered per number of parties; right: epsilon spent (data-independent)."""
+    panels = (
+        ("answered", "queries answered, all parties", BLUE, "o-"),
+        ("epsilon_independent", "epsilon (data-independent)", VERMILION, "s--"),
+    )
+    for place, (column, label, colour, style) in enumerate(panels):
+        means = sweep.groupby("parties")[column].mean()
+        axes[place].plot(means.index, means.to_numpy(), style, color=colour)
+        axes[place].plot(sweep["parties"], sweep[column], ".", color=colour, alpha=0.5)
+        axes[place].set_xlabel("parties K")
+        axes[place].set_ylabel(label)
+        axes[place].set_ylim(bottom=0)
+    axes[0].set_title(title)
+
+
+def _zoom(axes: Any, low: Any, high: Any) -> None:
+    """An axis of accuracy that starts below the lowest bar; the label says that it does."""
+    floor = 5.0 * np.floor(float(low.min()) / 5.0) - 5.0
+    axes.set_ylim(max(floor, 0.0), min(float(high.max()) + 3.0, 101.0))
+    if floor > 0:
+        axes.set_ylabel(f"{axes.get_ylabel()} (from {floor:g})")

@@ -1,0 +1,250 @@
+"""The tables of an experiment, tidy and fit to publish.
+
+accuracy.csv, classes.csv, queries.csv, summary.csv, sweep.csv, secure.csv, run.json. An epsilon in
+them follows the data-independent bounds, which need no votes. A data-dependent epsilon and the raw
+votes are private: they go to `private/`, only when asked, readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capc.errors import ConfigError
+from capc.learning.datasets import dataset_info
+from capc.learning.experiment import Experiment
+from capc.learning.measures import Score, mean_interval
+from capc.learning.query_stage import PATE
+from capc.learning.query_stage import STAGE as QUERIES
+from capc.learning.retrain_stage import Trial
+from capc.learning.session import Session
+from capc.learning.store import read_json
+from capc.learning.train_stage import STAGE as MODELS
+from capc.learning.voting import epsilon_of
+from capc.privacy.accountant import Accountant
+
+if TYPE_CHECKING:
+    import pandas
+
+METRICS = ("accuracy", "balanced_accuracy", "weak_accuracy")
+QUERY_COLUMNS = (
+    "seed",
+    "strategy",
+    "party",
+    "asked",
+    "answered",
+    "labels_right",
+    "plain_votes_right",
+    "epsilon_independent",
+    "delta",
+    "conversion",
+    "stopped_by",
+)
+
+
+def model_rows(session: Session, models: Mapping[int, Sequence[str]]) -> list[dict[str, Any]]:
+    """One row per private model: test accuracy, examples, architecture."""
+    rows = []
+    for seed, keys in models.items():
+        for party, key in enumerate(keys):
+            document = read_json(session.store.folder(MODELS, key) / "model.json")
+            names = ("model_type", "train_examples", "test_accuracy")
+            rows.append({"seed": seed, "party": party} | {name: document[name] for name in names})
+    return rows
+
+
+def query_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, Any]]:
+    """One row per seed, strategy and querying party; party -1 is the plain-PATE student.
+
+    `epsilon_independent` is what the answering parties gave to all querying parties together.
+    """
+    privacy, rows = session.experiment.privacy, []
+    for seed, key in queries.items():
+        for strategy in [*session.experiment.strategies, PATE]:
+            folder = session.store.folder(QUERIES, key) / strategy
+            epsilon = epsilon_of(Accountant.load(folder / "account.json"), privacy)
+            for place in sorted(folder.glob("party*")):
+                outcome = read_json(place / "outcome.json")
+                rows.append(
+                    {
+                        "seed": seed,
+                        "strategy": strategy,
+                        "party": int(place.name.removeprefix("party")),
+                        "asked": outcome["asked"],
+                        "answered": outcome["answered"],
+                        "labels_right": _share(outcome["labels_right"], outcome["answered"]),
+                        "plain_votes_right": _share(outcome["plain_votes_right"], outcome["asked"]),
+                        "epsilon_independent": epsilon,
+                        "delta": privacy.delta,
+                        "conversion": privacy.conversion,
+                        "stopped_by": privacy.bound,
+                    }
+                )
+    return rows
+
+
+def accuracy_rows(
+    experiment: Experiment, trials: Sequence[Trial], scores: Sequence[Score]
+) -> list[dict[str, Any]]:
+    """One row per retrained model."""
+    rows = []
+    for trial, found in zip(trials, scores, strict=True):
+        rows.append(
+            _trial_columns(experiment, trial)
+            | {
+                "accuracy": found.accuracy,
+                "balanced_accuracy": found.balanced,
+                "weak_accuracy": found.over(experiment.split.weak_classes),
+            }
+        )
+    return rows
+
+
+def class_rows(
+    experiment: Experiment, trials: Sequence[Trial], scores: Sequence[Score]
+) -> list[dict[str, Any]]:
+    """One row per retrained model and class."""
+    return [
+        _trial_columns(experiment, trial) | {"class": label, "accuracy": float(accuracy)}
+        for trial, found in zip(trials, scores, strict=True)
+        for label, accuracy in enumerate(found.by_class)
+    ]
+
+
+def ensemble_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The vote of all parties, without noise, as a classifier of its own."""
+    rows = []
+    for seed, key in queries.items():
+        document = read_json(session.store.folder(QUERIES, key) / "ensemble.json")
+        found = Score(tuple(document["correct"]), tuple(document["examples"]))
+        rows.append(
+            {
+                "seed": seed,
+                "retraining_seed": 0,
+                "party": -1,
+                "model": "all",
+                "strategy": "",
+                "arm": "ensemble",
+                "accuracy": found.accuracy,
+                "balanced_accuracy": found.balanced,
+                "weak_accuracy": found.over(session.experiment.split.weak_classes),
+            }
+        )
+    return rows
+
+
+def summarise(accuracy: pandas.DataFrame) -> pandas.DataFrame:
+    """Mean and 95 % interval per arm and metric, and of the gain of `capc` and `vote` over `own`.
+
+    A unit is one querying party in one seed, averaged over retraining seeds; the interval is
+    Student's t over units. Units of one seed share the answering parties, so few seeds make it
+    narrower than it should be.
+    """
+    import pandas  # noqa: PLC0415
+
+    units = (
+        accuracy.fillna({"strategy": ""})
+        .groupby(["arm", "strategy", "seed", "party"], as_index=False)[list(METRICS)]
+        .mean()
+    )
+    rows = []
+    for (arm, strategy), group in units.groupby(["arm", "strategy"]):
+        rows += [_summary_row(arm, strategy, metric, group[metric]) for metric in METRICS]
+    own = units[units["arm"] == "own"].set_index(["seed", "party"])
+    for (arm, strategy), group in units.groupby(["arm", "strategy"]):
+        if arm not in ("capc", "vote"):
+            continue
+        mine = group.set_index(["seed", "party"])
+        for metric in METRICS:
+            gain = mine[metric] - own[metric].reindex(mine.index)
+            rows.append(_summary_row(arm, strategy, f"{metric}_gain", gain))
+    table: pandas.DataFrame = pandas.DataFrame(rows)
+    return table
+
+
+def write_table(
+    folder: Path, name: str, rows: Iterable[Mapping[str, Any]] | pandas.DataFrame
+) -> Path:
+    """A CSV, whole or not at all. Raises ConfigError where it cannot be written."""
+    import pandas  # noqa: PLC0415
+
+    table = rows if isinstance(rows, pandas.DataFrame) else pandas.DataFrame(list(rows))
+    target = folder / f"{name}.csv"
+    scratch = target.with_suffix(".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        table.to_csv(scratch, index=False, float_format="%.6g")
+        scratch.replace(target)
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror}") from None
+    return target
+
+
+def write_private(session: Session, folder: Path, queries: Mapping[int, str]) -> Path:
+    """Raw votes and data-dependent epsilon, in a folder that only its owner can read."""
+    target = folder / "private"
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target.chmod(0o700)
+    note = "Raw votes and data-dependent epsilons tell about training data: do not publish.\n"
+    (target / "PRIVATE.txt").write_text(note, encoding="utf-8")
+    for seed, key in queries.items():
+        source = session.store.folder(QUERIES, key)
+        for file in [*source.rglob("votes.npy"), *source.rglob("private_epsilon.json")]:
+            copy = target / f"seed{seed}" / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+    return target
+
+
+def write_run(folder: Path, session: Session, extra: Mapping[str, Any]) -> None:
+    """run.json: the experiment as run, versions, times, memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"experiment": session.experiment.as_json(), "workers": session.workers, **extra}
+    path = folder / "run.json"
+    previous = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    stages = previous.get("stages", {}) | document.get("stages", {})
+    document["stages"] = stages
+    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def comparison_rows(comparisons: Iterable[Any]) -> list[dict[str, Any]]:
+    """One row per querying party of a `--secure` run."""
+    return [asdict(comparison) for comparison in comparisons]
+
+
+def classes_of(experiment: Experiment) -> int:
+    """How many classes the data set has."""
+    return dataset_info(experiment.dataset).num_classes
+
+
+def _trial_columns(experiment: Experiment, trial: Trial) -> dict[str, Any]:
+    return {
+        "seed": trial.seed,
+        "retraining_seed": trial.retraining_seed,
+        "party": trial.party,
+        "model": experiment.model_of(max(trial.party, 0)),
+        "strategy": trial.strategy,
+        "arm": trial.arm,
+    }
+
+
+def _summary_row(arm: str, strategy: str, metric: str, values: pandas.Series) -> dict[str, Any]:
+    found = mean_interval(values.dropna().tolist())
+    return {
+        "arm": arm,
+        "strategy": strategy,
+        "metric": metric,
+        "mean": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "units": found.n,
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan

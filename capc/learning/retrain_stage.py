@@ -1,0 +1,180 @@
+"""Stage 3: retraining from scratch on own data plus answered queries, and the baselines.
+
+Arms: `own` (own data only), `capc` (plus answered queries), `vote` (plus the same queries, all
+labelled by the vote without noise), `pate` (a student on noisy answers alone, as in Papernot et
+al. 2018), `pooled` (everybody's training data). Arms of one seed start from the same weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.errors import ConfigError
+from capc.learning.datasets import Float32, dataset_info, normalised
+from capc.learning.experiment import Training
+from capc.learning.measures import Score, score
+from capc.learning.query_stage import PATE
+from capc.learning.query_stage import STAGE as QUERIES
+from capc.learning.saved_queries import load_saved_queries
+from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
+from capc.learning.splits import Indices, seed_for
+from capc.learning.store import Store, content_key, digest_of, read_json, write_json
+from capc.learning.train_stage import in_parts
+from capc.learning.workers import Task
+
+STAGE = "retrained"
+
+
+@dataclass(frozen=True, eq=False)
+class RetrainingJob:
+    """One model: own examples of the training set, and a folder of answered queries or none."""
+
+    dataset: str
+    model_type: str
+    training: Training
+    own: Indices
+    answers: Path | None
+    evaluation: Indices
+    seed: int
+
+    @property
+    def key(self) -> str:
+        files = [] if self.answers is None else sorted(self.answers.glob("*.npy"))
+        return content_key(
+            STAGE,
+            dataset=dataset_digest(self.dataset),
+            model_type=self.model_type,
+            training=asdict(self.training),
+            own=index_digest(self.own),
+            answers=digest_of(files),
+            evaluation=index_digest(self.evaluation),
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One row of accuracy.csv: whose model, how trained; party -1 is nobody's."""
+
+    seed: int
+    retraining_seed: int
+    party: int
+    strategy: str
+    arm: str
+    job: RetrainingJob
+
+
+def retraining_trials(session: Session, queries: dict[int, str]) -> list[Trial]:
+    """Every arm of every seed."""
+    trials = []
+    for seed, key in queries.items():
+        folder = session.store.folder(QUERIES, key)
+        for again in range(session.experiment.retraining_seeds):
+            trials += _trials_of(session, seed, again, folder)
+    return trials
+
+
+def retrain(session: Session, trials: list[Trial]) -> list[Score]:
+    """Train what the store lacks; the scores on the evaluation set, in the trials' order."""
+    jobs = {trial.job.key: trial for trial in trials}
+    tasks = [
+        Task(
+            f"{trial.arm} of party {trial.party} (seed {trial.seed}, {trial.retraining_seed})",
+            retrain_one,
+            (str(session.root), key, trial.job),
+        )
+        for key, trial in jobs.items()
+        if not session.store.has(STAGE, key)
+    ]
+    session.run("retraining", tasks)
+    return [score_of(session, trial.job) for trial in trials]
+
+
+def score_of(session: Session, job: RetrainingJob) -> Score:
+    """A finished job's score."""
+    document = read_json(session.store.folder(STAGE, job.key) / "score.json")
+    return Score(tuple(document["correct"]), tuple(document["examples"]))
+
+
+def _trials_of(session: Session, seed: int, again: int, folder: Path) -> list[Trial]:
+    experiment = session.experiment
+    shards, evaluation = session.shards(seed), session.test_parts(seed).evaluation
+    training = experiment.retraining or experiment.training
+    nobody = np.empty(0, dtype=np.int64)
+
+    def trial(party: int, strategy: str, arm: str, own: Indices, answers: Path | None) -> Trial:
+        job = RetrainingJob(
+            dataset=experiment.dataset,
+            model_type=experiment.model_of(max(party, 0)),
+            training=(experiment.pooled if arm == "pooled" else None) or training,
+            own=own,
+            answers=answers,
+            evaluation=evaluation,
+            seed=seed_for("retrain", seed, again, party),
+        )
+        return Trial(seed, again, party, strategy, arm, job)
+
+    trials = []
+    for party in experiment.querying:
+        own = shards[party]
+        trials.append(trial(party, "", "own", own, None))
+        for strategy in experiment.strategies:
+            answered = folder / strategy / f"party{party}" / "answered"
+            trials.append(trial(party, strategy, "capc", own, _if_any(answered)))
+        plain = folder / experiment.strategies[0] / f"party{party}" / "plain_vote"
+        trials.append(trial(party, experiment.strategies[0], "vote", own, plain))
+    student = _if_any(folder / PATE / "party-1" / "answered")
+    if student is not None:
+        trials.append(trial(-1, PATE, "pate", nobody, student))
+    if experiment.pooled is not None and again == 0:  # by far the largest training set
+        everything = np.sort(np.concatenate(shards))
+        trials.append(trial(-1, "", "pooled", everything, None))
+    return trials
+
+
+def _if_any(folder: Path) -> Path | None:
+    return folder if folder.is_dir() else None
+
+
+def retrain_one(root: str, key: str, job: RetrainingJob) -> None:
+    """A worker's task."""
+    from capc.learning.training import trainer_for  # noqa: PLC0415  TensorFlow
+
+    info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
+    images = normalised(dataset.train_images[job.own])
+    labels = dataset.train_labels[job.own]
+    if job.answers is not None:
+        asked, answers = load_answers(job.answers, info.image_shape)
+        images, labels = np.concatenate([images, asked]), np.concatenate([labels, answers])
+    trainer = trainer_for(job.model_type, info.image_shape, info.num_classes, job.training)
+    trainer.fit(images, labels, job.seed)
+    logits = in_parts(trainer.logits, dataset.test_images[job.evaluation])
+    measured = score(logits.argmax(axis=1), dataset.test_labels[job.evaluation], info.num_classes)
+    with Store(Path(root)).writing(STAGE, key) as folder:
+        write_json(folder / "score.json", asdict(measured))
+
+
+def load_answers(
+    folder: Path, image_shape: tuple[int, int, int]
+) -> tuple[Float32, NDArray[np.int64]]:
+    """Answered queries in the original's files: images (n, H, W, C), aggregated labels (n,).
+
+    Raises ConfigError where the folder has no aggregated labels, or not one per query.
+    """
+    images, _ = load_saved_queries(folder, image_shape)
+    files = sorted(folder.glob("*aggregated-labels*.npy"))
+    if len(files) != 1:
+        raise ConfigError(
+            f"{folder} holds {len(files)} files *aggregated-labels*.npy; one is needed"
+        )
+    try:
+        labels = np.atleast_1d(np.load(files[0], allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(f"{files[0]} is not a NumPy file of numbers") from error
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ConfigError(f"{files[0]} does not hold {len(images)} class numbers")
+    return images, labels.astype(np.int64)

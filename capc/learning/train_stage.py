@@ -1,0 +1,133 @@
+"""Stage 1: every party trains its private model on its own shard.
+
+A model's folder holds its weights and its logits on the test set; a querying party's also the
+features that k-centre needs. Votes are counted from the logits, one party at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.learning.datasets import Float32, dataset_info, normalised
+from capc.learning.experiment import Training
+from capc.learning.measures import score
+from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
+from capc.learning.splits import Indices, seed_for
+from capc.learning.store import Store, content_key, write_json
+from capc.learning.workers import Task
+
+STAGE = "models"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingJob:
+    """One private model: on which examples, and from which seed.
+
+    `pool`: test examples whose features are kept, for a querying party; None for the others.
+    """
+
+    dataset: str
+    model_type: str
+    training: Training
+    shard: Indices
+    pool: Indices | None
+    seed: int
+
+    @property
+    def key(self) -> str:
+        return content_key(
+            STAGE,
+            dataset=dataset_digest(self.dataset),
+            model_type=self.model_type,
+            training=asdict(self.training),
+            shard=index_digest(self.shard),
+            pool=None if self.pool is None else index_digest(self.pool),
+            seed=self.seed,
+        )
+
+
+def training_jobs(session: Session, seed: int) -> list[TrainingJob]:
+    """The jobs of all parties, in order."""
+    experiment = session.experiment
+    pools = session.test_parts(seed).pools
+    return [
+        TrainingJob(
+            dataset=experiment.dataset,
+            model_type=experiment.model_of(party),
+            training=experiment.training,
+            shard=shard,
+            pool=pools[party] if party in experiment.querying else None,
+            seed=seed_for("train", seed, party),
+        )
+        for party, shard in enumerate(session.shards(seed))
+    ]
+
+
+def train(session: Session) -> dict[int, list[str]]:
+    """Train what the store lacks; the models' keys by seed, in the parties' order."""
+    keys: dict[int, list[str]] = {}
+    tasks = []
+    for seed in session.experiment.seeds:
+        jobs = training_jobs(session, seed)
+        keys[seed] = [job.key for job in jobs]
+        for party, (job, key) in enumerate(zip(jobs, keys[seed], strict=True)):
+            if not session.store.has(STAGE, key):
+                name = f"model of party {party} (seed {seed})"
+                tasks.append(Task(name, train_one, (str(session.root), key, job)))
+    session.run("private models", tasks)
+    return keys
+
+
+def train_one(root: str, key: str, job: TrainingJob) -> None:
+    """A worker's task."""
+    from capc.learning.training import save_weights, trainer_for  # noqa: PLC0415  TensorFlow
+
+    info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
+    trainer = trainer_for(job.model_type, info.image_shape, info.num_classes, job.training)
+    own = normalised(dataset.train_images[job.shard])
+    trainer.fit(own, dataset.train_labels[job.shard], job.seed)
+    logits = in_parts(trainer.logits, dataset.test_images)
+    measured = score(logits.argmax(axis=1), dataset.test_labels, info.num_classes)
+    with Store(Path(root)).writing(STAGE, key) as folder:
+        save_weights(trainer.weights(), folder / "weights.npz")
+        np.save(folder / "logits.npy", logits)
+        if job.pool is not None:
+            np.save(folder / "own_features.npy", trainer.features(own))
+            pool = normalised(dataset.test_images[job.pool])
+            np.save(folder / "pool_features.npy", trainer.features(pool))
+        write_json(
+            folder / "model.json",
+            {
+                "model_type": job.model_type,
+                "training": asdict(job.training),
+                "train_examples": len(job.shard),
+                "test_accuracy": measured.accuracy,
+            },
+        )
+
+
+def in_parts(
+    function: Callable[[Float32], NDArray[np.float32]], images: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Apply a function of normalised images to bytes, without holding all of them as floats."""
+    parts = [function(normalised(images[i : i + 2000])) for i in range(0, len(images), 2000)]
+    joined: NDArray[np.float32] = np.concatenate(parts)
+    return joined
+
+
+def predictions(session: Session, key: str) -> NDArray[np.int64]:
+    """A model's classes on the test set (n,), ties to the lowest class."""
+    return np.asarray(load(session, key, "logits").argmax(axis=1), dtype=np.int64)
+
+
+def load(session: Session, key: str, name: str) -> NDArray[np.float32]:
+    """An array of a model's folder."""
+    values: NDArray[np.float32] = np.load(
+        session.store.folder(STAGE, key) / f"{name}.npy", allow_pickle=False
+    )
+    return values

@@ -1,0 +1,217 @@
+"""Training of private models, the same bits whatever the number of workers.
+
+A process trains on one thread with deterministic operations. First weights and the order of the
+examples come from a seed through NumPy, never from what the process trained before.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.errors import ModelError
+from capc.graph.export import save_frozen
+from capc.graph.importer import network_of_keras
+from capc.graph.sources import freeze_keras
+from capc.graph.tensorflow_loader import load_tensorflow
+from capc.learning.architectures import build_model
+from capc.learning.experiment import Training
+from capc.learning.optimizers import optimizer_for
+
+Images = NDArray[np.float32]
+Weights = list[NDArray[np.float32]]
+
+_PREDICTION_BATCH = 500
+_DROPS = (0.5, 0.75, 0.9)  # of the epochs (paper's code): the rate falls to a tenth at each
+
+
+@lru_cache(maxsize=8)
+def trainer_for(
+    model_type: str, image_shape: tuple[int, int, int], classes: int, training: Training
+) -> Trainer:
+    """One compiled training step per architecture and process, used for party after party."""
+    return Trainer(model_type, image_shape, classes, training)
+
+
+@lru_cache(maxsize=1)
+def single_threaded_tensorflow() -> Any:
+    """TensorFlow with one thread per process, deterministic. Workers give the parallelism."""
+    tf = load_tensorflow()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.experimental.enable_op_determinism()
+    except RuntimeError:
+        # Somebody in this process has already run TensorFlow: its threads stay as they are.
+        tf.config.experimental.enable_op_determinism()
+    return tf
+
+
+class Trainer:
+    """A model, its optimizer and its compiled epoch."""
+
+    def __init__(
+        self,
+        model_type: str,
+        image_shape: tuple[int, int, int],
+        classes: int,
+        training: Training,
+    ) -> None:
+        self._tf = single_threaded_tensorflow()
+        self._training = training
+        self._label = model_type
+        self.model = build_model(model_type, image_shape, classes)
+        self._built = [variable.numpy() for variable in self.model.variables]
+        self._optimizer = optimizer_for(self._tf, training, self.model.trainable_variables)
+        images = self._tf.TensorSpec((None, *image_shape), self._tf.float32)
+        vector = self._tf.TensorSpec((None,), self._tf.int64)
+        number = self._tf.TensorSpec((), self._tf.int64)
+        rate = self._tf.TensorSpec((), self._tf.float32)
+        self._epoch = self._tf.function(
+            self._one_epoch, input_signature=[images, vector, vector, number, rate]
+        )
+        self._logits = self._tf.function(
+            lambda batch: self.model(batch, training=False), input_signature=[images]
+        )
+        before = self.model.layers[-1].input
+        features = self._tf.keras.Model(self.model.inputs, before)
+        self._features = self._tf.function(
+            lambda batch: features(batch, training=False), input_signature=[images]
+        )
+
+    def fit(self, images: Images, labels: NDArray[np.int64], seed: int) -> None:
+        """Train from fresh weights on images (n, H, W, C) in [0, 1] and labels (n,).
+
+        The last, incomplete batch of an epoch is left out; another order follows. Raises
+        ModelError where the weights are no longer finite.
+        """
+        generator = np.random.default_rng(seed)
+        self.set_weights(fresh_weights(self._built, generator))
+        self._optimizer.reset()
+        batch = min(self._training.batch_size, len(labels))
+        all_images, all_labels = self._tf.constant(images), self._tf.constant(labels)
+        for rate in rates(self._training):
+            order = generator.permutation(len(labels))[: len(labels) // batch * batch]
+            self._epoch(all_images, all_labels, order, np.int64(batch), np.float32(rate))
+        if not all(bool(np.all(np.isfinite(weight))) for weight in self.weights()):
+            raise ModelError(
+                f"training of {self._label} diverged; lower training.learning_rate, or set "
+                "training.clip_norm"
+            )
+
+    def logits(self, images: Images) -> NDArray[np.float32]:
+        """Logits (n, C) of images (n, H, W, C)."""
+        return self._in_batches(self._logits, images)
+
+    def features(self, images: Images) -> NDArray[np.float32]:
+        """What goes into the last layer, (n, d)."""
+        return self._in_batches(self._features, images)
+
+    def weights(self) -> Weights:
+        """The model's variables, in Keras's order."""
+        return [variable.numpy() for variable in self.model.variables]
+
+    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
+        """Put variables back in Keras's order."""
+        for variable, value in zip(self.model.variables, weights, strict=True):
+            variable.assign(value)
+
+    def freeze(self, path: Path) -> None:
+        """Write a frozen graph for the protocol, with the original's node names."""
+        try:
+            save_frozen(network_of_keras(self.model, self._label), path)
+        except ModelError:
+            _freeze_as_it_is(self._tf, self.model, path)
+
+    def _one_epoch(self, images: Any, labels: Any, order: Any, batch: Any, rate: Any) -> None:
+        tf = self._tf
+        place = tf.zeros((), tf.int64)
+        while place < tf.size(order, tf.int64):  # a loop in the graph: autograph turns it
+            chosen = order[place : place + batch]
+            self._step(tf.gather(images, chosen), tf.gather(labels, chosen), rate)
+            place += batch
+
+    def _step(self, images: Any, labels: Any, rate: Any) -> None:
+        tf, training = self._tf, self._training
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.model(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        gradients = tape.gradient(loss, variables)
+        if training.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, training.clip_norm)
+        decay = training.weight_decay
+        decayed = [g + decay * v for g, v in zip(gradients, variables, strict=True)]
+        self._optimizer.apply(decayed, rate)
+
+    def _in_batches(self, function: Any, images: Images) -> NDArray[np.float32]:
+        parts = [
+            function(self._tf.constant(images[start : start + _PREDICTION_BATCH])).numpy()
+            for start in range(0, len(images), _PREDICTION_BATCH)
+        ]
+        joined: NDArray[np.float32] = np.concatenate(parts)
+        return joined
+
+
+def fresh_weights(
+    built: Sequence[NDArray[np.float32]], generator: np.random.Generator
+) -> list[NDArray[np.float32]]:
+    """First weights: kernels Glorot uniform (Glorot and Bengio 2010), the rest as built."""
+    drawn = []
+    for value in built:
+        if value.ndim < 2:
+            drawn.append(value)
+            continue
+        window = math.prod(value.shape[:-2])
+        limit = math.sqrt(6.0 / (window * (value.shape[-2] + value.shape[-1])))
+        drawn.append(generator.uniform(-limit, limit, value.shape).astype(np.float32))
+    return drawn
+
+
+def rates(training: Training) -> Iterator[float]:
+    """The learning rate of each epoch."""
+    for epoch in range(training.epochs):
+        done = epoch / training.epochs
+        if training.schedule == "steps":
+            yield training.learning_rate * 0.1 ** sum(done >= drop for drop in _DROPS)
+        elif training.schedule == "cosine":
+            yield training.learning_rate * (1.0 + math.cos(math.pi * done)) / 2.0
+        else:
+            yield training.learning_rate
+
+
+def save_weights(weights: Weights, path: Path) -> None:
+    """One array per variable, numbered."""
+    np.savez(path, **{f"w{place:03d}": value for place, value in enumerate(weights)})  # type: ignore[arg-type]
+
+
+def load_weights(path: Path) -> Weights:
+    """What `save_weights` wrote. Raises ModelError for another file."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return [archive[name] for name in sorted(archive.files)]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} does not hold the weights of a model: {error}") from None
+
+
+def _freeze_as_it_is(tf: Any, model: Any, path: Path) -> None:
+    """A graph with branches: Keras's own nodes, but for the names of input and output."""
+    graph, names = freeze_keras(model, path.name)
+    new = dict(zip(names, ("input", "output/BiasAdd"), strict=True))
+    clashing = {node.name for node in graph.node} & set(new.values()) - set(names)
+    if clashing:
+        raise ModelError(f"{path.name}: a node inside is already called {sorted(clashing)[0]}")
+    for node in graph.node:
+        node.name = new.get(node.name, node.name)
+        for place, source in enumerate(node.input):
+            node.input[place] = new.get(source, source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tf.io.write_graph(graph, str(path.parent), path.name, as_text=False)

@@ -1,0 +1,220 @@
+"""Steps 2 and 3 in the clear, for experiments: the vote, its noise and its account.
+
+The rules are those of the protocol's guardian: the largest count plus threshold noise reaches T or
+the query is not answered; the label is the largest noisy count, ties to the lowest class; what
+happened is charged, and the first query that could pass the budget ends the questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.errors import ConfigError
+from capc.fixed_point import Float64, Int64
+from capc.learning.experiment import Privacy
+from capc.privacy.accountant import Accountant
+from capc.privacy.conversion import Conversion, default_orders, epsilons
+from capc.privacy.dependent import dependent_rdp, log_q_gnmax, log_q_threshold
+from capc.privacy.noise import reserved_range, sample_noise
+from capc.privacy.rdp import Mechanism
+from capc.privacy.votes import check_votes
+
+Sampler = Callable[[float, int], Int64]
+"""(sigma, count) to `count` draws of the discrete Gaussian of that scale."""
+
+_CHUNK = 512  # queries whose RDP curves are held at once
+
+
+def exact_sampler(parties: int, threshold: int | None) -> Sampler:
+    """The guardian's own noise, from the operating system: different in every run."""
+    reserved = reserved_range(parties, threshold)
+    return lambda sigma, count: sample_noise(sigma, count, reserved=reserved)
+
+
+def seeded_sampler(generator: np.random.Generator) -> Sampler:
+    """The same law from NumPy's generator, for simulations that others repeat.
+
+    Never for labels that are given away: who knows the seed knows the noise. The law is tabulated
+    in floating point out to 40 sigma, beyond which lies less than 1e-300.
+    """
+
+    def draw(sigma: float, count: int) -> Int64:
+        if sigma == 0.0:
+            return np.zeros(count, dtype=np.int64)
+        reach = int(np.ceil(40.0 * sigma)) + 1
+        support = np.arange(-reach, reach + 1)
+        weights = np.exp(-0.5 * (support / sigma) ** 2)
+        return generator.choice(support, size=count, p=weights / weights.sum()).astype(np.int64)
+
+    return draw
+
+
+def count_votes(predictions: NDArray[np.int64], classes: int) -> Int64:
+    """One-hot votes (n, classes) of one party's predicted classes (n,); add them up over parties.
+
+    So a sum over any number of parties takes the memory of one.
+    """
+    votes = np.zeros((len(predictions), classes), dtype=np.int64)
+    votes[np.arange(len(predictions)), predictions] = 1
+    return votes
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What became of the queries that were asked, in order; each array has shape (asked,).
+
+    `label` is -1 where not answered. `order` numbers the queries of all parties that shared the
+    account, as they were asked.
+    """
+
+    order: Int64
+    answered: NDArray[np.bool_]
+    label: Int64
+
+    @property
+    def asked(self) -> int:
+        return len(self.answered)
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """All that was asked on one budget: the answers per party, and the account.
+
+    `account` follows the data-independent bounds and may be published. `private_account` follows
+    the votes: it is None unless `bound` is dependent.
+    """
+
+    answers: tuple[Answers, ...]
+    account: Accountant
+    private_account: Accountant | None
+
+
+def confident_gnmax(votes: Int64, privacy: Privacy, sampler: Sampler) -> tuple[Int64, Int64]:
+    """Answered flags (n,) and labels (n,) of votes (n, classes), noise drawn for each query."""
+    counts = check_votes(votes)
+    noise = sampler(privacy.sigma, counts.size).reshape(counts.shape)
+    labels = np.argmax(counts + noise, axis=1)
+    if privacy.threshold is None:
+        return np.ones(len(counts), dtype=np.int64), labels
+    noisy_top = counts.max(axis=1) + sampler(privacy.sigma_threshold, len(counts))
+    return (noisy_top >= privacy.threshold).astype(np.int64), labels
+
+
+def ask(votes: list[Int64], privacy: Privacy, sampler: Sampler) -> Round:
+    """Put the queries of parties that share one budget, in turns, until it is spent.
+
+    `votes[q]` (n_q, classes) are the votes on party q's queries in the order of its choice.
+    Raises ConfigError where nobody may ask anything.
+    """
+    order, owner = _in_turns([len(part) for part in votes])
+    together = np.concatenate(votes)[order]
+    answered_flags, labels = confident_gnmax(together, privacy, sampler)
+    answered = answered_flags.astype(np.bool_)
+    allowed = queries_within_budget(together, answered, privacy)
+    if not allowed:
+        raise ConfigError(
+            f"privacy.epsilon {privacy.epsilon} at delta {privacy.delta:g} admits no query: "
+            "raise it, or sigma and sigma_threshold"
+        )
+    answers = []
+    for party in range(len(votes)):
+        mine = np.flatnonzero(owner[:allowed] == party)
+        flags = answered[mine]
+        answers.append(Answers(mine, flags, np.where(flags, labels[mine], -1)))
+    spent = answered[:allowed]
+    return Round(
+        tuple(answers),
+        charged(privacy, allowed, int(spent.sum())),
+        _charged_by_votes(privacy, together[:allowed], spent),
+    )
+
+
+def queries_within_budget(votes: Int64, answered: NDArray[np.bool_], privacy: Privacy) -> int:
+    """How many of these queries, in order, the budget admits.
+
+    A query is admitted when its worst case, being answered, still fits. With `bound` dependent
+    this number depends on the votes and is private.
+    """
+    if privacy.epsilon is None or privacy.sigma == 0.0:
+        return len(votes)
+    orders = default_orders()
+    spent = np.zeros(orders.shape)
+    for start in range(0, len(votes), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        threshold_cost, label_cost = _costs(votes[part], privacy, orders)
+        happened = threshold_cost + answered[part, None] * label_cost
+        before = spent + np.cumsum(happened, axis=0) - happened
+        worst = epsilons(
+            before + threshold_cost + label_cost,
+            orders,
+            privacy.delta,
+            cast(Conversion, privacy.conversion),
+        ).min(axis=1)
+        refused = np.flatnonzero(worst > privacy.epsilon)
+        if len(refused):
+            return start + int(refused[0])
+        spent = spent + happened.sum(axis=0)
+    return len(votes)
+
+
+def epsilon_of(account: Accountant, privacy: Privacy) -> float:
+    """What an account has spent at the experiment's delta and conversion."""
+    return account.privacy_loss(privacy.delta, cast(Conversion, privacy.conversion)).epsilon
+
+
+def composed(accounts: list[Accountant]) -> Accountant:
+    """One account of all that several were charged: what the answering parties gave in all."""
+    total = Accountant()
+    for account in accounts:
+        for mechanism, count in account.counts.items():
+            total.charge(mechanism, count)
+    return total
+
+
+def _in_turns(counts: list[int]) -> tuple[Int64, Int64]:
+    """The order of the queries of all parties one after another, and whose each one is."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    turn = np.concatenate([np.arange(count) for count in counts])
+    order = np.lexsort((owner, turn)).astype(np.int64)
+    return order, owner[order].astype(np.int64)
+
+
+def _costs(votes: Int64, privacy: Privacy, orders: Float64) -> tuple[Float64, Float64]:
+    """RDP (n, orders) of the threshold and of the label, for each query."""
+    trivial = np.zeros(len(votes))
+    dependent = privacy.bound == "dependent"
+    log_q = log_q_gnmax(votes, privacy.sigma) if dependent else trivial
+    label = dependent_rdp(log_q, Mechanism("gnmax", privacy.sigma).spread, orders)
+    if privacy.threshold is None:
+        return np.zeros(label.shape), label
+    log_q = trivial
+    if dependent:
+        log_q = log_q_threshold(votes, privacy.threshold, privacy.sigma_threshold)
+    spread = Mechanism("threshold", privacy.sigma_threshold).spread
+    return dependent_rdp(log_q, spread, orders), label
+
+
+def charged(privacy: Privacy, asked: int, answered: int) -> Accountant:
+    """The published account of so many queries, asked and answered."""
+    account = Accountant()
+    account.charge(Mechanism("gnmax", privacy.sigma), answered)
+    if privacy.threshold is not None:
+        account.charge(Mechanism("threshold", privacy.sigma_threshold), asked)
+    return account
+
+
+def _charged_by_votes(
+    privacy: Privacy, votes: Int64, answered: NDArray[np.bool_]
+) -> Accountant | None:
+    if privacy.bound != "dependent":
+        return None
+    account = Accountant()
+    account.charge_votes(
+        votes, privacy.sigma, privacy.threshold, privacy.sigma_threshold, answered=answered
+    )
+    return account
