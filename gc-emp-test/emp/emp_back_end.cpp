@@ -48,7 +48,8 @@ class EmpBackEnd final : public BackEnd {
 
   WordTable evaluate(const WordTable& shares) override {
     require_share_words(party_, circuit_, shares);
-    if (prepared_.empty()) throw StateError("nothing is prepared; a batch has to be prepared first");
+    if (prepared_.empty())
+      throw StateError("nothing is prepared; a batch has to be prepared first");
     if (prepared_.front().instances != shares.instances) {
       throw UsageError("shares came for " + std::to_string(shares.instances) +
                        " instances and the batch in turn has " +
@@ -65,8 +66,7 @@ class EmpBackEnd final : public BackEnd {
     const bool garbles = party_ == Party::Garbler;
     const std::span<const Word> none;
     Labels labels(shares.instances * circuit_.wire_count());
-    feed(labels, shares.instances,
-         {InputKind::GarblerOnline, garbles ? shares.all() : none});
+    feed(labels, shares.instances, {InputKind::GarblerOnline, garbles ? shares.all() : none});
     feed(labels, shares.instances, {InputKind::GarblerFixed, garbles ? fixed : none});
     feed(labels, shares.instances, {InputKind::Evaluator, garbles ? none : shares.all()});
     for (std::size_t i = 0; i < shares.instances; ++i) run_gates(circuit_, row(labels, i));
@@ -109,8 +109,7 @@ class EmpBackEnd final : public BackEnd {
   }
 
   [[nodiscard]] bool learns(OutputKind kind) const {
-    const OutputKind alone =
-        party_ == Party::Garbler ? OutputKind::Garbler : OutputKind::Evaluator;
+    const OutputKind alone = party_ == Party::Garbler ? OutputKind::Garbler : OutputKind::Evaluator;
     return kind == OutputKind::Both || kind == alone;
   }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <span>
-
 #include <emp-sh2pc/emp-sh2pc.h>
+
+#include <span>
 
 #include "circuit.hpp"
 

@@ -1,9 +1,9 @@
 #pragma once
 
+#include <emp-sh2pc/emp-sh2pc.h>
+
 #include <cstddef>
 #include <cstdint>
-
-#include <emp-sh2pc/emp-sh2pc.h>
 
 #include "link.hpp"
 

@@ -45,7 +45,8 @@ bool wait_until_ready(int fd, Want want, const Deadline& deadline, int owner) {
   const short events = want == Want::Read ? POLLIN : POLLOUT;
   std::array<pollfd, 2> watched{{{fd, events, 0}, {owner, kHangUp, 0}}};
   while (true) {
-    const int count = ::poll(watched.data(), owner == kNoOwner ? 1 : 2, deadline.milliseconds_left());
+    const int count =
+        ::poll(watched.data(), owner == kNoOwner ? 1 : 2, deadline.milliseconds_left());
     if (count < 0 && errno != EINTR) throw SystemError(with_reason("cannot wait", errno));
     if (count > 0) {
       if (owner != kNoOwner && watched[1].revents != 0) throw OwnerGone();

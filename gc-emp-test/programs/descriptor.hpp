@@ -53,7 +53,8 @@ constexpr int kNoOwner = -1;
 /// of `owner` (a pipe that we read commands from, or kNoOwner) is closed meanwhile.
 [[nodiscard]] bool wait_until_ready(int fd, Want want, const Deadline& deadline, int owner);
 
-/// Read exactly `out.size()` bytes from a blocking descriptor. Returns how many came before its end.
+/// Read exactly `out.size()` bytes from a blocking descriptor. Returns how many came before its
+/// end.
 [[nodiscard]] std::size_t read_fully(int fd, std::span<std::uint8_t> out);
 
 /// Write all of `bytes` to a blocking descriptor; SystemError where that fails.

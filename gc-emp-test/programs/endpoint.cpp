@@ -119,8 +119,8 @@ Descriptor connect_to(const std::string& host, std::uint16_t port, Absent absent
       static_cast<void>(::poll(nullptr, 0, kRetryMilliseconds));
       continue;
     }
-    throw ProtocolError(with_reason("party 1 does not answer at " + host + ":" +
-                                        std::to_string(port), error));
+    throw ProtocolError(
+        with_reason("party 1 does not answer at " + host + ":" + std::to_string(port), error));
   }
 }
 

@@ -22,8 +22,7 @@ class Listener {
   /// The first connection whose other end holds the key. Others are dropped, with a line on
   /// standard error, and cost nothing but time.
   [[nodiscard]] std::unique_ptr<Stream> accept_with_key(const LinkKey& key,
-                                                        const Deadline& deadline,
-                                                        int owner) const;
+                                                        const Deadline& deadline, int owner) const;
 
  private:
   Descriptor socket_;

@@ -84,8 +84,7 @@ std::unique_ptr<Stream> open_stream(const Arguments& arguments) {
     if (!arguments.key_file.empty()) return listener.accept_with_key(key, deadline, kNoOwner);
     return plain_stream(listener.accept(deadline, kNoOwner), kNoOwner);
   }
-  Descriptor socket =
-      connect_to(arguments.host, arguments.port, Absent::Retry, deadline, kNoOwner);
+  Descriptor socket = connect_to(arguments.host, arguments.port, Absent::Retry, deadline, kNoOwner);
   if (arguments.key_file.empty()) return plain_stream(std::move(socket), kNoOwner);
   return tls_stream(std::move(socket), kNoOwner, Side::Client, key, deadline);
 }
@@ -95,8 +94,7 @@ std::vector<std::int64_t> lines_of(const Task& task, Party party, const Inputs& 
                                    const WordTable& learnt) {
   std::vector<std::int64_t> lines;
   if (task.kind == ProgramKind::Argmax) {
-    const SecretArray<Word>& share =
-        party == Party::Garbler ? inputs.fixed : learnt.values;
+    const SecretArray<Word>& share = party == Party::Garbler ? inputs.fixed : learnt.values;
     for (std::size_t j = 0; j < share.size(); ++j) {
       lines.push_back(static_cast<std::int64_t>(share[j]));
     }
@@ -117,9 +115,9 @@ void run_with_files(ProgramKind kind, const Arguments& arguments) {
                   arguments.vote_bits, arguments.with_threshold};
   Circuit circuit = build_circuit(task);
   const Inputs inputs = make_inputs(task, arguments, std::move(numbers));
-  const bool writes = !arguments.output.empty() &&
-                      (kind == ProgramKind::Argmax || arguments.party == Party::Evaluator ||
-                       task.with_threshold);
+  const bool writes =
+      !arguments.output.empty() &&
+      (kind == ProgramKind::Argmax || arguments.party == Party::Evaluator || task.with_threshold);
   std::optional<OutputFile> output;
   if (writes) output.emplace(arguments.output);
 
@@ -127,8 +125,7 @@ void run_with_files(ProgramKind kind, const Arguments& arguments) {
   agree(link, arguments.party, Mode::Files, task, circuit, back_end_name());
   const auto back_end = make_back_end(arguments.party, std::move(circuit), link);
   back_end->set_up();
-  const WordTable learnt =
-      back_end->run(inputs.shares, {inputs.fixed.data(), inputs.fixed.size()});
+  const WordTable learnt = back_end->run(inputs.shares, {inputs.fixed.data(), inputs.fixed.size()});
   if (writes) output->write(lines_of(task, arguments.party, inputs, learnt));
 }
 

@@ -58,8 +58,8 @@ FrameHeader decode_command_header(std::span<const std::uint8_t> header) {
   }
   const std::size_t length = load_little(header.subspan(4, 4));
   if (length > kMaxFramePayload) {
-    throw ProtocolError("standard input announces " + std::to_string(length) +
-                        " bytes; at most " + std::to_string(kMaxFramePayload) + " fit a frame");
+    throw ProtocolError("standard input announces " + std::to_string(length) + " bytes; at most " +
+                        std::to_string(kMaxFramePayload) + " fit a frame");
   }
   return {static_cast<FrameType>(header[3]), length};
 }
@@ -76,8 +76,8 @@ WordTable decode_words(std::span<const std::uint8_t> payload) {
   const std::size_t count = table.instances * table.words;
   if (count > kMaxFramePayload / sizeof(Word) || count * sizeof(Word) != bytes) {
     throw ProtocolError("a table of " + std::to_string(table.instances) + " x " +
-                        std::to_string(table.words) + " words came with " +
-                        std::to_string(bytes) + " bytes");
+                        std::to_string(table.words) + " words came with " + std::to_string(bytes) +
+                        " bytes");
   }
   table.values = SecretArray<Word>(count);
   if (count > 0) std::memcpy(table.values.data(), payload.data() + kTableHeaderBytes, bytes);

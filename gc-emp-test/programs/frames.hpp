@@ -37,8 +37,8 @@
 #include <vector>
 
 #include "circuit.hpp"
-#include "secret.hpp"
 #include "link.hpp"
+#include "secret.hpp"
 
 namespace capc::gc::programs {
 

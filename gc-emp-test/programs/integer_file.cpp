@@ -73,8 +73,7 @@ SecretArray<Word> read_integer_file(const std::string& path) {
   return parse_integers({reinterpret_cast<const char*>(text.data()), count}, path);
 }
 
-OutputFile::OutputFile(std::string path)
-    : path_(std::move(path)), temporary_(path_ + ".XXXXXX") {
+OutputFile::OutputFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".XXXXXX") {
   // mkstemp makes a new file that its owner alone can read.
   fd_ = ::mkstemp(temporary_.data());
   if (fd_ < 0) throw SystemError(with_reason("cannot write " + path_, errno));

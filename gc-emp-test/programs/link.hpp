@@ -19,8 +19,8 @@ struct Traffic {
   std::uint64_t rounds = 0;
 };
 
-/// Buffered bytes to and from the peer. Every message of the circuit protocol has a length that both
-/// sides know, so nothing here is as long as a peer says.
+/// Buffered bytes to and from the peer. Every message of the circuit protocol has a length that
+/// both sides know, so nothing here is as long as a peer says.
 ///
 /// What is written leaves when 64 KiB are together, when something is read, or with flush(). Every
 /// call has to be over within the time limit, else it throws ProtocolError.

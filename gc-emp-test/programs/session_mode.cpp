@@ -28,8 +28,7 @@ std::unique_ptr<Stream> open_stream(const Arguments& arguments, const LinkKey& k
     write_listening(kOutput, listener.port());
     return listener.accept_with_key(key, deadline, kInput);
   }
-  Descriptor socket =
-      connect_to(arguments.host, arguments.port, Absent::Fail, deadline, kInput);
+  Descriptor socket = connect_to(arguments.host, arguments.port, Absent::Fail, deadline, kInput);
   return tls_stream(std::move(socket), kInput, Side::Client, key, deadline);
 }
 

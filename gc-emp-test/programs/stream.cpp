@@ -40,15 +40,13 @@ class PlainStream final : public Stream {
   }
 
   std::size_t read_some(std::span<std::uint8_t> out, const Deadline& deadline) override {
-    return transfer(Want::Read, deadline, [&] {
-      return ::recv(socket_.get(), out.data(), out.size(), 0);
-    });
+    return transfer(Want::Read, deadline,
+                    [&] { return ::recv(socket_.get(), out.data(), out.size(), 0); });
   }
 
   std::size_t write_some(std::span<const std::uint8_t> bytes, const Deadline& deadline) override {
-    return transfer(Want::Write, deadline, [&] {
-      return ::send(socket_.get(), bytes.data(), bytes.size(), 0);
-    });
+    return transfer(Want::Write, deadline,
+                    [&] { return ::send(socket_.get(), bytes.data(), bytes.size(), 0); });
   }
 
  private:
@@ -119,8 +117,8 @@ int find_psk(SSL* ssl, const unsigned char* identity, std::size_t length, SSL_SE
 }
 
 ContextPointer make_context(Side side) {
-  ContextPointer context(SSL_CTX_new(side == Side::Server ? TLS_server_method()
-                                                          : TLS_client_method()));
+  ContextPointer context(
+      SSL_CTX_new(side == Side::Server ? TLS_server_method() : TLS_client_method()));
   if (context == nullptr || SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_ciphersuites(context.get(), "TLS_AES_128_GCM_SHA256") != 1 ||
       SSL_CTX_set_num_tickets(context.get(), 0) != 1) {
@@ -177,8 +175,7 @@ class TlsStream final : public Stream {
 
   std::size_t write_some(std::span<const std::uint8_t> bytes, const Deadline& deadline) override {
     std::size_t count = 0;
-    perform(deadline,
-            [&] { return SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &count); });
+    perform(deadline, [&] { return SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &count); });
     return count;
   }
 

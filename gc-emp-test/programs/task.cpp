@@ -62,8 +62,8 @@ void require_equal(const Greeting& ours, const Greeting& theirs, Field field, co
   const std::uint64_t mine = get(ours, field);
   const std::uint64_t other = get(theirs, field);
   if (mine != other) {
-    throw ProtocolError(std::string(what) + " differs: " + std::to_string(mine) +
-                        " here and " + std::to_string(other) + " at the peer; " + hint);
+    throw ProtocolError(std::string(what) + " differs: " + std::to_string(mine) + " here and " +
+                        std::to_string(other) + " at the peer; " + hint);
   }
 }
 
