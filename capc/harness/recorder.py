@@ -32,6 +32,8 @@ from capc.transport.control_messages import (
 
 logger = logging.getLogger("capc.driver")
 
+_MAX_LINES = 20  # queries of a longer run get no line of their own above the live table
+
 
 @dataclass
 class Results:
@@ -188,7 +190,11 @@ class Recorder:
         said = f"label {answer.label}" if answer.answered else "not answered"
         place = f"{len(self._written)} of {self._n_queries}"
         spent = epsilon_text(budget.epsilon)
-        self._say(f"query {query} ({place}): {said}; epsilon spent: {spent}")
+        text = f"query {query} ({place}): {said}; epsilon spent: {spent}"
+        if self._n_queries > _MAX_LINES and isinstance(self.view, LiveView):
+            logger.info("%s", text)  # the table and its bar say enough
+        else:
+            self._say(text)
 
     # -- results ---------------------------------------------------------------------------
 

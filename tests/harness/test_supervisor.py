@@ -119,17 +119,17 @@ def test_all_parties_succeed(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("party", "behaviour", "reason"),
     [
-        ("die", "SIGKILL"),
-        ("exit3", "exit status 3"),
-        ("early", "before it was done"),
-        ("crash", "exit status 1"),
-        ("error", "give another --start_port"),
-        ("late-garbage", "does not allow"),
+        ("answering-1", "die", "SIGKILL"),
+        ("querying", "die", "SIGKILL"),
+        ("guardian", "exit3", "exit status 3"),
+        ("answering-1", "early", "before it was done"),
+        ("querying", "crash", "exit status 1"),
+        ("answering-0", "error", "give another --start_port"),
+        ("querying", "late-garbage", "does not allow"),
     ],
 )
-@pytest.mark.parametrize("party", ["answering-1", "querying"])
 def test_first_failure_ends_the_rest(bench: Bench, behaviour: str, reason: str, party: str) -> None:
     who = {name.replace("-", "_"): "hang" for name in NAMES if name != party}
     outcome = bench.run(**who, **{party.replace("-", "_"): behaviour})
