@@ -42,16 +42,20 @@ def _body(call: Any, function: Any) -> dict[str, Any]:
         for argument, given in zip(function.signature.input_arg, data, strict=True)
     }
 
+    first_outputs = {node.name: _first_output(node.op) for node in function.node_def}
+
     def outer(name: str) -> str:
         """`argument`, `node:output:index` or `^node` as the enclosing graph calls it."""
-        node, *output = name.removeprefix("^").split(":")
+        node, *output = name.removeprefix("^").split(":")  # node, output's name, place in it
         if not output and node in arguments and not name.startswith("^"):
             return str(arguments[node])
         inner = f"{call.name}/{node}"
         if name.startswith("^"):
             return f"^{inner}"
-        index = int(output[-1]) if output else 0
-        return inner if index == 0 else f"{inner}:{index}"
+        if not output:
+            return inner
+        place = output[1] if output[0] == first_outputs[node] else output[0]
+        return inner if place == "0" else f"{inner}:{place}"
 
     made = {}
     for node in function.node_def:
@@ -64,6 +68,14 @@ def _body(call: Any, function: Any) -> dict[str, Any]:
         identity.attr.clear()
         made[name] = identity
     return made
+
+
+def _first_output(operation: str) -> str:
+    """The name of an operation's first output; empty where TensorFlow does not know it."""
+    from tensorflow.python.framework import op_def_registry  # noqa: PLC0415
+
+    definition = op_def_registry.get(operation)
+    return str(definition.output_arg[0].name) if definition and definition.output_arg else ""
 
 
 def _copied(node: Any, name: str, inputs: list[str]) -> Any:

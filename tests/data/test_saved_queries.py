@@ -36,9 +36,10 @@ def test_what_is_saved_comes_back(tmp_path: Path, count: int, shape: tuple[int, 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)])
 def test_the_shape_is_guessed_where_it_is_not_told(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    images = images_of(5, *shape)
-    save_queries(tmp_path, images, np.zeros(5))
-    assert np.array_equal(load_saved_queries(tmp_path)[0], images)
+    for count in (1, 5):
+        images = images_of(count, *shape)
+        save_queries(tmp_path, images, np.zeros(count))
+        assert np.array_equal(load_saved_queries(tmp_path)[0], images)
 
 
 def test_files_are_squeezed_as_the_original_has_them(tmp_path: Path) -> None:

@@ -40,6 +40,15 @@ def test_equals_python_integers_modulo_2_64(
     assert exact_matmul(values, weights).tolist() == by_python(values, weights)
 
 
+def test_every_pair_of_widths() -> None:
+    for value_bits in range(64):
+        for weight_bits in range(64):
+            values = random_integers(64 * value_bits + weight_bits, (2, 3), value_bits)
+            weights = random_integers(64 * weight_bits + value_bits, (3, 2), weight_bits)
+            found = exact_matmul(values, weights).tolist()
+            assert found == by_python(values, weights), (value_bits, weight_bits)
+
+
 @pytest.mark.parametrize("bits", range(24, 34))
 def test_odd_sums_just_around_2_53_are_exact(bits: int) -> None:
     values = np.array([[2**bits - 1, 2**bits - 1, 1]])

@@ -233,6 +233,60 @@ def test_linear_layers_in_a_row_become_one(tmp_path: Path) -> None:
     assert error < 1e-5
 
 
+def test_asking_a_shape_does_not_keep_layers_apart(tmp_path: Path) -> None:
+    def body(images: Any) -> Any:
+        product = conv(images)
+        flat = tf.reshape(tf.nn.relu(product + weights(2)), tf.stack([tf.shape(product)[0], 60]))
+        return dense(flat)
+
+    network, error = imported(tmp_path / "graph.pb", body)
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert kinds == ["Input", "Conv2D", "Relu", "Reshape", "Dense"]
+    assert error < 1e-5
+
+
+def test_a_linear_value_used_twice_is_not_folded_away(tmp_path: Path) -> None:
+    def body(images: Any) -> Any:
+        hidden = dense(images, 4)
+        return tf.add(
+            tf.matmul(hidden, weights(4, 3)),
+            tf.matmul(tf.nn.relu(hidden), weights(4, 3)),
+            name="sum",
+        )
+
+    path = tmp_path / "graph.pb"
+    network, error = imported(path, body, output_node="sum")
+    assert [type(layer).__name__ for layer in network.layers].count("Dense") == 3
+    assert error < 1e-5
+
+
+def two_results(x: Any) -> tuple[Any, Any]:
+    return tf.nn.relu(x), conv(tf.nn.relu6(x))
+
+
+def nested(x: Any) -> tuple[Any, Any]:
+    first, second = tf.function(two_results)(x)
+    return second, first
+
+
+def inner_mean(x: Any) -> Any:
+    normal = tf.compat.v1.nn.fused_batch_norm(
+        x, weights(2), weights(2), weights(2), weights(2) ** 2 + 1, is_training=False
+    )
+    return x + normal[1]
+
+
+def test_functions_are_inlined(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    for function in (two_results, nested):
+        error = imported(path, lambda x, f=function: dense(tf.function(f)(x)[1]))[1]
+        assert b"PartitionedCall" in path.read_bytes()
+        assert error < 1e-5
+    write_graph(path, lambda x: dense(tf.function(inner_mean)(x)))
+    with pytest.raises(ModelError, match=r"FusedBatchNormV3:batch_mean'.*first output"):
+        import_network(path)
+
+
 REFUSALS: dict[str, tuple[Body, str]] = {
     "unsupported operation": (
         lambda x: dense(tf.sin(x, name="wave")),

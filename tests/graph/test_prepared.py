@@ -71,11 +71,22 @@ def test_damage_anywhere_is_noticed(tmp_path: Path) -> None:
         load_network(tmp_path / "absent.npz")
 
 
+class Touches:
+    """A pickle that writes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
 def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "network.npz"
-    np.savez(path, header=np.array([{"a": 1}], dtype=object))
+    path, victim = tmp_path / "network.npz", tmp_path / "written"
+    np.savez(path, header=np.array([Touches(victim)], dtype=object))
     with pytest.raises(ModelError, match="is not a prepared model"):
         load_network(path)
+    assert not victim.exists()
 
 
 def test_the_cache_is_used_and_rebuilt(tmp_path: Path) -> None:

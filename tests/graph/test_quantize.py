@@ -181,6 +181,30 @@ def test_linear_after_linear_gets_one_rescale_for_all_its_users() -> None:
     assert names == ["x", "a", "a/rescale_", "a/rescale"]
 
 
+def test_bounds_of_a_sum_count_the_aligned_input() -> None:
+    layers = (
+        Input("x", (), (1,)),
+        dense("d", "x", [[0.25]], [0.0]),
+        Add("sum", ("x", "d"), (1,)),
+    )
+    integers = quantize(Network(layers), FixedPoint(12, 4), UNIT)
+    assert integers.bounds["sum"] == (0, 256 + 64)
+    assert integers.fraction_bits["sum"] == 8
+
+
+def test_bounds_stay_safe_where_they_are_floats() -> None:
+    layers = (
+        Input("x", (), (1,)),
+        dense("d", "x", [[2.0**40, 1.0]], [0.0, 0.0]),
+        Relu("r", ("d",), (2,)),
+        dense("y", "r", [[0.0, 0.0], [1.0, 2.0**22]], [2.0**54, 0.0]),
+    )
+    integers = quantize(Network(layers), FixedPoint(58, 0), UNIT)
+    lowest, highest = integers.bounds["y"]
+    assert highest >= 2**54 + 1  # which float64 rounds down
+    assert lowest <= 0
+
+
 def test_max_logit_widens_the_ring() -> None:
     network = one_layer([[1.0]], [0.0])
     assert required_ring_bits(network, 8, UNIT) == 18  # 1.0 * 2^16 and a sign
