@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.data.datasets import dataset_info, queries
+from capc.data.saved_queries import load_saved_queries
 from capc.errors import ConfigError
 from capc.harness.settings import Settings
-from capc.learning.datasets import dataset_info, queries
-from capc.learning.saved_queries import load_saved_queries
 
 
 @dataclass(frozen=True, eq=False)

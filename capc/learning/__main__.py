@@ -266,7 +266,12 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("results/learning/cache"),
         help="where stages keep models and votes: private (default results/learning/cache)",
     )
-    add("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: cores)")
+    add(
+        "--workers",
+        type=_not_negative,
+        default=os.cpu_count() or 1,
+        help="processes (default: cores; 0: this one alone)",
+    )
     add(
         "--ray",
         nargs="?",
@@ -297,6 +302,10 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("give 1 or more")
     return value
+
+
+def _not_negative(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 if __name__ == "__main__":

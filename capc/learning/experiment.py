@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
 from capc.learning.architectures import check_model_type
-from capc.learning.datasets import dataset_info
 
 SPLITS = ("uniform", "skewed", "dirichlet")
 STRATEGIES = ("random", "entropy", "gap", "k-centre")

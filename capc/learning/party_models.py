@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.data.datasets import Dataset, dataset_info, load_dataset, normalised
 from capc.errors import ConfigError, ModelError
 from capc.graph.prepared import prepare
-from capc.learning.datasets import Dataset, dataset_info, load_dataset, normalised
 
 log = logging.getLogger(__name__)
 

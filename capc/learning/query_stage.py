@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.data.datasets import dataset_info, normalised
+from capc.data.saved_queries import save_queries
 from capc.fixed_point import Int64
-from capc.learning.datasets import dataset_info, normalised
 from capc.learning.experiment import Privacy
 from capc.learning.measures import score
-from capc.learning.saved_queries import save_queries
 from capc.learning.selection import Order, by_entropy, by_gap, by_k_centre, random_order
 from capc.learning.session import Session, index_digest
 from capc.learning.splits import Indices, generator_for
@@ -100,8 +100,8 @@ def simulated(session: Session, seed: int) -> Ask:
 def query_seed(session: Session, seed: int, models: list[str], key: str, put: Ask) -> None:
     """One seed: all strategies, the plain-PATE student's queries, the vote on its own."""
     experiment, parts = session.experiment, session.test_parts(seed)
-    every = [predictions(session, model) for model in models]
-    total = total_votes(every, session)
+    total = total_votes(session, models)
+    own = [predictions(session, models[party]) for party in experiment.querying]
     with session.store.writing(STAGE, key) as folder:
         for strategy in experiment.strategies:
             orders = [
@@ -110,8 +110,8 @@ def query_seed(session: Session, seed: int, models: list[str], key: str, put: As
             ]
             examples = [pool[order] for pool, order in zip(parts.pools, orders, strict=True)]
             votes = [
-                total[chosen] - count_votes(every[party][chosen], total.shape[1])
-                for party, chosen in zip(experiment.querying, examples, strict=True)
+                total[chosen] - count_votes(mine[chosen], total.shape[1])
+                for mine, chosen in zip(own, examples, strict=True)
             ]
             ballot = Ballot(strategy, tuple(experiment.querying), tuple(examples), tuple(votes))
             _ask_and_save(session, folder / strategy, ballot, put)
@@ -126,12 +126,12 @@ def query_seed(session: Session, seed: int, models: list[str], key: str, put: As
         write_json(folder / "ensemble.json", asdict(ensemble))
 
 
-def total_votes(every: list[NDArray[np.int64]], session: Session) -> Int64:
-    """Votes of all parties on the whole test set, (n, classes)."""
+def total_votes(session: Session, models: list[str]) -> Int64:
+    """Votes of all parties on the whole test set, (n, classes); one party is read at a time."""
     classes = dataset_info(session.experiment.dataset).num_classes
-    total = np.zeros((len(every[0]), classes), dtype=np.int64)
-    for predicted in every:
-        total += count_votes(predicted, classes)
+    total = np.zeros((len(session.dataset.test_labels), classes), dtype=np.int64)
+    for model in models:
+        total += count_votes(predictions(session, model), classes)
     return total
 
 

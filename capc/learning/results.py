@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
-from capc.learning.datasets import dataset_info
 from capc.learning.experiment import Experiment
 from capc.learning.measures import Score, mean_interval
 from capc.learning.query_stage import PATE

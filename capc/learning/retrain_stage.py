@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.data.datasets import Float32, dataset_info, normalised
+from capc.data.saved_queries import load_saved_queries
 from capc.errors import ConfigError
-from capc.learning.datasets import Float32, dataset_info, normalised
 from capc.learning.experiment import Training
 from capc.learning.measures import Score, score
 from capc.learning.query_stage import PATE
 from capc.learning.query_stage import STAGE as QUERIES
-from capc.learning.saved_queries import load_saved_queries
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
 from capc.learning.splits import Indices, seed_for
 from capc.learning.store import Store, content_key, digest_of, read_json, write_json

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import capc
+from capc.data.datasets import dataset_info, normalised
+from capc.data.saved_queries import save_queries
 from capc.errors import ConfigError, ProtocolError
-from capc.learning.datasets import dataset_info, normalised
 from capc.learning.experiment import Privacy
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import Ask, Ballot, query_key, query_seed, simulated
-from capc.learning.saved_queries import save_queries
 from capc.learning.session import Session
 from capc.learning.store import Store, content_key
 from capc.learning.train_stage import STAGE as MODELS

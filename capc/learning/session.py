@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.learning.datasets import Dataset, load_dataset
+from capc.data.datasets import Dataset, load_dataset
 from capc.learning.experiment import Experiment
 from capc.learning.splits import Indices, TestSetParts, cut_test_set, shards
 from capc.learning.store import Store

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.learning.datasets import Float32, dataset_info, normalised
+from capc.data.datasets import Float32, dataset_info, normalised
 from capc.learning.experiment import Training
 from capc.learning.measures import score
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest

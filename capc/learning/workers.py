@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -53,7 +54,7 @@ def run_tasks(
 ) -> None:
     """Run every task; raises TaskError when some failed, after all others are done.
 
-    `ray_address` None: processes of this machine; "local": Ray on this machine; else a cluster,
+    `ray_address` None: processes of this machine, none but this one for 0 workers; "local": Ray on this machine; else a cluster,
     whose nodes must see the store under the same path.
     """
     report = progress or (lambda done, total: None)
@@ -62,6 +63,8 @@ def run_tasks(
         return
     if ray_address is not None:
         failures = _run_on_ray(tasks, ray_address, workers, report)
+    elif workers == 0:
+        failures = _run_here(tasks, report)
     else:
         failures = _Pool(tasks, min(workers, len(tasks)), report).run()
     if failures:
@@ -73,6 +76,16 @@ def run_tasks(
 
 
 Failures = list[tuple[str, str]]
+
+
+def _run_here(tasks: Sequence[Task], report: Progress) -> Failures:
+    failures: Failures = []
+    for done, task in enumerate(tasks, start=1):
+        error = _run_one(task.function, task.arguments)
+        if error is not None:
+            failures.append((task.name, error))
+        report(done, len(tasks))
+    return failures
 
 
 @dataclass
@@ -198,9 +211,11 @@ def _run_on_ray(tasks: Sequence[Task], address: str, workers: int, report: Progr
         import ray  # noqa: PLC0415  an optional extra, and large
     except ImportError:
         raise ConfigError("--ray needs Ray: pip install 'capc[ray]'") from None
-    options: dict[str, Any] = {"include_dashboard": False, "num_cpus": workers}
-    if address != "local":
-        options = {"address": address}
+    options: dict[str, Any] = {"address": address}
+    if address == "local":
+        options = {"include_dashboard": False, "num_cpus": workers}
+        # Ray's workers start elsewhere: they must find the same modules as this process.
+        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -222,7 +237,7 @@ def _gather(ray: Any, tasks: Sequence[Task], report: Progress) -> Failures:
         try:
             error = ray.get(ready[0])
         except ray.exceptions.RayError as failure:
-            error = f"{type(failure).__name__}: {str(failure).splitlines()[0]}"
+            error = f"{type(failure).__name__}: {str(failure).strip().splitlines()[-1]}"
         if error is not None:
             failures.append((task.name, error))
         report(len(tasks) - len(pending), len(tasks))

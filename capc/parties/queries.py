@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from capc.data.datasets import dataset_info, queries
+from capc.data.saved_queries import load_saved_queries
 from capc.errors import ConfigError
 from capc.fixed_point import Float64
-from capc.learning.datasets import dataset_info, queries
-from capc.learning.saved_queries import load_saved_queries
 from capc.parties.config import PartyConfig
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capc.learning.dataset_formats import (
+from capc.data.dataset_formats import (
     FormatError,
     read_cifar_binary,
     read_idx,
@@ -27,7 +27,7 @@ from capc.learning.dataset_formats import (
     read_tar,
     read_zip,
 )
-from capc.learning.dataset_sources import svhn_arrays
+from capc.data.dataset_sources import svhn_arrays
 
 RANDOM = np.random.default_rng(3)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from capc.data.datasets import normalised
+from capc.data.saved_queries import load_saved_queries, save_queries
 from capc.errors import ConfigError
-from capc.learning.datasets import normalised
-from capc.learning.saved_queries import load_saved_queries, save_queries
 
 RANDOM = np.random.default_rng(4)
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 pytest.importorskip("capc.gc._engine", reason="the circuit extension is not built")
 
+from capc.data.saved_queries import save_queries
 from capc.graph.layers import Conv2D, Dense, Input, Network, Relu, Reshape
 from capc.graph.prepared import save_network
 from capc.harness.experiment import PARTY_MODULES, Experiment
@@ -23,7 +24,6 @@ from capc.harness.queries import load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.settings import parse_settings
 from capc.harness.verify import check_run
-from capc.learning.saved_queries import save_queries
 from capc.transport.control_messages import Message, Progress, Timing
 
 random = np.random.default_rng(11)

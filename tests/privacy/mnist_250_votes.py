@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from capc.learning.datasets import load_dataset, normalised
+from capc.data.datasets import load_dataset, normalised
 
 PARTIES, SHARD, QUERIES, CLASSES = 250, 240, 2000, 10
 GAMMA, RIDGE = 5.0, 0.1

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from protocol_runs import ROOT, Runner
 
-from capc.learning.datasets import queries
+from capc.data.datasets import queries
 from capc.privacy.budget import Budget
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from capc.learning.dataset_formats import (
+from capc.data.dataset_formats import (
     FormatError,
     UInt8,
     read_cifar_binary,

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.data.datasets import Float32, Labels, normalised
 from capc.errors import ConfigError
-from capc.learning.datasets import Float32, Labels, normalised
 
 Shape = tuple[int, ...]
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.data.dataset_formats import UInt8
+from capc.data.dataset_sources import SOURCES, Arrays, SourceError, get
 from capc.errors import ConfigError
-from capc.learning.dataset_formats import UInt8
-from capc.learning.dataset_sources import SOURCES, Arrays, SourceError, get
 
 log = logging.getLogger(__name__)
 
