@@ -15,7 +15,7 @@ constexpr std::size_t kBaseTransfers = 128;
 constexpr std::size_t kPointBytes = 65;  // an uncompressed point of P-256
 
 /// 128 oblivious transfers of random keys over P-256 (Chou and Orlandi, "The Simplest Protocol for
-/// Oblivious Transfer", LATINCRYPT 2015, figure 1, keys hashed with the whole transcript). Secure
+/// Oblivious Transfer", LATINCRYPT 2015; keys hashed with the whole transcript). Secure
 /// against a semi-honest peer and an eavesdropper under CDH, SHA-256 as a random oracle.
 class BaseSender {
  public:

@@ -10,8 +10,8 @@
 
 namespace capc::gc {
 
-// Correlated oblivious transfers, semi-honest: Roy, "SoftSpokenOT", CRYPTO 2022, figures 7 and 8
-// with k = 4: 32 trees of 16 leaves, 4 bytes a transfer. The garbler's difference Δ is the
+// Correlated oblivious transfers, semi-honest: Roy, "SoftSpokenOT", CRYPTO 2022, with
+// k = 4: 32 trees of 16 leaves, 4 bytes a transfer. The garbler's difference Δ is the
 // correlation, so the outputs are wire labels: the evaluator's t_i = q_i ^ c_i Δ.
 
 constexpr std::size_t kTreeDepth = 4;
