@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from capc.data import dataset_sources, datasets
 from capc.data.dataset_formats import FormatError
 from capc.data.dataset_sources import Arrays, Source, SourceError, download, get, npm_archive
 from capc.data.datasets import DATASETS, DatasetInfo, dataset_info, load_dataset, queries
 from capc.errors import ConfigError
-from capc.learning import dataset_sources, datasets
 
 TINY = "tiny"
 
