@@ -78,7 +78,7 @@ template <class T>
   Planes<T> out = apply<field::kFromTowerAffine>(Planes<T>{
       new_low[0], new_low[1], new_low[2], new_low[3], new_high[0], new_high[1], new_high[2],
       new_high[3]});
-  for (const std::size_t bit : {0, 1, 5, 6}) out[bit] = ~out[bit];
+  for (const std::size_t bit : {0U, 1U, 5U, 6U}) out[bit] = ~out[bit];
   return out;
 }
 
@@ -87,12 +87,22 @@ using State = Planes<Plane>;
 constexpr std::uint64_t kRow[4] = {0x000000000000ffff, 0x00000000ffff0000, 0x0000ffff00000000,
                                    0xffff000000000000};
 
+/// Column c of the result is column c + by of the argument.
+template <int by>
+[[nodiscard]] inline Plane rotate_columns(const Plane& x) {
+#if defined(__clang__)
+  return __builtin_shufflevector(x, x, by % 4, (1 + by) % 4, (2 + by) % 4, (3 + by) % 4);
+#else
+  return __builtin_shuffle(x, Plane{by % 4, (1 + by) % 4, (2 + by) % 4, (3 + by) % 4});
+#endif
+}
+
 [[nodiscard]] inline State shift_rows(const State& in) {
   State out{};
   for (std::size_t i = 0; i < 8; ++i) {
-    const Plane one = __builtin_shuffle(in[i], Plane{1, 2, 3, 0});
-    const Plane two = __builtin_shuffle(in[i], Plane{2, 3, 0, 1});
-    const Plane three = __builtin_shuffle(in[i], Plane{3, 0, 1, 2});
+    const Plane one = rotate_columns<1>(in[i]);
+    const Plane two = rotate_columns<2>(in[i]);
+    const Plane three = rotate_columns<3>(in[i]);
     out[i] = (in[i] & kRow[0]) | (one & kRow[1]) | (two & kRow[2]) | (three & kRow[3]);
   }
   return out;

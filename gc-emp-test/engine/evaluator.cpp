@@ -372,7 +372,7 @@ void EvaluatorBatch::return_colours(Bytes out) const {
   Writer writer(out);
   writer.value(header(MessageType::Return, 0));
   const Bytes body = writer.take(out.size() - kHeaderBytes);
-  std::memcpy(body.data(), colours_.data(), body.size());
+  if (!body.empty()) std::memcpy(body.data(), colours_.data(), body.size());
 }
 
 }  // namespace capc::gc

@@ -3,18 +3,38 @@
 #include "errors.hpp"
 #include "kernels_paths.hpp"
 
+#if defined(CAPC_GC_X86)
+#include <cpuid.h>
+#endif
+
 namespace capc::gc {
+#if defined(CAPC_GC_X86)
+namespace {
+
+/// Clang before 15 knows neither "aes" nor "vaes" by name.
+bool has_aes() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & (1U << 25U)) != 0;
+}
+
+bool has_vaes() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & (1U << 9U)) != 0;
+}
+
+}  // namespace
+#endif
 
 bool is_supported(Path path) {
 #if defined(CAPC_GC_X86)
   if (path == Path::AesNi) {
-    return __builtin_cpu_supports("aes") && __builtin_cpu_supports("ssse3") &&
+    return has_aes() && __builtin_cpu_supports("ssse3") &&
            __builtin_cpu_supports("sse4.1");
   }
   if (path == Path::Vaes) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("vaes");
+           has_vaes();
   }
 #endif
   return path == Path::Portable;
