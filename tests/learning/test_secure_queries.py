@@ -1,0 +1,186 @@
+"""`--secure`: what the protocol's run is told, and what its answers become."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import made_data
+import numpy as np
+import pytest
+
+from capc.data.saved_queries import load_saved_queries
+from capc.errors import ProtocolError
+from capc.graph.evaluate import evaluate_float
+from capc.graph.prepared import load_network, prepare
+from capc.learning import secure, session
+from capc.learning.experiment import Privacy
+from capc.learning.query_stage import STAGE as QUERIES
+from capc.learning.query_stage import query
+from capc.learning.retrain_stage import load_answers, retrain, retraining_trials
+from capc.learning.secure import SecureOptions, query_securely
+from capc.learning.session import Session
+from capc.learning.store import Store, read_json
+from capc.learning.train_stage import train
+
+QUIET = Privacy(sigma=0.0, threshold=4, sigma_threshold=0.0, epsilon=None)
+HEADER = "query,true_label,label,answered,plain_label,reference_agrees\n"
+
+
+@pytest.fixture(autouse=True)
+def data(monkeypatch):
+    yield made_data.use(monkeypatch)
+    session.dataset_of.cache_clear()
+    session.dataset_digest.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+def at(root, **fields):
+    fields = {"privacy": QUIET, "strategies": ("gap", "random"), "parties": 5} | fields
+    return Session(made_data.experiment(**fields), Store(root), workers=0)
+
+
+class FakeRun:
+    """Stands for `capc run`: reads its files, votes with the frozen models, writes queries.csv."""
+
+    def __init__(self, cache, status=0):
+        self.cache = cache
+        self.status = status
+        self.flags = []
+
+    def __call__(self, command, **_):
+        assert command[:4] == [sys.executable, "-m", "capc.cli", "run"]
+        flags = dict(word.lstrip("-").split("=", 1) for word in command[4:] if "=" in word)
+        self.flags.append(flags | {"verify": "--verify" in command})
+        if self.status == 0:
+            self._answer(flags)
+        return subprocess.CompletedProcess(command, self.status, "", "capc: error: no\n")
+
+    def _answer(self, flags):
+        images, labels = load_saved_queries(Path(flags["dataset_path"]), (28, 28, 1))
+        count, parties = int(flags["n_queries"]), int(flags["n_parties"])
+        folder = Path(flags["checkpoint_dir"]) / str(parties)
+        files = [folder / f"{party}.pb" for party in range(parties)]
+        assert sorted(folder.iterdir()) == files
+        networks = [load_network(prepare(file, cache_dir=self.cache)) for file in files]
+        votes = np.zeros((count, 10), int)
+        for network in networks:
+            votes[np.arange(count), evaluate_float(network, images[:count]).argmax(axis=1)] += 1
+        rows = [HEADER]
+        for number, (vote, truth) in enumerate(zip(votes, labels, strict=False)):
+            answered = vote.max() >= int(flags.get("threshold", 0))
+            label = vote.argmax() if answered else ""
+            said = "true" if answered else "false"
+            rows.append(f"{number},{truth},{label},{said},{vote.argmax()},true\n")
+        place = Path(flags["results_dir"]) / "latest"
+        place.mkdir(parents=True)
+        (place / "queries.csv").write_text("".join(rows))
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    run = FakeRun(tmp_path / "prepared")
+    monkeypatch.setattr(secure.subprocess, "run", run)
+    return run
+
+
+def test_labels_equal_the_simulations_without_noise(root, fake, data):
+    tiny = at(root)
+    models = train(tiny)
+    simulated = tiny.store.folder(QUERIES, query(tiny, models)[1])
+    options = SecureOptions(queries=9)
+    cut, keys, comparisons = query_securely(tiny, models, options)
+    assert cut.experiment.strategies == ("gap",)
+    folder = tiny.store.folder(QUERIES, keys[1])
+    assert folder != simulated
+    for party in (0, 1):
+        theirs, ours = folder / "gap" / f"party{party}", simulated / "gap" / f"party{party}"
+        outcome = read_json(theirs / "outcome.json")
+        images, labels = load_answers(theirs / "answered", (28, 28, 1))
+        wanted_images, wanted = load_answers(ours / "answered", (28, 28, 1))
+        assert outcome["asked"] == 9
+        assert outcome["answered"] == len(labels)
+        assert np.array_equal(labels, wanted[: len(labels)])
+        assert np.array_equal(images, wanted_images[: len(images)])
+    assert [(c.queries, c.plain_equal, c.labels_equal) for c in comparisons] == [(9, 9, 9)] * 2
+    assert [(c.checked, c.reference_agrees) for c in comparisons] == [(9, 9)] * 2
+    scores = retrain(cut, retraining_trials(cut, keys))
+    assert scores
+    assert query_securely(tiny, models, options)[1:] == (keys, [])
+    assert len(fake.flags) == 2
+
+
+def test_a_wrong_label_shows_in_the_comparison(root, fake, monkeypatch):
+    honest = FakeRun._answer
+
+    def wrong(self, flags):
+        honest(self, flags)
+        path = Path(flags["results_dir"]) / "latest" / "queries.csv"
+        lines = path.read_text().splitlines()
+        number, truth, label, *rest = lines[1].split(",")
+        lines[1] = ",".join([number, truth, str((int(label) + 1) % 10), *rest[:-1], "false"])
+        path.write_text("\n".join(lines))
+
+    monkeypatch.setattr(FakeRun, "_answer", wrong)
+    tiny = at(root, privacy=replace(QUIET, threshold=None))
+    _, _, comparisons = query_securely(tiny, train(tiny), SecureOptions(queries=4))
+    assert [(c.labels_equal, c.reference_agrees) for c in comparisons] == [(3, 3)] * 2
+
+
+def test_what_the_run_is_told(root, fake):
+    noisy = Privacy(sigma=2.0, threshold=3, sigma_threshold=4.0, epsilon=9.0, conversion="classic")
+    tiny = at(root, privacy=noisy, seeds=(6,))
+    options = SecureOptions(queries=5, batch_size=3, verify=True, encryption_params="config/x.json")
+    query_securely(tiny, train(tiny), options)
+    told = fake.flags[0]
+    assert {name: told[name] for name in ("n_parties", "dataset_name", "seed")} == {
+        "n_parties": "4",
+        "dataset_name": "mnist",
+        "seed": "6",
+    }
+    assert (told["sigma"], told["threshold"], told["sigma_threshold"]) == ("2.0", "3", "4.0")
+    assert (told["epsilon"], told["delta"], told["conversion"]) == ("9.0", "1e-05", "classic")
+    assert (told["encryption_params"], told["verify"]) == ("config/x.json", True)
+    # 9.0 at sigma 2 admits few queries: both parties' worst case must fit.
+    assert int(told["n_queries"]) < 5
+
+
+def test_a_failed_run_is_an_error_and_leaves_nothing(root, fake):
+    tiny = at(root, seeds=(5,))
+    models = train(tiny)
+    fake.status = 1
+    with pytest.raises(ProtocolError, match="ended with status 1"):
+        query_securely(tiny, models, SecureOptions(queries=3))
+    fake.status = 0
+    assert query_securely(tiny, models, SecureOptions(queries=3))[1]
+
+
+def test_rows_out_of_order_are_refused(root, fake, monkeypatch):
+    def some(self, flags):
+        place = Path(flags["results_dir"]) / "latest"
+        place.mkdir(parents=True)
+        (place / "queries.csv").write_text(HEADER + "1,3,3,true,3,true\n")
+
+    monkeypatch.setattr(FakeRun, "_answer", some)
+    tiny = at(root, seeds=(8,))
+    with pytest.raises(ProtocolError, match="does not list the queries"):
+        query_securely(tiny, train(tiny), SecureOptions(queries=3))
+
+
+def test_the_frozen_models_are_those_that_voted(root, fake, tmp_path):
+    tiny = at(root)
+    models = train(tiny)
+    secure.freeze(tiny, models)
+    folder = tiny.store.folder(secure.FROZEN, secure._frozen_key(models[1][0]))
+    assert json.loads((tiny.store.folder("models", models[1][0]) / "model.json").read_text())
+    network = load_network(prepare(folder / "model.pb", cache_dir=tmp_path))
+    images, _ = tiny.dataset.test_images, tiny.dataset.test_labels
+    logits = np.load(tiny.store.folder("models", models[1][0]) / "logits.npy")
+    assert np.allclose(evaluate_float(network, images / 255.0), logits, atol=1e-3)

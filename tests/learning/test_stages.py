@@ -1,0 +1,286 @@
+"""The three stages and the program, end to end on a small made data set."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import made_data
+import numpy as np
+import pandas as pd
+import pytest
+
+from capc.data.datasets import normalised
+from capc.data.saved_queries import load_saved_queries, save_queries
+from capc.errors import ConfigError
+from capc.learning import __main__ as program
+from capc.learning import results, session
+from capc.learning.experiment import Privacy, Split
+from capc.learning.query_stage import STAGE as QUERIES
+from capc.learning.query_stage import query, total_votes
+from capc.learning.retrain_stage import load_answers, retrain, retraining_trials
+from capc.learning.selection import by_entropy
+from capc.learning.session import Session
+from capc.learning.store import Store
+from capc.learning.train_stage import load, predictions, train
+from capc.privacy.accountant import Accountant
+
+QUIET = Privacy(sigma=0.0, threshold=None, sigma_threshold=0.0, epsilon=None)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for all tests: what one test trained, the next one finds."""
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(autouse=True)
+def data(monkeypatch):
+    yield made_data.use(monkeypatch)
+    session.dataset_of.cache_clear()
+    session.dataset_digest.cache_clear()
+
+
+def at(store, **fields):
+    return Session(made_data.experiment(**fields), store, workers=0)
+
+
+@pytest.fixture
+def trained(store):
+    tiny = at(store)
+    return tiny, train(tiny)
+
+
+def test_finished_stages_are_not_run_again(trained, monkeypatch):
+    tiny, models = trained
+    queries = query(tiny, models)
+    left = []
+    monkeypatch.setattr(Session, "run", lambda self, title, tasks: left.extend(tasks))
+    monkeypatch.setattr("capc.learning.query_stage.query_seed", lambda *_: pytest.fail("asked"))
+    assert train(tiny) == models
+    assert query(tiny, models) == queries
+    assert not left
+
+
+def test_an_interrupted_stage_goes_on_where_it_was(store, monkeypatch):
+    tiny = at(store, seeds=(77,))
+    ran = []
+    honest = Session.run
+
+    def some(self, title, tasks):
+        ran.append(len(tasks))
+        honest(self, title, tasks[:2])
+
+    monkeypatch.setattr(Session, "run", some)
+    train(tiny)
+    train(tiny)
+    assert ran == [6, 4]
+
+
+def test_keys_follow_content(store, trained):
+    tiny, models = trained
+    other_noise = at(store, privacy=replace(tiny.experiment.privacy, sigma=2.0))
+    assert train(other_noise) == models
+    first, second = query(tiny, models), query(other_noise, models)
+    assert first != second
+    more_parties = [job for job in train(at(store, strategies=("gap",)))[1] if job not in models[1]]
+    assert more_parties == []
+
+
+def test_votes_are_those_of_the_models(trained):
+    tiny, models = trained
+    total = total_votes(tiny, models[1])
+    each = np.stack([predictions(tiny, key) for key in models[1]])
+    assert total.sum(axis=1).tolist() == [6] * made_data.TEST
+    assert np.array_equal(total, (each[:, :, None] == np.arange(10)).sum(axis=0))
+
+
+def test_without_noise_the_answers_are_the_plain_vote_of_the_others(store, trained, data):
+    _, models = trained
+    quiet = at(store, privacy=QUIET)
+    folder = store.folder(QUERIES, query(quiet, models)[1])
+    total = total_votes(quiet, models[1])
+    parts = quiet.test_parts(1)
+    for party in (0, 1):
+        place = folder / "random" / f"party{party}"
+        asked = np.load(place / "examples.npy")
+        assert sorted(asked) == sorted(parts.pools[party])
+        others = total[asked]
+        others[np.arange(len(asked)), predictions(quiet, models[1][party])[asked]] -= 1
+        images, labels = load_answers(place / "answered", (28, 28, 1))
+        assert np.array_equal(labels, others.argmax(axis=1))
+        assert np.array_equal(images, normalised(data.test_images[asked]))
+        _, truth = load_saved_queries(place / "asked", (28, 28, 1))
+        assert np.array_equal(truth, data.test_labels[asked])
+
+
+def test_entropy_is_asked_in_order_of_the_querying_partys_own_model(trained):
+    tiny, models = trained
+    folder = tiny.store.folder(QUERIES, query(tiny, models)[1])
+    pool = tiny.test_parts(1).pools[0]
+    order = by_entropy(load(tiny, models[1][0], "logits")[pool])
+    asked = np.load(folder / "entropy" / "party0" / "examples.npy")
+    assert np.array_equal(asked, pool[order][: len(asked)])
+
+
+def test_one_budget_covers_all_querying_parties_or_each(store, trained):
+    tiny, models = trained
+    privacy = replace(tiny.experiment.privacy, epsilon=25.0)
+    spent = {}
+    for shared in (True, False):
+        part = at(store, privacy=replace(privacy, shared=shared), strategies=("random",))
+        folder = store.folder(QUERIES, query(part, models)[1]) / "random"
+        account = Accountant.load(folder / "account.json")
+        asked = sum(len(np.load(folder / f"party{p}" / "examples.npy")) for p in (0, 1))
+        assert sum(c for m, c in account.counts.items() if m.kind == "threshold") == asked
+        spent[shared] = account.privacy_loss(1e-5).epsilon
+    assert spent[True] <= 25.0 < spent[False]
+
+
+def test_k_centre_uses_features(store, trained):
+    _, models = trained
+    part = at(store, strategies=("k-centre",), queries=7, privacy=QUIET)
+    folder = store.folder(QUERIES, query(part, models)[1])
+    assert len(np.load(folder / "k-centre" / "party0" / "examples.npy")) == 7
+
+
+def test_retraining_arms_and_tables(trained, tmp_path):
+    tiny, models = trained
+    queries = query(tiny, models)
+    trials = retraining_trials(tiny, queries)
+    assert {(t.arm, t.strategy) for t in trials} == {
+        ("own", ""),
+        ("capc", "entropy"),
+        ("capc", "random"),
+        ("vote", "entropy"),
+        ("pate", "pate"),
+    }
+    scores = retrain(tiny, trials)
+    rows = results.accuracy_rows(tiny.experiment, trials, scores)
+    table = pd.DataFrame(rows + results.ensemble_rows(tiny, queries))
+    assert len(table[table["arm"] == "own"]) == 2 * 2
+    assert (table.loc[table["arm"] != "pate", "accuracy"] > 0.8).all()
+    summary = results.summarise(table).set_index(["arm", "strategy", "metric"])
+    gain = summary.loc[("capc", "random", "accuracy_gain")]
+    units = table.groupby(["arm", "strategy", "party"])["accuracy"].mean()
+    expected = [units["capc", "random", party] - units["own", "", party] for party in (0, 1)]
+    assert gain["mean"] == pytest.approx(np.mean(expected))
+    assert gain["units"] == 2
+    classes = results.class_rows(tiny.experiment, trials, scores)
+    assert len(classes) == 10 * len(trials)
+
+
+def test_dirichlet_and_mixed_architectures_run(store):
+    mixed = at(
+        store,
+        models=("vgg-5:2", "vgg-7:1"),
+        split=Split(kind="dirichlet", alpha=5.0),
+        strategies=("random",),
+        retraining_seeds=1,
+        seeds=(4,),
+    )
+    models = train(mixed)
+    kinds = [row["model_type"] for row in results.model_rows(mixed, models)]
+    assert kinds == ["vgg-5:2", "vgg-7:1"] * 3
+    queries = query(mixed, models)
+    scores = retrain(mixed, retraining_trials(mixed, queries))
+    assert all(found.accuracy > 0.05 for found in scores)
+
+
+def config_file(folder, **fields):
+    experiment = made_data.experiment(strategies=("entropy", "random"), retraining_seeds=1)
+    path = folder / "tiny.json"
+    path.write_text(json.dumps(experiment.as_json() | fields))
+    return path
+
+
+def call(store, tmp_path, *arguments):
+    folders = [f"--cache={store.root}", f"--out={tmp_path / 'out'}", "--workers=0"]
+    return program.main([*arguments, *folders])
+
+
+def test_the_program_leaves_tables_and_figures_and_nothing_private(store, tmp_path):
+    config = config_file(tmp_path)
+    assert call(store, tmp_path, "all", f"--config={config}") == 0
+    folder = tmp_path / "out" / "tiny"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "accuracy.csv",
+        "classes.csv",
+        "figures",
+        "models.csv",
+        "queries.csv",
+        "run.json",
+        "summary.csv",
+    }
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    assert figures == {
+        f"{n}.{e}" for n in ("accuracy", "fairness", "strategies") for e in ("pdf", "png")
+    }
+    assert (folder / "figures" / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
+    table = pd.read_csv(folder / "queries.csv")
+    assert tuple(table.columns) == results.QUERY_COLUMNS
+    run = json.loads((folder / "run.json").read_text())
+    assert set(run["stages"]) == {"train", "query", "retrain"}
+    assert run["experiment"]["parties"] == 6
+
+
+def test_private_figures_are_written_only_when_asked(store, tmp_path):
+    config = config_file(tmp_path)
+    dependent = ["--set=privacy.bound=dependent", f"--config={config}"]
+    assert call(store, tmp_path, "query", *dependent) == 0
+    folder = tmp_path / "out" / "tiny"
+    assert not (folder / "private").exists()
+    texts = [path.read_text() for path in folder.iterdir() if path.is_file()]
+    assert call(store, tmp_path, "query", *dependent, "--include_private") == 0
+    private = folder / "private"
+    assert private.stat().st_mode & 0o077 == 0
+    found = next(private.rglob("private_epsilon.json"))
+    epsilon = json.loads(found.read_text())["epsilon"]
+    assert 0 < epsilon <= 60.0
+    assert not any(f"{epsilon:.6g}" in text for text in texts)
+    assert list(private.rglob("votes.npy"))
+
+
+def test_a_sweep_over_parties(store, tmp_path):
+    points = [{"parties": k, "sigma": 1.0, "threshold": 2, "sigma_threshold": 1.0} for k in (3, 6)]
+    config = config_file(tmp_path, sweep=points, strategies=["random"])
+    assert call(store, tmp_path, "sweep", f"--config={config}") == 0
+    table = pd.read_csv(tmp_path / "out" / "tiny" / "sweep.csv")
+    assert table["parties"].tolist() == [3, 6]
+    assert (table["answered"] <= table["asked"]).all()
+    assert (tmp_path / "out" / "tiny" / "figures" / "sweep.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["all", "--config=/none.json"], "cannot be read"),
+        (["sweep"], "the config has no sweep"),
+        (["train", "--set=parties=7000"], "parties is 7000"),
+        (["train", "--set=parties=901"], "gets no training examples"),
+    ],
+)
+def test_what_is_wrong_is_one_line(store, tmp_path, capsys, arguments, message):
+    config = (
+        [] if any("--config" in a for a in arguments) else [f"--config={config_file(tmp_path)}"]
+    )
+    assert call(store, tmp_path, *arguments, *config) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.startswith("capc learn: error: ")
+
+
+def test_answers_of_another_form_are_refused(tmp_path):
+    images = np.zeros((3, 28, 28, 1), np.float32)
+    save_queries(tmp_path / "none", images, np.zeros(3))
+    with pytest.raises(ConfigError, match="holds 0 files"):
+        load_answers(tmp_path / "none", (28, 28, 1))
+    folder = tmp_path / "few"
+    save_queries(folder, images, np.zeros(3), aggregated_labels=np.zeros(3))
+    found = load_answers(folder, (28, 28, 1))
+    assert found[1].tolist() == [0, 0, 0]
+    np.save(next(Path(folder).glob("aggregated*")), np.array([1, 2]))
+    with pytest.raises(ConfigError, match="does not hold 3 class numbers"):
+        load_answers(folder, (28, 28, 1))
