@@ -6,6 +6,7 @@ ENCRYPTION_PARAMS ?= config/fast.json
 LAUNCHER ?= tmux
 ARGS ?=
 AREA ?=
+EXPERIMENT ?= config/learning/mnist.json
 VENV := .venv
 PYTHON_RUN := $(VENV)/bin/python
 
@@ -17,6 +18,8 @@ help:
 	@echo "make run N_PARTIES=3           the whole protocol on MNIST, in tmux"
 	@echo "make test                      every test"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
+	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
+	@echo "make figures                   the learning experiments' tables and figures"
 	@echo "make models N_PARTIES=3        train one model per answering party"
 	@echo "make clean                     remove what was built (results and models stay)"
 
@@ -45,6 +48,12 @@ test-python: setup
 
 bench: setup
 	$(PYTHON_RUN) -m capc.harness.bench $(AREA) $(ARGS)
+
+table1: setup
+	$(PYTHON_RUN) -m capc.harness.table1 $(ARGS)
+
+figures: setup
+	$(PYTHON_RUN) -m capc.cli learn all --config=$(EXPERIMENT) $(ARGS)
 
 # Needs uv (PyPI): one lock for Python 3.10 to 3.13.
 lock:

@@ -1,0 +1,1 @@
+"""What `make bench` measures, one module an area; each gives rows of one table."""

@@ -1,0 +1,38 @@
+"""Area gc: the engine of gc-emp-test between two processes, and EMP where it was built."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from capc.errors import ConfigError
+from capc.harness.benchmarks.rows import Row, parse_rows, skipped
+from capc.harness.benchmarks.runs import BenchmarkError
+from capc.harness.settings import REPOSITORY
+
+_FOLDER = REPOSITORY / "gc-emp-test" / "bin"
+
+
+def run(repeat: int) -> list[Row]:
+    """Rows of bench_gc and, in the same run, of bench_emp.
+
+    ConfigError where bench_gc is not built, BenchmarkError where a program fails.
+    """
+    rows = _rows("bench_gc", repeat)
+    if rows is None:
+        raise ConfigError("gc-emp-test/bin/bench_gc is not built; run `make setup`")
+    peer = _rows("bench_emp", repeat)
+    return rows + (peer or [skipped("relu_1080x47", "emp-0.3", "EMP 0.3 is not installed")])
+
+
+def _rows(program: str, repeat: int) -> list[Row] | None:
+    path = _FOLDER / program
+    if not os.access(path, os.X_OK):
+        return None
+    result = subprocess.run(
+        [str(path), "--repeat", str(repeat)], capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        said = result.stderr.strip().splitlines()[-1:] or [f"status {result.returncode}"]
+        raise BenchmarkError(f"{program} failed: {said[0]}")
+    return parse_rows(result.stdout)

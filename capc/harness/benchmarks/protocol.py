@@ -1,0 +1,33 @@
+"""Area protocol: steps 2 and 3 in a running session, fifty parties, and `make run`'s wall time."""
+
+from __future__ import annotations
+
+from capc.harness.benchmarks.rows import Row, measured
+from capc.harness.benchmarks.runs import measured_run
+
+MANY = 50
+_PHASES = ("offline", "online")
+
+
+def run(repeat: int) -> list[Row]:
+    """The runs start every process afresh; TensorFlow is not needed, the model being prepared."""
+    steps = ("2", "3")
+    threshold = ("--threshold=2", "--sigma_threshold=1")
+    session = measured_run(n_parties=3, flags=(f"--n_queries={repeat}", *threshold))
+    rows = [
+        measured(
+            benchmark,
+            "builtin",
+            session.per_query(steps, phases),
+            moved=session.bytes_moved(steps, phases),
+            note=f"3 parties, threshold, {note}",
+        )
+        for benchmark, phases, note in (
+            ("steps_2_3", _PHASES, "offline and online"),
+            ("steps_2_3_online", ("online",), "online alone"),
+        )
+    ]
+    for n_parties, note in ((3, "the whole program, no panes"), (MANY, "the whole program")):
+        walls = [measured_run(n_parties=n_parties).wall_seconds for _ in range(3)]
+        rows.append(measured(f"one_query_{n_parties}_parties", "builtin", walls, note=note))
+    return rows

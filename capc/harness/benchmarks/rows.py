@@ -1,0 +1,88 @@
+"""Rows of a benchmark table: medians with their spread, and the bytes that travelled."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from capc.harness.tables import csv_line, replace_file
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: seconds, and the bytes that the measured party sent and received.
+
+    Ours and each peer are rows of one `benchmark`. A row without figures says in `note` why.
+    """
+
+    benchmark: str
+    implementation: str
+    n: int
+    median_s: float | None
+    p10_s: float | None
+    p90_s: float | None
+    bytes_sent: int | None
+    bytes_received: int | None
+    note: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def measured(
+    benchmark: str,
+    implementation: str,
+    seconds: Sequence[float],
+    *,
+    moved: tuple[int, int] | None = None,
+    note: str = "",
+) -> Row:
+    """The row of one or more repetitions; `moved` is bytes sent and received in each."""
+    p10, median, p90 = (float(value) for value in np.percentile(seconds, (10, 50, 90)))
+    sent, received = moved or (None, None)
+    return Row(benchmark, implementation, len(seconds), median, p10, p90, sent, received, note)
+
+
+def skipped(benchmark: str, implementation: str, reason: str) -> Row:
+    """A row without figures."""
+    return Row(benchmark, implementation, 0, None, None, None, None, None, f"skipped: {reason}")
+
+
+def parse_rows(text: str) -> list[Row]:
+    """The rows of a CSV with these columns; ValueError for another table."""
+    reader = csv.DictReader(io.StringIO(text))
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise ValueError(f"the columns are {reader.fieldnames}, not {COLUMNS}")
+    return [
+        Row(
+            benchmark=line["benchmark"],
+            implementation=line["implementation"],
+            n=int(line["n"]),
+            median_s=_number(line["median_s"]),
+            p10_s=_number(line["p10_s"]),
+            p90_s=_number(line["p90_s"]),
+            bytes_sent=_whole(line["bytes_sent"]),
+            bytes_received=_whole(line["bytes_received"]),
+            note=line["note"],
+        )
+        for line in reader
+    ]
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Replace a table, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, b"".join([csv_line(COLUMNS), *(csv_line(astuple(row)) for row in rows)]))
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text else None

@@ -1,0 +1,92 @@
+"""Whole runs of the real parties, as the benchmarks read them: the CSVs that they leave."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from capc.errors import CapcError
+from capc.harness.processes import last_lines
+from capc.harness.settings import REPOSITORY
+from capc.transport.control_messages import QUERYING
+
+
+class BenchmarkError(CapcError):
+    """A program that a benchmark measures failed."""
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """One run: `wall_seconds` of the whole program, and its timings.csv."""
+
+    wall_seconds: float
+    timings: pandas.DataFrame
+    record: dict[str, Any]
+
+    def per_query(self, steps: tuple[str, ...], phases: tuple[str, ...]) -> list[float]:
+        """Seconds of these steps and phases for each query, as the querying party saw them."""
+        chosen = self._of(steps, phases)
+        if "setup" in phases:
+            return [float(chosen["seconds"].sum())]
+        return [float(value) for value in chosen.groupby("query")["seconds"].sum()]
+
+    def bytes_moved(self, steps: tuple[str, ...], phases: tuple[str, ...]) -> tuple[int, int]:
+        """(sent, received) by the querying party for one query, the median over queries."""
+        chosen = self._of(steps, phases)
+        columns = ["bytes_sent", "bytes_received"]
+        if "setup" in phases:
+            sums = chosen[columns].sum()
+        else:
+            sums = chosen.groupby("query")[columns].sum().median()
+        return int(sums["bytes_sent"]), int(sums["bytes_received"])
+
+    def _of(self, steps: tuple[str, ...], phases: tuple[str, ...]) -> pandas.DataFrame:
+        table = self.timings
+        chosen: pandas.DataFrame = table[
+            (table["party"] == QUERYING)
+            & table["step"].isin(steps)
+            & table["phase"].isin(phases)
+        ]  # fmt: skip
+        return chosen
+
+
+def measured_run(
+    *, config: str = "config/fast.json", n_parties: int = 1, flags: tuple[str, ...] = ()
+) -> MeasuredRun:
+    """Run the experiment program with the shipped model and without panes; its times.
+
+    BenchmarkError, with the program's last lines, where it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="capc-bench-") as folder:
+        command = [
+            sys.executable,
+            str(REPOSITORY / "run_experiment.py"),
+            f"--n_parties={n_parties}",
+            "--ignore_parties",
+            f"--encryption_params={REPOSITORY / config}",
+            "--launcher=subprocess",
+            f"--checkpoint_dir={REPOSITORY / 'models'}",
+            f"--results_dir={folder}",
+            *flags,
+        ]
+        output = Path(folder) / "output.txt"
+        with output.open("wb") as log:
+            start = time.perf_counter()
+            status = subprocess.run(
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=REPOSITORY, check=False
+            ).returncode
+            wall = time.perf_counter() - start
+        if status:
+            said = " | ".join(last_lines(output, 3))
+            raise BenchmarkError(f"{' '.join(command[1:])} ended with status {status}: {said}")
+        latest = Path(folder) / "latest"
+        record = json.loads((latest / "run.json").read_text())
+        return MeasuredRun(wall, pandas.read_csv(latest / "timings.csv"), record)

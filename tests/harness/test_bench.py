@@ -1,0 +1,117 @@
+"""The benchmark tables: figures, files, and what is said where a peer is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from capc.errors import CapcError
+from capc.harness import bench
+from capc.harness.benchmarks import circuits, inference, privacy
+from capc.harness.benchmarks.rows import COLUMNS, Row, measured, parse_rows, skipped, write_rows
+from capc.harness.benchmarks.runs import MeasuredRun
+from capc.harness.table1 import measured_cells
+
+
+def test_a_row_is_the_median_with_its_spread() -> None:
+    row = measured("b", "builtin", [float(value) for value in range(101)], moved=(7, 9))
+    assert (row.n, row.median_s, row.p10_s, row.p90_s) == (101, 50.0, 10.0, 90.0)
+    assert (row.bytes_sent, row.bytes_received) == (7, 9)
+
+
+def test_rows_survive_their_file(tmp_path: Path) -> None:
+    rows = [measured("b", "builtin", [0.25, 0.5], note="a, b"), skipped("b", "peer", "not there")]
+    write_rows(tmp_path / "deep" / "area.csv", rows)
+    text = (tmp_path / "deep" / "area.csv").read_text()
+    assert text.splitlines()[0] == ",".join(COLUMNS)
+    assert parse_rows(text) == rows
+    with pytest.raises(ValueError, match="columns"):
+        parse_rows("benchmark,seconds\nx,1\n")
+
+
+def _timings() -> pd.DataFrame:
+    columns = ["query", "party", "step", "phase", "seconds", "bytes_sent", "bytes_received"]
+    lines = [
+        (None, "querying", "1a", "setup", 0.5, 1, 2),
+        *((query, "querying", "1a", "offline", 1.0 + query, 10, 20) for query in range(3)),
+        *((query, "querying", "1a", "online", 0.1, 30, 40) for query in range(3)),
+        *((query, "querying", "1c", "online", 0.01, 5, 6) for query in range(3)),
+        *((query, "answering-0", "1a", "online", 9.0, 7, 7) for query in range(3)),
+    ]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def test_a_run_is_read_query_by_query_as_the_querying_party_saw_it() -> None:
+    run = MeasuredRun(1.0, _timings(), {})
+    assert run.per_query(("1a", "1c"), ("online",)) == pytest.approx([0.11] * 3)
+    assert run.per_query(("1a",), ("offline", "online")) == pytest.approx([1.1, 2.1, 3.1])
+    assert run.per_query(("1a",), ("setup",)) == [0.5]
+    assert run.bytes_moved(("1a", "1c"), ("online",)) == (35, 46)
+    rows = inference.single_query("config/fast.json", run)
+    by_name = {row.benchmark: row for row in rows}
+    assert by_name["steps_1a_1c"].median_s == pytest.approx(2.11)
+    assert by_name["pair_setup"].n == 1
+
+
+def test_a_missing_peer_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(inference.SPU_VARIABLE, raising=False)
+    (row,) = inference.spu(repeat=1)
+    assert row.median_s is None and inference.SPU_VARIABLE in row.note
+
+
+def test_the_engines_table_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("relu", "builtin", 2, 0.5, 0.25, 0.75, 10, 20, "note")
+    write_rows(tmp_path / "table.csv", [row])
+    program = tmp_path / "bench_gc"
+    monkeypatch.setattr(circuits, "_FOLDER", tmp_path)
+    with pytest.raises(CapcError, match="not built"):
+        circuits.run(2)
+    program.write_text(f'#!/bin/sh\ncat "{tmp_path}/table.csv"\n')
+    program.chmod(0o755)
+    found = circuits.run(2)
+    assert found[0] == row and found[1].implementation == "emp-0.3"
+    program.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
+    with pytest.raises(CapcError, match="broken"):
+        circuits.run(2)
+
+
+def test_the_program_writes_the_areas_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main(["privacy", "--repeat=1", f"--output={tmp_path}"]) == 0
+    rows = parse_rows((tmp_path / "privacy.csv").read_text())
+    assert {row.benchmark for row in rows} == {
+        "account_10000_histograms",
+        "budget_step",
+        "noise_of_a_query",
+    }
+    assert all(row.median_s is not None and row.median_s > 0 for row in rows)
+    assert "budget_step" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        bench.main(["nothing"])
+
+
+def test_a_failing_area_is_one_line_and_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_repeat: int) -> list[Row]:
+        raise CapcError("no luck")
+
+    monkeypatch.setattr(privacy, "run", fail)
+    assert bench.main(["privacy", f"--output={tmp_path}"]) == 1
+    assert capsys.readouterr().err == "bench privacy: no luck\n"
+
+
+def test_table_1_has_the_papers_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = MeasuredRun(1.0, _timings(), {})
+    timings = run.timings
+    later = timings[timings["step"] == "1c"].assign(step="3")
+    run = MeasuredRun(1.0, pd.concat([timings, later]), {})
+    monkeypatch.setattr("capc.harness.table1.measured_run", lambda **_: run)
+    cells = measured_cells("N = 8192", "config/10.json", 3, 8192)
+    assert [cell.steps for cell in cells] == ["1a", "1b-1c", "2-3"]
+    assert cells[0].paper_s == 14.22 and cells[0].mean_s == pytest.approx(2.1)
+    assert cells[0].ratio == pytest.approx(14.22 / 2.1)
+    assert measured_cells("no encryption", "config/10.json", 3, None)[0].paper_s == 0.152
