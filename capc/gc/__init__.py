@@ -3,9 +3,15 @@
 from capc.gc.circuits import (
     Circuit,
     argmax_circuit,
+    bounded_relu_circuit,
+    leaky_relu_circuit,
+    maximum_circuit,
     noisy_argmax_circuit,
     noisy_argmax_inputs,
     relu_circuit,
+    square_circuit,
+    step_circuit,
+    top_k_circuit,
     truncate_circuit,
 )
 from capc.gc.session import EvaluatorBatch, EvaluatorSession, GarblerBatch, GarblerSession
@@ -17,8 +23,14 @@ __all__ = [
     "GarblerBatch",
     "GarblerSession",
     "argmax_circuit",
+    "bounded_relu_circuit",
+    "leaky_relu_circuit",
+    "maximum_circuit",
     "noisy_argmax_circuit",
     "noisy_argmax_inputs",
     "relu_circuit",
+    "square_circuit",
+    "step_circuit",
+    "top_k_circuit",
     "truncate_circuit",
 ]

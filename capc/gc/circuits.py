@@ -96,6 +96,52 @@ def truncate_circuit(ring_bits: int, shift: int) -> Circuit:
     return Circuit(f"truncate {ring_bits} >> {shift}", _engine.truncate_circuit(ring_bits, shift))
 
 
+def bounded_relu_circuit(ring_bits: int, shift: int, cap: int) -> Circuit:
+    """y = min(max(x, 0) >> shift, cap), 0 < cap < 2^(ring_bits - 1 - shift); words as in relu.
+
+    Relu6 with cap = 6 << f.
+    """
+    name = f"bounded relu {ring_bits} >> {shift} <= {cap}"
+    return Circuit(name, _engine.bounded_relu_circuit(ring_bits, shift, cap))
+
+
+def leaky_relu_circuit(ring_bits: int, shift: int, slope: int, fraction_bits: int) -> Circuit:
+    """y = x >> shift for x >= 0, else (slope * x) >> (shift + fraction_bits); words as in relu.
+
+    0 <= slope < 2^fraction_bits is public: each bit set in it costs an addition.
+    """
+    name = f"leaky relu {ring_bits} >> {shift} * {slope}/2^{fraction_bits}"
+    return Circuit(name, _engine.leaky_relu_circuit(ring_bits, shift, slope, fraction_bits))
+
+
+def square_circuit(ring_bits: int, shift: int, fraction_bits: int) -> Circuit:
+    """y = (x >> shift)^2 >> fraction_bits, exact while y < 2^(ring_bits - 1); words as in relu."""
+    name = f"square {ring_bits} >> {shift} >> {fraction_bits}"
+    return Circuit(name, _engine.square_circuit(ring_bits, shift, fraction_bits))
+
+
+def maximum_circuit(ring_bits: int, window: int) -> Circuit:
+    """Max-pooling: the evaluator learns max_j x_j - m; `window` words on either side, one mask."""
+    return Circuit(f"maximum {ring_bits} x {window}", _engine.maximum_circuit(ring_bits, window))
+
+
+def step_circuit(ring_bits: int, vote_bits: int) -> Circuit:
+    """One class of a multi-label vote: the evaluator learns [x >= 0] - s mod 2^vote_bits.
+
+    The garbler subtracts the class's public or private threshold from its share beforehand.
+    """
+    return Circuit(f"step {ring_bits}", _engine.step_circuit(ring_bits, vote_bits))
+
+
+def top_k_circuit(ring_bits: int, classes: int, k: int, vote_bits: int) -> Circuit:
+    """The evaluator learns [class j is among the k greatest] - s_j mod 2^vote_bits.
+
+    Ties go to the lower class. Words as in argmax_circuit; 1 <= k < classes.
+    """
+    name = f"top {k} {ring_bits} x {classes}"
+    return Circuit(name, _engine.top_k_circuit(ring_bits, classes, k, vote_bits))
+
+
 def argmax_circuit(ring_bits: int, classes: int, vote_bits: int) -> Circuit:
     """Step 1c: z_j = a_j + b_j mod 2^ring_bits, signed; ties go to the lowest class.
 

@@ -16,6 +16,7 @@
 #include "circuits.hpp"
 #include "evaluator.hpp"
 #include "garbler.hpp"
+#include "layer_circuits.hpp"
 
 namespace nb = nanobind;
 using namespace capc::gc;
@@ -178,6 +179,26 @@ void bind_circuit(nb::module_& m) {
   m.def("noisy_argmax_circuit", [=](std::size_t bits, std::size_t classes, bool threshold) {
     return compiled(noisy_argmax_circuit(bits, classes, threshold));
   });
+  m.def("bounded_relu_circuit", [=](std::size_t bits, std::size_t shift, Word cap) {
+    return compiled(bounded_relu_circuit(bits, shift, cap));
+  });
+  m.def("leaky_relu_circuit",
+        [=](std::size_t bits, std::size_t shift, Word slope, std::size_t fraction_bits) {
+          return compiled(leaky_relu_circuit(bits, shift, slope, fraction_bits));
+        });
+  m.def("square_circuit", [=](std::size_t bits, std::size_t shift, std::size_t fraction_bits) {
+    return compiled(square_circuit(bits, shift, fraction_bits));
+  });
+  m.def("maximum_circuit", [=](std::size_t bits, std::size_t window) {
+    return compiled(maximum_circuit(bits, window));
+  });
+  m.def("step_circuit", [=](std::size_t bits, std::size_t vote_bits) {
+    return compiled(step_circuit(bits, vote_bits));
+  });
+  m.def("top_k_circuit",
+        [=](std::size_t bits, std::size_t classes, std::size_t k, std::size_t vote_bits) {
+          return compiled(top_k_circuit(bits, classes, k, vote_bits));
+        });
   m.def("relu_and_count", relu_and_count);
   m.def("truncate_and_count", truncate_and_count);
   m.def("argmax_and_count", argmax_and_count);

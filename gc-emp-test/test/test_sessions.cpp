@@ -7,6 +7,7 @@
 #include "builder.hpp"
 #include "check.hpp"
 #include "errors.hpp"
+#include "layer_circuits.hpp"
 #include "pair.hpp"
 
 using namespace capc::gc;
@@ -77,7 +78,11 @@ void all_circuits(Path garbler_path, Path evaluator_path) {
       compile(relu_circuit(64, 20)),          compile(truncate_circuit(33, 8)),
       compile(argmax_circuit(37, 10, 32)),    compile(argmax_circuit(8, 3, 64)),
       compile(noisy_argmax_circuit(32, 10, true)), compile(noisy_argmax_circuit(16, 5, false)),
-      compile(lower_shared_outputs(relu_circuit(20, 4)))};
+      compile(lower_shared_outputs(relu_circuit(20, 4))),
+      compile(bounded_relu_circuit(37, 12, Word{6} << 12U)),
+      compile(leaky_relu_circuit(37, 12, 819, 12)), compile(square_circuit(41, 12, 12)),
+      compile(maximum_circuit(37, 9)), compile(step_circuit(37, 32)),
+      compile(top_k_circuit(16, 5, 2, 32))};
   for (const CircuitPtr& circuit : circuits) {
     for (const std::size_t n : {1, 2, 5, 16, 33}) check_pair(pair, circuit, n);
   }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,9 +15,15 @@ from capc.gc import (
     Circuit,
     _engine,
     argmax_circuit,
+    bounded_relu_circuit,
+    leaky_relu_circuit,
+    maximum_circuit,
     noisy_argmax_circuit,
     noisy_argmax_inputs,
     relu_circuit,
+    square_circuit,
+    step_circuit,
+    top_k_circuit,
     truncate_circuit,
 )
 
@@ -51,6 +59,55 @@ def test_rescaling_circuits_equal_the_plain_formula(
         out, to_garbler = circuit.plain_evaluate(a, mask, b)
         assert to_garbler.size == 0
         np.testing.assert_array_equal(out[:, 0], numbers.reduce(y - mask))
+
+
+@given(st.integers(20, 60), st.integers(0, 12), st.integers(1, 12), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_other_layers_equal_the_plain_formula(
+    bits: int, shift: int, fraction: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = FixedPoint(bits, 0)
+    x = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (30, 4)) >> rng.integers(0, bits, (30, 4))
+    x[0] = [-(1 << (bits - 1)), (1 << (bits - 1)) - 1, 0, -1]
+    a = rng.integers(0, 1 << bits, x.shape)
+    masks = rng.integers(0, 1 << bits, x.shape)
+    slope = int(rng.integers(0, 1 << fraction))
+    cap = min(6 << fraction, (1 << (bits - 1 - shift)) - 1)
+    exact = x.astype(object)
+    sloped = np.where(x >= 0, exact >> shift, (exact * slope) >> (shift + fraction))
+    cases = [
+        (bounded_relu_circuit(bits, shift, cap), np.minimum(np.maximum(x, 0) >> shift, cap)),
+        (leaky_relu_circuit(bits, shift, slope, fraction), sloped.astype(np.int64)),
+        (step_circuit(bits, bits), (x >= 0).astype(np.int64)),
+    ]
+    for circuit, y in cases:
+        out, _ = circuit.plain_evaluate(a.ravel(), masks.ravel(), numbers.reduce(x - a).ravel())
+        np.testing.assert_array_equal(out.reshape(x.shape), numbers.reduce(y - masks))
+    out, _ = maximum_circuit(bits, 4).plain_evaluate(a, masks[:, :1], numbers.reduce(x - a))
+    np.testing.assert_array_equal(out, numbers.reduce(x.max(axis=1) - masks[:, 0])[:, None])
+    out, _ = top_k_circuit(bits, 4, 2, bits).plain_evaluate(a, masks, numbers.reduce(x - a))
+    chosen = numbers.reduce(out + masks)
+    order = np.argsort(-x, axis=1, kind="stable")[:, :2]
+    expected = np.zeros_like(chosen)
+    np.put_along_axis(expected, order, 1, axis=1)
+    np.testing.assert_array_equal(chosen, expected)
+
+
+@given(st.integers(24, 60), st.integers(0, 12), st.integers(1, 12), st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_squares_equal_the_plain_formula(bits: int, shift: int, fraction: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = FixedPoint(bits, 0)
+    root = math.isqrt((1 << (bits - 1 + fraction)) - 1)
+    reach = min(((root + 1) << shift) - 1, (1 << (bits - 1)) - 1)
+    x = rng.integers(-(root << shift) if root << shift < reach else -reach, reach + 1, 60)
+    x[:4] = [reach, 0, -1, 1]
+    y = ((x.astype(object) >> shift) ** 2 >> fraction).astype(np.int64)
+    a, masks = rng.integers(0, 1 << bits, (2, 60))
+    circuit = square_circuit(bits, shift, fraction)
+    out, _ = circuit.plain_evaluate(a, masks, numbers.reduce(x - a))
+    np.testing.assert_array_equal(out[:, 0], numbers.reduce(y - masks))
 
 
 @given(
