@@ -23,7 +23,7 @@ from capc.harness.settings import Settings
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_queries, write_summary
 from capc.harness.tmux import TmuxLauncher
-from capc.harness.verify import Check, check_run, load_models
+from capc.harness.verify import Check, check_models, check_run, load_models
 from capc.harness.view import show_line
 from capc.parties.config import PartyConfig, QuerySource
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering
@@ -54,6 +54,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     models = model_files(settings, lambda text: show_line(console, text))
     prepared = prepared_files(settings, models, lambda text: show_line(console, text))
     networks = load_models(prepared, queries, settings.num_classes)
+    check_models(networks, queries, settings)
     experiment = Experiment(settings, launcher, queries, prepared, modules or PARTY_MODULES)
     return experiment.run(
         console,

@@ -6,6 +6,7 @@ with the noise off, or opened by --verify, the protocol's label must equal it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from capc.graph.prepared import load_network
 from capc.graph.quantize import quantize
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
+from capc.harness.settings import Settings
+from capc.he.parameters import EncryptionParameters
+from capc.inference.preparation import check_encrypted, to_ring
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering
@@ -59,6 +63,15 @@ def load_models(paths: Sequence[Path], queries: Queries, num_classes: int) -> li
                 f"--num_classes is {num_classes}"
             )
     return networks
+
+
+def check_models(networks: Sequence[Network], queries: Queries, settings: Settings) -> None:
+    """Raise before any party starts where a model does not fit its ring or the parameters."""
+    parameters = EncryptionParameters.from_json(json.dumps(settings.encryption_parameters))
+    for network in {id(network): network for network in networks}.values():
+        integers = to_ring(network, queries.input_range, settings.max_logit)
+        if not settings.plain:
+            check_encrypted(integers, parameters)
 
 
 def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from capc.errors import ConfigError
-from capc.fixed_point import FixedPoint, Int64, uniform_bits
+from capc.fixed_point import Int64, uniform_bits
 from capc.gc.programs import BackEnd, CircuitProgram
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
-from capc.graph.quantize import quantize, required_ring_bits
-from capc.he.planner import choose_ring_bits
 from capc.inference.plain import PlainInferenceServer
+from capc.inference.preparation import to_ring
 from capc.inference.server import InferenceServer
 from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Batch, ProgramAddress, send_vote_share
@@ -28,8 +27,6 @@ from capc.transport.control_messages import GUARDIAN, QUERYING
 from capc.transport.endpoints import Listener, connect
 
 logger = logging.getLogger(__name__)
-
-FRACTION_BITS = 12  # logits within 0.007 of floating point for CryptoNets-ReLU
 
 
 class AnsweringParty:
@@ -102,10 +99,7 @@ def load_model(config: PartyConfig) -> QuantizedNetwork:
             f"the model {config.model} gives {network.output.shape} logits; "
             f"{config.num_classes} classes are asked for (--num_classes)"
         )
-    needed = required_ring_bits(network, FRACTION_BITS, config.input_range, config.max_logit)
-    limit = 1 << (needed - 1)
-    fixed_point = FixedPoint(choose_ring_bits([(-limit, limit - 1)]), FRACTION_BITS)
-    return quantize(network, fixed_point, config.input_range)
+    return to_ring(network, config.input_range, config.max_logit)
 
 
 def serve(runtime: Runtime) -> None:

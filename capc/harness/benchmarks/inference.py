@@ -18,7 +18,7 @@ from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.harness.benchmarks.rows import Row, measured, skipped
 from capc.harness.benchmarks.runs import BenchmarkError, MeasuredRun, measured_run
 from capc.harness.settings import REPOSITORY
-from capc.learning.datasets import queries
+from capc.data.datasets import queries
 
 CONFIGS = ("config/fast.json", "config/10.json")
 STEPS = ("1a", "1b", "1c")

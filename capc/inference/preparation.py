@@ -1,0 +1,44 @@
+"""From a float network to one that the protocol can run: the ring, the integers, the checks."""
+
+from __future__ import annotations
+
+from capc.errors import ModelError
+from capc.fixed_point import FixedPoint
+from capc.graph.layers import Network, QuantizedNetwork
+from capc.graph.quantize import quantize, required_ring_bits
+from capc.he import planner
+from capc.he.parameters import EncryptionParameters
+from capc.inference.layout import LINEAR, linear_shape, linear_weight, require_supported
+
+FRACTION_BITS = 12  # logits within 0.007 of floating point for CryptoNets-ReLU
+
+
+def to_ring(
+    network: Network, input_range: tuple[float, float], max_logit: float
+) -> QuantizedNetwork:
+    """The network as integers in the smallest public ring that holds its values and `max_logit`.
+
+    Raises RangeError or ConfigError, naming the layer, where none does.
+    """
+    needed = required_ring_bits(network, FRACTION_BITS, input_range, max_logit)
+    limit = 1 << (needed - 1)
+    ring_bits = planner.choose_ring_bits([(-limit, limit - 1)])
+    return quantize(network, FixedPoint(ring_bits, FRACTION_BITS), input_range)
+
+
+def check_encrypted(network: QuantizedNetwork, parameters: EncryptionParameters) -> None:
+    """Raise unless the network can be evaluated encrypted, exactly and hiding its weights.
+
+    ModelError names a layer without a circuit, ConfigError the layer and the figure for which the
+    parameters are too small. For the model's owner: the reason may depend on the weights.
+    """
+    require_supported(network)
+    layers = []
+    for layer in network.layers:
+        if isinstance(layer, LINEAR):
+            try:
+                shape = linear_shape(network, layer)
+            except ValueError as error:
+                raise ModelError(f"layer '{layer.name}': {error}") from None
+            layers.append(planner.LinearLayer(layer.name, shape, linear_weight(layer)))
+    planner.plan(layers, parameters, network.fixed_point)
