@@ -32,7 +32,13 @@ _AFFINE = (Conv2D, Dense, AvgPool, Reshape, Pad, Transpose, Bias)
 
 def simplify(network: Network) -> Network:
     """All passes, in the order in which each helps the next."""
-    for rewrite in (_without_idle_reshapes, _with_padding_in_convolutions, fold_linear_chains):
+    rewrites = (
+        _without_idle_reshapes,
+        _with_padding_in_convolutions,
+        _with_scales_in_convolutions,
+        fold_linear_chains,
+    )
+    for rewrite in rewrites:
         network = rewrite(network)
     return network
 
@@ -139,6 +145,48 @@ def _with_padding_in_convolutions(network: Network) -> Network:
             padding = (top + above, bottom + below), (left + west, right + east)
             layers[layer.name] = replace(layer, inputs=before.inputs, padding=padding)
     return _reachable(layers, network.output.name)
+
+
+def _with_scales_in_convolutions(network: Network) -> Network:
+    """s * x + o before convolutions: x + o / s, and s goes into their kernels.
+
+    So a batch normalisation before a convolution costs nothing. Padded zeros stay zeros, as they
+    come after the sum.
+    """
+    layers = {layer.name: layer for layer in network.layers}
+    for scale in network.layers:
+        users = [layer for layer in layers.values() if scale.name in layer.inputs]
+        if not isinstance(scale, Conv2D) or not users or not _is_scale(scale):
+            continue
+        if scale is network.output or not all(isinstance(user, Conv2D) for user in users):
+            continue
+        factors = scale.kernel.reshape(-1)
+        shift = scale.bias / factors
+        layers[scale.name] = Bias(
+            name=scale.name, inputs=scale.inputs, shape=scale.shape, value=shift
+        )
+        for user in users:
+            layers[user.name] = _scaled_input(user, factors)
+    return _reachable(layers, network.output.name)
+
+
+def _is_scale(layer: Conv2D) -> bool:
+    """One factor per channel and an offset, that a division does not blow up."""
+    if layer.kernel.shape[:3] != (1, 1, 1) or layer.kernel.shape[3] != layer.groups:
+        return False
+    if layer.strides != (1, 1) or layer.padding != ((0, 0), (0, 0)):
+        return False
+    return bool(np.all(np.abs(layer.kernel.reshape(-1)) * 16 > np.abs(layer.bias)))
+
+
+def _scaled_input(user: Layer, factors: Float64) -> Layer:
+    """`user` on inputs that were not multiplied by `factors` (C,)."""
+    if not isinstance(user, Conv2D):
+        raise TypeError(type(user).__name__)
+    depth, filters = user.kernel.shape[2:]
+    group = np.arange(filters) // (filters // user.groups)
+    channel = group * depth + np.arange(depth)[:, np.newaxis]
+    return replace(user, kernel=user.kernel * factors[channel])
 
 
 def _reachable(layers: dict[str, Layer], output: str) -> Network:

@@ -245,6 +245,22 @@ def test_asking_a_shape_does_not_keep_layers_apart(tmp_path: Path) -> None:
     assert error < 1e-5
 
 
+def test_a_batch_norm_before_convolutions_costs_nothing(tmp_path: Path) -> None:
+    def body(images: Any) -> Any:
+        first = tf.nn.relu(conv(images, 4))
+        scale, offset = [1.0, -2.0, 0.5, 3.0], [0.5, 0.0, -1.0, 2.0]
+        normal = tf.compat.v1.nn.fused_batch_norm(
+            first, scale, offset, offset, [1.0, 2.0, 1.5, 1.0], is_training=False
+        )[0]
+        return dense(tf.nn.relu(conv(normal, 6)) + tf.nn.relu(conv(normal, 6, depth=2)))
+
+    network, error = imported(tmp_path / "graph.pb", body)
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert kinds.count("Conv2D") == 3
+    assert kinds.count("Bias") == 1
+    assert error < 1e-5
+
+
 def test_a_linear_value_used_twice_is_not_folded_away(tmp_path: Path) -> None:
     def body(images: Any) -> Any:
         hidden = dense(images, 4)
