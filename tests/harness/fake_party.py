@@ -46,6 +46,17 @@ def before_connecting(behaviour: str, control: str, name: str) -> None:
         wait_forever()
 
 
+def start_child() -> None:
+    """A child that ignores SIGTERM."""
+    script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"{script}; signal.pause()"], stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    Path("child.pid").write_text(str(child.pid))
+
+
 def before_ready(behaviour: str, client: ControlClient) -> None:
     def complain(*_: object) -> None:
         client.error("a peer is gone")
@@ -55,6 +66,8 @@ def before_ready(behaviour: str, client: ControlClient) -> None:
         threading.Event().wait(0.6)
         os._exit(4)
 
+    if behaviour in ("children", "orphan"):
+        start_child()
     if behaviour in ("complains", "falls"):
         signal.signal(signal.SIGUSR1, complain if behaviour == "complains" else fall)
 
@@ -77,8 +90,6 @@ def after_ready(behaviour: str, client: ControlClient) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         wait_forever()
     if behaviour == "children":
-        child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-        Path("child.pid").write_text(str(child.pid))
         wait_forever()
     if behaviour in ("complains", "falls"):
         while True:

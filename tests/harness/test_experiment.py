@@ -51,7 +51,7 @@ class Bench:
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
     def settings(self, *flags: str) -> Settings:
-        always = (f"--results_dir={self.results}", "--n_parties=2", "--n_queries=3", "--timeout=20")
+        always = (f"--results_dir={self.results}", "--n_parties=2", "--n_queries=3", "--timeout=60")
         return parse_settings([*always, "--num_classes=4", *flags])
 
     def run(self, *flags: str, tmux: bool = False, **who: str) -> int:

@@ -67,8 +67,8 @@ def supervise(
         command,
         launcher,
         observer or Quiet(),
-        setup_seconds=20,
-        query_seconds=20,
+        setup_seconds=60,
+        query_seconds=60,
         grace_seconds=2,
     ).run()
 
@@ -261,3 +261,25 @@ def test_tmux_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tmux.subprocess, "run", lambda *_, **__: Said())
     with pytest.raises(ConfigError, match=r"2\.9a is too old"):
         TmuxLauncher("capc")
+
+
+def test_tmux_is_told_of_an_exit_that_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pane that is dead without a status, while the kernel says that its process has ended."""
+
+    class Deaf:
+        def show(self, target: str, *names: str) -> list[str]:
+            return ["1", "", "", "4242"]
+
+    class Waiting:
+        def poll(self) -> None:
+            return None
+
+    ended, write_end = os.pipe()
+    os.close(write_end)
+    process = object.__new__(tmux.PaneProcess)
+    vars(process).update(_tmux=Deaf(), _pane="%1", _waiter=Waiting(), _pidfd=ended)
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    assert process.poll() is None
+    assert sent == [(4242, signal.SIGCHLD)]
+    os.close(ended)
