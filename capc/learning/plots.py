@@ -62,7 +62,9 @@ def _figure(folder: Path, name: str, plot: Callable[[Any], None], panels: int = 
 
     folder = folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"font.size": 9, "pdf.fonttype": 42, "axes.spines.top": False}):
+    with mpl.rc_context(
+        {"font.size": 9, "pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False}
+    ):
         figure, axes = pyplot.subplots(1, panels, figsize=(5.2 * panels, 3.4))
         plot(axes)
         figure.tight_layout()
@@ -83,6 +85,16 @@ def _of_arm(table: pandas.DataFrame, arm: str, strategy: str) -> pandas.DataFram
         (table["arm"] == arm) & (table["strategy"].isin(["", strategy]))
     ]
     return chosen
+
+
+def _units(table: pandas.DataFrame) -> list[float]:
+    """Accuracy of each party in each seed, averaged over retraining seeds.
+
+    With one such unit the retraining seeds are shown instead: there is nothing else to vary.
+    """
+    units: list[float] = table.groupby(["seed", "party"])["accuracy"].mean().tolist()
+    every: list[float] = table["accuracy"].tolist()
+    return units if len(units) > 1 else every
 
 
 def _bars(axes: Any, place: Any, values: list[list[float]], arm: str, width: float) -> None:
@@ -111,12 +123,14 @@ def _accuracy(axes: Any, table: pandas.DataFrame, title: str) -> None:
     parties = sorted(table.loc[table["party"] >= 0, "party"].unique())
     for shift, arm in enumerate(_ARMS):
         mine = _of_arm(table, arm, strategy)
-        values = [mine.loc[mine["party"] == party, "accuracy"].tolist() for party in parties]
+        values = [_units(mine[mine["party"] == party]) for party in parties]
         _bars(axes, np.arange(len(parties)) + 0.26 * (shift - 1), values, arm, 0.25)
     for arm, (label, colour, style) in _LINES.items():
         found = table.loc[table["arm"] == arm, "accuracy"]
         if len(found):
-            axes.axhline(100 * found.mean(), color=colour, linestyle=style, label=label, zorder=0)
+            mean = 100 * found.mean()
+            text = f"{label} ({mean:.1f})"
+            axes.axhline(mean, color=colour, linestyle=style, label=text, zorder=0)
     axes.set_xticks(range(len(parties)), [f"party {party}" for party in parties])
     axes.set_ylabel("accuracy, %")
     axes.set_title(title)
@@ -157,9 +171,7 @@ def _fairness(axes: Any, classes: pandas.DataFrame, title: str) -> None:
     labels = sorted(classes["class"].unique())
     for shift, arm in ((-0.2, "own"), (0.2, "capc")):
         mine = _of_arm(classes, arm, strategy)
-        values = [
-            mine.loc[mine["class"] == label, "accuracy"].dropna().tolist() for label in labels
-        ]
+        values = [_units(mine[mine["class"] == label].dropna()) for label in labels]
         _bars(axes, np.arange(len(labels)) + shift, values, arm, 0.38)
     axes.set_xticks(range(len(labels)), [str(label) for label in labels])
     axes.set_xlabel("class")

@@ -54,8 +54,8 @@ def run_tasks(
 ) -> None:
     """Run every task; raises TaskError when some failed, after all others are done.
 
-    `ray_address` None: processes of this machine, none but this one for 0 workers; "local": Ray on this machine; else a cluster,
-    whose nodes must see the store under the same path.
+    `ray_address` None: processes of this machine, none but this one for 0 workers; "local": Ray on
+    this machine; else a cluster, whose nodes must see the store under the same path.
     """
     report = progress or (lambda done, total: None)
     report(0, len(tasks))
