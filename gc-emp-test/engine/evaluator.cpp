@@ -294,10 +294,9 @@ void EvaluatorBatch::evaluate_block(std::size_t block, std::size_t lanes, const 
     }
   }
   const std::vector<Op>& ops = circuit_->program.ops();
-  const std::size_t first = block * kLanes;
   const ConstBytes rows = tables.take(circuit_->circuit.and_count() * kTableBytes * lanes);
   core_->kernels->evaluate({ops.data(), ops.size(), slots, lanes,
-                            {core_->start, first_tweak_ + 2 * first, layout_.instances()},
+                            {core_->start, first_tweak_ + layout_.gate_tweak(block), layout_.instances()},
                             rows.data()});
   read_outputs(block, lanes, tables);
 }
@@ -306,14 +305,15 @@ void EvaluatorBatch::read_outputs(std::size_t block, std::size_t lanes, Reader& 
   const Circuit& circuit = circuit_->circuit;
   const std::size_t words = circuit.evaluator_out_words();
   std::size_t kept = block * layout_.garbler_out_bits();
-  std::uint64_t tweak = first_tweak_ + layout_.term_tweaks() + block * kLanes;
+  std::size_t term = 0;
   std::size_t index = 0;
   for (std::size_t w = 0; w < circuit.outputs().size(); ++w) {
     const OutputWord& word = circuit.outputs()[w];
     const std::vector<SlotRef>& refs = circuit_->program.outputs()[w];
     Word* const outputs = outputs_.data() + block * kLanes * words + index;
     if (word.kind == OutputKind::Shared) {
-      read_shared(word, refs, lanes, tweak, tables, outputs);
+      read_shared(word, refs, block, lanes, term, tables, outputs);
+      term += refs.size();
       ++index;
       continue;
     }
@@ -331,16 +331,16 @@ void EvaluatorBatch::read_outputs(std::size_t block, std::size_t lanes, Reader& 
 }
 
 void EvaluatorBatch::read_shared(const OutputWord& word, const std::vector<SlotRef>& refs,
-                                 std::size_t lanes, std::uint64_t& tweak, Reader& tables,
-                                 Word* outputs) {
+                                 std::size_t block, std::size_t lanes, std::size_t first_term,
+                                 Reader& tables, Word* outputs) {
   std::array<Word, kLanes> sums{};
   std::array<Block, kLanes> hashes;
   for (std::size_t t = 0; t < refs.size(); ++t) {
     const Block* const labels = core_->slots.data() + refs[t].slot * kLanes;
     const std::size_t row_bytes = bytes_for_bits(std::size_t{word.bits} - word.terms[t].shift);
     const ConstBytes rows = tables.take(lanes * row_bytes);
+    const std::uint64_t tweak = first_tweak_ + layout_.term_tweak(first_term + t, block);
     core_->kernels->hash(core_->start, tweak, labels, hashes.data(), lanes);
-    tweak += layout_.instances();
     for (std::size_t i = 0; i < lanes; ++i) {
       Word row = 0;
       std::memcpy(&row, rows.data() + i * row_bytes, row_bytes);

@@ -71,8 +71,8 @@ class EvaluatorBatch {
   void evaluate_block(std::size_t block, std::size_t lanes, const Block* own_labels,
                       const RoundKeys& seed, Reader& tables, Reader* online_labels);
   void read_outputs(std::size_t block, std::size_t lanes, Reader& tables);
-  void read_shared(const OutputWord& word, const std::vector<SlotRef>& refs, std::size_t lanes,
-                   std::uint64_t& tweak, Reader& tables, Word* outputs);
+  void read_shared(const OutputWord& word, const std::vector<SlotRef>& refs, std::size_t block,
+                   std::size_t lanes, std::size_t first_term, Reader& tables, Word* outputs);
   [[nodiscard]] ConstBytes open_tables(ConstBytes tables) const;
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 

@@ -241,22 +241,22 @@ void GarblerBatch::garble_block(std::size_t block, std::size_t lanes,
   const std::vector<Op>& ops = circuit_->program.ops();
   const Bytes tables = out.take(circuit.and_count() * kTableBytes * lanes);
   core_->kernels->garble({ops.data(), ops.size(), slots, lanes, delta,
-                          {core_->start, first_tweak_ + 2 * first, layout_.instances()},
+                          {core_->start, first_tweak_ + layout_.gate_tweak(block), layout_.instances()},
                           tables.data()});
   write_outputs(block, lanes, out);
 }
 
 void GarblerBatch::write_outputs(std::size_t block, std::size_t lanes, Writer& out) {
   const Circuit& circuit = circuit_->circuit;
-  const std::size_t first = block * kLanes;
   std::size_t kept = block * layout_.garbler_out_bits();
   std::size_t mask = circuit.fixed_input_words();
-  std::uint64_t tweak = first_tweak_ + layout_.term_tweaks() + first;
+  std::size_t term = 0;
   for (std::size_t w = 0; w < circuit.outputs().size(); ++w) {
     const OutputWord& word = circuit.outputs()[w];
     const std::vector<SlotRef>& refs = circuit_->program.outputs()[w];
     if (word.kind == OutputKind::Shared) {
-      write_shared(word, refs, lanes, tweak, mask++, first, out);
+      write_shared(word, refs, block, lanes, term, mask++, out);
+      term += refs.size();
       continue;
     }
     const unsigned lane_mask = (1U << lanes) - 1;
@@ -271,8 +271,8 @@ void GarblerBatch::write_outputs(std::size_t block, std::size_t lanes, Writer& o
 }
 
 void GarblerBatch::write_shared(const OutputWord& word, const std::vector<SlotRef>& refs,
-                                std::size_t lanes, std::uint64_t& tweak, std::size_t mask,
-                                std::size_t first_instance, Writer& out) {
+                                std::size_t block, std::size_t lanes, std::size_t first_term,
+                                std::size_t mask, Writer& out) {
   const Block delta = core_->delta.get();
   std::array<Word, kLanes> sums{};
   Secret<std::array<Block, 4 * kLanes>> scratch;
@@ -289,9 +289,9 @@ void GarblerBatch::write_shared(const OutputWord& word, const std::vector<SlotRe
       zero[i] = core_->slots[refs[t].slot * kLanes + i] ^ select(refs[t].invert, delta);
       one[i] = zero[i] ^ delta;
     }
+    const std::uint64_t tweak = first_tweak_ + layout_.term_tweak(first_term + t, block);
     core_->kernels->hash(core_->start, tweak, zero, hash_zero, lanes);
     core_->kernels->hash(core_->start, tweak, one, hash_one, lanes);
-    tweak += layout_.instances();
     const Word weight = term.negative ? ~Word{0} : Word{1};
     for (std::size_t i = 0; i < lanes; ++i) {
       // `first` is the hash of the label of colour 0, to which the evaluator adds no row.
@@ -308,7 +308,7 @@ void GarblerBatch::write_shared(const OutputWord& word, const std::vector<SlotRe
   const std::size_t sum_bytes = bytes_for_bits(word.bits);
   const Bytes corrections = out.take(lanes * sum_bytes);
   for (std::size_t i = 0; i < lanes; ++i) {
-    const Word chosen = fixed_[(first_instance + i) * circuit_->circuit.fixed_words() + mask];
+    const Word chosen = fixed_[(block * kLanes + i) * circuit_->circuit.fixed_words() + mask];
     const Word correction = low_bits(sums[i] + chosen, word.bits);
     std::memcpy(corrections.data() + i * sum_bytes, &correction, sum_bytes);
   }

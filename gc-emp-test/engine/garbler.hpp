@@ -78,9 +78,8 @@ class GarblerBatch {
   void garble_block(std::size_t block, std::size_t lanes, const Block* evaluator_labels,
                     const RoundKeys& seed, Writer& out);
   void write_outputs(std::size_t block, std::size_t lanes, Writer& out);
-  void write_shared(const OutputWord& word, const std::vector<SlotRef>& refs, std::size_t lanes,
-                    std::uint64_t& tweak, std::size_t mask, std::size_t first_instance,
-                    Writer& out);
+  void write_shared(const OutputWord& word, const std::vector<SlotRef>& refs, std::size_t block,
+                    std::size_t lanes, std::size_t first_term, std::size_t mask, Writer& out);
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<GarblerSession::Core> core_;

@@ -65,10 +65,16 @@ class BatchLayout {
 
   /// Tweaks that the batch uses; an even number.
   [[nodiscard]] std::uint64_t tweak_count() const;
-  /// The first tweak of the terms of Shared outputs, counted from the batch's first.
-  [[nodiscard]] std::uint64_t term_tweaks() const;
+  /// Where a block's tweaks begin, counted from the batch's first: for its gates, each gate 2
+  /// `instances` further on and each lane 2; for one term, each lane 1 further on.
+  [[nodiscard]] std::uint64_t gate_tweak(std::size_t block) const { return 2 * block * kLanes; }
+  [[nodiscard]] std::uint64_t term_tweak(std::size_t term, std::size_t block) const {
+    return term_tweaks() + term * instances_ + block * kLanes;
+  }
 
  private:
+  [[nodiscard]] std::uint64_t term_tweaks() const;
+
   const CompiledCircuit* compiled_;
   std::size_t instances_;
   std::size_t per_chunk_ = 0;

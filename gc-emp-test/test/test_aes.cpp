@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -121,6 +122,74 @@ void transpose(const Kernels& kernels) {
   }
 }
 
+Block hash_of(Block start, std::uint64_t tweak, Block label) {
+  const Block x = sigma(label);
+  return openssl_encrypt(start ^ Block{tweak, 0}, x) ^ x;
+}
+
+/// Half-gates written out for one lane after Zahur, Rosulek and Evans, figure 2: the kernels must
+/// send the same rows under the same tweaks, and the evaluator must end on the right label.
+void half_gates(const Kernels& kernels) {
+  constexpr std::size_t kSlots = 5;
+  constexpr std::uint64_t kStride = 1000;
+  const Op ops[] = {{3, 0, 1, false, false, false}, {4, 3, 2, true, false, true},
+                    {0, 4, 3, true, true, false},   {1, 0, 4, false, false, false},
+                    {2, 1, 1, true, true, true}};
+  const Block start = random_block();
+  const Block delta{rng()() | 1U, rng()()};
+  const std::uint64_t first = rng()() & ~std::uint64_t{1};
+  for (const std::size_t lanes : {1, 3, 4, 7, 16}) {
+    SecretArray<Block> zero(kSlots * kLanes), active(kSlots * kLanes);
+    std::vector<std::uint8_t> bit(kSlots * kLanes), tables(3 * kTableBytes * lanes);
+    for (std::size_t i = 0; i < 3 * kLanes; ++i) {
+      zero[i] = random_block();
+      bit[i] = rng()() & 1U;
+      active[i] = zero[i] ^ select(bit[i], delta);
+    }
+    SecretArray<Block> expected(kSlots * kLanes);
+    std::copy(zero.begin(), zero.end(), expected.begin());
+    kernels.garble({ops, 5, zero.data(), lanes, delta, {start, first, kStride}, tables.data()});
+    kernels.evaluate({ops, 5, active.data(), lanes, {start, first, kStride}, tables.data()});
+    std::size_t gate = 0;
+    for (const Op& op : ops) {
+      for (std::size_t i = 0; i < lanes; ++i) {
+        const auto at = [i](std::uint32_t slot) { return slot * kLanes + i; };
+        const std::uint8_t x = bit[at(op.a)] ^ std::uint8_t{op.invert_a};
+        const std::uint8_t y = bit[at(op.b)] ^ std::uint8_t{op.invert_b};
+        if (!op.is_and) {
+          expected[at(op.out)] = expected[at(op.a)] ^ expected[at(op.b)];
+          bit[at(op.out)] = x ^ y;
+          continue;
+        }
+        const Block a = expected[at(op.a)] ^ select(op.invert_a, delta);
+        const Block b = expected[at(op.b)] ^ select(op.invert_b, delta);
+        const std::uint64_t tweak = first + 2 * (gate * kStride + i);
+        const Block ha = hash_of(start, tweak, a);
+        const Block hb = hash_of(start, tweak + 1, b);
+        const Block generator =
+            ha ^ hash_of(start, tweak, a ^ delta) ^ select(b.colour(), delta);
+        const Block evaluator = hb ^ hash_of(start, tweak + 1, b ^ delta) ^ a;
+        Block row;
+        std::memcpy(&row, &tables[kTableBytes * lanes * gate + 16 * i], 16);
+        CHECK(row == generator);
+        std::memcpy(&row, &tables[kTableBytes * lanes * gate + 16 * (lanes + i)], 16);
+        CHECK(row == evaluator);
+        expected[at(op.out)] = ha ^ select(a.colour(), generator) ^ hb ^
+                               select(b.colour(), evaluator ^ a);
+        bit[at(op.out)] = x & y;
+      }
+      gate += op.is_and ? 1 : 0;
+    }
+    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+      for (std::size_t i = 0; i < lanes; ++i) {
+        const std::size_t at = slot * kLanes + i;
+        CHECK(zero[at] == expected[at]);
+        CHECK(active[at] == (expected[at] ^ select(bit[at], delta)));
+      }
+    }
+  }
+}
+
 void orthomorphism() {
   // x -> sigma(x) and x -> sigma(x) ^ x must both be one to one: no non-zero x maps to zero.
   for (int i = 0; i < 1000; ++i) {
@@ -143,6 +212,7 @@ int main() {
     const Kernels& kernels = kernels_of(path);
     published_vectors(kernels);
     against_openssl(kernels);
+    half_gates(kernels);
     leaf_sums(kernels);
     transpose(kernels);
   }
