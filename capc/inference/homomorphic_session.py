@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from capc.errors import ConfigError, ProtocolError
+from capc.errors import CapcError, ConfigError, ProtocolError
 from capc.fixed_point import Float64
 from capc.graph.layers import Network, Shape
 from capc.he import rns
@@ -89,18 +89,21 @@ class HomomorphicServer:
     ) -> None:
         """Rehearses the program, sends the plan, receives the client's public keys.
 
-        `samples` are typical inputs (n, *shape) for the precision estimate. ConfigError where the
-        program does not fit the parameters: then nothing was sent.
+        `samples` are typical inputs (n, *shape) for the precision estimate. ConfigError or
+        ModelError where the program does not fit the parameters; the client is told why.
         """
-        parameters.require_secure(allow_insecure)
         self._channel = channel
-        self._context = ckks_context(parameters)
         self._program = program
-        self._result_bits = result_bits
-        wants_complex = parameters.complex_packing and is_packed
-        result, self.is_complex, self.reason = rehearse_program(
-            self._context, inputs, program, wants_complex=wants_complex, samples=samples
-        )
+        try:
+            parameters.require_secure(allow_insecure)
+            self._context = ckks_context(parameters)
+            wants_complex = parameters.complex_packing and is_packed
+            result, self.is_complex, self.reason = rehearse_program(
+                self._context, inputs, program, wants_complex=wants_complex, samples=samples
+            )
+        except CapcError as error:
+            channel.send_json(MessageType.PLAN, {"refused": str(error)})
+            raise
         bits = masked_precision_bits(result, result_bits)
         self.plan = SessionPlan(
             parameters.to_json(), inputs, batch, is_packed, self.is_complex,
@@ -249,6 +252,8 @@ def network_program(network: Network, watch: Watch | None = None) -> Program:
 
 def plan_from_json(value: dict[str, Any]) -> SessionPlan:
     """Parse a server's plan; ProtocolError where it is not one that a client can follow."""
+    if "refused" in value:
+        raise ProtocolError(f"the server refuses: {value['refused']}")
     try:
         inputs = {
             str(name): EncryptedInput(_shape(entry["shape"]), *_range(entry))

@@ -1,0 +1,176 @@
+"""Encrypted data and its key in one process: he-transformer's way to try a model out.
+
+Nothing is hidden from anybody here. It shows what a model computes on ciphertexts, how long that
+takes and how precise it is; activations that are no polynomials are computed in the clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.errors import ConfigError, ModelError
+from capc.fixed_point import Float64
+from capc.graph.evaluate import float_layer
+from capc.graph.importer import network_of
+from capc.graph.layers import Layer, Network
+from capc.he.ckks import CkksContext, ckks_context
+from capc.he.ckks_keys import CkksKeys
+from capc.he.ckks_layout import from_elements
+from capc.he.ckks_slots import fresh
+from capc.he.ckks_tensor import CipherTensor
+from capc.he_transformer.ngraph_bridge.arithmetic import ArithmeticGraph
+from capc.he_transformer.ngraph_bridge.settings import BridgeSettings
+from capc.he_transformer.ngraph_bridge.subgraph import Subgraph
+from capc.he_transformer.ngraph_bridge.verbose import (
+    PARAMETERS,
+    OperationTimer,
+    operation_name,
+    say,
+    say_parameters,
+)
+from capc.inference.homomorphic import evaluate_encrypted
+from capc.inference.homomorphic_link import insecure_allowed
+from capc.inference.homomorphic_session import EncryptedInput, Program, rehearse_program
+
+Array = NDArray[Any]
+
+
+def evaluate_local(
+    graph: Subgraph, settings: BridgeSettings, feeds: Mapping[str, Array]
+) -> Float64:
+    """The result for data that is encrypted here, evaluated, and decrypted here.
+
+    ConfigError where the data is missing or the parameters are too small.
+    """
+    missing = [name for name in graph.secrets if name not in feeds]
+    if missing:
+        raise ConfigError(f"placeholder '{missing[0]}' is to be encrypted and is not fed")
+    parameters = settings.parameters_for("homomorphic")
+    parameters.require_secure(insecure_allowed())
+    say_parameters(parameters, "CKKS")
+    values = {name: np.asarray(feeds[name], dtype=np.float64) for name in graph.secrets}
+    return _Local(ckks_context(parameters), graph, settings, values).run()
+
+
+class _Local:
+    def __init__(
+        self,
+        context: CkksContext,
+        graph: Subgraph,
+        settings: BridgeSettings,
+        values: Mapping[str, Float64],
+    ) -> None:
+        self._context = context
+        self._graph = graph
+        self._values = values
+        self._timer = OperationTimer()
+        self._keys = CkksKeys(context)
+        relin = self._keys.relin_keys()
+        self._relin = context.seal.from_relin_str(relin) if relin else None
+        self._network = _classifier(graph)
+        wanted = all(settings.tensors[name].packed for name in graph.secrets)
+        sizes = {len(value) if value.ndim else 0 for value in values.values()}
+        self._packed = self._network is not None or (wanted and len(sizes) == 1 and 0 not in sizes)
+        self._batch = max(sizes) if self._packed else 1
+
+    def run(self) -> Float64:
+        """All images, as many at once as there are slots."""
+        self._complex, step = False, self._context.slots
+        inputs = {name: self._described(name, value) for name, value in self._values.items()}
+        wants = self._context.parameters.complex_packing and self._packed
+        _, self._complex, reason = rehearse_program(
+            self._context, inputs, self._program(1), wants_complex=wants
+        )
+        if reason:
+            say(PARAMETERS, f"No complex packing: {reason}")
+        step *= 2 if self._complex else 1
+        self._timer.restart()
+        pieces = [self._piece(inputs, start, step) for start in range(0, self._batch, step)]
+        self._timer.total()
+        return np.concatenate(pieces) if self._packed else pieces[0]
+
+    def _described(self, name: str, value: Float64) -> EncryptedInput:
+        shape = value.shape
+        if self._packed:
+            shape = shape[1:] if self._network is not None else (1, *shape[1:])
+        return EncryptedInput(shape, min(0.0, float(value.min())), max(0.0, float(value.max())))
+
+    def _piece(self, inputs: Mapping[str, EncryptedInput], start: int, step: int) -> Float64:
+        count = min(step, self._batch - start) if self._packed else 1
+        tensors = {}
+        for name, described in inputs.items():
+            chunk = self._values[name]
+            chunk = chunk[start : start + count] if self._packed else chunk[None]
+            chunk = chunk.reshape(count, *described.shape)
+            if not self._packed:
+                chunk = np.broadcast_to(chunk, (self._context.slots, *described.shape))
+            tensors[name] = self._encrypted(chunk, (described.low, described.high))
+        result = self._program(count)(tensors).at_last_level()
+        values = self._keys.decrypt(result, count)
+        if self._network is None:
+            values = values[:, 0] if self._packed else values[0]
+        return values
+
+    def _encrypted(self, values: Float64, value_range: tuple[float, float]) -> CipherTensor:
+        shape = values.shape[1:]
+        encrypted = self._keys.encrypt(values, is_complex=self._complex)
+        return fresh(
+            self._context,
+            shape,
+            value_range,
+            is_complex=self._complex,
+            relin_keys=self._relin,
+            parts=from_elements(self._context, shape, encrypted),
+        )
+
+    def _program(self, batch: int) -> Program:
+        if self._network is not None:
+            network = self._network
+
+            def run(inputs: Mapping[str, CipherTensor]) -> CipherTensor:
+                query = inputs[network.input.name]
+                return evaluate_encrypted(network, query, self._watch_layer, self._activation)
+
+            return run
+        return ArithmeticGraph(self._graph, batch, local=self._refreshed, watch=self._watch)
+
+    def _activation(self, layer: Layer, tensor: CipherTensor) -> CipherTensor:
+        return self._refreshed(tensor, lambda values: float_layer(layer, [values]))
+
+    def _refreshed(self, tensor: CipherTensor, apply: Callable[[Array], Array]) -> CipherTensor:
+        """Decrypt, apply, encrypt again. Its rehearsal guesses the range from sample values."""
+        sample = np.asarray(apply(tensor.sample), dtype=np.float64)
+        if tensor.parts is None:
+            reach = max(float(tensor.magnitude.max()), float(np.abs(sample).max()))
+            return fresh(
+                self._context,
+                sample.shape[1:],
+                (-reach, reach),
+                sample=sample,
+                is_complex=tensor.is_complex,
+            )
+        count = self._context.slots * (2 if tensor.is_complex else 1)
+        values = apply(self._keys.decrypt(tensor.at_last_level(), count))
+        reach = float(np.abs(values).max())
+        return self._encrypted(np.asarray(values, dtype=np.float64), (-reach, reach))
+
+    def _watch_layer(self, layer: Layer, tensor: CipherTensor) -> None:
+        self._watch(operation_name(layer), tensor)
+
+    def _watch(self, operation: str, tensor: CipherTensor) -> None:
+        if tensor.parts is not None:
+            self._timer.done(operation, f"shape {tensor.shape}, {tensor.primes} primes left")
+
+
+def _classifier(graph: Subgraph) -> Network | None:
+    if len(graph.secrets) != 1:
+        return None
+    try:
+        return network_of(graph.frozen())
+    except ModelError as error:
+        say(PARAMETERS, f"Evaluated node by node: {error}")
+        return None

@@ -1,0 +1,263 @@
+"""How a he-transformer client and server meet: who listens where, TLS, and the first two messages.
+
+The interface knows no certificates. Without any, the link stays on this machine. With
+CAPC_HE_SERVER_KEY (server: a PEM file with certificate and private key) and
+CAPC_HE_SERVER_CERTIFICATE (client: the same certificate, PEM) the link is TLS 1.3, and the client
+knows which server it speaks to; the server knows of its client nothing, as it always did.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from capc.errors import ConfigError, ProtocolError
+from capc.fixed_point import Float64
+from capc.transport.channel import Channel
+from capc.transport.framing import MessageType
+
+SERVER_KEY = "CAPC_HE_SERVER_KEY"
+SERVER_CERTIFICATE = "CAPC_HE_SERVER_CERTIFICATE"
+INSECURE = "CAPC_INSECURE"
+MIXED_BATCH = 64  # images a batch of the mixed protocol
+MAX_VALUES = 1 << 27
+
+_SILENCE_SECONDS = 3600.0
+_CONNECT_SECONDS = 60.0
+_RETRY_SECONDS = 0.1
+_FLOAT = np.dtype("<f8")
+
+
+@dataclass(frozen=True)
+class OfferedTensor:
+    """What a client says of one tensor before it sends it: public, and rounded for that."""
+
+    count: int
+    is_encrypted: bool
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The client's first message; tensors by name, without a trailing ":0"."""
+
+    batch_size: int
+    tensors: Mapping[str, OfferedTensor]
+
+    def send(self, channel: Channel) -> None:
+        channel.send_json(MessageType.HELLO, asdict(self))
+
+    @classmethod
+    def receive(cls, channel: Channel) -> Hello:
+        """ProtocolError where it is no such message."""
+        value = channel.recv_json(MessageType.HELLO)
+        try:
+            tensors = {
+                str(name): OfferedTensor(
+                    _count(entry["count"]),
+                    bool(entry["is_encrypted"]),
+                    float(entry["low"]),
+                    float(entry["high"]),
+                )
+                for name, entry in value["tensors"].items()
+            }
+            hello = cls(_count(value["batch_size"]), tensors)
+            for offered in tensors.values():
+                if not -np.inf < offered.low <= offered.high < np.inf:
+                    raise ValueError("a range is empty")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ProtocolError(f"the client's first message is not readable ({error})") from None
+        return hello
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """The server's answer: how it will compute, or why not.
+
+    `mode` is homomorphic, mixed, plain or refused; `finish` names what the client still applies
+    to the results (Softmax, ...), `shapes` the tensors' shapes, `parameters` those of `mixed`.
+    """
+
+    mode: str
+    reason: str = ""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    finish: tuple[str, ...] = ()
+    parameters: str = ""
+
+    def send(self, channel: Channel) -> None:
+        channel.send_json(MessageType.HELLO, asdict(self))
+
+    @classmethod
+    def receive(cls, channel: Channel) -> Welcome:
+        """ProtocolError where the server refuses, with its reason, or speaks otherwise."""
+        value = channel.recv_json(MessageType.HELLO)
+        try:
+            welcome = cls(
+                str(value["mode"]),
+                str(value["reason"]),
+                {str(k): tuple(int(n) for n in v) for k, v in value["shapes"].items()},
+                tuple(str(name) for name in value["finish"]),
+                str(value["parameters"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ProtocolError(f"the server's first message is not readable ({error})") from None
+        if welcome.mode == "refused":
+            raise ProtocolError(f"the server refuses: {welcome.reason}")
+        if welcome.mode not in {"homomorphic", "mixed", "plain"}:
+            raise ProtocolError(f"the server wants to compute in the unknown way {welcome.mode!r}")
+        return welcome
+
+
+def insecure_allowed() -> bool:
+    """Whether the user has set CAPC_INSECURE=1."""
+    return os.environ.get(INSECURE) == "1"
+
+
+def offered(values: Float64, is_encrypted: bool) -> OfferedTensor:
+    """The range, widened to a power of two, or to 0 at one end: no more is said of the data."""
+    if not values.size or not np.all(np.isfinite(values)):
+        raise ConfigError("the data must be one or more finite numbers")
+    largest = float(np.abs(values).max())
+    reach = 1.0 if largest <= 1 else float(2.0 ** np.ceil(np.log2(largest)))
+    return OfferedTensor(values.size, is_encrypted, -reach if values.min() < 0 else 0.0, reach)
+
+
+def accept(port: int) -> Channel:
+    """Wait for one client at a port; any free address with TLS, this machine without."""
+    context = _server_context()
+    host = "127.0.0.1" if context is None and not insecure_allowed() else ""
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on port {port} ({error.strerror}): choose another port"
+        ) from None
+    with listener:
+        connection, _ = listener.accept()
+    connection.settimeout(_SILENCE_SECONDS)
+    if context is not None:
+        try:
+            connection = context.wrap_socket(connection, server_side=True)
+        except OSError as error:
+            connection.close()
+            raise ProtocolError(f"the client does not speak TLS 1.3 ({error})") from None
+    return _channel(connection, "the client")
+
+
+def connect(host: str, port: int) -> Channel:
+    """Connect to a server, which may still be starting: tried again for a minute."""
+    context = _client_context()
+    if context is None and not insecure_allowed():
+        _require_loopback(host)
+    connection = _connect(host, port)
+    if context is not None:
+        try:
+            connection = context.wrap_socket(connection)
+        except OSError as error:
+            connection.close()
+            raise ProtocolError(
+                f"{host}:{port} does not hold the certificate of {SERVER_CERTIFICATE} ({error})"
+            ) from None
+    return _channel(connection, f"{host}:{port}")
+
+
+def send_values(channel: Channel, message_type: MessageType, values: Float64) -> None:
+    """float64 values, in the clear."""
+    channel.send(message_type, values.astype(_FLOAT).tobytes())
+
+
+def receive_values(channel: Channel, message_type: MessageType, shape: tuple[int, ...]) -> Float64:
+    """float64 values of a known shape; ProtocolError for another number of them, or no numbers."""
+    length = _FLOAT.itemsize * int(np.prod(shape, dtype=np.int64))
+    payload = channel.recv(message_type, length)
+    if len(payload) != length:
+        raise ProtocolError(f"{channel.peer} sent {len(payload)} bytes where {length} are due")
+    values = np.frombuffer(payload, dtype=_FLOAT).astype(np.float64).reshape(shape)
+    if not np.all(np.isfinite(values)):
+        raise ProtocolError(f"{channel.peer} sent values that are no numbers")
+    return values
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_VALUES:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _server_context() -> ssl.SSLContext | None:
+    path = os.environ.get(SERVER_KEY)
+    if not path:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_cert_chain(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{SERVER_KEY} names {path}, which holds no certificate and key in PEM ({error})"
+        ) from None
+    return context
+
+
+def _client_context() -> ssl.SSLContext | None:
+    path = os.environ.get(SERVER_CERTIFICATE)
+    if not path:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the pinned certificate says more than a name
+    try:
+        context.load_verify_locations(cadata=Path(path).read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{SERVER_CERTIFICATE} names {path}, which is no certificate in PEM ({error})"
+        ) from None
+    return context
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise ConfigError(f"the host {host!r} has no address ({error.strerror})") from None
+    if not all(ipaddress.ip_address(address).is_loopback for address in found):
+        raise ConfigError(
+            f"{host} is another machine and the link has no TLS: set {SERVER_CERTIFICATE} to the "
+            f"server's certificate (and {SERVER_KEY} on the server), or {INSECURE}=1"
+        )
+
+
+def _connect(host: str, port: int) -> socket.socket:
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    pause = threading.Event()
+    while True:
+        try:
+            connection = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
+        except ConnectionRefusedError:
+            # Nobody can tell this process when the other has begun to listen: ask again.
+            if time.monotonic() > deadline:
+                raise ProtocolError(
+                    f"nobody listens at {host}:{port}: start the server first"
+                ) from None
+            pause.wait(_RETRY_SECONDS)
+        except OSError as error:
+            raise ProtocolError(f"{host}:{port} cannot be reached ({error})") from None
+        else:
+            connection.settimeout(_SILENCE_SECONDS)
+            return connection
+
+
+def _channel(connection: socket.socket, peer: str) -> Channel:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Channel(connection, peer)
