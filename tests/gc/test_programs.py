@@ -410,6 +410,9 @@ def test_nothing_secret_where_others_can_look() -> None:
             assert garbler.key not in visible
             assert garbler.key.hex().encode() not in visible.lower()
             assert b"--session" in visible
+            limits = (process / "limits").read_text().splitlines()
+            core = next(line for line in limits if line.startswith("Max core file size"))
+            assert core.split()[-3:-1] == ["0", "0"]
 
 
 @pytest.mark.parametrize(

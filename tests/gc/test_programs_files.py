@@ -55,7 +55,11 @@ def run_pair(
         port = int(garbler.stdout.readline().rpartition(":")[2])
         evaluator = subprocess.Popen(command(2, port))
     with garbler, evaluator:
-        assert (garbler.wait(30), evaluator.wait(30)) == (0, 0)
+        try:
+            assert (garbler.wait(30), evaluator.wait(30)) == (0, 0)
+        finally:
+            garbler.kill()
+            evaluator.kill()
     written = [_numbers(path) if path.exists() else None for path in outputs]
     return written[0], written[1]
 
@@ -382,7 +386,10 @@ def test_closing_standard_input_ends_a_waiting_program_at_once() -> None:
         program.stdin.flush()
         assert program.stdout.read(12)[3] == 17
         program.stdin.close()
-        assert program.wait(timeout=5) == 3
+        try:
+            assert program.wait(timeout=5) == 3
+        finally:
+            program.kill()
 
 
 def test_shares_of_both_programs_fit_together(tmp_path: Path) -> None:
