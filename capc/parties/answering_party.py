@@ -107,7 +107,7 @@ def serve(runtime: Runtime) -> None:
     config = runtime.config
     network = load_model(config)
     ring = network.fixed_point
-    with ExitStack() as resources:
+    with ExitStack() as resources, runtime.failures():
         listener = Listener(HOST, config.port)
         resources.callback(listener.close)
         runtime.control.announce(HOST, listener.port, runtime.identity.certificate)

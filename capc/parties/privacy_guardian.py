@@ -183,7 +183,7 @@ def serve(runtime: Runtime) -> None:
     """One run, from the first connection to the last query."""
     config = runtime.config
     settings = _privacy(runtime)
-    with ExitStack() as resources:
+    with ExitStack() as resources, runtime.failures():
         listener = Listener(HOST, config.port)
         resources.callback(listener.close)
         runtime.control.announce(HOST, listener.port, runtime.identity.certificate)

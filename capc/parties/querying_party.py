@@ -187,7 +187,7 @@ def serve(runtime: Runtime) -> None:
     """One run, from the first connection to the last query."""
     config = runtime.config
     images = load_queries(config)
-    with ExitStack() as resources:
+    with ExitStack() as resources, runtime.failures():
         pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.n_parties))
         runtime.control.announce(HOST, None, runtime.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)

@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 
 
+class ReportedError(Exception):
+    """A failure that the driver has been told of."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """One party's process: its public settings, its driver, its identity on the network."""
@@ -31,6 +35,19 @@ class Runtime:
     config: PartyConfig
     control: ControlClient
     identity: Identity
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Report what goes wrong in the block before any connection is closed because of it.
+
+        Entered after the connections: a peer's complaint of a closed connection then comes later
+        than its cause.
+        """
+        try:
+            yield
+        except Exception as error:
+            _report(self.control, error, self.config.debug)
+            raise ReportedError from error
 
     @contextmanager
     def timed(
@@ -104,16 +121,10 @@ def _serve(
         serve(Runtime(config, control, Identity.create(config.party)))
         control.done()
         return 0
-    except (CapcError, OSError, MemoryError) as error:
-        message = str(error) or type(error).__name__
-        logger.error("%s", message, exc_info=debug)
-        if control is not None:
-            _report(control, message)
+    except ReportedError:
         return 1
-    except Exception as error:  # a fault of this program: the driver must hear which party's
-        logger.exception("internal error")
-        if control is not None:
-            _report(control, f"internal error: {type(error).__name__}: {error}")
+    except Exception as error:
+        _report(control, error, debug)
         return 1
     finally:
         if control is not None:
@@ -126,11 +137,19 @@ def encryption_parameters(config: PartyConfig) -> EncryptionParameters:
     return EncryptionParameters.from_json(json.dumps(dict(config.encryption_parameters)))
 
 
-def _report(control: ControlClient, message: str) -> None:
+def _report(control: ControlClient | None, error: Exception, debug: bool) -> None:
+    """One line to the log and to the driver; a fault of this program comes with its trace."""
+    expected = isinstance(error, CapcError | OSError | MemoryError)
+    message = str(error) or type(error).__name__
+    if not expected:
+        message = f"internal error: {type(error).__name__}: {message}"
+    logger.error("%s", message, exc_info=debug or not expected)
+    if control is None:
+        return
     try:
         control.error(message)
-    except CapcError as error:
-        logger.debug("the driver did not hear of it: %s", error)
+    except CapcError as lost:
+        logger.debug("the driver did not hear of it: %s", lost)
 
 
 def _start_logging(config: PartyConfig) -> None:

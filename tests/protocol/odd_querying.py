@@ -1,0 +1,8 @@
+"""The real querying party with frames of another kind."""
+
+import sys
+
+from odd import main
+
+if __name__ == "__main__":
+    sys.exit(main("querying"))
