@@ -71,12 +71,12 @@ def extract(
     if tensor.value_index != 0:
         raise ModelError(f"'{tensor.name}' is not the first output of its node; ask for that one")
     name = tensor.op.name
-    definition = tf.compat.v1.graph_util.extract_sub_graph(session.graph.as_graph_def(), [name])
-    if any(node.op in _VARIABLES for node in definition.node):
+    nodes = {node.name: node for node in session.graph.as_graph_def().node}
+    if any(node.op in _VARIABLES for node in _reachable(nodes, name, set()).values()):
         definition = tf.compat.v1.graph_util.convert_variables_to_constants(
-            session, definition, [name]
+            session, session.graph.as_graph_def(), [name]
         )
-    nodes = {node.name: node for node in definition.node}
+        nodes = {node.name: node for node in definition.node}
     for fed, value in feeds.items():
         if fed in nodes and fed not in secrets:
             nodes[fed] = constant_node(fed, value)

@@ -1,10 +1,11 @@
+# ruff: noqa: T201  a user's program prints
 """A frozen classifier, evaluated for a client, or on data that is encrypted here."""
 
 import argparse
 
+import ngraph_bridge  # noqa: F401  as he-transformer's programs have it
 import numpy as np
 import tensorflow as tf
-import ngraph_bridge  # noqa: F401, I001  as he-transformer's programs have it
 from tensorflow.core.protobuf import rewriter_config_pb2
 
 parser = argparse.ArgumentParser()
@@ -55,9 +56,7 @@ elif FLAGS.encrypt_server_data == "True":
     optimizer.parameter_map[x.name].s = b"encrypt"
 if FLAGS.pack_data == "True":
     optimizer.parameter_map[x.name].s += b",packed"
-config = tf.compat.v1.ConfigProto(
-    graph_options=tf.compat.v1.GraphOptions(rewrite_options=options)
-)
+config = tf.compat.v1.ConfigProto(graph_options=tf.compat.v1.GraphOptions(rewrite_options=options))
 
 with tf.compat.v1.Session(config=config) as session:
     session.run(tf.compat.v1.global_variables_initializer())

@@ -1,3 +1,4 @@
+# ruff: noqa: T201  a user's program prints
 """The client of tiny_server.py."""
 
 import sys

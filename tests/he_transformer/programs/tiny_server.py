@@ -1,3 +1,4 @@
+# ruff: noqa: T201  a user's program prints
 """c * (a + b): a is the server's, b the client's where there is one, c is fed."""
 
 import argparse

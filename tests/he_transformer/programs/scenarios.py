@@ -1,0 +1,116 @@
+# ruff: noqa: T201  a user's program prints
+"""Sessions of many kinds in one process, each result printed as one JSON line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import ngraph_bridge
+import numpy as np
+import tensorflow as tf
+
+from capc.errors import CapcError
+
+tf1 = tf.compat.v1
+SMALL = (
+    '{"scheme_name": "HE_SEAL", "poly_modulus_degree": 8192, "security_level": 128, '
+    '"coeff_modulus": [50, 30, 30, 30, 50], "complex_packing": %s}'
+)
+
+
+def config(backend: str = "HE_SEAL", **parameters: str) -> Any:
+    made = ngraph_bridge.update_config(tf1.ConfigProto(), backend_name=backend)
+    optimizer = made.graph_options.rewrite_options.custom_optimizers[0]
+    for name, value in parameters.items():
+        optimizer.parameter_map[name].s = value.encode()
+    return made
+
+
+def report(name: str, compute: Callable[[], Any]) -> None:
+    tf1.reset_default_graph()
+    try:
+        value: Any = np.asarray(compute()).tolist()
+    except CapcError as error:
+        value = {type(error).__name__: str(error)}
+    print(json.dumps({name: value}), flush=True)
+
+
+def tiny(made: Any, dtype: Any = tf.float32) -> Any:
+    a = tf1.placeholder(dtype, (2, 2), name="a")
+    b = tf1.placeholder(dtype, (2, 2), name="b")
+    with tf1.Session(config=made) as session:
+        return session.run(a * b - a + 1.0, {a: [[1, 2], [3, 4]], b: [[5, 6], [7, 8]]})
+
+
+def matrices() -> Any:
+    a, b = (tf1.placeholder(tf.float32, (2, 3), name=name) for name in "ab")
+    product = tf.matmul(a, b, transpose_b=True)
+    rest = tf.reduce_sum(tf.concat([a, -b], axis=1)[:, ::2] ** 2 / 4.0, axis=1)
+    made = config(a="encrypt", b="encrypt", encryption_parameters=SMALL % "false")
+    values = np.arange(6).reshape(2, 3) / 3
+    with tf1.Session(config=made) as session:
+        feeds = {a: values, b: 1 - values}
+        got = session.run({"product": product, "rest": [rest, tf.constant(5.0)]}, feeds)
+    return [*got["product"].ravel(), *got["rest"][0], got["rest"][1]]
+
+
+def packed(complex_packing: str) -> Any:
+    x = tf1.placeholder(tf.float32, (None, 3), name="x")
+    weights = tf1.Variable(np.arange(6, dtype=np.float32).reshape(3, 2) / 5)
+    made = config(x="encrypt,packed", encryption_parameters=SMALL % complex_packing)
+    with tf1.Session(config=made) as session:
+        session.run(tf1.global_variables_initializer())
+        images = np.arange(15).reshape(5, 3) / 15
+        return session.run(tf.nn.softmax(tf.matmul(x, weights)), {x: images})
+
+
+def with_relu() -> Any:
+    x = tf1.placeholder(tf.float32, (None, 2), name="x")
+    hidden = tf.nn.relu(tf.matmul(x, tf.constant([[1.0, -1.0], [0.5, 2.0]])))
+    made = config(x="encrypt,packed", encryption_parameters=SMALL % "true")
+    with tf1.Session(config=made) as session:
+        return session.run(tf.matmul(hidden, tf.constant([[1.0], [1.0]])), {x: [[1, -1], [-1, 1]]})
+
+
+def refused_operation() -> Any:
+    x, y = (tf1.placeholder(tf.float32, (2,), name=name) for name in "xy")
+    with tf1.Session(config=config(x="encrypt", y="encrypt")) as session:
+        return session.run(tf.cumsum(x * y), {x: [1, 2], y: [3, 4]})
+
+
+def untouched() -> Any:
+    with tf1.Session() as session:
+        return session.run(tf.constant([1.0, 2.0]) * 3)
+
+
+def switched_off() -> Any:
+    ngraph_bridge.disable()
+    try:
+        return tiny(config(a="encrypt"))
+    finally:
+        ngraph_bridge.enable()
+
+
+report("cpu", lambda: tiny(config("CPU", a="encrypt")))
+report("plain", lambda: tiny(config()))
+report("one", lambda: tiny(config(a="encrypt")))
+report("both", lambda: tiny(config(a="encrypt", b="encrypt")))
+report("matrices", matrices)
+report("packed", lambda: packed("false"))
+report("complex", lambda: packed("true"))
+report("relu", with_relu)
+report("operation", refused_operation)
+report("untouched", untouched)
+report("off", switched_off)
+report("masks", lambda: tiny(config(enable_gc="True", mask_gc_inputs="False")))
+report("backend", lambda: tiny(config("GPU")))
+report("setting", lambda: tiny(config(a="encrypted")))
+report("port", lambda: tiny(config(port="99999")))
+LEVEL_0 = (SMALL % "false").replace("128", "0")
+report("level", lambda: tiny(config(encryption_parameters=LEVEL_0, a="encrypt")))
+os.environ["CAPC_INSECURE"] = "1"
+report("level_insecure", lambda: tiny(config(encryption_parameters=LEVEL_0, a="encrypt")))
+report("masks_insecure", lambda: tiny(config(enable_gc="True", mask_gc_inputs="False")))
