@@ -15,6 +15,14 @@ from capc.gc.circuits import (
     truncate_circuit,
 )
 from capc.gc.session import EvaluatorBatch, EvaluatorSession, GarblerBatch, GarblerSession
+from capc.gc.smooth_circuits import (
+    PiecewiseTable,
+    from_bristol,
+    multi_label_inputs,
+    narrow_square_circuit,
+    piecewise_linear_circuit,
+    to_bristol,
+)
 
 __all__ = [
     "Circuit",
@@ -22,15 +30,21 @@ __all__ = [
     "EvaluatorSession",
     "GarblerBatch",
     "GarblerSession",
+    "PiecewiseTable",
     "argmax_circuit",
     "bounded_relu_circuit",
+    "from_bristol",
     "leaky_relu_circuit",
     "maximum_circuit",
+    "multi_label_inputs",
+    "narrow_square_circuit",
     "noisy_argmax_circuit",
     "noisy_argmax_inputs",
+    "piecewise_linear_circuit",
     "relu_circuit",
     "square_circuit",
     "step_circuit",
+    "to_bristol",
     "top_k_circuit",
     "truncate_circuit",
 ]

@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -13,10 +14,12 @@
 #include <string>
 #include <vector>
 
+#include "bristol.hpp"
 #include "circuits.hpp"
 #include "evaluator.hpp"
 #include "garbler.hpp"
 #include "layer_circuits.hpp"
+#include "smooth_circuits.hpp"
 
 namespace nb = nanobind;
 using namespace capc::gc;
@@ -122,6 +125,44 @@ template <class Make>
   return make();
 }
 
+[[nodiscard]] InputKind owner_named(const std::string& name) {
+  if (name == "evaluator") return InputKind::Evaluator;
+  if (name == "garbler") return InputKind::GarblerOnline;
+  if (name == "garbler-fixed") return InputKind::GarblerFixed;
+  throw UsageError("the owner is '" + name + "'; allowed are evaluator, garbler, garbler-fixed");
+}
+
+void bind_smooth_circuits(nb::module_& m) {
+  const auto compiled = [](Circuit circuit) {
+    return std::make_shared<CompiledCircuit>(std::move(circuit));
+  };
+  nb::class_<PiecewiseLinear>(m, "PiecewiseLinear")
+      .def("__init__",
+           [](PiecewiseLinear* self, std::size_t reach, std::size_t slope_bits,
+              std::vector<std::int64_t> slopes, std::vector<std::int64_t> bases,
+              std::int64_t below, std::optional<std::int64_t> above) {
+             new (self) PiecewiseLinear{reach,           slope_bits, std::move(slopes),
+                                        std::move(bases), below,      above};
+           },
+           nb::arg("reach"), nb::arg("slope_bits"), nb::arg("slopes"), nb::arg("bases"),
+           nb::arg("below"), nb::arg("above").none());
+  m.def("narrow_square_circuit", [=](std::size_t bits, std::size_t shift, std::size_t drop,
+                                     std::size_t value_bits) {
+    return compiled(narrow_square_circuit(bits, shift, drop, value_bits));
+  });
+  m.def("piecewise_linear_circuit",
+        [=](std::size_t bits, std::size_t shift, const PiecewiseLinear& function) {
+          return compiled(piecewise_linear_circuit(bits, shift, function));
+        });
+  m.def("from_bristol", [=](const std::string& text, const std::vector<std::string>& owners) {
+    std::vector<InputKind> kinds;
+    for (const std::string& name : owners) kinds.push_back(owner_named(name));
+    return compiled(from_bristol(text, kinds, OutputKind::Evaluator));
+  });
+  m.def("narrow_square_and_count", narrow_square_and_count);
+  m.def("piecewise_linear_and_count", piecewise_linear_and_count);
+}
+
 void bind_circuit(nb::module_& m) {
   nb::class_<CompiledCircuit>(m, "Circuit")
       .def_prop_ro("and_count", [](const CompiledCircuit& c) { return c.circuit.and_count(); })
@@ -145,6 +186,11 @@ void bind_circuit(nb::module_& m) {
       .def("lowered",
            [](const CompiledCircuit& c) {
              return std::make_shared<CompiledCircuit>(lower_shared_outputs(c.circuit));
+           })
+      .def("to_bristol",
+           [](const CompiledCircuit& c) {
+             const nb::gil_scoped_release release;
+             return to_bristol(c.circuit);
            })
       .def("offline_bytes",
            [](const CompiledCircuit& c, std::size_t instances) {
@@ -199,6 +245,7 @@ void bind_circuit(nb::module_& m) {
         [=](std::size_t bits, std::size_t classes, std::size_t k, std::size_t vote_bits) {
           return compiled(top_k_circuit(bits, classes, k, vote_bits));
         });
+  bind_smooth_circuits(m);
   m.def("relu_and_count", relu_and_count);
   m.def("truncate_and_count", truncate_and_count);
   m.def("argmax_and_count", argmax_and_count);
