@@ -92,8 +92,8 @@ def _one_query(
     fixed_point: FixedPoint,
 ) -> None:
     packing, name = layer.packing, layer.name
-    share = fixed_point.uniform(packing.shape.input_shape)
-    mask = fixed_point.uniform(packing.shape.output_shape)
+    share = fixed_point.uniform(packing.input_shape)
+    mask = fixed_point.uniform(packing.output_shape)
     zeros = taken.timed(name, "prepare inputs", lambda: client.prepare_inputs(packing))
     offline = zeros.offline_message
     inputs = taken.timed(name, "receive inputs", lambda: server.receive_inputs(layer, offline))

@@ -6,11 +6,11 @@ it follows from the public shape of the layer, so both parties compute the same 
 A stride-s convolution is a stride-1 convolution of its s * s phases (every s-th row and column),
 each taken as one more channel; phases that no tap reads are left out. One plane then has
 S = (tile rows + reach) * (tile columns + reach) values, where `reach` is the largest shift of a
-tap. With b channels and F filters in one polynomial, b * F * S <= N, and a plane W wide:
+tap. With b channels, F filters and B images in one polynomial, b * F * B * S <= N, a plane W wide:
 
-    input    x[v, i, j]    at  v S + i W + j
-    weight   w[f, v, a, c] at  f b S + (b - 1 - v) S + R - (a W + c),  R = reach_rows W + reach_cols
-    output   y[f, i, j]    at  f b S + (b - 1) S + R + i W + j
+    input    x[g, v, i, j] at  (g b + v) S + i W + j
+    weight   w[f, v, a, c] at  (f B b + b - 1 - v) S + R - (a W + c),  R = reach_rows W + reach_cols
+    output   y[g, f, i, j] at  ((f B + g) b + b - 1) S + R + i W + j
 
 No other term of the product, wrapped or not, meets an output position. Channels beyond b go to
 further input polynomials, whose products add up; filters beyond F to further output polynomials.
@@ -33,6 +33,8 @@ from capc.he.shapes import LinearShape
 _INPUT_COST = 17
 _OUTPUT_COST = 33
 _PRODUCT_COST = 1
+_WORDS_BYTES = 16  # a coefficient modulo two primes
+_MAX_WEIGHT_BYTES = 1 << 27  # of one layer's weights, where images share polynomials
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Axis:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Blocks:
     """The sizes that a packing is free to choose; plan_packing chooses them by cost."""
 
@@ -69,6 +71,7 @@ class Blocks:
     merged_groups: int  # groups of the convolution in one polynomial
     channels: int  # channels (times phases) in one input polynomial
     filters: int  # filters in one output polynomial
+    images: int = 1  # of one batch, in every polynomial
 
 
 class Packing:
@@ -76,7 +79,8 @@ class Packing:
 
     Input polynomials are numbered by tile, group block, channel block; output polynomials by
     tile, group block, filter block; weight polynomials by (group block, filter block, channel
-    block), the same for every tile.
+    block), the same for every tile. Arrays of values have a first axis of `blocks.images` images
+    where that is more than one.
     """
 
     def __init__(self, shape: LinearShape, degree: int, blocks: Blocks) -> None:
@@ -86,7 +90,7 @@ class Packing:
         self._rows, self._columns = Axis.of(shape, 0), Axis.of(shape, 1)
         self._plane = (blocks.tile[0] + self._rows.reach, blocks.tile[1] + self._columns.reach)
         self._size = self._plane[0] * self._plane[1]
-        if blocks.channels * blocks.filters * self._size > degree:
+        if blocks.channels * blocks.filters * blocks.images * self._size > degree:
             raise ValueError(f"{blocks} do not fit into {degree} coefficients")
         self._reach = self._rows.reach * self._plane[1] + self._columns.reach
         self._phases = len(self._rows.phases) * len(self._columns.phases)
@@ -100,8 +104,18 @@ class Packing:
             for row in range(0, self._rows.outputs, blocks.tile[0])
             for column in range(0, self._columns.outputs, blocks.tile[1])
         ]
+        batch = (blocks.images,) if blocks.images > 1 else ()
+        self.input_shape: tuple[int, ...] = (*batch, *shape.input_shape)
+        self.output_shape: tuple[int, ...] = (*batch, *shape.output_shape)
         self._input_index = self._build_input_index()
         self.output_positions, self._output_targets = self._build_outputs()
+
+    def __str__(self) -> str:
+        return (
+            f"{self.blocks.images} images, {self.blocks.channels} channels and "
+            f"{self.blocks.filters} filters in a polynomial; {self.input_polynomials} in, "
+            f"{self.output_polynomials} out, {self.weight_polynomials} of weights"
+        )
 
     @property
     def input_polynomials(self) -> int:
@@ -130,10 +144,10 @@ class Packing:
         ]
 
     def pack_input(self, values: ArrayLike) -> Int64:
-        """Values of the layer's input shape -> (input_polynomials, input_length)."""
+        """Values of `input_shape` -> (input_polynomials, input_length)."""
         array = np.asarray(values, dtype=np.int64)
-        if array.shape != self.shape.input_shape:
-            raise ValueError(f"input has shape {array.shape}, not {self.shape.input_shape}")
+        if array.shape != self.input_shape:
+            raise ValueError(f"input has shape {array.shape}, not {self.input_shape}")
         return np.append(array.reshape(-1), np.int64(0))[self._input_index]
 
     def pack_weights(self, weight: ArrayLike) -> Iterator[Int64]:
@@ -148,27 +162,32 @@ class Packing:
                     yield self._weight(kernel, group_block, filter_block, channel_block)
 
     def pack_output(self, values: ArrayLike) -> list[Int64]:
-        """Values of the output shape -> per output polynomial those at its output_positions."""
+        """Values of `output_shape` -> per output polynomial those at its output_positions."""
         array = np.asarray(values, dtype=np.int64)
-        if array.shape != self.shape.output_shape:
-            raise ValueError(f"output has shape {array.shape}, not {self.shape.output_shape}")
+        if array.shape != self.output_shape:
+            raise ValueError(f"output has shape {array.shape}, not {self.output_shape}")
         flat = array.reshape(-1)
         return [flat[targets] for targets in self._output_targets]
 
     def unpack_output(self, polynomials: list[Int64]) -> Int64:
         """The inverse of pack_output."""
-        flat = np.empty(int(np.prod(self.shape.output_shape)), dtype=np.int64)
+        flat = np.empty(int(np.prod(self.output_shape)), dtype=np.int64)
         for targets, values in zip(self._output_targets, polynomials, strict=True):
             flat[targets] = values
-        return flat.reshape(self.shape.output_shape)
+        return flat.reshape(self.output_shape)
 
     def _build_input_index(self) -> Int64:
         """Per input polynomial and coefficient, the flat input index; padding is one past it."""
-        shape, block = self.shape, self.blocks.channels
+        shape, block, images = self.shape, self.blocks.channels, self.blocks.images
         plane_rows, plane_columns = np.arange(self._plane[0]), np.arange(self._plane[1])
-        nowhere = shape.height * shape.width * shape.channels
-        length = min(block, self._channels) * self._size
-        index = np.full((self.input_polynomials, length), nowhere, dtype=np.int64)
+        elements = shape.height * shape.width * shape.channels
+        nowhere = images * elements
+        image = np.arange(images)[:, None, None, None]
+        index = np.full(
+            (self.input_polynomials, images, min(block, self._channels), self._size),
+            nowhere,
+            np.int64,
+        )
         polynomial = 0
         for top, left in self._tiles:
             for group_block in range(self._group_blocks):
@@ -181,14 +200,16 @@ class Packing:
                     flat = (row * shape.width + column) * shape.channels + channel[:, None, None]
                     inside = (row >= 0) & (row < shape.height)
                     inside = inside & (column >= 0) & (column < shape.width)
-                    values = np.where(inside, flat, nowhere).reshape(-1)
-                    index[polynomial, : values.size] = values
+                    values = np.where(inside, image * elements + flat, nowhere)
+                    index[polynomial, :, : virtual.size] = values.reshape(images, virtual.size, -1)
                     polynomial += 1
-        return index
+        return index.reshape(self.input_polynomials, -1)
 
     def _build_outputs(self) -> tuple[list[Int64], list[Int64]]:
         """Per output polynomial the coefficients that hold results, and their flat indices."""
         positions, targets = [], []
+        images, elements = self.blocks.images, int(np.prod(self.shape.output_shape))
+        image = np.arange(images)[:, None, None, None]
         for top, left in self._tiles:
             row = np.arange(min(self.blocks.tile[0], self._rows.outputs - top))[None, :, None]
             column = np.arange(min(self.blocks.tile[1], self._columns.outputs - left))
@@ -196,12 +217,14 @@ class Packing:
                 for start in range(0, self._filters, self.blocks.filters):
                     stop = min(start + self.blocks.filters, self._filters)
                     slot = np.arange(stop - start)[:, None, None]
-                    base = ((slot + 1) * self.blocks.channels - 1) * self._size + self._reach
+                    place = (slot * images + image + 1) * self.blocks.channels - 1
+                    base = place * self._size + self._reach
                     position = base + row * self._plane[1] + column
                     filters = group_block * self._filters + start + slot
                     pixel = (top + row) * self._columns.outputs + left + column
                     positions.append(position.reshape(-1))
-                    targets.append((pixel * self.shape.filters + filters).reshape(-1))
+                    target = image * elements + pixel * self.shape.filters + filters
+                    targets.append(target.reshape(-1))
         return positions, targets
 
     def _weight(
@@ -215,7 +238,8 @@ class Packing:
         filter_group = filters // (self._filters // self.blocks.merged_groups)
         per_group = self.shape.channels // self.shape.groups
         same_group = filter_group[:, None] == (channel // per_group)[None, :]
-        base = (filters - first)[:, None] * self.blocks.channels + self.blocks.channels - 1
+        block = self.blocks.channels
+        base = (filters - first)[:, None] * self.blocks.images * block + block - 1
         base = (base - (virtual - start)[None, :]) * self._size + self._reach
         polynomial = np.zeros(self.degree, dtype=np.int64)
         for a, (tap_row_phase, tap_row) in enumerate(self._rows.taps):
@@ -235,36 +259,51 @@ class Packing:
 
 
 @lru_cache(maxsize=256)
-def plan_packing(shape: LinearShape, degree: int) -> Packing:
+def plan_packing(shape: LinearShape, degree: int, images: int = 1) -> Packing:
     """The cheapest packing of a layer by the measured cost of encryptions, replies and products.
 
+    Up to `images` images of a batch may share polynomials; `blocks.images` says how many do.
     ValueError where one output value alone needs more than `degree` coefficients.
     """
+    best = min(_candidates(shape, degree, 1))
+    together = 2
+    while together <= images:
+        # No more filters than one image has: the noise of a sum grows with them.
+        fitting = (
+            found
+            for found in _candidates(shape, degree, together)
+            if found[1].filters <= best[1].filters
+        )
+        best = min([best, *fitting])
+        together *= 2
+    return Packing(shape, degree, best[1])
+
+
+def _candidates(shape: LinearShape, degree: int, images: int) -> Iterator[tuple[float, Blocks]]:
+    """Ways to pack, each with its cost an image."""
     rows, columns = Axis.of(shape, 0), Axis.of(shape, 1)
     tile = _tile(rows, columns, degree)
     size = (tile[0] + rows.reach) * (tile[1] + columns.reach)
     tiles = -(-rows.outputs // tile[0]) * -(-columns.outputs // tile[1])
     phases = len(rows.phases) * len(columns.phases)
-    best: tuple[int, Blocks] | None = None
     for merged in (m for m in range(1, shape.groups + 1) if shape.groups % m == 0):
-        repeats = tiles * (shape.groups // merged)
+        groups = shape.groups // merged
         channels = shape.channels // shape.groups * merged * phases
         filters = shape.filters // shape.groups * merged
         if merged > 1 and size * channels * filters > degree:
             break
         for block in sorted({-(-channels // parts) for parts in range(1, channels + 1)}):
-            room = degree // (block * size)
+            room = degree // (block * size * images)
             if room == 0:
                 break
             inputs = -(-channels // block)
             outputs = -(-filters // min(filters, room))
-            cost = repeats * (
-                _INPUT_COST * inputs + _OUTPUT_COST * outputs + _PRODUCT_COST * inputs * outputs
-            )
-            if best is None or cost < best[0]:
-                best = cost, Blocks(tile, merged, block, -(-filters // outputs))
-    assert best is not None  # noqa: S101 - _tile leaves room for one channel and one filter
-    return Packing(shape, degree, best[1])
+            products = inputs * outputs
+            if images > 1 and groups * products * degree * _WORDS_BYTES > _MAX_WEIGHT_BYTES:
+                continue
+            cost = _INPUT_COST * inputs + _OUTPUT_COST * outputs + _PRODUCT_COST * products
+            blocks = Blocks(tile, merged, block, -(-filters // outputs), images)
+            yield tiles * groups * cost / images, blocks
 
 
 def _tile(rows: Axis, columns: Axis, degree: int) -> tuple[int, int]:

@@ -19,12 +19,15 @@ from capc.he.client import HEClient, PreparedInputs
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.inference.layout import (
-    IMAGES_AT_ONCE,
+    GROUPS_AT_ONCE,
     LINEAR,
     MAX_CIPHERTEXT_BYTES,
     NON_LINEAR,
+    LinearLayer,
     arrange,
     circuit_for,
+    group_count,
+    grouped,
     linear_packing,
     require_supported,
     split_point,
@@ -76,13 +79,12 @@ class InferenceClient:
         try:
             require_supported(self.plan)
             self._split = split_point(self.plan)
-            self._packings: dict[str, Packing] = {
-                layer.name: linear_packing(self.plan, layer, degree)
-                for layer in self.plan.layers
-                if isinstance(layer, LINEAR)
-            }
+            for layer in self.plan.layers:
+                if isinstance(layer, LINEAR):
+                    linear_packing(self.plan, layer, degree)
         except (CapcError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
+        self._degree = degree
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
         channel.send(MessageType.PUBLIC_KEY, self._he.public_key())
@@ -94,7 +96,9 @@ class InferenceClient:
         circuits: dict[str, EvaluatorBatch] = {}
         for layer in self.plan.layers:
             if isinstance(layer, LINEAR):
-                inputs[layer.name] = self._prepare_inputs(self._packings[layer.name], batch_size)
+                inputs[layer.name] = self._prepare_inputs(
+                    self._packing(layer, batch_size), batch_size
+                )
             elif isinstance(layer, NON_LINEAR):
                 instances = batch_size * int(np.prod(layer.shape, dtype=np.int64))
                 circuits[layer.name] = self._evaluator.prepare(
@@ -132,7 +136,7 @@ class InferenceClient:
     ) -> None:
         inputs = [shares[name] for name in layer.inputs]
         if isinstance(layer, LINEAR):
-            packing = self._packings[layer.name]
+            packing = self._packing(layer, prepared.batch_size)
             shares[layer.name] = self._multiply(packing, inputs[0], prepared.inputs[layer.name])
         elif isinstance(layer, NON_LINEAR):
             output = self._evaluator.evaluate(prepared.circuits[layer.name], arrange(inputs[0]))
@@ -140,9 +144,12 @@ class InferenceClient:
         else:
             shares[layer.name] = self._ring.reduce(evaluate_layer(self.plan, layer, inputs))
 
-    def _prepare_inputs(self, packing: Packing, count: int) -> list[PreparedInputs]:
+    def _packing(self, layer: LinearLayer, batch_size: int) -> Packing:
+        return linear_packing(self.plan, layer, self._degree, batch_size)
+
+    def _prepare_inputs(self, packing: Packing, batch_size: int) -> list[PreparedInputs]:
         prepared = []
-        for _ in range(count):
+        for _ in range(group_count(packing, batch_size)):
             zeros = self._he.prepare_inputs(packing)
             self._channel.send(MessageType.PREPARATION, zeros.offline_message)
             prepared.append(zeros)
@@ -151,14 +158,15 @@ class InferenceClient:
     def _multiply(
         self, packing: Packing, share: Int64, prepared: Sequence[PreparedInputs]
     ) -> Int64:
-        """A chunk of encrypted images goes out before its products are read."""
+        """A chunk of encrypted groups goes out before its products are read."""
+        groups = grouped(packing, share, np.zeros((packing.blocks.images, *share.shape[1:]), int))
         products = []
-        for start in range(0, len(share), IMAGES_AT_ONCE):
-            chunk = range(start, min(start + IMAGES_AT_ONCE, len(share)))
+        for start in range(0, len(groups), GROUPS_AT_ONCE):
+            chunk = range(start, min(start + GROUPS_AT_ONCE, len(groups)))
             for index in chunk:
-                message = self._he.encrypt(packing, share[index], prepared[index])
+                message = self._he.encrypt(packing, groups[index], prepared[index])
                 self._channel.send(MessageType.CIPHERTEXT, message)
             for _ in chunk:
                 reply = self._channel.recv(MessageType.CIPHERTEXT, MAX_CIPHERTEXT_BYTES)
                 products.append(self._he.decrypt(packing, reply))
-        return np.stack(products)
+        return np.stack(products).reshape(-1, *packing.shape.output_shape)[: len(share)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias, cast
 
+import numpy as np
+
 from capc.errors import ModelError
 from capc.fixed_point import Int64
 from capc.gc.circuits import Circuit, relu_circuit, truncate_circuit
@@ -14,7 +16,8 @@ from capc.he.shapes import LinearShape
 LinearLayer: TypeAlias = Conv2D | Dense
 NonLinearLayer: TypeAlias = Relu | Rescale
 
-IMAGES_AT_ONCE = 16  # ciphertexts read before the first reply of a batch
+IMAGES_TOGETHER = 32  # at most this many of a batch share polynomials
+GROUPS_AT_ONCE = 16  # messages read before the first reply of a batch
 MAX_PUBLIC_KEY_BYTES = 1 << 26
 MAX_CIPHERTEXT_BYTES = 1 << 28
 
@@ -34,9 +37,34 @@ def linear_shape(network: QuantizedNetwork, layer: LinearLayer) -> LinearShape:
     )
 
 
-def linear_packing(network: QuantizedNetwork, layer: LinearLayer, degree: int) -> Packing:
-    """How a linear layer lies in polynomials of `degree` coefficients."""
-    return plan_packing(linear_shape(network, layer), degree)
+def linear_packing(
+    network: QuantizedNetwork, layer: LinearLayer, degree: int, batch_size: int = 1
+) -> Packing:
+    """How a linear layer of a batch lies in polynomials of `degree` coefficients.
+
+    Powers of two keep the number of different packings, for each of which the answering party
+    holds transformed weights, small.
+    """
+    together = 1 << (min(batch_size, IMAGES_TOGETHER).bit_length() - 1)
+    return plan_packing(linear_shape(network, layer), degree, together)
+
+
+def group_count(packing: Packing, batch_size: int) -> int:
+    """Into how many groups of images, each one message, a batch falls."""
+    return -(-batch_size // packing.blocks.images)
+
+
+def grouped(packing: Packing, values: Int64, padding: Int64) -> Int64:
+    """Values (batch, *shape), then as many of `padding` as needed -> (groups, images, *shape).
+
+    The axis of images is left out where a group holds one, as the packing takes it.
+    """
+    images = packing.blocks.images
+    if images == 1:
+        return values
+    groups = group_count(packing, len(values))
+    whole = np.concatenate([values, padding[: groups * images - len(values)]])
+    return whole.reshape(groups, images, *values.shape[1:])
 
 
 def linear_weight(layer: LinearLayer) -> Int64:

@@ -7,6 +7,7 @@ ciphertexts and the labels of one circuit input is prepared offline.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,11 @@ import numpy as np
 from capc.fixed_point import Int64
 from capc.gc.session import GarblerBatch, GarblerSession
 from capc.graph.layers import Input, QuantizedNetwork
+from capc.he.packing import Blocks
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, PreparedReply, ReceivedInputs, ServerLayer
 from capc.inference.layout import (
-    IMAGES_AT_ONCE,
+    GROUPS_AT_ONCE,
     LINEAR,
     MAX_CIPHERTEXT_BYTES,
     MAX_PUBLIC_KEY_BYTES,
@@ -26,6 +28,7 @@ from capc.inference.layout import (
     LinearLayer,
     arrange,
     circuit_for,
+    grouped,
     linear_packing,
     linear_weight,
     require_supported,
@@ -36,10 +39,12 @@ from capc.inference.reference import evaluate_layer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PreparedImage:
-    """What one image needs in one linear layer."""
+class PreparedGroup:
+    """What one group of images, which share polynomials, needs in one linear layer."""
 
     inputs: ReceivedInputs
     reply: PreparedReply
@@ -53,7 +58,7 @@ class PreparedInference:
     """
 
     shares: Mapping[str, Int64]
-    images: Mapping[str, Sequence[PreparedImage]]
+    groups: Mapping[str, Sequence[PreparedGroup]]
     circuits: Mapping[str, GarblerBatch]
 
 
@@ -81,18 +86,17 @@ class InferenceServer:
         channel.send_json(MessageType.PLAN, plan_to_json(public_part(network)))
         public_key = channel.recv(MessageType.PUBLIC_KEY, MAX_PUBLIC_KEY_BYTES)
         self._he = HEServer(parameters, self._ring, public_key, allow_insecure=allow_insecure)
-        self._linear: dict[str, ServerLayer] = {}
+        self._degree = parameters.poly_modulus_degree
+        self._linear: dict[tuple[str, Blocks], ServerLayer] = {}
         for layer in network.layers:
             if isinstance(layer, LINEAR):
-                packing = linear_packing(network, layer, parameters.poly_modulus_degree)
-                weight = linear_weight(layer)
-                self._linear[layer.name] = self._he.prepare_layer(layer.name, packing, weight)
+                self._server_layer(layer, 1)
         self._garbler = GarblerSession(channel.duplex(MessageType.CIRCUIT))
 
     def prepare(self, batch_size: int) -> PreparedInference:
         """Offline phase for a batch: fresh shares, masked encryptions of zero, garbled tables."""
         shares: dict[str, Int64] = {}
-        images: dict[str, Sequence[PreparedImage]] = {}
+        groups: dict[str, Sequence[PreparedGroup]] = {}
         circuits: dict[str, GarblerBatch] = {}
         for layer in self._network.layers:
             shape = (batch_size, *layer.shape)
@@ -100,7 +104,7 @@ class InferenceServer:
                 shares[layer.name] = np.zeros(shape, dtype=np.int64)
             elif isinstance(layer, LINEAR):
                 shares[layer.name] = self._ring.uniform(shape)
-                images[layer.name] = self._prepare_images(layer, shares)
+                groups[layer.name] = self._prepare_groups(layer, shares)
             elif isinstance(layer, NON_LINEAR):
                 shares[layer.name] = self._ring.uniform(shape)
                 circuits[layer.name] = self._garbler.prepare(
@@ -111,7 +115,7 @@ class InferenceServer:
             else:
                 local = evaluate_layer(self._network, layer, [shares[n] for n in layer.inputs])
                 shares[layer.name] = self._ring.reduce(local)
-        return PreparedInference(shares, images, circuits)
+        return PreparedInference(shares, groups, circuits)
 
     def evaluate_hidden(self, prepared: PreparedInference) -> None:
         """Step 1a: every layer before the last linear one."""
@@ -122,35 +126,48 @@ class InferenceServer:
         self._evaluate(prepared, self._split, len(self._network.layers))
         return prepared.shares[self._network.output.name]
 
-    def _prepare_images(
+    def _server_layer(self, layer: LinearLayer, batch_size: int) -> ServerLayer:
+        """The layer's weights, packed for batches of this size; kept for the next one."""
+        packing = linear_packing(self._network, layer, self._degree, batch_size)
+        key = layer.name, packing.blocks
+        if key not in self._linear:
+            self._linear[key] = self._he.prepare_layer(layer.name, packing, linear_weight(layer))
+            logger.info("layer %s, batches of %d: %s", layer.name, batch_size, packing)
+        return self._linear[key]
+
+    def _prepare_groups(
         self, layer: LinearLayer, shares: Mapping[str, Int64]
-    ) -> list[PreparedImage]:
+    ) -> list[PreparedGroup]:
         """The querying party gets its product plus W * (this share) + b - (the fresh share)."""
-        linear = self._linear[layer.name]
         own = evaluate_layer(self._network, layer, [shares[layer.inputs[0]]])
         additive = self._ring.reduce(own - shares[layer.name])
+        linear = self._server_layer(layer, len(additive))
+        packing = linear.packing
+        # A uniform mask for what fills up the last group, too.
+        fill = self._ring.uniform((packing.blocks.images, *layer.shape))
         prepared = []
-        for image in additive:
-            reply = self._he.prepare_reply(linear, image)
+        for group in grouped(packing, additive, fill):
+            reply = self._he.prepare_reply(linear, group)
             message = self._channel.recv(MessageType.PREPARATION, MAX_CIPHERTEXT_BYTES)
-            prepared.append(PreparedImage(self._he.receive_inputs(linear, message), reply))
+            prepared.append(PreparedGroup(self._he.receive_inputs(linear, message), reply))
         return prepared
 
     def _evaluate(self, prepared: PreparedInference, start: int, stop: int) -> None:
         for layer in self._network.layers[start:stop]:
             if isinstance(layer, LINEAR):
-                self._multiply(self._linear[layer.name], prepared.images[layer.name])
+                linear = self._server_layer(layer, len(prepared.shares[layer.name]))
+                self._multiply(linear, prepared.groups[layer.name])
             elif isinstance(layer, NON_LINEAR):
                 share = arrange(prepared.shares[layer.inputs[0]])
                 self._garbler.evaluate(prepared.circuits[layer.name], share)
 
-    def _multiply(self, linear: ServerLayer, images: Sequence[PreparedImage]) -> None:
+    def _multiply(self, linear: ServerLayer, groups: Sequence[PreparedGroup]) -> None:
         """All of a chunk is read before its replies go out, so that neither side can block."""
-        for start in range(0, len(images), IMAGES_AT_ONCE):
-            chunk = images[start : start + IMAGES_AT_ONCE]
+        for start in range(0, len(groups), GROUPS_AT_ONCE):
+            chunk = groups[start : start + GROUPS_AT_ONCE]
             messages = [
                 self._channel.recv(MessageType.CIPHERTEXT, MAX_CIPHERTEXT_BYTES) for _ in chunk
             ]
-            for message, image in zip(messages, chunk, strict=True):
-                product = self._he.evaluate(linear, image.inputs, message, image.reply)
+            for message, group in zip(messages, chunk, strict=True):
+                product = self._he.evaluate(linear, group.inputs, message, group.reply)
                 self._channel.send(MessageType.CIPHERTEXT, product)

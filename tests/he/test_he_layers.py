@@ -76,6 +76,22 @@ def test_any_dense_layer(n_in: int, n_out: int) -> None:
     check(TOY, 41, shape, typical_weight(shape, n_in))
 
 
+@pytest.mark.parametrize("name", CRYPTONETS)
+def test_a_batch_in_shared_polynomials(name: str) -> None:
+    shape = CRYPTONETS[name]
+    client, server = pair(load("fast"))
+    packing = plan_packing(shape, 8192, 8)
+    assert packing.blocks.images == 8
+    weight = typical_weight(shape)
+    layer = server.prepare_layer("layer", packing, weight)
+    share = FixedPoint(41, 0).uniform(packing.input_shape)
+    mask = FixedPoint(41, 0).uniform(packing.output_shape)
+    result = run(client, server, layer, share, mask)
+    for one, added, found in zip(share, mask, result, strict=True):
+        expected = FixedPoint(41, 0).reduce(linear(shape, one, weight) + added)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_several_tiles() -> None:
     shape = LinearShape.convolution((64, 40, 2), (3, 3, 2, 3), padding=((1, 1), (1, 1)))
     assert plan_packing(shape, 1024).input_polynomials > 4

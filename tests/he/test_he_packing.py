@@ -99,6 +99,37 @@ def test_known_choices_at_degree_8192(shape: LinearShape, polynomials: tuple[int
     assert (packing.input_polynomials, packing.output_polynomials) == polynomials
 
 
+@settings(max_examples=100, deadline=None)
+@given(shapes(), st.sampled_from([32, 128, 512, 1024]), st.integers(2, 20), st.integers(0, 1000))
+def test_images_that_share_polynomials(
+    shape: LinearShape, degree: int, images: int, seed: int
+) -> None:
+    try:
+        packing = plan_packing(shape, degree, images)
+    except ValueError:
+        return
+    together = packing.blocks.images
+    assert together <= images
+    generator = np.random.default_rng(seed)
+    values = generator.integers(-50, 50, packing.input_shape)
+    weight = generator.integers(-50, 50, shape.weight_shape)
+    result = through_polynomials(packing, values, weight)
+    assert result.shape == packing.output_shape
+    if together == 1:
+        values, result = values[None], result[None]
+    for one, expected in zip(values, result, strict=True):
+        np.testing.assert_array_equal(linear(shape, one, weight), expected)
+
+
+def test_known_choices_for_a_batch() -> None:
+    packing = plan_packing(CRYPTONETS["dense"], 8192, 32)
+    assert packing.blocks.images == 32
+    assert (packing.input_polynomials, packing.output_polynomials) == (31, 13)
+    # Tiles of one image fill their polynomials already.
+    wide = LinearShape.convolution((96, 96, 3), (3, 3, 3, 8), padding=((1, 1), (1, 1)))
+    assert plan_packing(wide, 8192, 32).blocks.images == 1
+
+
 def test_known_answer_by_hand() -> None:
     # (1 + 2X) as (x0, x1); weights of two filters over two channels, written out by hand.
     packing = plan_packing(LinearShape.dense(2, 2), 4)
