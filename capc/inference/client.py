@@ -5,6 +5,7 @@ It learns its share of the logits, a uniform vector, and the shape of the networ
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,20 +76,29 @@ class InferenceClient:
         self._channel = channel
         self.plan = plan_from_json(channel.recv_json(MessageType.PLAN))
         check_plan(self.plan)
-        degree = keys.parameters.poly_modulus_degree
+        self._degree = keys.parameters.poly_modulus_degree
         try:
             require_supported(self.plan)
             self._split = split_point(self.plan)
+            self._packings: dict[tuple[str, int], Packing] = {}
             for layer in self.plan.layers:
                 if isinstance(layer, LINEAR):
-                    linear_packing(self.plan, layer, degree)
+                    self._packing(layer, 1)
         except (CapcError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
-        self._degree = degree
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
         channel.send(MessageType.PUBLIC_KEY, self._he.public_key())
         self._evaluator = EvaluatorSession(channel.duplex(MessageType.CIRCUIT))
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of garbled tables that are held for one query between the two phases."""
+        return sum(
+            sum(circuit_for(self.plan, layer).offline_bytes(math.prod(layer.shape)))
+            for layer in self.plan.layers
+            if isinstance(layer, NON_LINEAR)
+        )
 
     def prepare(self, batch_size: int) -> PreparedQuery:
         """Offline phase for a batch: encryptions of zero, oblivious transfers, garbled tables."""
@@ -145,7 +155,10 @@ class InferenceClient:
             shares[layer.name] = self._ring.reduce(evaluate_layer(self.plan, layer, inputs))
 
     def _packing(self, layer: LinearLayer, batch_size: int) -> Packing:
-        return linear_packing(self.plan, layer, self._degree, batch_size)
+        key = layer.name, batch_size
+        if key not in self._packings:
+            self._packings[key] = linear_packing(self.plan, layer, self._degree, batch_size)
+        return self._packings[key]
 
     def _prepare_inputs(self, packing: Packing, batch_size: int) -> list[PreparedInputs]:
         prepared = []

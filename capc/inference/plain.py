@@ -62,6 +62,8 @@ class PlainInferenceServer:
 class PlainInferenceClient:
     """The querying party: shows its queries."""
 
+    image_bytes = 0  # held for a query between the two phases
+
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self.plan = plan_from_json(channel.recv_json(MessageType.PLAN))

@@ -22,6 +22,7 @@ from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Float64, Int64, modulo
 from capc.gc.programs import BackEnd, CircuitProgram
 from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.layout import IMAGES_TOGETHER
 from capc.inference.plain import PlainInferenceClient
 from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Admission, Batch, ProgramAddress
@@ -33,6 +34,8 @@ from capc.transport.control_messages import answering as answering_name
 from capc.transport.endpoints import connect
 
 logger = logging.getLogger(__name__)
+
+MAX_PREPARED_BYTES = 1 << 29  # of garbled tables, held from the offline phase on
 
 Result = TypeVar("Result")
 
@@ -96,7 +99,7 @@ class QueryingParty:
 
     def ask(self, images: Float64) -> None:
         """All queries (n, H, W, C), batch by batch, until they or the privacy budget end."""
-        size = self._runtime.config.batch_size
+        size = self._images_at_once()
         for first in range(0, len(images), size):
             asked = Batch(first, min(size, len(images) - first))
             admission = self._ask_for_admission(asked)
@@ -108,6 +111,15 @@ class QueryingParty:
                 break
         for channel in (self._guardian, *(link.channel for link in self._links)):
             Batch.send_end(channel)
+
+    def _images_at_once(self) -> int:
+        """The batch size, or less where what is prepared for it would take too much memory."""
+        wanted = self._runtime.config.batch_size
+        stored = max(1, sum(link.inference.image_bytes for link in self._links))
+        size = max(1, min(wanted, IMAGES_TOGETHER, MAX_PREPARED_BYTES // stored))
+        if size < wanted:
+            logger.info("batches of %d queries run as %d at a time", wanted, size)
+        return size
 
     def _ask_for_admission(self, batch: Batch) -> Admission:
         batch.send(self._guardian)

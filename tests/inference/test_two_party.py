@@ -254,3 +254,13 @@ def test_without_encryption() -> None:
         encoded = network.fixed_point.reduce(encode_images(network, images))
         share = client.evaluate_logits(prepared, client.evaluate_hidden(prepared, encoded))
         assert_reference(network, images, (share, answered.result()))
+
+
+def test_batches_share_polynomials_and_fill_up(fast: EncryptionParameters) -> None:
+    """Sizes that are no power of two, one after another in one session."""
+    generator = np.random.default_rng(8)
+    network = quantize(cryptonets_shape(generator), RING, (0.0, 1.0))
+    batches = [generator.uniform(0, 1, (size, 28, 28, 1)) for size in (7, 2, 1)]
+    shares, _ = two_party_logits(network, fast, batches)
+    for images, pair in zip(batches, shares, strict=True):
+        assert_reference(network, images, pair)
