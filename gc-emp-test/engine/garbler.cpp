@@ -320,7 +320,6 @@ void GarblerBatch::take_masked(ConstBytes masked, std::span<const Word> shares) 
     const Circuit& circuit = circuit_->circuit;
     if (one_phase_) throw StateError("a batch of one phase takes its shares at its start");
     if (chunk_ != layout_.chunk_count()) throw StateError("the batch is not garbled yet");
-    if (labelled_) throw StateError("the batch was used already: labels may be sent once only");
     require_size(shares.size(), layout_.instances() * circuit.online_words(), "shares");
     core_->clock.consume(number_);
     labelled_ = true;
