@@ -204,7 +204,9 @@ def _query_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _summary_table(summary: Any) -> Table:
-    table = Table("arm", "strategy", "metric", "mean", "95 % interval", "units")
+    table = Table("arm", "strategy", "metric", "mean", "95 % interval", "units", expand=False)
+    for column in table.columns:
+        column.no_wrap, column.overflow = False, "fold"
     for row in summary.to_dict("records"):
         if row["units"]:
             table.add_row(

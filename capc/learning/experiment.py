@@ -182,14 +182,16 @@ class Experiment:
         return self.models[party % len(self.models)]
 
     def at(self, point: SweepPoint) -> Experiment:
-        """The same experiment with another number of parties."""
+        """The same experiment with another number of parties, and as many examples as there are."""
         privacy = replace(
             self.privacy,
             sigma=point.sigma,
             threshold=point.threshold,
             sigma_threshold=point.sigma_threshold,
         )
-        return replace(self, parties=point.parties, privacy=privacy, examples_per_party=None)
+        cap, most = self.examples_per_party, dataset_info(self.dataset).train_size // point.parties
+        cap = None if cap is None else min(cap, most)
+        return replace(self, parties=point.parties, privacy=privacy, examples_per_party=cap)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as the file has them."""

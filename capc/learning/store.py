@@ -66,8 +66,7 @@ class Store:
         try:
             scratch.mkdir(parents=True, mode=0o700)
             yield scratch
-            if not target.is_dir():
-                scratch.rename(target)
+            scratch.rename(target)
         except OSError as error:
             if target.is_dir():
                 return

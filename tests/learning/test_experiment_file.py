@@ -79,10 +79,11 @@ def test_models_are_given_in_turn():
 
 
 def test_a_sweep_point_changes_parties_and_noise():
-    experiment = Experiment("x", "mnist", 5, examples_per_party=9)
+    experiment = Experiment("x", "mnist", 5, examples_per_party=700)
     other = experiment.at(SweepPoint(100, 25.0, 135, 65.0))
     assert (other.parties, other.privacy.sigma, other.privacy.threshold) == (100, 25.0, 135)
-    assert other.examples_per_party is None
+    assert other.examples_per_party == 600
+    assert experiment.at(SweepPoint(50, 1.0, None, 0.0)).examples_per_party == 700
 
 
 @pytest.mark.parametrize(
