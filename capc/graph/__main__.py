@@ -14,16 +14,12 @@ from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the exit status, with the reason of a failure on stderr."""
+    """Run one subcommand; the exit status. Raises CapcError for a model that cannot be used."""
     chosen = _parser().parse_args(arguments)
-    try:
-        if chosen.command == "prepare":
-            _prepare(chosen)
-        else:
-            _inspect(chosen)
-    except CapcError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    if chosen.command == "prepare":
+        _prepare(chosen)
+    else:
+        _inspect(chosen)
     return 0
 
 
@@ -89,4 +85,7 @@ def _bits(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except CapcError as failure:
+        sys.exit(f"capc: error: {failure}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from capc.parties.messages import (
 )
 from capc.parties.runtime import HOST, Runtime, run_party
 from capc.privacy.budget import Budget
-from capc.privacy.conversion import Conversion
+from capc.privacy.conversion import Conversion, GridEdgeWarning
 from capc.privacy.noise import reserved_range, sample_noise
 from capc.transport.channel import Channel, Traffic, total_traffic
 from capc.transport.control_messages import GUARDIAN, QUERYING
@@ -213,6 +214,8 @@ def serve(runtime: Runtime) -> None:
             program.wait_until_ready()
         if settings.sigma == 0:
             logger.warning("sigma is 0: no noise at all, epsilon is infinite from the first query")
+        # epsilon stays a valid bound at the grid's edge; the warning is for analyses.
+        warnings.simplefilter("ignore", GridEdgeWarning)
         sample_noise(1.0, 1)  # the generator loads now, not in the first query
         runtime.control.ready()
         answering = [channel for name, channel in sorted(channels.items()) if name != QUERYING]

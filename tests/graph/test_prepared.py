@@ -169,13 +169,16 @@ def test_inspect_command_shows_what_is_needed(
     assert "layer 'output/MatMul' does not fit" in capsys.readouterr().out
 
 
-def test_a_command_that_fails_says_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["prepare", "--cache_dir", str(tmp_path), str(tmp_path / "absent.pb")]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
+def test_a_command_that_fails_says_one_line(tmp_path: Path) -> None:
+    command = ["prepare", "--cache_dir", str(tmp_path), str(tmp_path / "absent.pb")]
+    with pytest.raises(ModelError, match="absent"):
+        main(command)
+    result = subprocess.run(
+        [sys.executable, "-m", "capc.graph", *command], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("capc: error: ")
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
