@@ -210,6 +210,37 @@ def test_softmax_of_a_packed_batch(scenarios: dict[str, Any], name: str) -> None
     np.testing.assert_allclose(scenarios[name], want, atol=0.001)
 
 
+D, E = np.arange(6).reshape(3, 2) / 4, (np.arange(6) / 4)[::-1].reshape(3, 2)
+SERVED = np.array([[0.5, 1.0], [1.5, 2.0], [2.5, 3.0]])
+
+
+@pytest.mark.parametrize("name", ["client", "client_half", "client_plain", "client_tls"])
+def test_two_tensors_of_a_client_and_one_of_the_server(
+    scenarios: dict[str, Any], name: str
+) -> None:
+    want = (D * [2.0, 3.0] + E * D - 1.0 + SERVED).ravel()
+    error = np.abs(np.array(scenarios[name]) - want).max()
+    assert error < 0.02
+    assert (error > 1e-5) == (name != "client_plain")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("client_names", "the graph takes b from it"),
+        ("client_count", "in a batch of 4 do not fit"),
+        ("client_levels", "has no prime for keys"),
+        ("client_tls_other", "does not"),
+    ],
+)
+def test_both_sides_are_told_why(scenarios: dict[str, Any], name: str, words: str) -> None:
+    server, client = scenarios[name]
+    assert words in server
+    assert words in client
+    assert server.split(":")[0] in {"ConfigError", "ProtocolError"}
+    assert client.startswith("ProtocolError")
+
+
 def test_relu_where_the_key_is_at_hand(scenarios: dict[str, Any]) -> None:
     x = np.array([[1, -1], [-1, 1]]) @ np.array([[1.0, -1.0], [0.5, 2.0]])
     want = np.maximum(x, 0).sum(axis=1, keepdims=True)
@@ -225,6 +256,8 @@ def test_other_sessions_are_left_alone(scenarios: dict[str, Any]) -> None:
     [
         ("operation", "ModelError", ["Cumsum", "supported are", "MatMul"]),
         ("masks", "ConfigError", ["mask_gc_inputs is False", "CAPC_INSECURE=1"]),
+        ("client_far", "ConfigError", ["another machine", "CAPC_HE_SERVER_CERTIFICATE"]),
+        ("client_kind", "ConfigError", ["'secret'", "'plain'"]),
         ("backend", "ConfigError", ["ngraph_backend is 'GPU'"]),
         ("setting", "ConfigError", ["'encrypted'", "client_input"]),
         ("port", "ConfigError", ["99999"]),

@@ -49,6 +49,7 @@ def install() -> None:
     make, run = base.__init__, base.run
 
     def patched_init(self: Any, target: str = "", graph: Any = None, config: Any = None) -> None:
+        self._session = None  # what TensorFlow's destructor looks for, should this raise
         settings = read_settings(config) if is_enabled() else None
         if settings is not None:
             config = _without_optimizer(config)

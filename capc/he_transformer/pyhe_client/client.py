@@ -23,7 +23,7 @@ from capc.inference.homomorphic_link import (
     receive_values,
     send_values,
 )
-from capc.inference.homomorphic_session import HomomorphicClient
+from capc.inference.homomorphic_session import HomomorphicClient, SessionPlan
 from capc.inference.plain import receive_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -107,7 +107,7 @@ class HESealClient:
             results = self._mixed(channel, welcome, secret)
         else:
             client = HomomorphicClient(channel, allow_insecure=insecure_allowed())
-            results = client.query({name: secret[name] for name in client.plan.inputs})
+            results = client.query(_arranged(client.plan, secret))
         for name in welcome.finish:
             results = finish(name)(results)
         return results
@@ -141,6 +141,17 @@ class HESealClient:
             bits = plan.fraction_bits[plan.output.name]
             results.append(ring.decode(ring.reduce(share + other), fraction_bits=bits))
         return np.concatenate(results)
+
+
+def _arranged(plan: SessionPlan, values: Mapping[str, Float64]) -> dict[str, Float64]:
+    """The same numbers in the plan's shapes, the batch first where it lies in the slots."""
+    arranged = {}
+    for name, expected in plan.inputs.items():
+        shape = (plan.batch, *expected.shape) if plan.is_packed else expected.shape
+        if name not in values or int(np.prod(shape)) != values[name].size:
+            raise ProtocolError(f"the server plans for a tensor '{name}' of shape {shape}")
+        arranged[name] = values[name].reshape(shape)
+    return arranged
 
 
 def _receive_plain(channel: Channel) -> Float64:

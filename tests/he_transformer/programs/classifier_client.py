@@ -1,4 +1,3 @@
-# ruff: noqa: T201  a user's program prints
 """The client of classifier_server.py."""
 
 import sys

@@ -5,20 +5,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import socket
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import ngraph_bridge
 import numpy as np
+import pyhe_client
 import tensorflow as tf
 
 from capc.errors import CapcError
+from capc.transport.tls import Identity
 
 tf1 = tf.compat.v1
 SMALL = (
     '{"scheme_name": "HE_SEAL", "poly_modulus_degree": 8192, "security_level": 128, '
     '"coeff_modulus": [50, 30, 30, 30, 50], "complex_packing": %s}'
 )
+
+
+SERVER = np.array([[0.5, 1.0], [1.5, 2.0], [2.5, 3.0]])
+DATA = tuple(np.arange(6) / 4)
+ENCRYPTED = {"a": ("encrypt", DATA), "b:0": ("encrypt", DATA[::-1])}
 
 
 def config(backend: str = "HE_SEAL", **parameters: str) -> Any:
@@ -75,6 +86,47 @@ def with_relu() -> Any:
         return session.run(tf.matmul(hidden, tf.constant([[1.0], [1.0]])), {x: [[1, -1], [-1, 1]]})
 
 
+def with_client(
+    tensors: Mapping[str, Any], batch: int, host: str = "localhost", **more: str
+) -> Any:
+    """u * a + v * b - 1 + s, s an array of the server's, for a client in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    a, b = (tf1.placeholder(tf.float32, (None, 2), name=name) for name in "ab")
+    s = tf1.placeholder(tf.float32, (None, 2), name="s")
+    result = a * np.array([2.0, 3.0], np.float32) + b * a - 1.0 + s
+    both = {"a": "client_input,packed", "b": "client_input,packed"}
+    made = config(**{**both, **more}, enable_client="True", port=str(port))
+
+    def ask() -> Any:
+        return pyhe_client.HESealClient(host, port, batch, tensors).get_results()
+
+    with ThreadPoolExecutor(1) as pool:
+        client = pool.submit(ask)
+        try:
+            with tf1.Session(config=made) as session:
+                session.run(result, {s: SERVER})
+        except CapcError as error:
+            told = client.exception(timeout=60)
+            return [f"{type(error).__name__}: {error}", f"{type(told).__name__}: {told}"]
+        return client.result(timeout=60)
+
+
+def over_tls(right: bool) -> Any:
+    """With the server's certificate pinned, and with another one."""
+    with tempfile.TemporaryDirectory() as folder:
+        identity, other = Identity.create("server"), Identity.create("other")
+        key, certificate = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
+        key.write_bytes(identity._private_key + identity.certificate.encode())
+        certificate.write_text((identity if right else other).certificate)
+        os.environ["CAPC_HE_SERVER_KEY"] = str(key)
+        os.environ["CAPC_HE_SERVER_CERTIFICATE"] = str(certificate)
+        try:
+            return with_client(ENCRYPTED, 3)
+        finally:
+            del os.environ["CAPC_HE_SERVER_KEY"], os.environ["CAPC_HE_SERVER_CERTIFICATE"]
+
+
 def refused_operation() -> Any:
     x, y = (tf1.placeholder(tf.float32, (2,), name=name) for name in "xy")
     with tf1.Session(config=config(x="encrypt", y="encrypt")) as session:
@@ -105,6 +157,20 @@ report("relu", with_relu)
 report("operation", refused_operation)
 report("untouched", untouched)
 report("off", switched_off)
+report("client", lambda: with_client(ENCRYPTED, 3))
+report("client_plain", lambda: with_client({k: ("plain", d) for k, (_, d) in ENCRYPTED.items()}, 3))
+report("client_half", lambda: with_client({**ENCRYPTED, "b:0": ("plain", DATA[::-1])}, 3))
+report("client_tls", lambda: over_tls(True))
+report("client_tls_other", lambda: over_tls(False))
+report("client_names", lambda: with_client({"a": ("encrypt", DATA)}, 3))
+report("client_count", lambda: with_client(ENCRYPTED, 4))
+ONE = SMALL.replace("8192", "2048").replace("50, 30, 30, 30, 50", "54") % "false"
+report("client_levels", lambda: with_client(ENCRYPTED, 3, encryption_parameters=ONE))
+report(
+    "client_far",
+    lambda: pyhe_client.HESealClient("192.0.2.1", 1, 1, {"a": ("encrypt", DATA)}).get_results(),
+)
+report("client_kind", lambda: pyhe_client.HESealClient("localhost", 1, 1, {"a": ("secret", DATA)}))
 report("masks", lambda: tiny(config(enable_gc="True", mask_gc_inputs="False")))
 report("backend", lambda: tiny(config("GPU")))
 report("setting", lambda: tiny(config(a="encrypted")))
