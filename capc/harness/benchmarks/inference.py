@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from capc.data.datasets import queries
 from capc.fixed_point import Float64
 from capc.graph.layers import Conv2D, Dense
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
@@ -18,7 +19,6 @@ from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.harness.benchmarks.rows import Row, measured, skipped
 from capc.harness.benchmarks.runs import BenchmarkError, MeasuredRun, measured_run
 from capc.harness.settings import REPOSITORY
-from capc.data.datasets import queries
 
 CONFIGS = ("config/fast.json", "config/10.json")
 STEPS = ("1a", "1b", "1c")
