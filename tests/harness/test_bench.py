@@ -44,7 +44,7 @@ def _timings() -> pd.DataFrame:
 
 
 def test_a_run_is_read_query_by_query_as_the_querying_party_saw_it() -> None:
-    run = MeasuredRun(1.0, _timings(), {})
+    run = MeasuredRun(1.0, 2.0, _timings(), {})
     assert run.per_query(("1a", "1c"), ("online",)) == pytest.approx([0.11] * 3)
     assert run.per_query(("1a",), ("offline", "online")) == pytest.approx([1.1, 2.1, 3.1])
     assert run.per_query(("1a",), ("setup",)) == [0.5]
@@ -105,10 +105,10 @@ def test_a_failing_area_is_one_line_and_status_1(
 
 
 def test_table_1_has_the_papers_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = MeasuredRun(1.0, _timings(), {})
+    run = MeasuredRun(1.0, 2.0, _timings(), {})
     timings = run.timings
     later = timings[timings["step"] == "1c"].assign(step="3")
-    run = MeasuredRun(1.0, pd.concat([timings, later]), {})
+    run = MeasuredRun(1.0, 2.0, pd.concat([timings, later]), {})
     monkeypatch.setattr("capc.harness.table1.measured_run", lambda **_: run)
     cells = measured_cells("N = 8192", "config/10.json", 3, 8192)
     assert [cell.steps for cell in cells] == ["1a", "1b-1c", "2-3"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,9 +26,13 @@ class BenchmarkError(CapcError):
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """One run: `wall_seconds` of the whole program, and its timings.csv."""
+    """One run: `wall_seconds` of the whole program, and its timings.csv.
+
+    `processor_seconds` is that of all of its processes together, user and system.
+    """
 
     wall_seconds: float
+    processor_seconds: float
     timings: pandas.DataFrame
     record: dict[str, Any]
 
@@ -79,14 +84,19 @@ def measured_run(
         ]
         output = Path(folder) / "output.txt"
         with output.open("wb") as log:
-            start = time.perf_counter()
+            start, before = time.perf_counter(), _processor_seconds()
             status = subprocess.run(
                 command, stdout=log, stderr=subprocess.STDOUT, cwd=REPOSITORY, check=False
             ).returncode
-            wall = time.perf_counter() - start
+            wall, after = time.perf_counter() - start, _processor_seconds()
         if status:
             said = " | ".join(last_lines(output, 3))
             raise BenchmarkError(f"{' '.join(command[1:])} ended with status {status}: {said}")
         latest = Path(folder) / "latest"
         record = json.loads((latest / "run.json").read_text())
-        return MeasuredRun(wall, pandas.read_csv(latest / "timings.csv"), record)
+        return MeasuredRun(wall, after - before, pandas.read_csv(latest / "timings.csv"), record)
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
