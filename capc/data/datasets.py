@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from capc.data.dataset_formats import UInt8
 from capc.data.dataset_sources import SOURCES, Arrays, SourceError, get
 from capc.errors import ConfigError
+from capc.files import EVERYONE, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +152,7 @@ def _arrays(name: str, wanted: list[str]) -> Arrays:
         except SourceError as error:
             refusals.append(f"{source.label}: {error}")
             continue
-        _store(path, arrays)
+        write_whole(path, partial(_save, arrays), mode=EVERYONE, make_folder=True)
         return {array: arrays[array] for array in wanted}
     raise ConfigError(
         f"no source of {name} answered ({'; '.join(refusals)}): check the network, or copy "
@@ -189,18 +191,5 @@ def _check(arrays: Arrays, info: DatasetInfo, wanted: list[str]) -> None:
             raise SourceError(f"{name} has the SHA-256 {digest[:16]}..., not the pinned one")
 
 
-def _store(path: Path, arrays: Arrays) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            Path(scratch).replace(path)
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}; free some space or set CAPC_CACHE"
-        ) from error
+def _save(arrays: Arrays, file: IO[bytes]) -> None:
+    np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
+from capc.files import EVERYONE, write_whole
 from capc.graph.kernels import same_padding
 from capc.graph.layers import (
     Conv2D,
@@ -44,7 +43,13 @@ def save_frozen(network: Network, path: Path) -> None:
                 raise ModelError(f"layer '{layer.name}' is not fed by the one before it alone")
             values = _node(tf, layer, values, _scope(network, layer, counts))
             previous = layer
-    _write(path, graph.as_graph_def().SerializeToString(deterministic=True))
+    write_whole(
+        path,
+        graph.as_graph_def().SerializeToString(deterministic=True),
+        mode=EVERYONE,
+        make_folder=True,
+        error=ModelError,
+    )
 
 
 def _scope(network: Network, layer: Layer, counts: dict[str, int]) -> str:
@@ -99,21 +104,3 @@ def _convolution(tf: Any, layer: Conv2D, values: Any) -> Any:
 
 def _float32(tf: Any, weights: Any, name: str) -> Any:
     return tf.constant(np.asarray(weights, dtype=np.float32), name=name)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(scratch).chmod(0o644)
-            Path(scratch).replace(path)
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ModelError(
-            f"{path} cannot be written: {error.strerror}; free some space or name another folder"
-        ) from error

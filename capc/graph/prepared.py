@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import fields
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
+from capc.files import write_whole
 from capc.graph import layers as layer_types
 from capc.graph.layers import Layer, Network
 from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
@@ -48,7 +48,7 @@ def save_network(network: Network, path: Path) -> None:
         described.append(entry)
     header = json.dumps({"format": FORMAT, "layers": described}).encode()
     arrays["header"] = np.frombuffer(header, dtype=np.uint8)
-    _write_whole(path, arrays)
+    write_whole(path, lambda file: np.savez(file, **arrays), make_folder=True, error=ModelError)  # type: ignore[arg-type]
 
 
 def load_network(path: Path) -> Network:
@@ -124,23 +124,6 @@ def _intact(path: Path) -> bool:
     except ModelError:
         return False
     return True
-
-
-def _write_whole(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            Path(scratch).replace(path)
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ModelError(
-            f"{path} cannot be written: {error.strerror}; free some space or name another folder"
-        ) from error
 
 
 def _layer(entry: dict[str, Any], place: int, archive: Any) -> Layer:

@@ -13,12 +13,12 @@ from typing import Any, TextIO
 import numpy as np
 
 from capc.errors import CapcError, ConfigError
+from capc.files import write_whole
 from capc.fixed_point import Int64
 from capc.privacy.accountant import Accountant
 from capc.privacy.calibrate import most_queries, smallest_sigma
 from capc.privacy.conversion import CONVERSIONS, PrivacyLoss, default_orders, privacy_loss
 from capc.privacy.dependent import NOISES, expected_cost_rdp
-from capc.privacy.files import write_whole
 from capc.privacy.rdp import Mechanism
 from capc.privacy.votes import Answered, check_answered, check_votes, load_array
 

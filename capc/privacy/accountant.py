@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from capc.errors import ConfigError
+from capc.files import write_whole
 from capc.fixed_point import Float64
 from capc.privacy.conversion import (
     Conversion,
@@ -32,7 +33,6 @@ from capc.privacy.dependent import (
     log_q_threshold,
     total_dependent_rdp,
 )
-from capc.privacy.files import write_whole
 from capc.privacy.rdp import Mechanism
 from capc.privacy.votes import check_answered, check_votes
 

@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     use(monkeypatch, asked.source("only", tiny_arrays()))
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CAPC_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ConfigError, match="set CAPC_CACHE"):
+    with pytest.raises(ConfigError, match="CAPC_CACHE"):
         load_dataset(TINY)
 
 
