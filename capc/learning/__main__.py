@@ -204,15 +204,13 @@ def _query_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _summary_table(summary: Any) -> Table:
-    table = Table("arm", "strategy", "metric", "mean", "95 % interval", "units", expand=False)
-    for column in table.columns:
-        column.no_wrap, column.overflow = False, "fold"
+    table = Table("arm", "strategy", "metric", "mean", "95 % interval", "units")
     for row in summary.to_dict("records"):
         if row["units"]:
             table.add_row(
                 row["arm"],
                 row["strategy"],
-                row["metric"],
+                row["metric"].replace("_accuracy", "").replace("_", " "),
                 f"{100 * row['mean']:.2f}",
                 f"{100 * row['low']:.2f} to {100 * row['high']:.2f}",
                 str(row["units"]),
