@@ -199,9 +199,10 @@ def test_insecure_parameters_are_refused_by_both_sides() -> None:
         HomomorphicServer(channel, SMALL, {}, lambda inputs: inputs["x"], batch=1)
 
 
-def test_queries_out_of_range_stay_at_home() -> None:
+@pytest.mark.parametrize("pixel", [1.5, -1.5])
+def test_queries_out_of_range_stay_at_home(pixel: float) -> None:
     network = linear_network(np.random.default_rng(6))
-    images = np.full((1, 4, 4, 2), 1.5)
+    images = np.full((1, 4, 4, 2), pixel)
     with pytest.raises(ConfigError, match="outside the range"):
         over_a_socket(network, SMALL, images)
 

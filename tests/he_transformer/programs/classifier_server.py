@@ -1,11 +1,11 @@
-# ruff: noqa: T201  a user's program prints
+# ruff: noqa: T201, I001  a user's program prints, and imports TensorFlow first
 """A frozen classifier, evaluated for a client, or on data that is encrypted here."""
 
 import argparse
 
-import ngraph_bridge  # noqa: F401  as he-transformer's programs have it
 import numpy as np
 import tensorflow as tf
+import ngraph_bridge  # noqa: F401
 from tensorflow.core.protobuf import rewriter_config_pb2
 
 parser = argparse.ArgumentParser()

@@ -1,0 +1,25 @@
+"""Loads the circuit engine so that it finds its own OpenSSL beside TensorFlow.
+
+TensorFlow's libraries export BoringSSL's functions under OpenSSL's names, to the whole process.
+An extension that is loaded after them would call those with OpenSSL's own structures, and crash.
+Importing this module first makes the engine look into its own dependencies before all others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+
+def _load() -> None:
+    deep = getattr(os, "RTLD_DEEPBIND", 0)
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | deep)
+    try:
+        importlib.import_module("capc.gc.session")
+    finally:
+        sys.setdlopenflags(flags)
+
+
+_load()
