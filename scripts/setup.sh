@@ -92,6 +92,7 @@ install_packages() {
 build() {
     "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --no-deps \
         --no-build-isolation --config-settings=wheel.cmake=false --editable .
+    "$venv/bin/python" -m compileall -q capc
     local log=build/gc.log
     mkdir -p build
     cmake -S gc-emp-test -B build/gc -DCMAKE_BUILD_TYPE=Release -DCAPC_PYTHON=ON \

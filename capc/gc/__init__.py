@@ -1,5 +1,6 @@
 """Garbled circuits between two parties: circuits, sessions, and the engine behind them."""
 
+import capc.gc.loading  # noqa: F401  before all that loads the engine
 from capc.gc.circuits import (
     Circuit,
     argmax_circuit,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import capc.he_transformer.engine  # noqa: F401  before all that loads the engine
 from capc.graph.tensorflow_loader import load_tensorflow
 from capc.he_transformer.ngraph_bridge.session import install, is_enabled, set_enabled
 from capc.he_transformer.ngraph_bridge.settings import BACKENDS

@@ -4,7 +4,6 @@ client = pyhe_client.HESealClient(hostname, port, batch_size, {name: ("encrypt",
 results = client.get_results()
 """
 
-import capc.he_transformer.engine  # noqa: F401  before all that loads the engine
 from capc.he_transformer.pyhe_client.client import HESealClient
 
 __all__ = ["HESealClient"]

@@ -1,8 +1,8 @@
-"""Loads the circuit engine so that it finds its own OpenSSL beside TensorFlow.
+"""Loads the engine, capc.gc._engine, so that it finds its own OpenSSL beside TensorFlow.
 
 TensorFlow's libraries export BoringSSL's functions under OpenSSL's names, to the whole process.
 An extension that is loaded after them would call those with OpenSSL's own structures, and crash.
-Importing this module first makes the engine look into its own dependencies before all others.
+Importing this module before all others of the package makes the engine look into its own dependencies before all others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def _load() -> None:
     flags = sys.getdlopenflags()
     sys.setdlopenflags(flags | deep)
     try:
-        importlib.import_module("capc.gc.session")
+        importlib.import_module("capc.gc._engine")
     finally:
         sys.setdlopenflags(flags)
 
