@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capc.data.datasets import dataset_info
-from capc.errors import ConfigError
+from capc.files import EVERYONE, write_whole
 from capc.learning.experiment import Experiment
 from capc.learning.measures import Score, mean_interval
 from capc.learning.query_stage import PATE
@@ -175,13 +175,8 @@ def write_table(
 
     table = rows if isinstance(rows, pandas.DataFrame) else pandas.DataFrame(list(rows))
     target = folder / f"{name}.csv"
-    scratch = target.with_suffix(".part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        table.to_csv(scratch, index=False, float_format="%.6g")
-        scratch.replace(target)
-    except OSError as error:
-        raise ConfigError(f"{target} cannot be written: {error.strerror}") from None
+    text = table.to_csv(index=False, float_format="%.6g")
+    write_whole(target, text, mode=EVERYONE, make_folder=True)
     return target
 
 
@@ -203,13 +198,12 @@ def write_private(session: Session, folder: Path, queries: Mapping[int, str]) ->
 
 def write_run(folder: Path, session: Session, extra: Mapping[str, Any]) -> None:
     """run.json: the experiment as run, versions, times, memory."""
-    folder.mkdir(parents=True, exist_ok=True)
     document = {"experiment": session.experiment.as_json(), "workers": session.workers, **extra}
     path = folder / "run.json"
-    previous = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    stages = previous.get("stages", {}) | document.get("stages", {})
-    document["stages"] = stages
-    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    previous = read_json(path) if path.is_file() else {}
+    document["stages"] = previous.get("stages", {}) | document.get("stages", {})
+    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+    write_whole(path, text, mode=EVERYONE, make_folder=True)
 
 
 def comparison_rows(comparisons: Iterable[Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_data
 import numpy as np
@@ -87,7 +88,7 @@ class FakeRun:
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
     run = FakeRun(tmp_path / "prepared")
-    monkeypatch.setattr(secure.subprocess, "run", run)
+    monkeypatch.setattr(secure, "subprocess", SimpleNamespace(run=run))
     return run
 
 
