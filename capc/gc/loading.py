@@ -2,7 +2,8 @@
 
 TensorFlow's libraries export BoringSSL's functions under OpenSSL's names, to the whole process.
 An extension that is loaded after them would call those with OpenSSL's own structures, and crash.
-Importing this module before all others of the package makes the engine look into its own dependencies before all others.
+Imported before all else of the package, this module has the engine look into its own dependencies
+first.
 """
 
 from __future__ import annotations
