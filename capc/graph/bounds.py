@@ -33,10 +33,12 @@ from capc.graph.layers import (
     Layer,
     LeakyRelu,
     MaxPool,
+    PiecewiseLinear,
     Relu,
     Relu6,
     Square,
 )
+from capc.graph.piecewise import table_in, table_range
 
 Ends = NDArray[Any]
 _LIMIT = 2.0**62
@@ -169,21 +171,22 @@ def _scaled(x: Interval, factor: int) -> Interval:
 
 
 def _mapped(x: Interval, layer: Layer, shift: int, fraction_bits: int) -> Interval:
-    """A non-linear layer: monotone, but for Square."""
+    """A non-linear layer: monotone, but for Square and PiecewiseLinear."""
     if isinstance(layer, MaxPool):
         return Interval(window_maxima(layer, x.low), window_maxima(layer, x.high))
     drop = _dropper(x, shift)
-    if isinstance(layer, Relu):
-        return Interval(drop(np.maximum(x.low, 0)), drop(np.maximum(x.high, 0)))
-    if isinstance(layer, Relu6):
-        top = 6 << fraction_bits
-        low, high = (np.minimum(drop(np.maximum(end, 0)), top) for end in (x.low, x.high))
+    if isinstance(layer, Relu | Relu6):
+        low, high = (drop(np.maximum(end, 0)) for end in (x.low, x.high))
+        if isinstance(layer, Relu6):
+            low, high = (np.minimum(end, 6 << fraction_bits) for end in (low, high))
         return Interval(low, high)
     if isinstance(layer, LeakyRelu):
         return _leaky(x, int(layer.slope), shift, fraction_bits)
     low, high = drop(x.low), drop(x.high)
     if isinstance(layer, Square):
         return _square(Interval(low, high), fraction_bits)
+    if isinstance(layer, PiecewiseLinear):
+        return _piecewise(Interval(low, high), layer)
     return Interval(low, high)
 
 
@@ -200,6 +203,17 @@ def _leaky(x: Interval, slope: int, shift: int, fraction_bits: int) -> Interval:
     direct, sloped = _dropper(x, shift), _dropper(x, shift + fraction_bits)
     low, high = (np.where(end >= 0, direct(end), sloped(end * slope)) for end in (x.low, x.high))
     return Interval(low, high)
+
+
+def _piecewise(x: Interval, layer: PiecewiseLinear) -> Interval:
+    """Beyond exact integers the tails decide: a constant, or x itself and all between."""
+    if x.exact:
+        return Interval(*table_range(table_in(layer), x.low, x.high))
+    whole = np.full((1,), -(1 << layer.reach), np.int64), np.full((1,), 1 << layer.reach, np.int64)
+    least, most = (float(end[0]) for end in table_range(table_in(layer), *whole))
+    if layer.above is not None:
+        return Interval(np.full_like(x.low, least), np.full_like(x.high, most))
+    return Interval(np.full_like(x.low, least), np.maximum(x.high, most))
 
 
 def _square(x: Interval, fraction_bits: int) -> Interval:

@@ -26,11 +26,13 @@ from capc.graph.layers import (
     LeakyRelu,
     MaxPool,
     Network,
+    PiecewiseLinear,
     Relu,
     Relu6,
     Rescale,
     Square,
 )
+from capc.graph.piecewise import exact_function
 
 _BATCH = 250
 
@@ -81,16 +83,16 @@ def _arithmetic(layer: Layer, inputs: list[Float64]) -> Float64:
 
 
 def _non_linear(layer: Layer, x: Float64) -> Float64:
-    if isinstance(layer, Relu):
-        return np.maximum(x, 0.0)
-    if isinstance(layer, Relu6):
-        return np.clip(x, 0.0, 6.0)
+    if isinstance(layer, Relu | Relu6):
+        return np.clip(x, 0.0, 6.0 if isinstance(layer, Relu6) else np.inf)
     if isinstance(layer, LeakyRelu):
         return np.where(x >= 0, x, layer.slope * x)
     if isinstance(layer, Square):
         return x * x
     if isinstance(layer, MaxPool):
         return window_maxima(layer, x)
+    if isinstance(layer, PiecewiseLinear):
+        return exact_function(layer.function, x)
     if isinstance(layer, Rescale):
         return x
     raise ModelError(f"layer '{layer.name}': {type(layer).__name__} cannot be evaluated")

@@ -5,8 +5,9 @@ topological order; `inputs` name earlier layers. Weights are float64 in a Networ
 QuantizedNetwork.
 
 Integers, exactly: with f the fractional bits of weights and activations, a linear layer (Conv2D,
-Dense, AvgPool) takes f bits and gives 2f. Relu, Relu6, LeakyRelu, Square and Rescale take the
-signed value and drop the bits above f, s = bits in - f of them, by an arithmetic shift. MaxPool
+Dense, AvgPool) takes f bits and gives 2f. Relu, Relu6, LeakyRelu, Square, PiecewiseLinear and
+Rescale take the signed value and drop the bits above f, s = bits in - f of them, by an arithmetic
+shift. MaxPool
 and the layers that only move numbers keep what they are given. Add and Concat take inputs with
 fewer bits times 2^(difference).
 
@@ -150,7 +151,30 @@ class LeakyRelu(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Square(Layer):
-    """x * x. Over integers, with s the bits to drop: (x >> s)^2 >> f."""
+    """x * x. Over integers, with s the bits to drop: (x >> s)^2 >> f.
+
+    `value_bits` is public, and proved by quantisation: |x >> s| < 2^value_bits. It is coarse, so
+    that it says little about the weights; 0 where nothing is proved yet.
+    """
+
+    value_bits: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class PiecewiseLinear(Layer):
+    """A smooth `function` of capc.graph.piecewise, element by element.
+
+    Over integers: the piecewise-linear function of x >> s that the other fields describe as
+    capc.graph.piecewise does; quantisation fills them in.
+    """
+
+    function: str
+    reach: int = 0
+    slope_bits: int = 0
+    slopes: tuple[int, ...] = ()
+    bases: tuple[int, ...] = ()
+    below: int = 0
+    above: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from capc.errors import ModelError
 from capc.fixed_point import Float64, Int64
+from capc.graph.layers import PiecewiseLinear
 
 SLOPE_BITS = 10
 _SAMPLES = 65  # per segment, to centre its line
@@ -57,6 +58,11 @@ class Table:
     def offset_bits(self) -> int:
         """h: 2^h values lie in one segment."""
         return self.reach + 1 - (len(self.slopes).bit_length() - 1)
+
+
+def table_in(layer: PiecewiseLinear) -> Table:
+    """The table that a quantised layer carries."""
+    return Table(layer.reach, layer.slope_bits, layer.slopes, layer.bases, layer.below, layer.above)
 
 
 def _sigmoid(x: Float64) -> Float64:

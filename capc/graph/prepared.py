@@ -23,7 +23,7 @@ from capc.graph import layers as layer_types
 from capc.graph.layers import Layer, Network
 from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
-FORMAT = 3  # part of the cache key: raise it whenever importing gives other layers
+FORMAT = 4  # part of the cache key: raise it whenever importing gives other layers
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 _KINDS: dict[str, type[Layer]] = {

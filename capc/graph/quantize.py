@@ -27,13 +27,16 @@ from capc.graph.layers import (
     Layer,
     LeakyRelu,
     Network,
+    PiecewiseLinear,
     QuantizedNetwork,
     Relu,
     Relu6,
     Rescale,
     Square,
 )
+from capc.graph.piecewise import table_of
 
+_WIDTH_STEP = 4  # of a square's value_bits: the coarser, the less it says about the weights
 _WAY_OUT = (
     "use fewer fractional bits, a configuration with a larger plaintext modulus, or a model with "
     "smaller weights"
@@ -68,11 +71,17 @@ def quantize(
                 f"layer '{found.name}' needs {found.bits} bits, of which {found.fraction_bits} "
                 f"fractional; the ring has {fixed_point.ring_bits}: {_WAY_OUT}"
             )
+    bounds = {found.name: (found.low, found.high) for found in ranges}
     return QuantizedNetwork(
         fixed_point=fixed_point,
         input_range=(float(input_range[0]), float(input_range[1])),
-        layers=integers.layers,
-        bounds={found.name: (found.low, found.high) for found in ranges},
+        layers=tuple(
+            _with_width(layer, bounds, integers.fraction_bits, fixed_point)
+            if isinstance(layer, Square)
+            else layer
+            for layer in integers.layers
+        ),
+        bounds=bounds,
         fraction_bits=dict(integers.fraction_bits),
     )
 
@@ -159,6 +168,23 @@ def layer_ranges(
     return found
 
 
+def _with_width(
+    layer: Square,
+    bounds: dict[str, tuple[int, int]],
+    bits: dict[str, int],
+    fixed_point: FixedPoint,
+) -> Square:
+    """The square with the public number of bits that its argument is proved to have."""
+    shift = bits[layer.inputs[0]] - bits[layer.name]
+    low, high = (end >> shift for end in bounds[layer.inputs[0]])
+    proved = max(abs(low), abs(high)).bit_length()
+    fraction = fixed_point.fraction_bits
+    width = max(-(-proved // _WIDTH_STEP) * _WIDTH_STEP, fraction // 2 + 1, 2)
+    # No square that fits the ring has a wider argument.
+    widest = min((fixed_point.ring_bits + fraction) // 2, fixed_point.ring_bits - shift)
+    return replace(layer, value_bits=min(width, widest))
+
+
 def _rescale(source: str, user: Layer, earlier: Iterable[Layer], names: set[str]) -> Rescale:
     """A Rescale of `source` under a name that nobody has."""
     shape = next(layer.shape for layer in earlier if layer.name == source)
@@ -172,7 +198,7 @@ def _rescale(source: str, user: Layer, earlier: Iterable[Layer], names: set[str]
 def _output_bits(layer: Layer, bits: dict[str, int], fraction_bits: int) -> int:
     if isinstance(layer, Conv2D | Dense | AvgPool):
         return 2 * fraction_bits
-    if isinstance(layer, Input | Relu | Relu6 | LeakyRelu | Square | Rescale):
+    if isinstance(layer, Input | Relu | Relu6 | LeakyRelu | Square | PiecewiseLinear | Rescale):
         return fraction_bits
     if isinstance(layer, Add | Concat):
         return max(bits[name] for name in layer.inputs)
@@ -196,6 +222,8 @@ def _rounded(layer: Layer, fraction_bits: int, output_bits: int) -> Layer:
         return replace(layer, value=_integers(layer, layer.value, output_bits))
     if isinstance(layer, LeakyRelu):
         return replace(layer, slope=int(np.rint(np.ldexp(layer.slope, fraction_bits))))
+    if isinstance(layer, PiecewiseLinear):
+        return replace(layer, **vars(table_of(layer.function, fraction_bits)))
     return layer
 
 

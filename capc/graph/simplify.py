@@ -19,8 +19,12 @@ from capc.graph.layers import (
     Conv2D,
     Dense,
     Layer,
+    LeakyRelu,
+    MaxPool,
     Network,
     Pad,
+    Relu,
+    Relu6,
     Reshape,
     Transpose,
 )
@@ -34,6 +38,7 @@ def simplify(network: Network) -> Network:
     """All passes, in the order in which each helps the next."""
     rewrites = (
         _without_idle_reshapes,
+        _with_maxima_before_activations,
         _with_padding_in_convolutions,
         _with_scales_in_convolutions,
         fold_linear_chains,
@@ -132,6 +137,23 @@ def _without_idle_reshapes(network: Network) -> Network:
         layers[layer.name] = replace(layer, inputs=inputs)
     output = stands_for.get(network.output.name, network.output.name)
     return _reachable(layers, output)
+
+
+def _with_maxima_before_activations(network: Network) -> Network:
+    """A MaxPool after a growing activation goes before it, which then sees fewer values.
+
+    Exact over integers too: a shift that rounds down also grows with its argument.
+    """
+    layers = {layer.name: layer for layer in network.layers}
+    uses = _uses(network)
+    for pool in network.layers:
+        before = layers[pool.inputs[0]] if pool.inputs else None
+        grows = isinstance(before, Relu | Relu6 | LeakyRelu)
+        if not isinstance(pool, MaxPool) or before is None or not grows or uses[before.name] > 1:
+            continue
+        layers[before.name] = replace(pool, name=before.name, inputs=before.inputs)
+        layers[pool.name] = replace(before, name=pool.name, inputs=(before.name,), shape=pool.shape)
+    return Network(tuple(layers.values()))
 
 
 def _with_padding_in_convolutions(network: Network) -> Network:

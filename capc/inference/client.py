@@ -14,6 +14,7 @@ import numpy as np
 
 from capc.errors import CapcError, ProtocolError
 from capc.fixed_point import FixedPoint, Int64
+from capc.gc.circuits import Circuit
 from capc.gc.session import EvaluatorBatch, EvaluatorSession
 from capc.graph.layers import Input, Layer
 from capc.he.client import HEClient, PreparedInputs
@@ -24,9 +25,12 @@ from capc.inference.layout import (
     LINEAR,
     MAX_CIPHERTEXT_BYTES,
     NON_LINEAR,
+    CircuitPlan,
     LinearLayer,
+    NonLinearLayer,
     arrange,
     circuit_for,
+    circuit_plans,
     group_count,
     grouped,
     linear_packing,
@@ -65,7 +69,8 @@ class PreparedQuery:
 
     batch_size: int
     inputs: Mapping[str, Sequence[PreparedInputs]]
-    circuits: Mapping[str, EvaluatorBatch]
+    plans: Mapping[str, CircuitPlan]
+    circuits: Mapping[str, Sequence[EvaluatorBatch]]
 
 
 class InferenceClient:
@@ -84,7 +89,12 @@ class InferenceClient:
             for layer in self.plan.layers:
                 if isinstance(layer, LINEAR):
                     self._packing(layer, 1)
-        except (CapcError, ValueError) as error:
+            self._circuits: dict[str, Circuit] = {
+                layer.name: circuit_for(self.plan, layer)
+                for layer in self.plan.layers
+                if isinstance(layer, NON_LINEAR)
+            }
+        except (CapcError, TypeError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
@@ -95,7 +105,7 @@ class InferenceClient:
     def image_bytes(self) -> int:
         """Bytes of garbled tables that are held for one query between the two phases."""
         return sum(
-            sum(circuit_for(self.plan, layer).offline_bytes(math.prod(layer.shape)))
+            sum(self._circuits[layer.name].offline_bytes(math.prod(layer.shape)))
             for layer in self.plan.layers
             if isinstance(layer, NON_LINEAR)
         )
@@ -103,18 +113,20 @@ class InferenceClient:
     def prepare(self, batch_size: int) -> PreparedQuery:
         """Offline phase for a batch: encryptions of zero, oblivious transfers, garbled tables."""
         inputs: dict[str, Sequence[PreparedInputs]] = {}
-        circuits: dict[str, EvaluatorBatch] = {}
+        circuits: dict[str, Sequence[EvaluatorBatch]] = {}
+        plans = circuit_plans(self.plan, self._circuits, batch_size)
         for layer in self.plan.layers:
             if isinstance(layer, LINEAR):
                 inputs[layer.name] = self._prepare_inputs(
                     self._packing(layer, batch_size), batch_size
                 )
-            elif isinstance(layer, NON_LINEAR):
-                instances = batch_size * int(np.prod(layer.shape, dtype=np.int64))
-                circuits[layer.name] = self._evaluator.prepare(
-                    circuit_for(self.plan, layer), instances
-                )
-        return PreparedQuery(batch_size, inputs, circuits)
+            elif isinstance(layer, NON_LINEAR) and plans[layer.name].ahead:
+                plan = plans[layer.name]
+                circuits[layer.name] = [
+                    self._evaluator.prepare(plan.circuit, piece.stop - piece.start)
+                    for piece in plan.pieces
+                ]
+        return PreparedQuery(batch_size, inputs, plans, circuits)
 
     def evaluate_hidden(self, prepared: PreparedQuery, images: Int64) -> Mapping[str, Int64]:
         """Step 1a: ring elements (batch, *input shape) through every layer but the last linear.
@@ -149,10 +161,22 @@ class InferenceClient:
             packing = self._packing(layer, prepared.batch_size)
             shares[layer.name] = self._multiply(packing, inputs[0], prepared.inputs[layer.name])
         elif isinstance(layer, NON_LINEAR):
-            output = self._evaluator.evaluate(prepared.circuits[layer.name], arrange(inputs[0]))
+            output = self._run_circuit(layer, prepared, inputs[0])
             shares[layer.name] = output.reshape(prepared.batch_size, *layer.shape)
         else:
             shares[layer.name] = self._ring.reduce(evaluate_layer(self.plan, layer, inputs))
+
+    def _run_circuit(self, layer: NonLinearLayer, prepared: PreparedQuery, share: Int64) -> Int64:
+        plan = prepared.plans[layer.name]
+        words = arrange(self.plan, layer, share, own=False)
+        parts = []
+        for place, piece in enumerate(plan.pieces):
+            if plan.ahead:
+                batch = prepared.circuits[layer.name][place]
+                parts.append(self._evaluator.evaluate(batch, words[piece]))
+            else:
+                parts.append(self._evaluator.run(plan.circuit, words[piece]))
+        return np.concatenate(parts)
 
     def _packing(self, layer: LinearLayer, batch_size: int) -> Packing:
         key = layer.name, batch_size

@@ -34,12 +34,14 @@ from capc.graph.layers import (
     Layer,
     LeakyRelu,
     MaxPool,
+    PiecewiseLinear,
     QuantizedNetwork,
     Relu,
     Relu6,
     Rescale,
     Square,
 )
+from capc.graph.piecewise import apply_table, table_in
 
 _BATCH = 250
 
@@ -115,16 +117,17 @@ def _linear(network: QuantizedNetwork, layer: Layer, inputs: Sequence[Int64]) ->
 
 def _non_linear(layer: Layer, x: Int64, shift: int, fraction_bits: int) -> Int64:
     drop = np.int64(shift)
-    if isinstance(layer, Relu):
-        return np.asarray(np.maximum(x, 0) >> drop)
-    if isinstance(layer, Relu6):
-        return np.asarray(np.minimum(np.maximum(x, 0) >> drop, 6 << fraction_bits))
+    if isinstance(layer, Relu | Relu6):
+        kept = np.maximum(x, 0) >> drop
+        return np.minimum(kept, 6 << fraction_bits) if isinstance(layer, Relu6) else kept
     if isinstance(layer, LeakyRelu):
         return _leaky(x, int(layer.slope), shift, fraction_bits)
     if isinstance(layer, Square):
         return _square(x >> drop, fraction_bits)
     if isinstance(layer, MaxPool):
         return window_maxima(layer, x)
+    if isinstance(layer, PiecewiseLinear):
+        return apply_table(table_in(layer), x >> drop)
     if isinstance(layer, Rescale):
         return x >> drop
     raise ModelError(f"layer '{layer.name}': {type(layer).__name__} has no integer form")

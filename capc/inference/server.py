@@ -25,9 +25,12 @@ from capc.inference.layout import (
     MAX_CIPHERTEXT_BYTES,
     MAX_PUBLIC_KEY_BYTES,
     NON_LINEAR,
+    CircuitPlan,
     LinearLayer,
+    NonLinearLayer,
     arrange,
     circuit_for,
+    circuit_plans,
     grouped,
     linear_packing,
     linear_weight,
@@ -59,7 +62,8 @@ class PreparedInference:
 
     shares: Mapping[str, Int64]
     groups: Mapping[str, Sequence[PreparedGroup]]
-    circuits: Mapping[str, GarblerBatch]
+    plans: Mapping[str, CircuitPlan]
+    circuits: Mapping[str, Sequence[GarblerBatch]]
 
 
 class InferenceServer:
@@ -91,13 +95,19 @@ class InferenceServer:
         for layer in network.layers:
             if isinstance(layer, LINEAR):
                 self._server_layer(layer, 1)
+        self._circuits = {
+            layer.name: circuit_for(network, layer)
+            for layer in network.layers
+            if isinstance(layer, NON_LINEAR)
+        }
         self._garbler = GarblerSession(channel.duplex(MessageType.CIRCUIT))
 
     def prepare(self, batch_size: int) -> PreparedInference:
         """Offline phase for a batch: fresh shares, masked encryptions of zero, garbled tables."""
         shares: dict[str, Int64] = {}
         groups: dict[str, Sequence[PreparedGroup]] = {}
-        circuits: dict[str, GarblerBatch] = {}
+        circuits: dict[str, Sequence[GarblerBatch]] = {}
+        plans = circuit_plans(self._network, self._circuits, batch_size)
         for layer in self._network.layers:
             shape = (batch_size, *layer.shape)
             if isinstance(layer, Input):
@@ -107,15 +117,16 @@ class InferenceServer:
                 groups[layer.name] = self._prepare_groups(layer, shares)
             elif isinstance(layer, NON_LINEAR):
                 shares[layer.name] = self._ring.uniform(shape)
-                circuits[layer.name] = self._garbler.prepare(
-                    circuit_for(self._network, layer),
-                    shares[layer.name].size,
-                    shares[layer.name].reshape(-1, 1),
-                )
+                plan, masks = plans[layer.name], shares[layer.name].reshape(-1, 1)
+                if plan.ahead:
+                    circuits[layer.name] = [
+                        self._garbler.prepare(plan.circuit, piece.stop - piece.start, masks[piece])
+                        for piece in plan.pieces
+                    ]
             else:
                 local = evaluate_layer(self._network, layer, [shares[n] for n in layer.inputs])
                 shares[layer.name] = self._ring.reduce(local)
-        return PreparedInference(shares, groups, circuits)
+        return PreparedInference(shares, groups, plans, circuits)
 
     def evaluate_hidden(self, prepared: PreparedInference) -> None:
         """Step 1a: every layer before the last linear one."""
@@ -158,8 +169,18 @@ class InferenceServer:
                 linear = self._server_layer(layer, len(prepared.shares[layer.name]))
                 self._multiply(linear, prepared.groups[layer.name])
             elif isinstance(layer, NON_LINEAR):
-                share = arrange(prepared.shares[layer.inputs[0]])
-                self._garbler.evaluate(prepared.circuits[layer.name], share)
+                self._run_circuit(layer, prepared)
+
+    def _run_circuit(self, layer: NonLinearLayer, prepared: PreparedInference) -> None:
+        plan = prepared.plans[layer.name]
+        share = prepared.shares[layer.inputs[0]]
+        words = arrange(self._network, layer, share, own=True)
+        masks = prepared.shares[layer.name].reshape(-1, 1)
+        for place, piece in enumerate(plan.pieces):
+            if plan.ahead:
+                self._garbler.evaluate(prepared.circuits[layer.name][place], words[piece])
+            else:
+                self._garbler.run(plan.circuit, words[piece], masks[piece])
 
     def _multiply(self, linear: ServerLayer, groups: Sequence[PreparedGroup]) -> None:
         """All of a chunk is read before its replies go out, so that neither side can block."""

@@ -20,12 +20,14 @@ from capc.graph.layers import (
     MaxPool,
     Network,
     Pad,
+    PiecewiseLinear,
     Relu,
     Relu6,
     Reshape,
     Square,
     Transpose,
 )
+from capc.graph.piecewise import FUNCTIONS
 
 Step = Callable[["Maker"], None]
 
@@ -98,8 +100,10 @@ def pool(maker: Maker) -> None:
 
 
 def activation(maker: Maker) -> None:
-    kind = [Relu, Relu6, LeakyRelu, Square][maker.integer(0, 3)]
-    if kind is LeakyRelu:
+    kind = [Relu, Relu6, LeakyRelu, Square, PiecewiseLinear][maker.integer(0, 4)]
+    if kind is PiecewiseLinear:
+        maker.simple(kind, function=str(maker.random.choice(list(FUNCTIONS))))
+    elif kind is LeakyRelu:
         maker.simple(kind, slope=float(maker.random.uniform(0, 0.9)))
     else:
         maker.simple(kind)

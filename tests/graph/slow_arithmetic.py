@@ -23,6 +23,7 @@ from capc.graph.layers import (
     LeakyRelu,
     MaxPool,
     Pad,
+    PiecewiseLinear,
     QuantizedNetwork,
     Relu,
     Relu6,
@@ -105,8 +106,20 @@ def _activation(layer: Layer, x: int, drop: int, f: int) -> int:
         return x >> drop if x >= 0 else (x * int(layer.slope)) >> (drop + f)
     if isinstance(layer, Square):
         return ((x >> drop) ** 2) >> f
+    if isinstance(layer, PiecewiseLinear):
+        return _piecewise(layer, x >> drop)
     assert isinstance(layer, Rescale)
     return x >> drop
+
+
+def _piecewise(layer: PiecewiseLinear, v: int) -> int:
+    limit = 2**layer.reach
+    if v < -limit:
+        return layer.below
+    if v >= limit:
+        return v if layer.above is None else layer.above
+    segment, offset = divmod(v + limit, 2 * limit // len(layer.slopes))
+    return (layer.bases[segment] + layer.slopes[segment] * offset) // 2**layer.slope_bits
 
 
 def _convolution(layer: Conv2D, x: np.ndarray, index: tuple[int, ...]) -> int:

@@ -1,0 +1,106 @@
+"""Random networks of every layer there is, odd shapes included, encrypted between two parties.
+
+CAPC_RANDOM_GRAPHS=500 runs that many in place of the default.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from two_party import TINY, assert_bit_for_bit
+
+from capc.errors import ConfigError, ModelError, RangeError
+from capc.fixed_point import FixedPoint
+from capc.graph.layers import Network, QuantizedNetwork
+from capc.graph.quantize import quantize, required_ring_bits
+from capc.he.parameters import EncryptionParameters
+from capc.inference import layout
+from capc.inference.preparation import check_encrypted
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
+from random_networks import random_images, random_network
+
+ROOT = Path(__file__).resolve().parents[2]
+COUNT = int(os.environ.get("CAPC_RANDOM_GRAPHS", "100"))
+PER_TEST = 10
+
+
+def integers(network: Network, fraction_bits: int) -> QuantizedNetwork | None:
+    """The network in the ring it needs, None where no ring is large enough."""
+    try:
+        bits = required_ring_bits(network, fraction_bits, (-1.0, 1.0))
+        quantized = quantize(network, FixedPoint(bits, fraction_bits), (-1.0, 1.0))
+        check_encrypted(quantized, TINY)
+    except (RangeError, ConfigError):
+        return None
+    return quantized
+
+
+def seeds_that_fit(first: int) -> list[tuple[int, QuantizedNetwork]]:
+    found = []
+    seed = 1000 * first
+    while len(found) < PER_TEST:
+        network = integers(random_network(seed, steps=2 + seed % 5), 2 + seed % 9)
+        if network is not None:
+            found.append((seed, network))
+        seed += 1
+    return found
+
+
+@pytest.mark.parametrize("group", range(-(-COUNT // PER_TEST)))
+def test_two_parties_compute_the_reference(group: int) -> None:
+    for seed, network in seeds_that_fit(group):
+        images = random_images(network, seed, 1 + seed % 2, -1.0)
+        try:
+            assert_bit_for_bit(network, images)
+        except Exception as error:
+            kinds = [type(layer).__name__ for layer in network.layers]
+            raise AssertionError(f"seed {seed}: {kinds}: {error}") from error
+
+
+def test_every_kind_of_layer_is_among_them() -> None:
+    kinds = {
+        type(layer).__name__
+        for group in range(6)
+        for _, network in seeds_that_fit(group)
+        for layer in network.layers
+    }
+    expected = {kind.__name__ for kind in (*layout.LINEAR, *layout.NON_LINEAR, *layout.LOCAL)}
+    assert kinds == expected
+
+
+@pytest.mark.parametrize("config", ["fast.json", "deep.json"])
+def test_secure_parameters(config: str) -> None:
+    parameters = EncryptionParameters.from_json(str(ROOT / "config" / config))
+    for seed, network in seeds_that_fit(7)[:3]:
+        assert_bit_for_bit(network, random_images(network, seed, 1, -1.0), parameters)
+
+
+def test_in_pieces_and_without_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers too large to keep run both phases online, all of them in pieces."""
+    monkeypatch.setattr(layout, "PIECE_BYTES", 1 << 14)
+    for kept in (0, 1 << 17):
+        monkeypatch.setattr(layout, "MAX_KEPT_BYTES", kept)
+        for seed, network in seeds_that_fit(8)[:4]:
+            assert_bit_for_bit(network, random_images(network, seed, 2, -1.0))
+
+
+def test_a_window_of_padding_alone_is_refused() -> None:
+    import numpy as np  # noqa: PLC0415
+
+    from capc.graph.layers import Dense, Input, MaxPool, Reshape  # noqa: PLC0415
+
+    padding = ((2, 0), (0, 0))
+    layers = (
+        Input("x", (), (2, 2, 1)),
+        MaxPool("p", ("x",), (2, 1, 1), window=(2, 2), strides=(2, 2), padding=padding),
+        Reshape("f", ("p",), (2,)),
+        Dense("d", ("f",), (2,), np.zeros((2, 2), np.int64), np.zeros(2, np.int64)),
+    )
+    bits = {"x": 4, "p": 4, "f": 4, "d": 8}
+    network = QuantizedNetwork(FixedPoint(30, 4), (0.0, 1.0), layers, {}, bits)
+    with pytest.raises(ModelError, match=r"'p': a window of .* lies in its padding .*--cpu"):
+        layout.require_supported(network)

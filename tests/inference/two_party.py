@@ -1,0 +1,59 @@
+"""Both parties of steps 1a and 1b in two threads over a socket."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from capc.fixed_point import Float64, Int64
+from capc.graph.layers import QuantizedNetwork
+from capc.he.parameters import EncryptionParameters
+from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.reference import evaluate
+from capc.inference.server import InferenceServer
+from capc.transport.channel import Channel
+
+# Small and without security: for tests of exactness alone.
+TINY = EncryptionParameters("HE_SEAL", 2048, 0, (60, 60, 60, 60))
+
+
+def run(
+    network: QuantizedNetwork, images: Float64, parameters: EncryptionParameters = TINY
+) -> tuple[Int64, Int64]:
+    """The (querying, answering) shares of the logits of one batch."""
+    insecure = parameters.security_level == 0
+    left, right = socket.socketpair()
+    for end in (left, right):
+        end.settimeout(120)
+    querying, answering = Channel(left, "answering-0"), Channel(right, "querying")
+
+    def answer() -> Int64:
+        with answering:
+            server = InferenceServer(answering, network, parameters, allow_insecure=insecure)
+            prepared = server.prepare(len(images))
+            server.evaluate_hidden(prepared)
+            return server.evaluate_logits(prepared)
+
+    def ask() -> Int64:
+        with querying:
+            client = InferenceClient(querying, KeyRing(parameters, allow_insecure=insecure))
+            prepared = client.prepare(len(images))
+            encoded = client.plan.fixed_point.encode(images)
+            return client.evaluate_logits(prepared, client.evaluate_hidden(prepared, encoded))
+
+    with ThreadPoolExecutor(2) as pool:
+        asked, answered = pool.submit(ask), pool.submit(answer)
+        return asked.result(), answered.result()
+
+
+def assert_bit_for_bit(
+    network: QuantizedNetwork, images: Float64, parameters: EncryptionParameters = TINY
+) -> None:
+    """The shares add up to the plain reference."""
+    ring = network.fixed_point
+    first, second = run(network, images, parameters)
+    np.testing.assert_array_equal(
+        ring.signed(ring.reduce(first + second)), evaluate(network, images)
+    )
