@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from capc.errors import ModelError
+from capc.graph.activations import SPELLED_OUT, with_activations
 from capc.graph.builder import Builder, Value
 from capc.graph.inlining import inlined_nodes
 from capc.graph.layers import Input, Network, Shape
@@ -58,6 +60,7 @@ def network_of_keras(model: Any, label: str) -> Network:
 def network_of(graph: FrozenGraph) -> Network:
     """The layers between input and output of a frozen graph."""
     output = _before_the_end(graph)
+    graph = replace(graph, nodes=with_activations(graph.nodes, data_inputs))
     order = _sorted_nodes(graph, output)
     builder = Builder(_placeholder(graph), _use_counts(graph, order, output))
     for name in order:
@@ -179,7 +182,9 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
         return
     convert = OPERATIONS.get(node.op)
     if convert is None:
-        supported = ", ".join(sorted({*OPERATIONS, *PASSED_THROUGH, "Const", "Placeholder"}))
+        supported = ", ".join(
+            sorted({*OPERATIONS} - {SPELLED_OUT} | {*PASSED_THROUGH, "Const", "Placeholder"})
+        )
         raise ModelError(
             f"node '{name}' is of type {node.op}, which is not supported; supported are {supported}"
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
+from capc.graph.activations import NAMED, SPELLED_OUT, function_of
 from capc.graph.builder import Builder, Constant, Value
 from capc.graph.convolutions import batch_to_space, conv2d, depthwise_conv2d, space_to_batch
 from capc.graph.folding import BATCH, FOLDS
@@ -18,6 +19,7 @@ from capc.graph.layers import (
     Dense,
     LeakyRelu,
     MaxPool,
+    PiecewiseLinear,
     Relu,
     Relu6,
     Reshape,
@@ -38,6 +40,7 @@ from capc.graph.tensorflow_loader import load_tensorflow
 WITHIN_SPACE_TO_BATCH = {"BatchToSpaceND", "BiasAdd", "Conv2D", "DepthwiseConv2dNative"}
 PASSED_THROUGH = {
     "Identity",
+    "IdentityN",  # of which only the first output can be taken
     "StopGradient",
     "PreventGradient",
     "Snapshot",
@@ -197,6 +200,18 @@ def _leaky_relu(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     return builder.add(LeakyRelu(name=node.name, inputs=(source,), shape=shape, slope=slope))
 
 
+def _smooth(builder: Builder, node: Any, values: Sequence[Value]) -> str:
+    source = tensor_at(node, values)
+    return builder.add(
+        PiecewiseLinear(
+            name=node.name,
+            inputs=(source,),
+            shape=builder.shape(source),
+            function=function_of(node),
+        )
+    )
+
+
 def _pool(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     check_nhwc(node)
     source = tensor_at(node, values)
@@ -276,4 +291,5 @@ OPERATIONS: dict[str, Convert] = {
     "Squeeze": squeeze,
     "Sub": _sub,
     "Transpose": transpose,
+    **dict.fromkeys([SPELLED_OUT, *NAMED], _smooth),
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from capc.fixed_point import Float64
 from capc.graph.evaluate import float_layer
+from capc.graph.kernels import linear_weights
 from capc.graph.layers import (
     AvgPool,
     Bias,
@@ -30,6 +31,7 @@ from capc.graph.layers import (
 )
 
 _MOST_FOLDED_WEIGHTS = 1 << 20
+_MOST_GROWTH = 8  # a wide pool before a narrow Dense costs less by itself than as one matrix
 _WEIGHTED = (Conv2D, Dense, AvgPool)
 _AFFINE = (Conv2D, Dense, AvgPool, Reshape, Pad, Transpose, Bias)
 
@@ -52,12 +54,16 @@ def fold_linear_chains(network: Network) -> Network:
     """Each run of linear layers that ends in a Dense, as one Dense.
 
     A run is folded where nobody else uses its inner values and the one matrix has no more than
-    2^20 weights. Its rows take the input in row-major order.
+    2^20 weights, nor many times those of the run. Its rows take the input in row-major order.
     """
     for chain in _chains(network):
         source = next(layer for layer in network.layers if layer.name == chain[0].inputs[0])
         size = int(np.prod(source.shape))
-        if size * chain[-1].shape[0] > _MOST_FOLDED_WEIGHTS:
+        folded = size * chain[-1].shape[0]
+        apart = sum(
+            int(linear_weights(layer).size) for layer in chain if isinstance(layer, Conv2D | Dense)
+        )
+        if folded > _MOST_FOLDED_WEIGHTS or folded > _MOST_GROWTH * max(apart, 1 << 10):
             continue
         network = _replace_chain(network, chain, source, size)
     return network
