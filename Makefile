@@ -11,7 +11,7 @@ VENV := .venv
 PYTHON_RUN := $(VENV)/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: help setup models run test test-cpp test-python lint bench table1 figures lock clean
+.PHONY: help setup models run test test-cpp test-sanitizers test-python lint bench table1 figures lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
@@ -33,7 +33,7 @@ run: setup
 	$(PYTHON_RUN) run_experiment.py --n_parties=$(N_PARTIES) --n_queries=$(N_QUERIES) \
 		--encryption_params=$(ENCRYPTION_PARAMS) --launcher=$(LAUNCHER) $(ARGS)
 
-test: lint test-cpp test-python
+test: lint test-cpp test-sanitizers test-python
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -42,6 +42,14 @@ lint: setup
 
 test-cpp: setup
 	ctest --test-dir build/gc --output-on-failure
+
+# The engine and the programs' parts under AddressSanitizer and UndefinedBehaviorSanitizer.
+test-sanitizers: setup
+	@cmake -S gc-emp-test -B build/sanitizers -DCMAKE_BUILD_TYPE=RelWithDebInfo -DGC_BACKEND=builtin \
+		-DCMAKE_CXX_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+		-DCMAKE_RUNTIME_OUTPUT_DIRECTORY="$(CURDIR)/build/sanitizers/bin" >build/sanitizers.log
+	@cmake --build build/sanitizers --parallel 2 >>build/sanitizers.log || { tail -n 30 build/sanitizers.log; exit 1; }
+	ctest --test-dir build/sanitizers --output-on-failure --parallel 2
 
 test-python: setup
 	$(PYTHON_RUN) -m pytest $(ARGS)
