@@ -13,12 +13,13 @@ from capc.harness.benchmarks.runs import BenchmarkError
 from capc.harness.settings import REPOSITORY
 
 PARTIES = 10
+EPOCHS = 2
 _PRIVACY = ("sigma=2.0", "threshold=9", "sigma_threshold=6.0")
 
 
 def run(_repeat: int) -> list[Row]:
     """Each stage once, in a process of its own that imports TensorFlow, with an empty cache."""
-    note = f"{PARTIES} CryptoNets-ReLU on MNIST, one seed, TensorFlow's import included"
+    note = f"{PARTIES} CryptoNets-ReLU on MNIST, {EPOCHS} epochs, TensorFlow's import included"
     with tempfile.TemporaryDirectory(prefix="capc-bench-") as folder:
         return [
             measured(f"learn_{stage}", "builtin", [_stage(stage, Path(folder))], note=note)
@@ -27,7 +28,8 @@ def run(_repeat: int) -> list[Row]:
 
 
 def _stage(stage: str, folder: Path) -> float:
-    settings = [f"parties={PARTIES}", "seeds=[1]", *(f"privacy.{one}" for one in _PRIVACY)]
+    settings = [f"parties={PARTIES}", "seeds=[1]", f"training.epochs={EPOCHS}"]
+    settings += [f"privacy.{one}" for one in _PRIVACY]
     command = [
         *(sys.executable, "-m", "capc.cli", "learn", stage),
         f"--config={REPOSITORY / 'config' / 'learning' / 'mnist.json'}",
