@@ -310,7 +310,11 @@ REFUSALS: dict[str, tuple[Body, str]] = {
     ),
     "variable": (
         lambda x: tf.add(
-            dense(x)[:, :1], tf.compat.v1.get_variable("v", (1,), use_resource=False), name="sum"
+            dense(x)[:, :1],
+            tf.compat.v1.get_variable(
+                "v", (1,), use_resource=False, initializer=tf.zeros_initializer()
+            ),
+            name="sum",
         ),
         "which is not supported",
     ),
