@@ -1,0 +1,315 @@
+"""The models that run encrypted, and one query of each between two processes.
+
+The models are random but for two things, so that their ranges and labels mean something without an
+hour of training: batch statistics are those of MNIST images, and the last layer is fitted to their
+labels by ridge regression. Time and bytes depend on the weights through the ring alone. The
+answering party's process also tells its share of the logits, so that the sum can be compared with
+the plain reference, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from capc.data.datasets import load_dataset, normalised
+from capc.errors import ConfigError
+from capc.fixed_point import Float64, Int64
+from capc.graph.evaluate import evaluate_float
+from capc.graph.importer import network_of_keras
+from capc.graph.layers import QuantizedNetwork
+from capc.graph.prepared import load_network, save_network
+from capc.graph.tensorflow_loader import load_tensorflow
+from capc.harness.settings import REPOSITORY
+from capc.he.parameters import EncryptionParameters
+from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.layout import NON_LINEAR, circuit_for
+from capc.inference.preparation import check_encrypted, to_ring
+from capc.inference.reference import encode_images, evaluate
+from capc.inference.server import InferenceServer
+from capc.learning.architectures import build_model
+from capc.transport.channel import Channel
+
+CONFIGS = ("config/fast.json", "config/deep.json")
+INPUT_RANGE = (0.0, 1.0)
+MAX_LOGIT = 36.0
+TIMEOUT_SECONDS = 600.0
+_SEED = 1
+_FITTED_IMAGES = 512
+_RIDGE = 10.0  # times the mean square of a feature
+_GREY, _COLOUR = (28, 28, 1), (32, 32, 3)
+
+
+def _architecture(name: str, shape: tuple[int, int, int]) -> Callable[[], Any]:
+    return lambda: build_model(name, shape, 10)
+
+
+def _mobilenet() -> Any:
+    return load_tensorflow().keras.applications.MobileNetV2(
+        _COLOUR, alpha=0.35, weights=None, classes=10, classifier_activation=None
+    )
+
+
+def _gelu() -> Any:
+    """CryptoNets with GELU: smooth activations inside a classifier."""
+    keras = load_tensorflow().keras
+    return keras.Sequential(
+        [
+            keras.Input(_GREY),
+            keras.layers.Conv2D(5, 5, strides=2, padding="same", activation="gelu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(100, activation="gelu"),
+            keras.layers.Dense(10),
+        ]
+    )
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "cryptonets-relu": _architecture("cryptonets-relu", _GREY),
+    "cryptonets": _architecture("cryptonets", _GREY),
+    "mlp": _architecture("mlp", _GREY),
+    "cryptonets-gelu": _gelu,
+    "mobilenet-v2-0.35": _mobilenet,
+    "resnet-8": _architecture("resnet-8", _COLOUR),
+    "vgg-7": _architecture("vgg-7", _COLOUR),
+    "resnet-10": _architecture("resnet-10", _COLOUR),
+}
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One encrypted query; bytes are those of both directions, headers included.
+
+    `agrees` is True where all logits of all `queries` encrypted images equal the plain reference.
+    `images` plain ones are compared with TensorFlow: how many labels are equal, how many different
+    labels there are among them, and the largest distance of a logit. Seconds are medians over the
+    queries, at the querying party (set-up happens once), bytes those of one query, memory the
+    larger of the two processes' peaks.
+    """
+
+    model: str
+    layers: int
+    non_linear_values: int
+    and_gates: int
+    ring_bits: int
+    fraction_bits: int
+    config: str
+    queries: int
+    agrees: bool
+    images: int
+    labels_equal: int
+    distinct_labels: int
+    max_logit: float
+    max_logit_error: float
+    setup_s: float
+    offline_s: float
+    online_s: float
+    setup_bytes: int
+    offline_bytes: int
+    online_bytes: int
+    peak_mib: int
+
+
+def measure_model(name: str, images: int, queries: int) -> ModelRow:
+    """Import, choose ring and parameters, compare with TensorFlow, run encrypted queries."""
+    tensorflow = load_tensorflow()
+    tensorflow.keras.utils.set_random_seed(_SEED)
+    model = MODELS[name]()
+    data = load_dataset("mnist")
+    _fit(model, _resized(data.train_images[:_FITTED_IMAGES], model), data.train_labels)
+    network = network_of_keras(model, name)
+    batch = _resized(data.test_images[:images], model)
+    expected = np.asarray(model.predict(batch.astype(np.float32), verbose=0), dtype=np.float64)
+    drift = float(np.abs(evaluate_float(network, batch[:1]) - expected[:1]).max())
+    if drift > 1e-3 * max(1.0, float(np.abs(expected).max())):
+        raise ConfigError(f"{name}: the imported model is {drift:g} away from TensorFlow's")
+    integers = to_ring(network, INPUT_RANGE, MAX_LOGIT)
+    config = _fitting_config(integers)
+    logits = evaluate(integers, batch)
+    reals = np.ldexp(logits.astype(np.float64), -integers.fraction_bits[integers.output.name])
+    with tempfile.TemporaryDirectory(prefix="capc-models-") as folder:
+        prepared = Path(folder) / "model.npz"
+        save_network(network, prepared)
+        run = _queries(integers, prepared, config, batch[:queries])
+    values, gates = _circuit_work(integers)
+    return ModelRow(
+        model=name,
+        layers=len(integers.layers),
+        non_linear_values=values,
+        and_gates=gates,
+        ring_bits=integers.fixed_point.ring_bits,
+        fraction_bits=integers.fixed_point.fraction_bits,
+        config=config,
+        queries=len(run.logits),
+        agrees=bool(np.array_equal(run.logits, logits[:queries])),
+        images=images,
+        labels_equal=int(np.sum(reals.argmax(axis=1) == expected.argmax(axis=1))),
+        distinct_labels=len(set(expected.argmax(axis=1).tolist())),
+        max_logit=float(np.abs(expected).max()),
+        max_logit_error=float(np.abs(reals - expected).max()),
+        setup_s=run.seconds[0],
+        offline_s=run.seconds[1],
+        online_s=run.seconds[2],
+        setup_bytes=run.moved[0],
+        offline_bytes=run.moved[1],
+        online_bytes=run.moved[2],
+        peak_mib=run.peak_mib,
+    )
+
+
+def _resized(images: Any, model: Any) -> Float64:
+    """Bytes (n, H, W, 1) as pixels in [0, 1] of the size and channels that the model takes."""
+    height, width, channels = model.input_shape[1:]
+    pixels = normalised(images)
+    if pixels.shape[1:3] != (height, width):
+        pixels = load_tensorflow().image.resize(pixels, (height, width)).numpy()
+    return np.clip(np.repeat(np.asarray(pixels, dtype=np.float64), channels, axis=3), 0, 1)
+
+
+def _fit(model: Any, images: Float64, labels: Any) -> None:
+    """Batch statistics from one pass over `images`, then the last layer by ridge regression."""
+    keras = load_tensorflow().keras
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(images.astype(np.float32), training=True)
+    last = model.layers[-1]
+    features = keras.Model(model.inputs, last.input).predict(images.astype(np.float32), verbose=0)
+    features = np.asarray(features, dtype=np.float64)
+    mean = features.mean(axis=0)
+    centred = features - mean
+    wanted = np.eye(last.units)[labels[: len(images)]] - 1 / last.units
+    ridge = _RIDGE * float(np.mean(centred**2)) * np.eye(centred.shape[1])
+    weight = np.linalg.solve(centred.T @ centred + ridge, centred.T @ wanted)
+    last.set_weights([weight, -mean @ weight])
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Logits as signed integers; seconds and bytes of set-up, offline and online phase."""
+
+    logits: Int64
+    seconds: tuple[float, ...]
+    moved: tuple[int, ...]
+    peak_mib: int
+
+
+def _queries(network: QuantizedNetwork, prepared: Path, config: str, images: Float64) -> _Run:
+    """The querying party here, the answering party in a process of its own, over loopback TCP."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(TIMEOUT_SECONDS)
+        port = listener.getsockname()[1]
+        command = [sys.executable, "-m", __name__, str(prepared), config, str(port)]
+        command.append(str(len(images)))
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as answering:
+            connection, _ = listener.accept()
+            share, seconds, moved = _ask(_tuned(connection), network, config, images)
+            output, _ = answering.communicate(timeout=TIMEOUT_SECONDS)
+        if answering.returncode:
+            raise ConfigError(f"the answering process ended with status {answering.returncode}")
+    told = json.loads(output)
+    ring = network.fixed_point
+    logits = ring.signed(ring.reduce(share + np.array(told["share"], dtype=np.int64)))
+    return _Run(logits, seconds, moved, max(told["peak_mib"], _peak_mib()))
+
+
+def _ask(
+    connection: socket.socket, network: QuantizedNetwork, config: str, images: Float64
+) -> tuple[Int64, tuple[float, ...], tuple[int, ...]]:
+    seconds, moved = [], []
+    with Channel(connection, "answering") as channel:
+        keys = KeyRing(_parameters(config))
+        before, last = channel.traffic, time.perf_counter()
+        client = InferenceClient(channel, keys)
+
+        def mark() -> None:
+            nonlocal before, last
+            now, traffic = time.perf_counter(), channel.traffic
+            seconds.append(now - last)
+            spent = traffic - before
+            moved.append(spent.bytes_sent + spent.bytes_received)
+            before, last = traffic, now
+
+        mark()
+        encoded = network.fixed_point.reduce(encode_images(network, images))
+        shares = []
+        for image in encoded:
+            mark()
+            query = client.prepare(1)
+            mark()
+            hidden = client.evaluate_hidden(query, image[np.newaxis])
+            shares.append(client.evaluate_logits(query, hidden)[0])
+            mark()
+    # Set-up, then for each query: waiting to begin, offline, online.
+    phases = (slice(0, 1), slice(2, None, 3), slice(3, None, 3))
+    return (
+        np.stack(shares),
+        tuple(float(np.median(seconds[phase])) for phase in phases),
+        tuple(int(np.median(moved[phase])) for phase in phases),
+    )
+
+
+def _answer(prepared: str, config: str, port: str, queries: str) -> None:
+    """The answering process: the queries, then its shares of the logits on standard output."""
+    network = to_ring(load_network(Path(prepared)), INPUT_RANGE, MAX_LOGIT)
+    connection = socket.create_connection(("127.0.0.1", int(port)), timeout=TIMEOUT_SECONDS)
+    with Channel(_tuned(connection), "querying") as channel:
+        server = InferenceServer(channel, network, _parameters(config))
+        shares = []
+        for _ in range(int(queries)):
+            batch = server.prepare(1)
+            server.evaluate_hidden(batch)
+            shares.append(server.evaluate_logits(batch)[0].tolist())
+    sys.stdout.write(json.dumps({"share": shares, "peak_mib": _peak_mib()}))
+
+
+def _tuned(connection: socket.socket) -> socket.socket:
+    connection.settimeout(TIMEOUT_SECONDS)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _parameters(config: str) -> EncryptionParameters:
+    return EncryptionParameters.from_json(str(REPOSITORY / config))
+
+
+def _fitting_config(network: QuantizedNetwork) -> str:
+    """The first of CONFIGS under which the network runs, exactly and hiding its weights."""
+    for config in CONFIGS[:-1]:
+        try:
+            check_encrypted(network, _parameters(config))
+        except ConfigError:
+            continue
+        return config
+    check_encrypted(network, _parameters(CONFIGS[-1]))
+    return CONFIGS[-1]
+
+
+def _circuit_work(network: QuantizedNetwork) -> tuple[int, int]:
+    """Values that pass through circuits, and the AND gates of all."""
+    values = gates = 0
+    for layer in network.layers:
+        if isinstance(layer, NON_LINEAR):
+            count = int(np.prod(layer.shape))
+            values += count
+            gates += count * circuit_for(network, layer).and_count
+    return values, gates
+
+
+def _peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+    _answer(*sys.argv[1:])
