@@ -12,6 +12,8 @@ from capc.errors import CapcError
 from capc.graph.prepared import load_network, prepare
 from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
+_DEFAULT_PARAMETERS = Path(__file__).resolve().parents[2] / "config" / "fast.json"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit status. Raises CapcError for a model that cannot be used."""
@@ -32,11 +34,15 @@ def _prepare(chosen: argparse.Namespace) -> None:
 
 
 def _inspect(chosen: argparse.Namespace) -> None:
-    from capc.graph.inspection import show  # noqa: PLC0415  rich is for this command only
+    from capc.graph.inspection import show, show_costs  # noqa: PLC0415  rich and SEAL: here only
+    from capc.he.parameters import EncryptionParameters  # noqa: PLC0415
 
+    parameters = EncryptionParameters.from_json(chosen.encryption_params)
     for model in chosen.model:
         ready = prepare(model, chosen.input_node, chosen.output_node, chosen.cache_dir)
-        show(str(model), load_network(ready), chosen.fraction_bits, tuple(chosen.input_range))
+        network, pixels = load_network(ready), tuple(chosen.input_range)
+        show(str(model), network, chosen.fraction_bits, pixels)
+        show_costs(network, chosen.fraction_bits, pixels, parameters)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     shown = commands.add_parser(
         "inspect",
-        help="show layers, shapes, ranges and the bits that they need",
+        help="show layers, shapes, ranges, packing, expected seconds and bytes",
         epilog="example: python -m capc.graph inspect --fraction_bits 12 model.pb",
     )
     for command in (ready, shown):
@@ -66,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
             "--cache_dir", type=Path, help="default $CAPC_CACHE/prepared or ~/.cache/capc/prepared"
         )
     shown.add_argument("--fraction_bits", type=_bits, default=12, help="default %(default)s")
+    shown.add_argument(
+        "--encryption_params",
+        default=str(_DEFAULT_PARAMETERS),
+        help="file, or the JSON itself; default config/fast.json",
+    )
     shown.add_argument(
         "--input_range",
         type=float,

@@ -7,9 +7,24 @@ import math
 from rich.console import Console
 from rich.table import Table
 
-from capc.fixed_point import MAX_RING_BITS
-from capc.graph.layers import AvgPool, Conv2D, Dense, Layer, LeakyRelu, MaxPool, Network
-from capc.graph.quantize import layer_ranges, to_integers
+from capc.errors import ConfigError, ModelError, RangeError
+from capc.fixed_point import MAX_RING_BITS, FixedPoint
+from capc.graph.costs import query_costs, total_cost
+from capc.graph.encrypted import require_supported
+from capc.graph.layers import (
+    AvgPool,
+    Conv2D,
+    Dense,
+    Layer,
+    LeakyRelu,
+    MaxPool,
+    Network,
+    PiecewiseLinear,
+)
+from capc.graph.piecewise import max_error
+from capc.graph.quantize import layer_ranges, quantize, to_integers
+from capc.he.parameters import EncryptionParameters
+from capc.he.planner import RING_BITS, choose_ring_bits
 
 
 def layer_table(
@@ -54,6 +69,74 @@ def show(
     console.print(
         f"{verdict}; pixels lie in [{input_range[0]:g}, {input_range[1]:g}].", soft_wrap=True
     )
+
+
+def cost_table(
+    network: Network,
+    fraction_bits: int,
+    input_range: tuple[float, float],
+    parameters: EncryptionParameters,
+) -> tuple[Table, str]:
+    """One row per layer that travels, and one sentence on a whole query.
+
+    Raises RangeError, ModelError or ConfigError, naming the layer, where the model does not run.
+    """
+    require_supported(network)
+    ranges = layer_ranges(to_integers(network, fraction_bits), fraction_bits, input_range)
+    widest = max(ranges, key=lambda found: found.bits)
+    if widest.bits > RING_BITS[-1]:
+        fewer = fraction_bits - -(-(widest.bits - RING_BITS[-1]) // 2)
+        raise RangeError(
+            f"layer '{widest.name}' needs {widest.bits} bits and the largest ring has "
+            f"{RING_BITS[-1]}; use about {max(fewer, 0)} fractional bits (a run takes fewer by "
+            "itself), or a model with smaller weights"
+        )
+    ring = FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
+    integers = quantize(network, ring, input_range)
+    costs = query_costs(integers, parameters)
+    table = Table(title=f"One query in a ring of {ring.ring_bits} bits")
+    for name in ("layer", "work"):
+        table.add_column(name, overflow="fold")
+    for name in ("offline MB", "online MB", "offline s", "online s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, cost in costs.items():
+        table.add_row(
+            name,
+            cost.work,
+            f"{cost.offline_bytes / 1e6:.3f}",
+            f"{cost.online_bytes / 1e6:.3f}",
+            f"{cost.offline_seconds:.3f}",
+            f"{cost.online_seconds:.3f}",
+        )
+    total = total_cost(costs)
+    sentence = (
+        f"Expected for one query: {total.offline_bytes / 1e6:.1f} MB and about "
+        f"{total.offline_seconds:.2f} s offline, {total.online_bytes / 1e6:.1f} MB and about "
+        f"{total.online_seconds:.2f} s online."
+    )
+    return table, sentence
+
+
+def show_costs(
+    network: Network,
+    fraction_bits: int,
+    input_range: tuple[float, float],
+    parameters: EncryptionParameters,
+) -> None:
+    """Print what a query costs, or why the model does not run under these parameters."""
+    console = Console()
+    for function in sorted(
+        {layer.function for layer in network.layers if isinstance(layer, PiecewiseLinear)}
+    ):
+        error = max_error(function, fraction_bits)
+        console.print(f"{function} is piecewise linear, off by at most {error:.2g}.")
+    try:
+        table, sentence = cost_table(network, fraction_bits, input_range, parameters)
+    except (ModelError, ConfigError) as error:
+        console.print(f"Does not run: {error}.", soft_wrap=True, highlight=False)
+        return
+    console.print(table)
+    console.print(sentence, soft_wrap=True)
 
 
 def _kind(layer: Layer) -> str:

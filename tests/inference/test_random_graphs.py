@@ -14,10 +14,10 @@ from two_party import TINY, assert_bit_for_bit
 
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
+from capc.graph import encrypted
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.he.parameters import EncryptionParameters
-from capc.inference import layout
 from capc.inference.preparation import check_encrypted
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
@@ -68,7 +68,9 @@ def test_every_kind_of_layer_is_among_them() -> None:
         for _, network in seeds_that_fit(group)
         for layer in network.layers
     }
-    expected = {kind.__name__ for kind in (*layout.LINEAR, *layout.NON_LINEAR, *layout.LOCAL)}
+    expected = {
+        kind.__name__ for kind in (*encrypted.LINEAR, *encrypted.NON_LINEAR, *encrypted.LOCAL)
+    }
     assert kinds == expected
 
 
@@ -81,9 +83,9 @@ def test_secure_parameters(config: str) -> None:
 
 def test_in_pieces_and_without_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Layers too large to keep run both phases online, all of them in pieces."""
-    monkeypatch.setattr(layout, "PIECE_BYTES", 1 << 14)
+    monkeypatch.setattr(encrypted, "PIECE_BYTES", 1 << 14)
     for kept in (0, 1 << 17):
-        monkeypatch.setattr(layout, "MAX_KEPT_BYTES", kept)
+        monkeypatch.setattr(encrypted, "MAX_KEPT_BYTES", kept)
         for seed, network in seeds_that_fit(8)[:4]:
             assert_bit_for_bit(network, random_images(network, seed, 2, -1.0))
 
@@ -103,4 +105,4 @@ def test_a_window_of_padding_alone_is_refused() -> None:
     bits = {"x": 4, "p": 4, "f": 4, "d": 8}
     network = QuantizedNetwork(FixedPoint(30, 4), (0.0, 1.0), layers, {}, bits)
     with pytest.raises(ModelError, match=r"'p': a window of .* lies in its padding .*--cpu"):
-        layout.require_supported(network)
+        encrypted.require_supported(network)

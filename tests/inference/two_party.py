@@ -13,16 +13,23 @@ from capc.he.parameters import EncryptionParameters
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.reference import evaluate
 from capc.inference.server import InferenceServer
-from capc.transport.channel import Channel
+from capc.transport.channel import Channel, Traffic
 
 # Small and without security: for tests of exactness alone.
 TINY = EncryptionParameters("HE_SEAL", 2048, 0, (60, 60, 60, 60))
 
 
 def run(
-    network: QuantizedNetwork, images: Float64, parameters: EncryptionParameters = TINY
+    network: QuantizedNetwork,
+    images: Float64,
+    parameters: EncryptionParameters = TINY,
+    traffic: list[Traffic] | None = None,
 ) -> tuple[Int64, Int64]:
-    """The (querying, answering) shares of the logits of one batch."""
+    """The (querying, answering) shares of the logits of one batch.
+
+    `traffic` gets the querying side's counts after set-up, offline and online phase.
+    """
+    counts: list[Traffic] = [] if traffic is None else traffic
     insecure = parameters.security_level == 0
     left, right = socket.socketpair()
     for end in (left, right):
@@ -39,9 +46,13 @@ def run(
     def ask() -> Int64:
         with querying:
             client = InferenceClient(querying, KeyRing(parameters, allow_insecure=insecure))
+            counts.append(querying.traffic)
             prepared = client.prepare(len(images))
+            counts.append(querying.traffic)
             encoded = client.plan.fixed_point.encode(images)
-            return client.evaluate_logits(prepared, client.evaluate_hidden(prepared, encoded))
+            share = client.evaluate_logits(prepared, client.evaluate_hidden(prepared, encoded))
+            counts.append(querying.traffic)
+            return share
 
     with ThreadPoolExecutor(2) as pool:
         asked, answered = pool.submit(ask), pool.submit(answer)

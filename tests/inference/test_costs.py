@@ -1,0 +1,119 @@
+"""What `inspect` expects is what travels; what does not run is said with a way out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from two_party import run
+
+from capc.errors import ConfigError, ModelError, RangeError
+from capc.fixed_point import FixedPoint
+from capc.graph import encrypted
+from capc.graph.__main__ import main
+from capc.graph.costs import query_costs, total_cost
+from capc.graph.layers import Conv2D, Dense, Input, Layer, MaxPool, Network, Relu, Reshape, Square
+from capc.graph.prepared import save_network
+from capc.graph.quantize import quantize
+from capc.he.parameters import EncryptionParameters
+from capc.inference.preparation import FRACTION_BITS, to_ring
+from capc.transport.framing import HEADER
+
+ROOT = Path(__file__).resolve().parents[2]
+FAST = EncryptionParameters.from_json(str(ROOT / "config" / "fast.json"))
+
+
+def small(scale: float = 0.3) -> Network:
+    random = np.random.default_rng(4)
+    kernel = random.normal(0, scale, (3, 3, 1, 4))
+    weight = random.normal(0, scale, (64, 5))
+    layers: tuple[Layer, ...] = (
+        Input("x", (), (8, 8, 1)),
+        Conv2D("c", ("x",), (8, 8, 4), kernel, np.zeros(4), padding=((1, 1), (1, 1))),
+        MaxPool("p", ("c",), (4, 4, 4), window=(2, 2), strides=(2, 2)),
+        Relu("r", ("p",), (4, 4, 4)),
+        Square("s", ("r",), (4, 4, 4)),
+        Reshape("f", ("s",), (64,)),
+        Dense("d", ("f",), (5,), weight, np.zeros(5)),
+    )
+    return Network(layers)
+
+
+@pytest.mark.parametrize("kept", [1 << 28, 1 << 17, 0])
+def test_expected_bytes_are_those_that_travel(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encrypted, "MAX_KEPT_BYTES", kept)
+    network = quantize(small(), FixedPoint(41, 12), (0.0, 1.0))
+    costs = query_costs(network, FAST)
+    assert set(costs) == {"c", "p", "r", "s", "d"}
+    expected = total_cost(costs)
+    counts: list = []
+    run(network, np.zeros((1, 8, 8, 1)), FAST, counts)
+    for before, after, promised in (
+        (counts[0], counts[1], expected.offline_bytes),
+        (counts[1], counts[2], expected.online_bytes),
+    ):
+        spent = after - before
+        moved = spent.bytes_sent + spent.bytes_received
+        assert promised <= moved <= promised + 40 * HEADER.size  # message headers alone
+
+
+def test_a_model_too_large_for_the_parameters_names_layer_and_way_out() -> None:
+    network = quantize(small(), FixedPoint(57, 12), (0.0, 1.0))
+    with pytest.raises(ConfigError, match=r"layer 'd' .*larger primes, as config/deep.json has"):
+        query_costs(network, FAST)
+    query_costs(network, EncryptionParameters.from_json(str(ROOT / "config" / "deep.json")))
+
+
+def test_a_deep_model_gets_the_fraction_bits_that_fit() -> None:
+    assert to_ring(small(), (0.0, 1.0), 1.0).fixed_point.fraction_bits == FRACTION_BITS
+    wide = to_ring(small(), (0.0, 1000.0), 1.0)
+    wider = to_ring(small(), (0.0, 1e5), 1.0)
+    assert FRACTION_BITS > wider.fixed_point.fraction_bits < wide.fixed_point.fraction_bits
+    with pytest.raises((RangeError, ConfigError)):
+        to_ring(small(), (0.0, 1e9), 1.0)
+
+
+def test_inspect_prints_expectations_and_refusals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready = tmp_path / "model.npz"
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setattr("capc.graph.__main__.prepare", lambda *_: ready)
+    save_network(small(), ready)
+    assert main(["inspect", "model.pb"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 in, 1 out, 1 products" in shown
+    assert "Expected for one query:" in shown
+    padded = list(small().layers)
+    padded[2] = replace(padded[2], padding=((2, 0), (2, 0)), shape=(5, 5, 4))
+    padded[3:6] = [replace(layer, shape=(5, 5, 4)) for layer in padded[3:5]] + [
+        replace(padded[5], shape=(100,))
+    ]
+    padded[6] = replace(padded[6], weight=np.ones((100, 5)))
+    save_network(Network(tuple(padded)), ready)
+    assert main(["inspect", "model.pb"]) == 0
+    assert "Does not run: layer 'p': a window of (2, 2) lies in its padding" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.slow
+def test_a_row_of_the_models_table() -> None:
+    from capc.harness.benchmarks.models import measure_model  # noqa: PLC0415  TensorFlow
+
+    try:
+        row = measure_model("cryptonets-gelu", 20, 2)
+    except (ConfigError, ModelError) as error:
+        if "mnist" in str(error).lower():
+            pytest.skip(str(error))
+        raise
+    finally:
+        sys.stdout.flush()
+    assert row.agrees
+    assert row.queries == 2
+    assert row.distinct_labels > 2
+    assert row.max_logit_error < 0.05 < row.max_logit
+    assert row.labels_equal >= 18
