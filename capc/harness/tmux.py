@@ -21,9 +21,9 @@ from pathlib import Path
 from libtmux import Server
 
 from capc.errors import ConfigError
+from capc.harness.forks import Starter
 from capc.harness.processes import (
     UNKNOWN_STATUS,
-    ChildProcess,
     ExitWatch,
     PartySpec,
     Process,
@@ -204,10 +204,12 @@ class TmuxLauncher:
         self._layout = Layout()
         self._session: str | None = None  # the one made here
         self._run_dir = Path()
+        self._starter = Starter(0)
         self.notes: list[str] = []
 
     def prepare(self, names: Sequence[str], run_dir: Path) -> None:
         self._run_dir = run_dir
+        self._starter = Starter(len(names))
         for name in ("driver", *names):
             _log(run_dir, name).touch(mode=0o600)
         panes = self._panes_around()
@@ -228,9 +230,10 @@ class TmuxLauncher:
 
     def start(self, spec: PartySpec) -> Process:
         pane = self._layout.own.get(spec.name)
-        return ChildProcess(spec) if pane is None else PaneProcess(self._tmux, pane, spec)
+        return self._starter.start(spec) if pane is None else PaneProcess(self._tmux, pane, spec)
 
     def finish(self, *, keep: bool) -> None:
+        self._starter.close()
         with contextlib.suppress(OSError):  # a full disk has been complained of already
             self._save_screens(self._run_dir / "logs" / "panes")
         for pane, _, _ in self._layout.follows:

@@ -1,0 +1,134 @@
+"""Many answering parties as forks of one process, the nursery of capc.parties."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from capc.errors import ConfigError
+from capc.harness.processes import (
+    UNKNOWN_STATUS,
+    ChildProcess,
+    PartySpec,
+    Process,
+    party_environment,
+    signal_group,
+)
+from capc.parties.nursery import PID, STATUS
+
+FORK_FROM = 8  # parties; fewer start as fast by themselves
+_MODULE = "capc.parties.answering_party"
+_END_SECONDS = 5.0
+
+
+def can_fork(spec: PartySpec) -> bool:
+    """Whether the command is that of a plain answering party."""
+    return tuple(spec.command[:3]) == (sys.executable, "-m", _MODULE)
+
+
+class ForkedProcess:
+    """A party that is a child of the nursery; its output goes to its log file."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        self.pid = pid
+        self._descriptor: int | None = status
+        self._status: int | None = None
+
+    def exit_events(self) -> list[int]:
+        return [] if self._descriptor is None else [self._descriptor]
+
+    def poll(self) -> int | None:
+        if self._status is None and self._descriptor is not None:
+            try:
+                data = os.read(self._descriptor, STATUS.size)
+            except BlockingIOError:
+                return None
+            whole = len(data) == STATUS.size
+            self._status = STATUS.unpack(data)[0] if whole else UNKNOWN_STATUS
+        return self._status
+
+    def signal(self, number: signal.Signals) -> None:
+        signal_group(self.pid, number)
+
+    def screen(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class Starter:
+    """Starts parties without a pane: as children, or as forks where there are many."""
+
+    def __init__(self, parties: int) -> None:
+        self._forks = Forks() if parties >= FORK_FROM else None
+
+    def start(self, spec: PartySpec) -> Process:
+        if self._forks is not None and can_fork(spec):
+            return self._forks.start(spec)
+        return ChildProcess(spec)
+
+    def close(self) -> None:
+        """After all have ended."""
+        if self._forks is not None:
+            self._forks.close()
+
+
+class Forks:
+    """The driver's end of a nursery, started with the first party."""
+
+    def __init__(self) -> None:
+        self._nursery: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def start(self, spec: PartySpec) -> ForkedProcess:
+        """Start one answering party; ConfigError where the nursery has died."""
+        nursery = self._socket or self._open()
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        request = {"arguments": list(spec.command[3:]), "directory": str(spec.directory)}
+        try:
+            with spec.log_file.open("ab") as log:
+                fds = [log.fileno(), write_end]
+                socket.send_fds(nursery, [json.dumps(request).encode()], fds)
+            answer = nursery.recv(PID.size)
+        except OSError as error:
+            os.close(read_end)
+            raise ConfigError(f"cannot start {spec.name}: {error}") from None
+        finally:
+            os.close(write_end)
+        if len(answer) != PID.size:
+            os.close(read_end)
+            raise ConfigError(f"cannot start {spec.name}: the process that forks it has ended")
+        return ForkedProcess(PID.unpack(answer)[0], read_end)
+
+    def close(self) -> None:
+        """End the nursery; parties that still run are the supervisor's to end."""
+        if self._socket is None or self._nursery is None:
+            return
+        self._socket.close()
+        try:
+            self._nursery.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._nursery.kill()
+            self._nursery.wait()
+        self._socket = self._nursery = None
+
+    def _open(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._nursery = subprocess.Popen(
+                [sys.executable, "-m", "capc.parties.nursery", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                env=party_environment(),
+                start_new_session=True,
+                pass_fds=[theirs.fileno()],
+            )
+        self._socket = ours
+        return ours

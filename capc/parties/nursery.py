@@ -1,0 +1,118 @@
+"""A process that has imported an answering party, and forks one whenever it is asked.
+
+Fifty interpreters that import the same modules take longer than the query. The nursery draws no
+randomness and holds no secret: a party makes its keys after the fork, from generators that the
+operating system seeds. It ends when its driver's end of the socket closes; its parties do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+
+STATUS = struct.Struct("<i")
+PID = struct.Struct("<q")
+MAX_REQUEST_BYTES = 1 << 16
+
+
+class Nursery:
+    """Serves one driver over a connected socket that keeps message boundaries.
+
+    A request is a JSON object {"arguments": [...], "directory": path} with two descriptors: where
+    the party's output goes, and where its exit status is written (minus the signal's number) before
+    it is closed. The answer is its process id; it leads a process group of its own.
+    """
+
+    def __init__(self, driver: socket.socket, party: Callable[[list[str]], int]) -> None:
+        self._driver = driver
+        self._party = party
+        self._status: dict[int, int] = {}
+        self._wakeup, self._wakeup_write = os.pipe()
+        os.set_blocking(self._wakeup, False)
+        os.set_blocking(self._wakeup_write, False)
+
+    def serve(self) -> None:
+        """Until the driver goes."""
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+        gc.freeze()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._driver, selectors.EVENT_READ)
+            selector.register(self._wakeup, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if self._wakeup in ready:
+                    self._reap()
+                if self._driver in ready and not self._answer():
+                    return
+
+    def _answer(self) -> bool:
+        """Fork one party; False once the driver has gone."""
+        request, descriptors, _, _ = socket.recv_fds(self._driver, MAX_REQUEST_BYTES, 2)
+        if not request:
+            return False
+        wanted = json.loads(request)
+        output, status = descriptors
+        pid = os.fork()
+        if pid == 0:
+            self._status[0] = status
+            self._become_party(wanted["arguments"], wanted["directory"], output)
+        with contextlib.suppress(OSError):  # the child has done it, or has ended
+            os.setpgid(pid, pid)
+        os.close(output)
+        self._status[pid] = status
+        self._driver.send(PID.pack(pid))
+        return True
+
+    def _become_party(self, arguments: list[str], directory: str, output: int) -> None:
+        """In the child: leave everything of the nursery behind, and run; never returns."""
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for descriptor in (self._wakeup, self._wakeup_write, *self._status.values()):
+                os.close(descriptor)
+            self._driver.close()
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.close(output)
+            os.chdir(directory)
+            code = self._party(arguments)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _reap(self) -> None:
+        """Report every party that has ended."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wakeup, 4096)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                descriptor = self._status.pop(ended[0])
+                with contextlib.suppress(OSError):  # the driver no longer cares
+                    os.write(descriptor, STATUS.pack(os.waitstatus_to_exitcode(ended[1])))
+                os.close(descriptor)
+
+
+def main(argv: list[str]) -> int:
+    """Serve the driver at the inherited descriptor that the only argument names."""
+    # Imported here: the driver needs the formats above alone.
+    from capc.parties import answering_party  # noqa: PLC0415
+
+    with socket.socket(fileno=int(argv[0])) as driver:
+        Nursery(driver, answering_party.main).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,177 @@
+"""Answering parties as forks of one process: statuses, signals, logs, and nothing left behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from capc.errors import ConfigError
+from capc.harness.forks import FORK_FROM, ForkedProcess, Forks, Starter, can_fork
+from capc.harness.processes import UNKNOWN_STATUS, ChildProcess, PartySpec
+
+MODULE = "capc.parties.answering_party"
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
+def spec(folder: Path, *arguments: str) -> PartySpec:
+    command = (sys.executable, "-m", MODULE, *arguments)
+    return PartySpec("answering-0", command, folder, folder / "party.log")
+
+
+def ended(process: ForkedProcess) -> int | None:
+    for descriptor in process.exit_events():
+        assert select.select([descriptor], [], [], SECONDS)[0], "no news of the end"
+    return process.poll()
+
+
+def test_status_and_log_of_a_party_that_only_says_its_usage(forks: Forks, tmp_path: Path) -> None:
+    process = forks.start(spec(tmp_path))
+    assert ended(process) == 2
+    assert process.poll() == 2  # asked again
+    assert "usage: capc party answering" in (tmp_path / "party.log").read_text()
+    process.close()
+
+
+def test_an_error_is_status_1_in_the_party_s_own_folder(forks: Forks, tmp_path: Path) -> None:
+    process = forks.start(spec(tmp_path, "--config", "missing.json", "--control", "none"))
+    assert ended(process) == 1
+    assert "missing.json" in (tmp_path / "party.log").read_text()
+    process.close()
+
+
+def test_a_killed_party_leads_its_own_group(forks: Forks, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    process = forks.start(spec(tmp_path, "--config", "fifo", "--control", "none"))
+    assert process.poll() is None
+    assert os.getpgid(process.pid) == process.pid
+    other = forks.start(spec(tmp_path))
+    process.signal(signal.SIGKILL)
+    assert ended(process) == -signal.SIGKILL
+    assert ended(other) == 2
+    process.signal(signal.SIGTERM)  # gone already: nothing happens
+    process.close()
+    other.close()
+
+
+def test_a_party_holds_nothing_of_the_others(forks: Forks, tmp_path: Path) -> None:
+    waiting, writers, names = [], [], []
+    for index in range(3):
+        os.mkfifo(tmp_path / f"fifo{index}")
+        party = spec(tmp_path, "--config", f"fifo{index}", "--control", "none")
+        waiting.append(forks.start(party))
+        writers.append((tmp_path / f"fifo{index}").open("wb"))  # waits until the party reads
+    for process in waiting:
+        entries = Path(f"/proc/{process.pid}/fd").iterdir()
+        names.append({str(entry.readlink()) for entry in entries})
+    own = [{name for name in opened if name.startswith(("pipe", "socket"))} for opened in names]
+    assert own == [set(), set(), set()]
+    for process in waiting:
+        process.signal(signal.SIGKILL)
+        assert ended(process) == -signal.SIGKILL
+        process.close()
+    for writer in writers:
+        writer.close()
+
+
+def test_closing_ends_the_nursery_and_a_dead_one_is_an_error(tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    forks = Forks()
+    assert ended(forks.start(spec(tmp_path))) == 2
+    (nursery,) = (one for one in psutil.Process().children() if one.pid not in before)
+    nursery.kill()
+    nursery.wait(SECONDS)
+    with pytest.raises(ConfigError, match="cannot start answering-0"):
+        forks.start(spec(tmp_path))
+    forks.close()
+    forks.close()
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_a_status_that_never_comes_is_unknown() -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    process = ForkedProcess(1 << 22, read_end)
+    assert process.poll() is None
+    os.close(write_end)
+    assert process.poll() == UNKNOWN_STATUS
+    process.close()
+
+
+def test_only_many_plain_answering_parties_are_forked(tmp_path: Path) -> None:
+    plain = spec(tmp_path)
+    assert can_fork(plain)
+    other = dataclasses.replace(plain, command=(sys.executable, "-c", "pass"))
+    assert not can_fork(other)
+    few, many = Starter(FORK_FROM - 1), Starter(FORK_FROM)
+    for starter, what, kind in (
+        (few, plain, ChildProcess),
+        (many, other, ChildProcess),
+        (many, plain, ForkedProcess),
+    ):
+        process = starter.start(what)
+        assert isinstance(process, kind)
+        assert select.select(process.exit_events(), [], [], SECONDS)[0]
+        assert process.poll() == (0 if what is other else 2)
+        process.close()
+        starter.close()
+
+
+_DRAWS = """
+import os, secrets
+import numpy as np
+from capc.fixed_point import FixedPoint
+from capc.gc import _engine
+from capc.he.client import HEClient
+from capc.he.parameters import EncryptionParameters
+from capc.transport.tls import Identity
+
+ring = FixedPoint(41, 12)
+parameters = EncryptionParameters("HE_SEAL", 1024, 0, (60, 60, 30))
+
+def draws():
+    garbler = _engine.GarblerSession("")
+    offer = _engine.EvaluatorSession("").setup_offer()
+    keys = HEClient(parameters, ring, allow_insecure=True)
+    return [
+        ring.uniform(4).tobytes().hex(),
+        secrets.token_hex(16),
+        offer.hex(),
+        garbler.setup_choose(offer).hex(),
+        Identity.create("a").certificate.encode().hex(),
+        keys.public_key()[:64].hex(),
+        keys._zeros.encrypt(1)[1].tobytes()[:64].hex(),
+    ]
+
+draws()  # every generator is warm before the forks
+for _ in range(3):
+    if os.fork() == 0:
+        os.write(1, (" ".join(draws()) + chr(10)).encode())
+        os._exit(0)
+for _ in range(3):
+    os.wait()
+"""
+
+
+def test_forks_draw_unrelated_secrets() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", _DRAWS], capture_output=True, text=True, check=True, timeout=SECONDS
+    )
+    words = [word for line in result.stdout.splitlines() for word in line.split()]
+    assert len(words) == 21
+    assert len(set(words)) == 21

@@ -1,0 +1,21 @@
+"""As many answering parties as are forked in place of started one by one."""
+
+from __future__ import annotations
+
+from protocol_runs import Runner
+
+from capc.harness.forks import FORK_FROM
+
+
+def test_forked_parties_give_the_label(run_protocol: Runner) -> None:
+    finished = run_protocol(f"--n_parties={FORK_FROM}", "--n_queries=2", "--sigma=0", "--verify")
+    assert finished.status == 0
+    queries = finished.table("queries")
+    assert queries["reference_agrees"].tolist() == [True, True]
+    assert queries["label"].tolist() == queries["plain_label"].tolist()
+    parties = finished.record["parties"]
+    assert [party["exit_status"] for party in parties.values()] == [0] * (FORK_FROM + 2)
+    assert len({party["port"] for party in parties.values()}) == FORK_FROM + 2
+    for index in range(FORK_FROM):
+        log = (finished.folder / "logs" / f"answering-{index}.log").read_text()
+        assert f"answering-{index} query 1 step 2" in log
