@@ -15,7 +15,7 @@ from capc.errors import CapcError
 from capc.harness import report
 from capc.harness.models import model_files, prepared_files
 from capc.harness.outcome import Outcome
-from capc.harness.processes import Launcher, PartySpec, SubprocessLauncher, party_command
+from capc.harness.processes import Launcher, PartySpec, party_command
 from capc.harness.queries import Queries, load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.rundir import RunDirectory, machine, now
@@ -25,6 +25,7 @@ from capc.harness.tables import summarise, write_queries, write_summary
 from capc.harness.tmux import TmuxLauncher
 from capc.harness.verify import Check, check_models, check_run, load_models
 from capc.harness.view import show_line
+from capc.harness.without_panes import SubprocessLauncher
 from capc.parties.config import PartyConfig, QuerySource
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering
 
