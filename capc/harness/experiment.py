@@ -13,9 +13,10 @@ from rich.console import Console
 
 from capc.errors import CapcError
 from capc.harness import report
+from capc.harness.account import epsilon_after, epsilon_before
 from capc.harness.models import model_files, prepared_files
 from capc.harness.outcome import Outcome
-from capc.harness.processes import Launcher, PartySpec, party_command
+from capc.harness.processes import Launcher, PartySpec, SubprocessLauncher, party_command
 from capc.harness.queries import Queries, load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.rundir import RunDirectory, machine, now
@@ -24,8 +25,7 @@ from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_queries, write_summary
 from capc.harness.tmux import TmuxLauncher
 from capc.harness.verify import Check, check_models, check_run, load_models
-from capc.harness.view import show_line
-from capc.harness.without_panes import SubprocessLauncher
+from capc.harness.view import epsilon_text, show_line
 from capc.parties.config import PartyConfig, QuerySource
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering
 
@@ -51,6 +51,10 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     launcher = _launcher(settings)
     for warning in warnings(settings):
         show_line(console, warning, "yellow")
+    spent = epsilon_before(settings.privacy)
+    if spent is not None:
+        said = f"epsilon {epsilon_text(spent)} spent before this run" if spent else "new"
+        show_line(console, f"account {settings.privacy.account}: {said}")
     queries = load_queries(settings)
     models = model_files(settings, lambda text: show_line(console, text))
     prepared = prepared_files(settings, models, lambda text: show_line(console, text))
@@ -133,6 +137,8 @@ class Experiment:
             if not self._settings.debug:
                 directory.remove_party_directories()
             self._record |= {"end": now(), "exit_status": status}
+            if "account" in self._record:
+                self._record["account"]["epsilon_after"] = epsilon_after(self._settings.privacy)
             directory.write_run_json(self._record)
             logger.removeHandler(handler)
             handler.close()
@@ -305,7 +311,10 @@ class Experiment:
     def _run_record(self) -> dict[str, Any]:
         settings = self._settings
         switches = settings.insecure_switches
+        spent = epsilon_before(settings.privacy)
+        account = {"file": settings.privacy.account, "epsilon_before": spent}
         return {
+            **({} if spent is None else {"account": account}),
             "run_id": self._directory.run_id,
             "start": now(),
             "flags": settings.flags,

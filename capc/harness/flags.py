@@ -148,6 +148,13 @@ def _add_privacy(group: argparse._ArgumentGroup) -> None:
         help="Renyi DP to (epsilon, delta): classic (Mironov 2017) or improved (Canonne et al. "
         "2020, the default)",
     )
+    add(
+        "--account",
+        metavar="FILE",
+        default=None,
+        help="go on from the account in FILE, made where it is missing: --epsilon then covers all "
+        "runs that name it (default: each run starts at 0)",
+    )
 
 
 def _add_running(group: argparse._ArgumentGroup) -> None:

@@ -185,6 +185,7 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         epsilon=None if math.isinf(flags.epsilon) else flags.epsilon,
         delta=flags.delta,
         conversion=flags.conversion,
+        account=None if flags.account is None else str(_account_file(flags.account)),
     )
 
 
@@ -227,6 +228,14 @@ def _checkpoint_dir(name: str) -> Path:
     path = _existing(name) or Path(name).expanduser().absolute()
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--checkpoint_dir names {name}, which is no folder")
+    return path
+
+
+def _account_file(name: str) -> Path:
+    """A file that need not exist yet; what it holds is looked at when the run begins."""
+    path = Path(name).expanduser().absolute()
+    if not name or path.is_dir():
+        raise ConfigError(f"--account names {name or 'nothing'}, a folder; name a file")
     return path
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -31,10 +32,11 @@ from capc.learning.session import Session
 from capc.learning.store import Store, content_key
 from capc.learning.train_stage import STAGE as MODELS
 from capc.learning.train_stage import TrainingJob, training_jobs
-from capc.learning.voting import Answers, Round, charged
+from capc.learning.voting import Answers, Round
 from capc.learning.workers import Task
-from capc.privacy.calibrate import most_queries
-from capc.privacy.conversion import Conversion
+from capc.privacy.accountant import Accountant
+from capc.privacy.budget import Budget
+from capc.privacy.conversion import Conversion, GridEdgeWarning
 
 log = logging.getLogger(__name__)
 
@@ -140,35 +142,47 @@ class _Protocol:
     def _put(self, ballot: Ballot, privacy: Privacy) -> Round:
         if -1 in ballot.parties:  # the plain-PATE baseline has no querying party
             return simulated(self._session, self._seed)(ballot, privacy)
-        limit = self._limit(privacy, len(ballot.parties))
-        answers, asked, answered = [], 0, 0
-        for place, party in enumerate(ballot.parties):
-            given = self._ask(ballot, place, party, privacy, limit)
-            answers.append(replace(given, order=given.order + asked))
-            asked, answered = asked + given.asked, answered + int(given.answered.sum())
-        return Round(tuple(answers), charged(privacy, asked, answered), None)
+        with tempfile.TemporaryDirectory(prefix="capc-account-") as scratch:
+            account = Path(scratch) / "account.json"
+            given = self._take_turns(ballot, privacy, account)
+            spent = Accountant.load(account)
+        self.comparisons += [
+            _added(self._seed, party, [found for _, found in given[place]])
+            for place, party in enumerate(ballot.parties)
+        ]
+        answers = tuple(_joined([part for part, _ in runs]) for runs in given)
+        return Round(answers, spent, None)
 
-    def _limit(self, privacy: Privacy, parties: int) -> int:
-        """Queries per party that fit a shared budget even if all are answered.
+    def _take_turns(self, ballot: Ballot, privacy: Privacy, account: Path) -> list[_Runs]:
+        """Run after run on one account, until every query is asked or the budget admits no more.
 
-        Each run's guardian keeps an account of its own, so the budget is shared out beforehand.
+        A party asks its share of what is left in the worst case; what it leaves, because queries
+        were not answered, goes to those after it. Returns the runs of each party.
         """
-        if privacy.epsilon is None or privacy.sigma == 0.0:
-            return self._options.queries
-        fit = most_queries(
-            privacy.epsilon,
-            privacy.delta,
-            privacy.sigma,
-            sigma_threshold=None if privacy.threshold is None else privacy.sigma_threshold,
-            conversion=cast(Conversion, privacy.conversion),
-        )
-        if fit < parties:
-            raise ConfigError(f"privacy.epsilon admits {fit} queries for {parties} parties")
-        return min(self._options.queries, fit // parties)
+        wanted = [min(self._options.queries, len(part)) for part in ballot.examples]
+        asked, runs = [0] * len(wanted), cast("list[_Runs]", [[] for _ in wanted])
+        while waiting := [place for place, count in enumerate(asked) if count < wanted[place]]:
+            for behind, place in enumerate(waiting):
+                room = _admitted(privacy, account, wanted[place] * (len(waiting) - behind))
+                if room == 0:
+                    if not sum(asked):
+                        raise ConfigError(f"privacy.epsilon {privacy.epsilon} admits no query")
+                    return runs
+                share = max(1, room // (len(waiting) - behind))
+                last = min(wanted[place], asked[place] + share)
+                chosen = slice(asked[place], last)
+                answers, found = self._ask(ballot, place, chosen, privacy, account)
+                if not answers.asked:
+                    raise ProtocolError("the protocol's run answered nothing that was admitted")
+                runs[place].append((replace(answers, order=answers.order + sum(asked)), found))
+                asked[place] += answers.asked
+        return runs
 
-    def _ask(self, ballot: Ballot, place: int, party: int, privacy: Privacy, limit: int) -> Answers:
-        examples = ballot.examples[place][:limit]
-        votes = ballot.votes[place][:limit]
+    def _ask(
+        self, ballot: Ballot, place: int, chosen: slice, privacy: Privacy, account: Path
+    ) -> tuple[Answers, Comparison]:
+        """One run of the protocol, for some of one party's queries."""
+        party, examples = ballot.parties[place], ballot.examples[place][chosen]
         dataset = self._session.dataset
         with tempfile.TemporaryDirectory(prefix="capc-secure-") as scratch:
             folder = Path(scratch)
@@ -178,21 +192,19 @@ class _Protocol:
             )
             self._link_models(folder / "models", party)
             started = time.monotonic()
-            status = self._run(folder, len(examples), privacy)
+            status = self._run(folder, len(examples), privacy, account)
             seconds = time.monotonic() - started
             table = _read_queries(folder / "results" / "latest" / "queries.csv", status)
         answers = _answers_of(table, len(examples))
-        self.comparisons.append(
-            Comparison(
-                seed=self._seed,
-                party=party,
-                queries=answers.asked,
-                answered=int(answers.answered.sum()),
-                seconds=seconds,
-                **_agreement(answers, votes, table, privacy),
-            )
+        found = Comparison(
+            seed=self._seed,
+            party=party,
+            queries=answers.asked,
+            answered=int(answers.answered.sum()),
+            seconds=seconds,
+            **_agreement(answers, ballot.votes[place][chosen], table, privacy),
         )
-        return answers
+        return answers, found
 
     def _link_models(self, folder: Path, party: int) -> None:
         """The models of all parties but the querying one, numbered as `capc run` wants them."""
@@ -203,7 +215,7 @@ class _Protocol:
             graph = self._session.store.folder(FROZEN, _frozen_key(key)) / "model.pb"
             (target / f"{place}.pb").symlink_to(graph.resolve())
 
-    def _run(self, folder: Path, queries: int, privacy: Privacy) -> int:
+    def _run(self, folder: Path, queries: int, privacy: Privacy, account: Path) -> int:
         command = [
             *(sys.executable, "-m", "capc.cli", "run", "--launcher=subprocess"),
             f"--n_parties={len(self._models) - 1}",
@@ -215,6 +227,7 @@ class _Protocol:
             f"--results_dir={folder / 'results'}",
             f"--encryption_params={self._options.encryption_params}",
             f"--seed={self._seed}",
+            f"--account={account}",
             *_privacy_flags(privacy),
             *(["--verify"] if self._options.verify else []),
         ]
@@ -224,6 +237,55 @@ class _Protocol:
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             log.warning("capc run ended with %d: %s", done.returncode, said[-1] if said else "")
         return done.returncode
+
+
+_Runs = list[tuple[Answers, Comparison]]
+"""What one querying party's runs of the protocol brought."""
+
+
+def _admitted(privacy: Privacy, account: Path, count: int) -> int:
+    """How many of the next `count` queries the account in the file admits in the worst case."""
+    budget = Budget(
+        _limit(privacy),
+        privacy.delta,
+        privacy.sigma,
+        privacy.threshold,
+        privacy.sigma_threshold,
+        conversion=cast(Conversion, privacy.conversion),
+        account=Accountant.load(account) if account.exists() else None,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GridEdgeWarning)  # as the guardian does
+        return budget.admit(count)[0]
+
+
+def _limit(privacy: Privacy) -> float | None:
+    """epsilon of the budget; without noise on the labels it is infinite anyway, and no limit."""
+    return None if privacy.sigma == 0.0 else privacy.epsilon
+
+
+def _joined(parts: list[Answers]) -> Answers:
+    """The answers of one party's runs, one after another."""
+    nothing = np.empty(0, dtype=np.int64)
+    empty = Answers(nothing, nothing.astype(np.bool_), nothing)
+    every = [empty, *parts]
+    return Answers(
+        np.concatenate([part.order for part in every]),
+        np.concatenate([part.answered for part in every]),
+        np.concatenate([part.label for part in every]),
+    )
+
+
+def _added(seed: int, party: int, parts: list[Comparison]) -> Comparison:
+    """One party's runs as one row."""
+    equal = [part.labels_equal for part in parts if part.labels_equal is not None]
+    counts = ("queries", "answered", "checked", "reference_agrees", "plain_equal", "seconds")
+    return Comparison(
+        seed=seed,
+        party=party,
+        labels_equal=sum(equal) if equal else None,
+        **{name: sum(getattr(part, name) for part in parts) for name in counts},
+    )
 
 
 def _agreement(
@@ -249,8 +311,8 @@ def _agreement(
 def _privacy_flags(privacy: Privacy) -> list[str]:
     flags = [f"--sigma={privacy.sigma}", f"--delta={privacy.delta}"]
     flags.append(f"--conversion={privacy.conversion}")
-    limited = privacy.epsilon is not None and privacy.sigma > 0.0
-    flags.append(f"--epsilon={privacy.epsilon if limited else math.inf}")
+    limit = _limit(privacy)
+    flags.append(f"--epsilon={math.inf if limit is None else limit}")
     if privacy.threshold is not None:
         flags += [
             f"--threshold={privacy.threshold}",

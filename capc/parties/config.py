@@ -32,7 +32,10 @@ class QuerySource:
 
 @dataclass(frozen=True)
 class PrivacySettings:
-    """Noise and budget; `threshold` None: every query is answered; `epsilon` None: no limit."""
+    """Noise and budget; `threshold` None: every query is answered; `epsilon` None: no limit.
+
+    `account` names the file of an account that goes on from run to run; None: a new one.
+    """
 
     sigma: float
     threshold: int | None
@@ -40,6 +43,7 @@ class PrivacySettings:
     epsilon: float | None
     delta: float
     conversion: str
+    account: str | None = None
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,7 @@ def _privacy_settings(fields: Mapping[str, Any]) -> PrivacySettings:
         epsilon=_field(fields, "epsilon", _optional(_real(0, above=True))),
         delta=_field(fields, "delta", _real(0, above=True)),
         conversion=_field(fields, "conversion", _one_of(*CONVERSIONS)),
+        account=_field(fields, "account", _optional(_string)),
     )
 
 

@@ -6,7 +6,6 @@ answering parties' vote shares are uniform without the querying party's.
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 import warnings
@@ -17,7 +16,7 @@ from typing import cast
 
 import numpy as np
 
-from capc.errors import BudgetError, ConfigError, ProtocolError
+from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Int64, modulo
 from capc.gc.programs import BackEnd, CircuitProgram
 from capc.parties.config import PrivacySettings
@@ -29,6 +28,7 @@ from capc.parties.messages import (
     receive_vote_share,
 )
 from capc.parties.runtime import HOST, Runtime, run_party
+from capc.privacy.account_file import AccountFile
 from capc.privacy.budget import Budget
 from capc.privacy.conversion import Conversion, GridEdgeWarning
 from capc.privacy.noise import reserved_range, sample_noise
@@ -56,6 +56,7 @@ class Guardian:
         querying: Channel,
         answering: Sequence[Channel],
         program: CircuitProgram,
+        account: AccountFile | None = None,
     ) -> None:
         self._runtime = runtime
         self._querying = querying
@@ -70,12 +71,14 @@ class Guardian:
             threshold=self._settings.threshold,
             sigma_threshold=self._settings.sigma_threshold,
             conversion=cast(Conversion, self._settings.conversion),
+            account=None if account is None else account.account,
         )
+        self._account = account
 
     def serve(self) -> None:
         """Every batch until the querying party has no more queries."""
         while (batch := Batch.receive(self._querying)) is not None:
-            admission = self._admit(batch)
+            admission = Admission(*self._budget.admit(batch.count))
             admission.send(self._querying)
             if admission.admitted < batch.count:
                 refused = batch.first + admission.admitted
@@ -83,17 +86,6 @@ class Guardian:
                 self._runtime.control.refused(refused, admission.reason)
             if admission.admitted:
                 self._answer(Batch(batch.first, admission.admitted))
-
-    def _admit(self, batch: Batch) -> Admission:
-        """How many of the batch fit into the budget even if every one is answered."""
-        worst = copy.deepcopy(self._budget)
-        for admitted in range(batch.count):
-            try:
-                worst.check()
-            except BudgetError as error:
-                return Admission(admitted, str(error))
-            worst.charge(answered=True)
-        return Admission(batch.count, "")
 
     def _answer(self, batch: Batch) -> None:
         noise = self._prepare(batch)
@@ -103,6 +95,8 @@ class Guardian:
             answered = self._open_label(vote_share, noise)
         for offset, was_answered in enumerate(answered):
             self._charge(batch.first + offset, bool(was_answered))
+        if self._account is not None:
+            self._account.save(self._budget.account)
         if self._runtime.config.verify:
             self._open_noise(batch, noise)
 
@@ -120,7 +114,13 @@ class Guardian:
             noise = Noise(votes.reshape(-1, classes), maximum)
         with self._timed(batch, "3", "offline", ()):
             self._program.prepare(batch.count)
+            self._reserve(batch.count)
         return noise
+
+    def _reserve(self, count: int) -> None:
+        """Before any label is opened the file counts them all: a crash never under-counts."""
+        if self._account is not None:
+            self._account.save(self._budget.worst_case(count))
 
     def _add_vote_shares(self, batch: Batch) -> Int64:
         """Step 2: S-hat, the sum of the answering parties' shares."""
@@ -187,6 +187,9 @@ def serve(runtime: Runtime) -> None:
     with ExitStack() as resources, runtime.failures():
         listener = Listener(HOST, config.port)
         resources.callback(listener.close)
+        account = None
+        if settings.account is not None:
+            account = resources.enter_context(AccountFile(settings.account))
         runtime.control.announce(HOST, listener.port, runtime.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         expected = {name: peer.certificate for name, peer in peers.items() if name != GUARDIAN}
@@ -219,7 +222,7 @@ def serve(runtime: Runtime) -> None:
         sample_noise(1.0, 1)  # the generator loads now, not in the first query
         runtime.control.ready()
         answering = [channel for name, channel in sorted(channels.items()) if name != QUERYING]
-        Guardian(runtime, channels[QUERYING], answering, program).serve()
+        Guardian(runtime, channels[QUERYING], answering, program, account).serve()
 
 
 def _privacy(runtime: Runtime) -> PrivacySettings:

@@ -27,6 +27,7 @@ _EXAMPLES = """examples:
       --delta 1e-6 --bound independent --conversion improved --answered answered.npy
   capc privacy calibrate --epsilon 2 --delta 1e-6 --queries 500       (prints sigma)
   capc privacy calibrate --epsilon 2 --delta 1e-6 --sigma 40          (prints queries)
+  capc privacy account --file account.json --delta 1e-6               (of `capc run --account`)
 """
 
 _PRIVATE_NOTE = (
@@ -66,18 +67,22 @@ def _parser() -> argparse.ArgumentParser:
         "formatter_class": argparse.RawDescriptionHelpFormatter,
     }
     parser = argparse.ArgumentParser(prog="capc privacy", description=__doc__, **look)
-    commands = parser.add_subparsers(required=True, metavar="{epsilon,calibrate}")
+    commands = parser.add_subparsers(required=True, metavar="{epsilon,calibrate,account}")
     epsilon = commands.add_parser("epsilon", help="epsilon of queries with saved votes", **look)
     calibrate = commands.add_parser(
         "calibrate", help="sigma for a number of queries, or queries for a sigma", **look
     )
+    account = commands.add_parser("account", help="what an account in a file has spent", **look)
     _add_epsilon_flags(epsilon)
     _add_calibrate_flags(calibrate)
+    account.add_argument("--file", required=True, metavar="FILE", help="as `capc run` keeps it")
+    account.set_defaults(run=_account)
     for command in (epsilon, calibrate):
+        command.add_argument("--sigma_threshold", type=float, help="scale of the threshold's noise")
+    for command in (epsilon, calibrate, account):
         add = command.add_argument
         add("--delta", required=True, type=float)
         add("--conversion", choices=CONVERSIONS, default="improved", help="default: improved")
-        add("--sigma_threshold", type=float, help="scale of the threshold's noise")
         add("--output", metavar="FILE", type=Path, help="write the JSON here, too")
         add("--include_private", action="store_true", help="leave private figures in that file")
     return parser
@@ -206,6 +211,23 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
         **_loss(account.privacy_loss(options.delta, options.conversion)),
         "bound": "independent",
         "private": False,
+    }
+
+
+def _account(options: argparse.Namespace) -> dict[str, Any]:
+    account = Accountant.load(options.file)
+    charges: dict[tuple[str, float], int] = {}
+    for mechanism, count in account.counts.items():
+        name = (mechanism.kind, mechanism.sigma)
+        charges[name] = charges.get(name, 0) + count
+    return {
+        **_loss(account.privacy_loss(options.delta, options.conversion)),
+        "bound": "dependent" if account.private else "independent",
+        "charges": [
+            {"mechanism": kind, "sigma": sigma, "count": count}
+            for (kind, sigma), count in charges.items()
+        ],
+        "private": account.private,
     }
 
 

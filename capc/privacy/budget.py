@@ -7,6 +7,7 @@ a run draws on the same one.
 
 from __future__ import annotations
 
+import copy
 import math
 
 from capc.errors import BudgetError, ConfigError
@@ -66,6 +67,27 @@ class Budget:
                 f"delta {self.delta:g} ({self.epsilon_spent:.4f} spent so far); "
                 "stop here, or agree on more noise or a larger epsilon before the next run"
             )
+
+    def admit(self, count: int) -> tuple[int, str]:
+        """How many of the next `count` queries fit even if all are answered, and why not more.
+
+        The reason is empty when all fit. Charges nothing.
+        """
+        worst = copy.deepcopy(self)
+        for admitted in range(count):
+            try:
+                worst.check()
+            except BudgetError as error:
+                return admitted, str(error)
+            worst.charge(answered=True)
+        return count, ""
+
+    def worst_case(self, count: int) -> Accountant:
+        """The account if the next `count` queries are all answered. Charges nothing."""
+        worst = copy.deepcopy(self.account)
+        for mechanism in self._worst_cost:
+            worst.charge(mechanism, count)
+        return worst
 
     def charge(self, answered: bool) -> None:
         """Charge one query for what happened; a query without a threshold is always answered."""

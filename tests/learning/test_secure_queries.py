@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from capc.data.saved_queries import load_saved_queries
-from capc.errors import ProtocolError
+from capc.errors import ConfigError, ProtocolError
 from capc.graph.evaluate import evaluate_float
 from capc.graph.prepared import load_network, prepare
 from capc.learning import secure, session
@@ -26,6 +27,10 @@ from capc.learning.secure import SecureOptions, query_securely
 from capc.learning.session import Session
 from capc.learning.store import Store, read_json
 from capc.learning.train_stage import train
+from capc.privacy.account_file import AccountFile
+from capc.privacy.accountant import Accountant
+from capc.privacy.budget import Budget
+from capc.privacy.rdp import Mechanism
 
 QUIET = Privacy(sigma=0.0, threshold=4, sigma_threshold=0.0, epsilon=None)
 HEADER = "query,true_label,label,answered,plain_label,reference_agrees\n"
@@ -75,14 +80,34 @@ class FakeRun:
         for network in networks:
             votes[np.arange(count), evaluate_float(network, images[:count]).argmax(axis=1)] += 1
         rows = [HEADER]
+        budget, account = self._budget(flags)
         for number, (vote, truth) in enumerate(zip(votes, labels, strict=False)):
+            if not budget.admit(1)[0]:
+                break
             answered = vote.max() >= int(flags.get("threshold", 0))
             label = vote.argmax() if answered else ""
             said = "true" if answered else "false"
+            budget.charge(bool(answered))
             rows.append(f"{number},{truth},{label},{said},{vote.argmax()},true\n")
         place = Path(flags["results_dir"]) / "latest"
         place.mkdir(parents=True)
         (place / "queries.csv").write_text("".join(rows))
+        account.save(budget.account)
+        account.close()
+
+    def _budget(self, flags):
+        epsilon = float(flags["epsilon"])
+        account = AccountFile(flags["account"])
+        threshold = flags.get("threshold")
+        return Budget(
+            None if math.isinf(epsilon) else epsilon,
+            float(flags["delta"]),
+            float(flags["sigma"]),
+            None if threshold is None else int(threshold),
+            float(flags.get("sigma_threshold", 0.0)),
+            conversion=flags["conversion"],
+            account=account.account,
+        ), account
 
 
 @pytest.fixture
@@ -149,8 +174,41 @@ def test_what_the_run_is_told(root, fake):
     assert (told["sigma"], told["threshold"], told["sigma_threshold"]) == ("2.0", "3", "4.0")
     assert (told["epsilon"], told["delta"], told["conversion"]) == ("9.0", "1e-05", "classic")
     assert (told["encryption_params"], told["verify"]) == ("config/x.json", True)
-    # 9.0 at sigma 2 admits few queries: both parties' worst case must fit.
+    # 9.0 at sigma 2 admits few queries: the first party may ask its share of them at most.
     assert int(told["n_queries"]) < 5
+
+
+@pytest.mark.parametrize("threshold", [None, 5])
+def test_one_account_goes_from_run_to_run_until_it_is_spent(root, fake, threshold):
+    """Of 4 votes none reaches 5: queries that are not answered leave room for more."""
+    privacy = Privacy(sigma=4.0, threshold=threshold, sigma_threshold=20.0, epsilon=5.0)
+    fits = Budget(5.0, 1e-5, 4.0, threshold, 20.0).admit(99)[0]
+    assert 4 <= fits < 10
+    tiny = at(root, privacy=privacy, seeds=(1,))
+    cut, keys, comparisons = query_securely(tiny, train(tiny), SecureOptions(queries=7))
+    account = Accountant.load(tiny.store.folder(QUERIES, keys[1]) / "gap" / "account.json")
+    asked = [comparison.queries for comparison in comparisons]
+    assert len({flags["account"] for flags in fake.flags}) == 1
+    assert sum(int(flags["n_queries"]) for flags in fake.flags) == sum(asked)
+    if threshold is None:
+        assert sum(asked) == fits
+        assert max(asked) - min(asked) <= 1
+        assert account.counts == {Mechanism("gnmax", 4.0): fits}
+    else:
+        assert asked == [7, 7]
+        assert account.counts == {Mechanism("threshold", 20.0): 14}
+    assert account.privacy_loss(1e-5).epsilon <= 5.0
+    parties = range(cut.experiment.querying_parties)
+    folders = [tiny.store.folder(QUERIES, keys[1]) / "gap" / f"party{p}" for p in parties]
+    counts = [len(np.load(folder / "examples.npy")) for folder in folders]
+    assert counts == asked
+
+
+def test_a_budget_for_no_query_is_said(root, fake):
+    privacy = Privacy(sigma=0.5, threshold=None, sigma_threshold=0.0, epsilon=0.5)
+    tiny = at(root, privacy=privacy)
+    with pytest.raises(ConfigError, match="admits no query"):
+        query_securely(tiny, train(tiny), SecureOptions(queries=3))
 
 
 def test_a_failed_run_is_an_error_and_leaves_nothing(root, fake):

@@ -166,3 +166,28 @@ def test_it_starts_fast_and_alone():
         text=True,
     )
     assert "capc privacy epsilon --votes" in shown.stdout
+
+
+def test_an_account_in_a_file_is_read(tmp_path, capsys):
+    account = Accountant()
+    account.charge(Mechanism("threshold", 150.0), 1621)
+    account.charge(Mechanism("gnmax", 40.0), 883)
+    path = tmp_path / "account.json"
+    account.save(path)
+    flags = ["account", "--file", path, "--delta", "1e-5", "--conversion", "classic"]
+    status, report, err = run(capsys, *flags)
+    assert (status, err) == (0, "")
+    assert report["epsilon"] == pytest.approx(5.7919, abs=5e-5)
+    assert report["charges"] == [
+        {"mechanism": "threshold", "sigma": 150.0, "count": 1621},
+        {"mechanism": "gnmax", "sigma": 40.0, "count": 883},
+    ]
+    assert not report["private"]
+    account.charge_votes([[250, 0], [249, 1]], 40.0)
+    account.save(path, include_private=True)
+    output = tmp_path / "report.json"
+    status, report, err = run(capsys, *flags, "--output", output)
+    assert report["private"] and "do not publish" in err
+    assert report["charges"][1]["count"] == 885
+    assert json.loads(output.read_text())["withheld"] == ["epsilon", "order"]
+    assert run(capsys, "account", "--file", tmp_path / "none", "--delta", "1e-5")[0] == 1
