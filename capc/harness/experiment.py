@@ -16,7 +16,7 @@ from capc.harness import report
 from capc.harness.account import epsilon_after, epsilon_before
 from capc.harness.models import model_files, prepared_files
 from capc.harness.outcome import Outcome
-from capc.harness.processes import Launcher, PartySpec, SubprocessLauncher, party_command
+from capc.harness.processes import Launcher, PartySpec, party_command
 from capc.harness.queries import Queries, load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.rundir import RunDirectory, machine, now
@@ -26,6 +26,7 @@ from capc.harness.tables import summarise, write_queries, write_summary
 from capc.harness.tmux import TmuxLauncher
 from capc.harness.verify import Check, check_models, check_run, load_models
 from capc.harness.view import epsilon_text, show_line
+from capc.harness.without_panes import SubprocessLauncher
 from capc.parties.config import PartyConfig, QuerySource
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering
 

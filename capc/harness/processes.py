@@ -13,13 +13,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from capc.errors import ConfigError
 from capc.harness.settings import REPOSITORY
-
-if TYPE_CHECKING:
-    from capc.harness.forks import Starter
 
 UNKNOWN_STATUS = 255  # ended, but how is not known: its pane was closed
 
@@ -193,32 +190,6 @@ class ChildProcess:
 
     def close(self) -> None:
         self._watch.close()
-
-
-class SubprocessLauncher:
-    """Plain processes without a terminal; everything they say goes to their log files."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self._starter: Starter | None = None
-
-    def prepare(self, names: Sequence[str], run_dir: Path) -> None:
-        from capc.harness.forks import Starter  # noqa: PLC0415 - it builds on this module
-
-        self._starter = Starter(len(names))
-
-    def redirects(self, name: str) -> bool:
-        return True
-
-    def start(self, spec: PartySpec) -> Process:
-        return ChildProcess(spec) if self._starter is None else self._starter.start(spec)
-
-    def finish(self, *, keep: bool) -> None:
-        if self._starter is not None:
-            self._starter.close()
-
-    def attach_hint(self) -> str | None:
-        return None
 
 
 def status_text(status: int) -> str:

@@ -19,12 +19,12 @@ from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import save_network
 from capc.harness import experiment
 from capc.harness.experiment import PARTY_MODULES, Experiment, warnings
-from capc.harness.processes import SubprocessLauncher
 from capc.harness.queries import Queries
 from capc.harness.settings import Settings, parse_settings
 from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS, TableError
 from capc.harness.tmux import TmuxLauncher
 from capc.harness.verify import check_run
+from capc.harness.without_panes import SubprocessLauncher
 
 CLASSES = 4
 FAKES = dict.fromkeys(PARTY_MODULES, "fake_party")

@@ -19,11 +19,12 @@ from capc.data.saved_queries import save_queries
 from capc.graph.layers import Conv2D, Dense, Input, Network, Relu, Reshape
 from capc.graph.prepared import save_network
 from capc.harness.experiment import PARTY_MODULES, Experiment
-from capc.harness.processes import PartySpec, Process, SubprocessLauncher
+from capc.harness.processes import PartySpec, Process
 from capc.harness.queries import load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.settings import parse_settings
 from capc.harness.verify import check_run
+from capc.harness.without_panes import SubprocessLauncher
 from capc.transport.control_messages import Message, Progress, Timing
 
 random = np.random.default_rng(11)

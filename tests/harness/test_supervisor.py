@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from capc.harness.outcome import Failure, Outcome
-from capc.harness.processes import PartySpec, SubprocessLauncher
+from capc.harness.processes import PartySpec
 from capc.harness.supervisor import Supervisor
+from capc.harness.without_panes import SubprocessLauncher
 from capc.transport.control_messages import Announce, Answer, Message, Ready
 
 FAKE = Path(__file__).with_name("fake_party.py")

@@ -1,0 +1,32 @@
+"""Parties without a terminal: plain processes, or forks where there are many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from capc.harness.forks import Starter
+from capc.harness.processes import PartySpec, Process
+
+
+class SubprocessLauncher:
+    """Plain processes without a terminal; everything they say goes to their log files."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._starter = Starter(0)
+
+    def prepare(self, names: Sequence[str], run_dir: Path) -> None:
+        self._starter = Starter(len(names))
+
+    def redirects(self, name: str) -> bool:
+        return True
+
+    def start(self, spec: PartySpec) -> Process:
+        return self._starter.start(spec)
+
+    def finish(self, *, keep: bool) -> None:
+        self._starter.close()
+
+    def attach_hint(self) -> str | None:
+        return None
