@@ -9,6 +9,7 @@ from typing import TextIO
 
 from capc.errors import CapcError
 from capc.fixed_point import FixedPoint
+from capc.he.allocation import keep_freed_memory
 from capc.he.measure import CRYPTONETS_RELU, ONLINE, Measurements, measure
 from capc.he.parameters import EncryptionParameters
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None, output: TextIO = sys.stdout) ->
     options = parser.parse_args(arguments)
     if not 26 <= options.ring_bits <= 60 or options.repetitions < 1:
         parser.error("--ring_bits is 26 to 60, and --repetitions at least 1")
+    keep_freed_memory()
     try:
         parameters = EncryptionParameters.from_json(options.encryption_params)
         fixed_point = FixedPoint(options.ring_bits, 12)

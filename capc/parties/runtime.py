@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from capc.errors import CapcError
+from capc.he.allocation import keep_freed_memory
 from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PartyConfig
 from capc.transport.channel import Traffic
@@ -109,6 +110,7 @@ def run_party(
 def _serve(
     config_path: str, control_path: str, program: str, serve: Callable[[Runtime], None]
 ) -> int:
+    keep_freed_memory()
     control: ControlClient | None = None
     debug = False
     try:
