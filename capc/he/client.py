@@ -77,7 +77,7 @@ class HEClient:
     def public_key(self) -> bytes:
         """The key under which the server re-randomises; anyone may know it."""
         residues = self._context.public_key_residues(self._public_key)
-        return b"".join(rns.pack(part, self._context.key_primes) for part in residues)
+        return b"".join(rns.pack(part, self._context.primes) for part in residues)
 
     def prepare_inputs(self, packing: Packing) -> PreparedInputs:
         """Offline: encrypt zero once per input polynomial of one layer of one query."""

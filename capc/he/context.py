@@ -54,9 +54,6 @@ class Context:
                 f"coeff_modulus {bits} is too small for the model: all but its last prime cannot "
                 f"hold a ring of {ring_bits} bits; use larger primes"
             )
-        key_level = self.seal.key_context_data()
-        self.key_id = key_level.parms_id()
-        self.key_primes = _primes(key_level)
         self.levels: dict[int, Any] = {}  # number of primes -> SEAL's id of that level
         level = self.seal.first_context_data()
         self.primes = _primes(level)
@@ -67,11 +64,11 @@ class Context:
         empty = seal.Plaintext().to_bytes(_PLAIN)
         self._magic = empty[:6]
 
-    def ciphertext(self, residues: UInt64) -> Any:
-        """A SEAL ciphertext from residues (2, primes, degree), in coefficient form."""
+    def ciphertext(self, residues: UInt64, *, is_ntt: bool = False) -> Any:
+        """A SEAL ciphertext from residues (2, primes, degree), in coefficient or in NTT form."""
         ciphertext = seal.Ciphertext()
         parms_id = self.levels[residues.shape[1]]
-        self._guard(ciphertext.load_bytes, self._ciphertext_bytes(residues, parms_id, False))
+        self._guard(ciphertext.load_bytes, self._ciphertext_bytes(residues, parms_id, is_ntt))
         return ciphertext
 
     def residues(self, ciphertext: Any) -> UInt64:
@@ -80,18 +77,10 @@ class Context:
         words = np.frombuffer(data, dtype="<u8", offset=_CIPHERTEXT_HEADER)
         return words.reshape(2, -1, self.degree)
 
-    def public_key(self, residues: UInt64) -> Any:
-        """A SEAL public key from residues (2, all primes, degree), in NTT form."""
-        data = self._ciphertext_bytes(residues, self.key_id, True)
-        try:
-            return self.seal.from_public_str(data)
-        except (ValueError, RuntimeError):
-            raise ProtocolError("the peer sent a public key that SEAL refuses") from None
-
     def public_key_residues(self, key: Any) -> UInt64:
-        """The inverse of public_key()."""
+        """A SEAL public key modulo the data primes, (2, primes, degree), in NTT form."""
         words = np.frombuffer(key.to_string(), dtype="<u8", offset=_CIPHERTEXT_HEADER)
-        return words.reshape(2, -1, self.degree)
+        return words.reshape(2, -1, self.degree)[:, : len(self.primes)]
 
     def plaintext(self, coefficients: Int64) -> Any:
         """A SEAL plaintext from ring elements in [0, t)."""

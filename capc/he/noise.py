@@ -61,8 +61,8 @@ def own_noise(context: Context, weight_norm: int) -> Fraction:
     a unit of rounding.
     """
     product = (MAX_ERROR + Fraction(1, 2)) * weight_norm
-    zero = Fraction(MAX_ERROR * (2 * context.degree + 1), context.key_primes[-1])
-    return product + zero + Fraction(context.degree + 1, 2) + Fraction(1, 2)
+    zero = MAX_ERROR * (2 * context.degree + 1)
+    return product + zero + Fraction(1, 2)
 
 
 def reply_noise(context: Context, level: ReturnLevel, weight_norm: int) -> Fraction:

@@ -41,6 +41,12 @@ def residues(digits: Sequence[UInt64], offset: int, primes: Sequence[int]) -> UI
     return _combine(digits, 1, offset, primes)
 
 
+def small_residues(values: Int64, primes: Sequence[int]) -> UInt64:
+    """Integers below every prime in absolute value, 1-D -> (primes, coefficients)."""
+    column = np.array(primes, dtype=np.int64)[:, None]
+    return np.where(values < 0, values + column, values).view(np.uint64)
+
+
 def scaled_message(message: Int64, ring_bits: int, primes: Sequence[int]) -> UInt64:
     """round(q m / t) mod each prime, q their product, t = 2^ring_bits, for m in [0, t), 1-D.
 
@@ -78,6 +84,16 @@ def random_bytes(count: int) -> bytes:
     return _stream(os.urandom(32)).update(bytes(count))
 
 
+def ternary(count: int) -> Int64:
+    """`count` integers uniform in {-1, 0, 1}, fresh from the OS generator."""
+    values: NDArray[np.uint8] = np.empty(0, dtype=np.uint8)
+    while values.size < count:
+        missing = count - values.size
+        draw = np.frombuffer(random_bytes(missing + missing // 64 + 16), dtype=np.uint8)
+        values = np.concatenate([values, draw[draw < 255]])  # 255 is a multiple of three
+    return (values[:count] % np.uint8(3)).astype(np.int64) - 1
+
+
 def expand(seed: bytes, count: int, degree: int, primes: Sequence[int]) -> UInt64:
     """Uniform residues (count, primes, degree) from a 32-byte seed, the same everywhere.
 
@@ -107,10 +123,11 @@ def add_mod(left: UInt64, right: UInt64, primes: Sequence[int]) -> UInt64:
     return np.where(total >= column, total - column, total)
 
 
-def negate_mod(values: UInt64, primes: Sequence[int]) -> UInt64:
-    """-values modulo each prime; values (..., primes, coefficients)."""
+def subtract_mod(left: UInt64, right: UInt64, primes: Sequence[int]) -> UInt64:
+    """left - right modulo each prime; both (..., primes, coefficients)."""
     column = np.array(primes, dtype=np.uint64)[:, None]
-    return np.where(values == 0, values, column - values)
+    difference = left - right
+    return np.where(left < right, difference + column, difference)
 
 
 def packed_size(primes: Sequence[int], coefficients: int) -> int:

@@ -27,6 +27,7 @@ from capc.he.noise import return_level
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.planner import largest_norm, require_flooding, require_range, weight_norm
+from capc.he.public import PublicZeroEncryptor
 from capc.he.rns import UInt64
 from capc.he.symmetric import SEED_BYTES, uniform_polynomials
 
@@ -61,7 +62,10 @@ class _Once:
 
 
 class PreparedReply(_Once):
-    """One ciphertext per output polynomial: encryption of zero, flooding noise and the mask."""
+    """Two ciphertexts per output polynomial, which only add up to something that may be sent.
+
+    The products of an encryption of zero, in NTT form; its errors, flooding noise and the mask.
+    """
 
 
 class ReceivedInputs(_Once):
@@ -88,8 +92,8 @@ class HEServer:
         self._context = context(parameters, fixed_point.ring_bits)
         self._level = return_level(self._context)
         self._evaluator = seal.Evaluator(self._context.seal)
-        key = self._context.public_key(self._unpack_key(memoryview(public_key)))
-        self._encryptor = seal.Encryptor(self._context.seal, key)
+        key = self._unpack_key(memoryview(public_key))
+        self._zeros = PublicZeroEncryptor(self._context, key)
 
     def prepare_layer(self, name: str, packing: Packing, weight: Int64) -> ServerLayer:
         """Transform centred integer weights, |w| < t/2, of the layer's weight shape.
@@ -123,10 +127,11 @@ class HEServer:
         hidden = rns.add_mod(message, flood, primes)
         ciphertexts, start = [], 0
         for used in layer.packing.output_positions:
-            residues = self._context.residues(self._encryptor.encrypt_zero()).copy()
+            residues = np.zeros((2, len(primes), self._context.degree), dtype=np.uint64)
             part = hidden[:, start : start + used.size]
-            residues[0][:, used] = rns.add_mod(residues[0][:, used], part, primes)
-            ciphertexts.append(self._context.ciphertext(residues))
+            errors, residues[1] = self._zeros.errors(used.size)
+            residues[0][:, used] = rns.add_mod(errors, part, primes)
+            ciphertexts.append((self._zeros.products(), self._context.ciphertext(residues)))
             start += used.size
         return PreparedReply(layer, ciphertexts)
 
@@ -171,9 +176,11 @@ class HEServer:
         parts = []
         for output, used in enumerate(packing.output_positions):
             product, is_zero = self._product(layer, inputs, output)
-            self._evaluator.transform_from_ntt_inplace(product)
-            self._evaluator.add_inplace(product, hidden[output])
-            result = hidden[output] if is_zero else product
+            zero, rest = hidden[output]
+            self._evaluator.add_inplace(product, zero)
+            result = zero if is_zero else product
+            self._evaluator.transform_from_ntt_inplace(result)
+            self._evaluator.add_inplace(result, rest)
             self._evaluator.mod_switch_to_inplace(result, self._context.levels[len(kept)])
             first, second = self._context.residues(result)
             parts.append(rns.pack(first[:, used], kept))
@@ -183,13 +190,13 @@ class HEServer:
     def _inputs(self, packing: Packing, residues: UInt64, message: memoryview) -> list[Any]:
         count, length = packing.input_polynomials, packing.input_length
         heads = rns.unpack(message, self._context.primes, count * length)
-        inputs = []
         for k in range(count):
             residues[k, 0, :, :length] = heads[:, k * length : (k + 1) * length]
-            ciphertext = self._context.ciphertext(residues[k])
-            self._evaluator.transform_to_ntt_inplace(ciphertext)
-            inputs.append(ciphertext)
-        return inputs
+        for k in range(0, count, 2):  # a SEAL ciphertext has room for two polynomials
+            two = self._context.ciphertext(residues[[k, min(k + 1, count - 1)], 0])
+            self._evaluator.transform_to_ntt_inplace(two)
+            residues[k : k + 2, 0] = self._context.residues(two)[: count - k]
+        return [self._context.ciphertext(both, is_ntt=True) for both in residues]
 
     def _product(self, layer: ServerLayer, inputs: Sequence[Any], output: int) -> tuple[Any, bool]:
         """The sum of products of one output polynomial; True where it counts as zero.
@@ -209,7 +216,7 @@ class HEServer:
         return (sums[False], False) if False in sums else (sums[True], True)
 
     def _unpack_key(self, view: memoryview) -> UInt64:
-        primes, degree = self._context.key_primes, self._context.degree
+        primes, degree = self._context.primes, self._context.degree
         size = rns.packed_size(primes, degree)
         if len(view) != 2 * size:
             raise ProtocolError(

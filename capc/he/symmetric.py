@@ -36,18 +36,22 @@ class ZeroEncryptor:
         primes, degree = self._context.primes, self._context.degree
         seed = os.urandom(SEED_BYTES)
         first = np.empty((count, len(primes), degree), dtype=np.uint64)
-        for k, uniform in enumerate(uniform_polynomials(seed, count, self._context)):
-            product = self._context.ciphertext(np.stack([np.zeros_like(uniform), uniform]))
-            self._evaluator.transform_to_ntt_inplace(product)
-            self._evaluator.multiply_plain_inplace(product, self._secret)
-            self._evaluator.transform_from_ntt_inplace(product)
-            minus = rns.negate_mod(self._context.residues(product)[1], primes)
-            first[k] = rns.add_mod(minus, binomial_errors(degree, primes), primes)
-        return seed, first
+        uniform = uniform_polynomials(seed, count, self._context)
+        for k in range(0, count, 2):  # a SEAL ciphertext has room for two polynomials
+            two = uniform[[k, min(k + 1, count - 1)]]
+            products = self._context.ciphertext(two, is_ntt=True)
+            self._evaluator.multiply_plain_inplace(products, self._secret)
+            self._evaluator.transform_from_ntt_inplace(products)
+            first[k : k + 2] = self._context.residues(products)[: count - k]
+        errors = binomial_errors(count * degree, primes).reshape(len(primes), count, degree)
+        return seed, rns.subtract_mod(errors.transpose(1, 0, 2), first, primes)
 
 
 def uniform_polynomials(seed: bytes, count: int, context: Context) -> UInt64:
-    """The polynomials c1, uniform, (count, primes, degree), that a public seed stands for."""
+    """The polynomials c1 that a public seed stands for, (count, primes, degree), in NTT form.
+
+    Uniform in either form; in this one neither party has to transform them.
+    """
     return rns.expand(seed, count, context.degree, context.primes)
 
 
@@ -55,7 +59,6 @@ def binomial_errors(count: int, primes: tuple[int, ...]) -> UInt64:
     """Fresh centred binomial errors in [-21, 21], as residues (primes, count)."""
     words = np.frombuffer(rns.random_bytes(8 * count), dtype="<u8")
     coins = np.uint64((1 << MAX_ERROR) - 1)
-    heads = np.bitwise_count(words & coins).astype(np.uint64)
-    tails = np.bitwise_count((words >> np.uint64(MAX_ERROR)) & coins).astype(np.uint64)
-    shifted = heads + np.uint64(MAX_ERROR) - tails
-    return rns.residues([shifted], -MAX_ERROR, primes)
+    heads = np.bitwise_count(words & coins).astype(np.int64)
+    tails = np.bitwise_count((words >> np.uint64(MAX_ERROR)) & coins).astype(np.int64)
+    return rns.small_residues(heads - tails, primes)

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import seal
 from numpy.typing import NDArray
 
 from capc.fixed_point import FixedPoint, Int64
 from capc.he.client import HEClient
+from capc.he.context import Context
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer
 from capc.he.shapes import LinearShape
@@ -103,6 +105,16 @@ def secret_polynomial(client: HEClient) -> list[int]:
     secret = FixedPoint(context.ring_bits, 0).signed(context.coefficients(plaintext))
     assert set(secret.tolist()) == {-1, 0, 1}
     return [int(value) for value in secret]
+
+
+def from_ntt(context: Context, polynomials: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Polynomials (count, primes, degree) out of NTT form, each with itself in one ciphertext."""
+    results = []
+    for polynomial in polynomials:
+        ciphertext = context.ciphertext(np.stack([polynomial, polynomial]), is_ntt=True)
+        seal.Evaluator(context.seal).transform_from_ntt_inplace(ciphertext)
+        results.append(context.residues(ciphertext)[1])
+    return np.stack(results)
 
 
 def noise(

@@ -9,6 +9,7 @@ from he_reference import (
     centred,
     chi_square_is_plausible,
     crt,
+    from_ntt,
     load,
     negacyclic,
     noise,
@@ -106,7 +107,7 @@ def test_the_second_polynomial_does_not_show_the_weights(unswitched: Session) ->
     """Without re-randomisation it would be the client's own polynomial times the weights."""
     session = unswitched
     context = session.client._context
-    own = uniform_polynomials(session.offline[:SEED_BYTES], 1, context)[0]
+    own = from_ntt(context, uniform_polynomials(session.offline[:SEED_BYTES], 1, context))[0]
     weight = next(session.packing.pack_weights(session.weight)).tolist()
     modulus = context.primes[0] * context.primes[1]
     product = [value % modulus for value in negacyclic(crt(own, context.primes), weight)]

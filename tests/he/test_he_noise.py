@@ -66,7 +66,9 @@ def catch_ciphertexts(client):  # type: ignore[no-untyped-def]
     """The residues of every ciphertext that the shared context builds from now on."""
     caught, build = [], type(client._context).ciphertext
     setting = client._context
-    setting.ciphertext = lambda residues: caught.append(residues.copy()) or build(setting, residues)
+    setting.ciphertext = lambda residues, *, is_ntt=False: (
+        caught.append(residues.copy()) or build(setting, residues, is_ntt=is_ntt)
+    )
     return caught
 
 

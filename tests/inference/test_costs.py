@@ -62,7 +62,7 @@ def test_expected_bytes_are_those_that_travel(kept: int, monkeypatch: pytest.Mon
 
 def test_a_model_too_large_for_the_parameters_names_layer_and_way_out() -> None:
     network = quantize(small(), FixedPoint(57, 12), (0.0, 1.0))
-    with pytest.raises(ConfigError, match=r"layer 'd' .*larger primes, as config/deep.json has"):
+    with pytest.raises(ConfigError, match=r"layer 'c' .*larger primes, as config/deep.json has"):
         query_costs(network, FAST)
     query_costs(network, EncryptionParameters.from_json(str(ROOT / "config" / "deep.json")))
 
