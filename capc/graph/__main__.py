@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capc.errors import CapcError
+from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.prepared import load_network, prepare
 from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
+_USAGE_STATUS = 2
 _DEFAULT_PARAMETERS = Path(__file__).resolve().parents[2] / "config" / "fast.json"
 
 
@@ -28,21 +30,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare(chosen: argparse.Namespace) -> None:
     """One JSON object a line, flushed as each model is ready."""
     for model in chosen.model:
-        ready = prepare(model, chosen.input_node, chosen.output_node, chosen.cache_dir)
+        ready = _prepared(chosen, model)
         sys.stdout.write(json.dumps({"model": str(model), "prepared": str(ready)}) + "\n")
         sys.stdout.flush()
 
 
 def _inspect(chosen: argparse.Namespace) -> None:
-    from capc.graph.inspection import show, show_costs  # noqa: PLC0415  rich and SEAL: here only
+    from capc.graph.inspection import (  # noqa: PLC0415  rich and SEAL: here only
+        fitting_fraction_bits,
+        show,
+        show_costs,
+    )
     from capc.he.parameters import EncryptionParameters  # noqa: PLC0415
 
     parameters = EncryptionParameters.from_json(chosen.encryption_params)
     for model in chosen.model:
-        ready = prepare(model, chosen.input_node, chosen.output_node, chosen.cache_dir)
-        network, pixels = load_network(ready), tuple(chosen.input_range)
-        show(str(model), network, chosen.fraction_bits, pixels)
-        show_costs(network, chosen.fraction_bits, pixels, parameters)
+        network, pixels = load_network(_prepared(chosen, model)), tuple(chosen.input_range)
+        bits = chosen.fraction_bits
+        if bits is None:
+            bits = fitting_fraction_bits(network, pixels)
+        show(str(model), network, bits, pixels)
+        show_costs(network, bits, pixels, parameters)
+
+
+def _prepared(chosen: argparse.Namespace, model: Path) -> Path:
+    return prepare(
+        model, chosen.input_node, chosen.output_node, chosen.cache_dir, calibration_of(chosen)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--cache_dir", type=Path, help="default $CAPC_CACHE/prepared or ~/.cache/capc/prepared"
         )
-    shown.add_argument("--fraction_bits", type=_bits, default=12, help="default %(default)s")
+        add_calibration(command)
+    shown.add_argument(
+        "--fraction_bits", type=_bits, help="default: what a run takes, 12 where they fit"
+    )
     shown.add_argument(
         "--encryption_params",
         default=str(_DEFAULT_PARAMETERS),
@@ -99,4 +116,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except CapcError as failure:
-        sys.exit(f"capc: error: {failure}")
+        sys.stderr.write(f"capc: error: {failure}\n")
+        sys.exit(_USAGE_STATUS)

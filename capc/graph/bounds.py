@@ -27,6 +27,7 @@ from capc.graph.layers import (
     Add,
     AvgPool,
     Bias,
+    BoundedRelu,
     Concat,
     Conv2D,
     Dense,
@@ -35,7 +36,6 @@ from capc.graph.layers import (
     MaxPool,
     PiecewiseLinear,
     Relu,
-    Relu6,
     Square,
 )
 from capc.graph.piecewise import table_in, table_range
@@ -175,10 +175,10 @@ def _mapped(x: Interval, layer: Layer, shift: int, fraction_bits: int) -> Interv
     if isinstance(layer, MaxPool):
         return Interval(window_maxima(layer, x.low), window_maxima(layer, x.high))
     drop = _dropper(x, shift)
-    if isinstance(layer, Relu | Relu6):
+    if isinstance(layer, Relu | BoundedRelu):
         low, high = (drop(np.maximum(end, 0)) for end in (x.low, x.high))
-        if isinstance(layer, Relu6):
-            low, high = (np.minimum(end, 6 << fraction_bits) for end in (low, high))
+        if isinstance(layer, BoundedRelu):
+            low, high = (np.minimum(end, int(layer.cap)) for end in (low, high))
         return Interval(low, high)
     if isinstance(layer, LeakyRelu):
         return _leaky(x, int(layer.slope), shift, fraction_bits)

@@ -25,6 +25,7 @@ from capc.graph.encrypted import (
 )
 from capc.graph.layers import QuantizedNetwork
 from capc.he import planner
+from capc.he.noise import FLOOD_RATIO_BITS
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 
@@ -43,6 +44,9 @@ class LayerCost:
     """One layer of one query; bytes are both parties' together, message headers left out.
 
     `work` says how the layer lies in polynomials, or how many circuits of how many AND gates run.
+    `noise_margin_bits` is, for a linear layer, how far its own noise stays below the most that the
+    flooding of its replies hides (2^40 times over): the bound that the run itself checks. It
+    depends on the weights: for the model's owner alone.
     """
 
     work: str
@@ -50,6 +54,7 @@ class LayerCost:
     online_bytes: int
     offline_seconds: float
     online_seconds: float
+    noise_margin_bits: float | None = None
 
 
 def query_costs(
@@ -120,6 +125,7 @@ def _linear_cost(plan: planner.LayerPlan, parameters: EncryptionParameters) -> L
         online_bytes=plan.online_bytes_to_server + plan.bytes_to_client,
         offline_seconds=both * (1 - _ONLINE_SHARE),
         online_seconds=both * _ONLINE_SHARE + scale * _PRODUCT_SECONDS * products,
+        noise_margin_bits=plan.flood_margin_bits - FLOOD_RATIO_BITS,
     )
 
 

@@ -29,6 +29,7 @@ from capc.graph.layers import (
     Add,
     AvgPool,
     Bias,
+    BoundedRelu,
     Concat,
     Conv2D,
     Dense,
@@ -40,7 +41,6 @@ from capc.graph.layers import (
     PiecewiseLinear,
     QuantizedNetwork,
     Relu,
-    Relu6,
     Rescale,
     Reshape,
     Square,
@@ -50,10 +50,12 @@ from capc.graph.piecewise import Table, table_in
 from capc.he.shapes import LinearShape
 
 LinearLayer: TypeAlias = Conv2D | Dense
-NonLinearLayer: TypeAlias = Relu | Relu6 | LeakyRelu | Square | MaxPool | PiecewiseLinear | Rescale
+NonLinearLayer: TypeAlias = (
+    Relu | BoundedRelu | LeakyRelu | Square | MaxPool | PiecewiseLinear | Rescale
+)
 
 LINEAR = (Conv2D, Dense)
-NON_LINEAR = (Relu, Relu6, LeakyRelu, Square, MaxPool, PiecewiseLinear, Rescale)
+NON_LINEAR = (Relu, BoundedRelu, LeakyRelu, Square, MaxPool, PiecewiseLinear, Rescale)
 LOCAL = (Input, Add, AvgPool, Bias, Concat, Pad, Reshape, Transpose)
 
 PIECE_BYTES = 1 << 25
@@ -95,13 +97,13 @@ def circuit_for(network: QuantizedNetwork, layer: NonLinearLayer) -> Circuit:
         return piecewise_linear_circuit(ring, shift, _engine_table(table_in(layer)))
     if isinstance(layer, LeakyRelu) and int(layer.slope) < 1 << fraction:
         return leaky_relu_circuit(ring, shift, int(layer.slope), fraction)
-    if isinstance(layer, Relu | Relu6):
-        return _rectifier(ring, shift, 6 << fraction if isinstance(layer, Relu6) else None)
+    if isinstance(layer, Relu | BoundedRelu):
+        return _rectifier(ring, shift, int(layer.cap) if isinstance(layer, BoundedRelu) else None)
     return truncate_circuit(ring, shift)
 
 
 def _rectifier(ring: int, shift: int, cap: int | None) -> Circuit:
-    """Relu, or Relu6 where a value of the ring reaches its cap."""
+    """Relu, with its cap where a value of the ring reaches it."""
     if cap is None or cap >> (ring - 1 - shift):
         return relu_circuit(ring, shift)
     return bounded_relu_circuit(ring, shift, cap)

@@ -20,6 +20,7 @@ from capc.graph.layers import (
     Add,
     AvgPool,
     Bias,
+    BoundedRelu,
     Conv2D,
     Dense,
     Layer,
@@ -28,7 +29,6 @@ from capc.graph.layers import (
     Network,
     PiecewiseLinear,
     Relu,
-    Relu6,
     Rescale,
     Square,
 )
@@ -83,8 +83,8 @@ def _arithmetic(layer: Layer, inputs: list[Float64]) -> Float64:
 
 
 def _non_linear(layer: Layer, x: Float64) -> Float64:
-    if isinstance(layer, Relu | Relu6):
-        return np.clip(x, 0.0, 6.0 if isinstance(layer, Relu6) else np.inf)
+    if isinstance(layer, Relu | BoundedRelu):
+        return np.clip(x, 0.0, layer.cap if isinstance(layer, BoundedRelu) else np.inf)
     if isinstance(layer, LeakyRelu):
         return np.where(x >= 0, x, layer.slope * x)
     if isinstance(layer, Square):

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from capc.errors import ConfigError, ModelError, RangeError
-from capc.fixed_point import MAX_RING_BITS, FixedPoint
+from capc.fixed_point import FixedPoint
 from capc.graph.costs import query_costs, total_cost
 from capc.graph.encrypted import require_supported
 from capc.graph.layers import (
     AvgPool,
+    BoundedRelu,
     Conv2D,
     Dense,
     Layer,
@@ -23,6 +24,7 @@ from capc.graph.layers import (
 )
 from capc.graph.piecewise import max_error
 from capc.graph.quantize import layer_ranges, quantize, to_integers
+from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits
 from capc.he.parameters import EncryptionParameters
 from capc.he.planner import RING_BITS, choose_ring_bits
 
@@ -38,10 +40,11 @@ def layer_table(
     for name in ("weights", "lowest", "highest", "bits", "fraction"):
         table.add_column(name, justify="right", no_wrap=True)
     ranges = layer_ranges(integers, fraction_bits, input_range)
+    given = {layer.name: layer for layer in network.layers}
     for layer, found in zip(integers.layers, ranges, strict=True):
         table.add_row(
             layer.name,
-            _kind(layer),
+            _kind(given.get(layer.name, layer)),
             "x".join(str(size) for size in layer.shape),
             f"{_weight_count(layer):,}" if _weight_count(layer) else "",
             f"{_real(found.low, found.fraction_bits):.4g}",
@@ -61,14 +64,26 @@ def show(
     ranges = layer_ranges(to_integers(network, fraction_bits), fraction_bits, input_range)
     widest = max(ranges, key=lambda found: found.bits)
     verdict = f"The ring needs {widest.bits} bits with {fraction_bits} fractional"
-    if widest.bits > MAX_RING_BITS:
+    if widest.bits > RING_BITS[-1]:
         verdict += (
-            f", {MAX_RING_BITS} is the most there is: layer '{widest.name}' does not fit. "
-            "Ask for fewer fractional bits"
+            f", {RING_BITS[-1]} is the most there is: layer '{widest.name}' does not fit. "
+            "Ask for fewer fractional bits, or give public examples with --calibration"
         )
     console.print(
         f"{verdict}; pixels lie in [{input_range[0]:g}, {input_range[1]:g}].", soft_wrap=True
     )
+
+
+def fitting_fraction_bits(network: Network, input_range: tuple[float, float]) -> int:
+    """The fractional bits that a run chooses, said where fewer than usual; the usual for none."""
+    try:
+        chosen = to_ring(network, input_range, 0.0).fixed_point
+    except (ModelError, ConfigError):
+        return FRACTION_BITS
+    reason = why_fewer_bits(network, input_range, chosen)
+    if reason is not None:
+        Console().print(f"A run takes {reason}.", soft_wrap=True, highlight=False)
+    return chosen.fraction_bits
 
 
 def cost_table(
@@ -89,7 +104,7 @@ def cost_table(
         raise RangeError(
             f"layer '{widest.name}' needs {widest.bits} bits and the largest ring has "
             f"{RING_BITS[-1]}; use about {max(fewer, 0)} fractional bits (a run takes fewer by "
-            "itself), or a model with smaller weights"
+            "itself), calibrate on public examples (--calibration), or train with Relu6 for ReLU"
         )
     ring = FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
     integers = quantize(network, ring, input_range)
@@ -97,12 +112,13 @@ def cost_table(
     table = Table(title=f"One query in a ring of {ring.ring_bits} bits")
     for name in ("layer", "work"):
         table.add_column(name, overflow="fold")
-    for name in ("offline MB", "online MB", "offline s", "online s"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("noise margin", "offline MB", "online MB", "offline s", "online s"):
+        table.add_column(name, justify="right", no_wrap=name != "noise margin")
     for name, cost in costs.items():
         table.add_row(
             name,
             cost.work,
+            "" if cost.noise_margin_bits is None else f"{cost.noise_margin_bits:.1f}",
             f"{cost.offline_bytes / 1e6:.3f}",
             f"{cost.online_bytes / 1e6:.3f}",
             f"{cost.offline_seconds:.3f}",
@@ -112,7 +128,8 @@ def cost_table(
     sentence = (
         f"Expected for one query: {total.offline_bytes / 1e6:.1f} MB and about "
         f"{total.offline_seconds:.2f} s offline, {total.online_bytes / 1e6:.1f} MB and about "
-        f"{total.online_seconds:.2f} s online."
+        f"{total.online_seconds:.2f} s online. The noise margin is in bits: by so much could a "
+        "layer's own noise grow before flooding would no longer hide the weights."
     )
     return table, sentence
 
@@ -141,6 +158,8 @@ def show_costs(
 
 def _kind(layer: Layer) -> str:
     name = type(layer).__name__
+    if isinstance(layer, BoundedRelu):
+        return f"{name} <= {layer.cap:g}"
     if isinstance(layer, Conv2D):
         rows, columns = layer.kernel.shape[:2]
         grouped = f" g{layer.groups}" if layer.groups > 1 else ""

@@ -5,11 +5,10 @@ topological order; `inputs` name earlier layers. Weights are float64 in a Networ
 QuantizedNetwork.
 
 Integers, exactly: with f the fractional bits of weights and activations, a linear layer (Conv2D,
-Dense, AvgPool) takes f bits and gives 2f. Relu, Relu6, LeakyRelu, Square, PiecewiseLinear and
-Rescale take the signed value and drop the bits above f, s = bits in - f of them, by an arithmetic
-shift. MaxPool
-and the layers that only move numbers keep what they are given. Add and Concat take inputs with
-fewer bits times 2^(difference).
+Dense, AvgPool) takes f bits and gives 2f. Relu, BoundedRelu, LeakyRelu, Square, PiecewiseLinear
+and Rescale take the signed value and drop the bits above f, s = bits in - f of them, by an
+arithmetic shift. MaxPool and the layers that only move numbers keep what they are given. Add and
+Concat take inputs with fewer bits times 2^(difference).
 
 A layer's repr leaves its weights out: they are a party's secret.
 """
@@ -134,8 +133,14 @@ class MaxPool(Layer):
 
 
 @dataclass(frozen=True, eq=False)
-class Relu6(Layer):
-    """min(max(x, 0), 6). Over integers: Relu with its shift, then the minimum with 6 * 2^f."""
+class BoundedRelu(Layer):
+    """min(max(x, 0), cap) for cap > 0: Relu6, and what calibration puts in place of Relu.
+
+    Over integers `cap` is rint(cap * 2^f), at least 1, and public: the result is that of Relu with
+    its shift, then the minimum with it.
+    """
+
+    cap: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,12 @@ from capc.graph.kernels import window_shape
 from capc.graph.layers import (
     Add,
     AvgPool,
+    BoundedRelu,
     Dense,
     LeakyRelu,
     MaxPool,
     PiecewiseLinear,
     Relu,
-    Relu6,
     Reshape,
     Square,
 )
@@ -189,7 +189,8 @@ def _relu(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 
 def _relu6(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     source = tensor_at(node, values)
-    return builder.add(Relu6(name=node.name, inputs=(source,), shape=builder.shape(source)))
+    shape = builder.shape(source)
+    return builder.add(BoundedRelu(name=node.name, inputs=(source,), shape=shape, cap=6.0))
 
 
 def _leaky_relu(builder: Builder, node: Any, values: Sequence[Value]) -> str:

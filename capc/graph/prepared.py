@@ -20,10 +20,11 @@ import numpy as np
 from capc.errors import ModelError
 from capc.files import write_whole
 from capc.graph import layers as layer_types
+from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import Layer, Network
 from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
-FORMAT = 4  # part of the cache key: raise it whenever importing gives other layers
+FORMAT = 5  # part of the cache key: raise it whenever importing gives other layers
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 _KINDS: dict[str, type[Layer]] = {
@@ -74,24 +75,33 @@ def prepare(
     input_node: str = DEFAULT_INPUT,
     output_node: str = DEFAULT_OUTPUT,
     cache_dir: Path | None = None,
+    calibration: Calibration | None = None,
 ) -> Path:
     """The prepared file of a model, imported only where the cache lacks it or is damaged.
 
-    The key is the SHA-256 of the file's bytes, the node names and the format. Without
-    `cache_dir`, `default_cache_dir` is used. Importing takes seconds and loads TensorFlow.
-    Raises ModelError as `import_network` does.
+    The key is the SHA-256 of the file's bytes, the node names and the format, and where there is
+    one, of the calibration; the file without calibration is then made too. Without `cache_dir`,
+    `default_cache_dir` is used. Importing takes seconds and loads TensorFlow. Raises ModelError as
+    `import_network` does, ConfigError for examples that do not fit.
     """
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
-    target = directory / f"{cache_key(Path(path), input_node, output_node)}.npz"
-    if not _intact(target):
+    original = directory / f"{cache_key(Path(path), input_node, output_node)}.npz"
+    if not _intact(original):
         from capc.graph.importer import import_network  # noqa: PLC0415  needs TensorFlow
 
-        save_network(import_network(Path(path), input_node, output_node), target)
+        save_network(import_network(Path(path), input_node, output_node), original)
+    if calibration is None:
+        return original
+    target = directory / f"{cache_key(Path(path), input_node, output_node, calibration)}.npz"
+    if not _intact(target):
+        save_network(calibrated(load_network(original), calibration), target)
     return target
 
 
-def cache_key(path: Path, input_node: str, output_node: str) -> str:
-    """64 hexadecimal digits. Raises ModelError where the model cannot be read."""
+def cache_key(
+    path: Path, input_node: str, output_node: str, calibration: Calibration | None = None
+) -> str:
+    """64 hexadecimal digits. Raises ModelError or ConfigError where a file cannot be read."""
     digest = hashlib.sha256()
     try:
         for name, content in _contents(path):
@@ -99,7 +109,10 @@ def cache_key(path: Path, input_node: str, output_node: str) -> str:
             digest.update(content)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    digest.update(json.dumps([FORMAT, input_node, output_node]).encode())
+    named: list[int | str] = [FORMAT, input_node, output_node]
+    if calibration is not None:
+        named.append(calibration.digest())
+    digest.update(json.dumps(named).encode())
     return digest.hexdigest()
 
 

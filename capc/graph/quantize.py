@@ -20,6 +20,7 @@ from capc.graph.layers import (
     Add,
     AvgPool,
     Bias,
+    BoundedRelu,
     Concat,
     Conv2D,
     Dense,
@@ -30,16 +31,16 @@ from capc.graph.layers import (
     PiecewiseLinear,
     QuantizedNetwork,
     Relu,
-    Relu6,
     Rescale,
     Square,
 )
 from capc.graph.piecewise import table_of
 
+_FRACTION_DROPPING = Relu | BoundedRelu | LeakyRelu | Square | PiecewiseLinear | Rescale
 _WIDTH_STEP = 4  # of a square's value_bits: the coarser, the less it says about the weights
 _WAY_OUT = (
-    "use fewer fractional bits, a configuration with a larger plaintext modulus, or a model with "
-    "smaller weights"
+    "use fewer fractional bits, calibrate on public examples (--calibration), or train with Relu6 "
+    "for ReLU or with smaller weights"
 )
 
 
@@ -91,27 +92,28 @@ def required_ring_bits(
     fraction_bits: int,
     input_range: tuple[float, float],
     max_logit: float = 0.0,
+    most: int = MAX_RING_BITS,
 ) -> int:
     """The smallest ring_bits that `quantize` accepts, and that holds logits of +-max_logit.
 
     `max_logit` lets parties with different models agree on one ring. Raises RangeError where
-    more than MAX_RING_BITS are needed, with the layer that needs most.
+    more than `most` are needed, with the layer that needs most.
     """
     integers = to_integers(network, fraction_bits)
     ranges = layer_ranges(integers, fraction_bits, input_range)
     widest = max(ranges, key=lambda found: found.bits)
-    if widest.bits > MAX_RING_BITS:
+    if widest.bits > most:
         raise RangeError(
             f"layer '{widest.name}' needs {widest.bits} bits, of which {widest.fraction_bits} "
-            f"fractional; a ring has {MAX_RING_BITS} at most: {_WAY_OUT}"
+            f"fractional; a ring has {most} at most: {_WAY_OUT}"
         )
     if not 0 <= max_logit < float("inf"):
         raise RangeError(f"max_logit is {max_logit}; it must be a number >= 0")
     logit = int(np.ceil(max_logit)) << integers.fraction_bits[network.output.name]
     needed = max(widest.bits, bits_of(-logit, logit), 2 * fraction_bits + 1, 2)
-    if needed > MAX_RING_BITS:
+    if needed > most:
         raise RangeError(
-            f"logits of +-{max_logit} need {needed} bits; a ring has {MAX_RING_BITS} at most: "
+            f"logits of +-{max_logit} need {needed} bits; a ring has {most} at most: "
             "lower max_logit or the fractional bits"
         )
     return needed
@@ -198,7 +200,7 @@ def _rescale(source: str, user: Layer, earlier: Iterable[Layer], names: set[str]
 def _output_bits(layer: Layer, bits: dict[str, int], fraction_bits: int) -> int:
     if isinstance(layer, Conv2D | Dense | AvgPool):
         return 2 * fraction_bits
-    if isinstance(layer, Input | Relu | Relu6 | LeakyRelu | Square | PiecewiseLinear | Rescale):
+    if isinstance(layer, Input | _FRACTION_DROPPING):
         return fraction_bits
     if isinstance(layer, Add | Concat):
         return max(bits[name] for name in layer.inputs)
@@ -220,6 +222,12 @@ def _rounded(layer: Layer, fraction_bits: int, output_bits: int) -> Layer:
         )
     if isinstance(layer, Bias):
         return replace(layer, value=_integers(layer, layer.value, output_bits))
+    return _rounded_activation(layer, fraction_bits)
+
+
+def _rounded_activation(layer: Layer, fraction_bits: int) -> Layer:
+    if isinstance(layer, BoundedRelu):
+        return replace(layer, cap=max(int(np.rint(np.ldexp(layer.cap, fraction_bits))), 1))
     if isinstance(layer, LeakyRelu):
         return replace(layer, slope=int(np.rint(np.ldexp(layer.slope, fraction_bits))))
     if isinstance(layer, PiecewiseLinear):
@@ -230,7 +238,10 @@ def _rounded(layer: Layer, fraction_bits: int, output_bits: int) -> Layer:
 def _integers(layer: Layer, weights: NDArray[Any], bits: int) -> Int64:
     scaled = np.rint(np.ldexp(np.asarray(weights, dtype=np.float64), bits))
     if not np.all(np.isfinite(scaled)):
-        raise ModelError(f"layer '{layer.name}' has a weight that is not a finite number")
+        raise ModelError(
+            f"layer '{layer.name}' has a weight that is not a finite number: the training "
+            "diverged; train again with a lower learning rate"
+        )
     largest = float(np.abs(scaled).max(initial=0.0))
     if largest >= 2.0 ** (MAX_RING_BITS - 1):
         needed = int(np.floor(np.log2(largest))) + 2

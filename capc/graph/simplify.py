@@ -17,6 +17,7 @@ from capc.graph.kernels import linear_weights
 from capc.graph.layers import (
     AvgPool,
     Bias,
+    BoundedRelu,
     Conv2D,
     Dense,
     Layer,
@@ -25,7 +26,6 @@ from capc.graph.layers import (
     Network,
     Pad,
     Relu,
-    Relu6,
     Reshape,
     Transpose,
 )
@@ -154,7 +154,7 @@ def _with_maxima_before_activations(network: Network) -> Network:
     uses = _uses(network)
     for pool in network.layers:
         before = layers[pool.inputs[0]] if pool.inputs else None
-        grows = isinstance(before, Relu | Relu6 | LeakyRelu)
+        grows = isinstance(before, Relu | BoundedRelu | LeakyRelu)
         if not isinstance(pool, MaxPool) or before is None or not grows or uses[before.name] > 1:
             continue
         layers[before.name] = replace(pool, name=before.name, inputs=before.inputs)

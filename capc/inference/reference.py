@@ -28,6 +28,7 @@ from capc.graph.layers import (
     Add,
     AvgPool,
     Bias,
+    BoundedRelu,
     Concat,
     Conv2D,
     Dense,
@@ -37,7 +38,6 @@ from capc.graph.layers import (
     PiecewiseLinear,
     QuantizedNetwork,
     Relu,
-    Relu6,
     Rescale,
     Square,
 )
@@ -117,9 +117,9 @@ def _linear(network: QuantizedNetwork, layer: Layer, inputs: Sequence[Int64]) ->
 
 def _non_linear(layer: Layer, x: Int64, shift: int, fraction_bits: int) -> Int64:
     drop = np.int64(shift)
-    if isinstance(layer, Relu | Relu6):
+    if isinstance(layer, Relu | BoundedRelu):
         kept = np.maximum(x, 0) >> drop
-        return np.minimum(kept, 6 << fraction_bits) if isinstance(layer, Relu6) else kept
+        return np.minimum(kept, int(layer.cap)) if isinstance(layer, BoundedRelu) else kept
     if isinstance(layer, LeakyRelu):
         return _leaky(x, int(layer.slope), shift, fraction_bits)
     if isinstance(layer, Square):

@@ -11,6 +11,7 @@ from capc.graph.layers import (
     Add,
     AvgPool,
     Bias,
+    BoundedRelu,
     Concat,
     Conv2D,
     Dense,
@@ -22,7 +23,6 @@ from capc.graph.layers import (
     Pad,
     PiecewiseLinear,
     Relu,
-    Relu6,
     Reshape,
     Square,
     Transpose,
@@ -100,9 +100,11 @@ def pool(maker: Maker) -> None:
 
 
 def activation(maker: Maker) -> None:
-    kind = [Relu, Relu6, LeakyRelu, Square, PiecewiseLinear][maker.integer(0, 4)]
+    kind = [Relu, BoundedRelu, LeakyRelu, Square, PiecewiseLinear][maker.integer(0, 4)]
     if kind is PiecewiseLinear:
         maker.simple(kind, function=str(maker.random.choice(list(FUNCTIONS))))
+    elif kind is BoundedRelu:
+        maker.simple(kind, cap=2.0 ** maker.integer(-2, 5) if maker.integer(0, 1) else 6.0)
     elif kind is LeakyRelu:
         maker.simple(kind, slope=float(maker.random.uniform(0, 0.9)))
     else:

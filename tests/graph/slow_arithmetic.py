@@ -15,6 +15,7 @@ from capc.graph.layers import (
     Add,
     AvgPool,
     Bias,
+    BoundedRelu,
     Concat,
     Conv2D,
     Dense,
@@ -26,7 +27,6 @@ from capc.graph.layers import (
     PiecewiseLinear,
     QuantizedNetwork,
     Relu,
-    Relu6,
     Rescale,
     Reshape,
     Square,
@@ -100,8 +100,8 @@ def _element(
 def _activation(layer: Layer, x: int, drop: int, f: int) -> int:
     if isinstance(layer, Relu):
         return max(x, 0) >> drop
-    if isinstance(layer, Relu6):
-        return min(max(x, 0) >> drop, 6 << f)
+    if isinstance(layer, BoundedRelu):
+        return min(max(x, 0) >> drop, int(layer.cap))
     if isinstance(layer, LeakyRelu):
         return x >> drop if x >= 0 else (x * int(layer.slope)) >> (drop + f)
     if isinstance(layer, Square):

@@ -110,7 +110,7 @@ def test_mobilenet_v2_equals_keras() -> None:
     )
     network = network_of_keras(shaken(model), "MobileNetV2")
     kinds = {type(layer).__name__ for layer in network.layers}
-    assert kinds == {"Input", "Conv2D", "Relu6", "Add", "Reshape", "Dense"}
+    assert kinds == {"Input", "Conv2D", "BoundedRelu", "Add", "Reshape", "Dense"}
     assert error_of(network, model) < 1e-5
 
 

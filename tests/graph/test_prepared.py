@@ -176,7 +176,7 @@ def test_a_command_that_fails_says_one_line(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "capc.graph", *command], capture_output=True, text=True, check=False
     )
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.startswith("capc: error: ")
     assert result.stderr.count("\n") == 1
 

@@ -1,0 +1,162 @@
+"""Bounds that public examples suggest, made sound: what leaves them saturates and never wraps.
+
+Interval arithmetic assumes the worst input for every layer at once, so that in a deep network its
+ranges grow far beyond any value that occurs. Calibration runs the float network on examples and
+replaces each activation without an upper end by one that saturates at a power of two above all that
+was seen. The intervals are then proved as for any network: the examples decide how small they are,
+never whether they hold.
+
+Every answering party sees the examples, and each querying party the powers of two: the examples
+must be public, and a bound says a few bits about the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from capc.errors import ConfigError
+from capc.fixed_point import Float64
+from capc.graph.evaluate import float_layers
+from capc.graph.layers import (
+    Bias,
+    BoundedRelu,
+    Layer,
+    LeakyRelu,
+    Network,
+    PiecewiseLinear,
+    Relu,
+    Shape,
+    Square,
+)
+from capc.graph.piecewise import FUNCTIONS
+
+DEFAULT_MARGIN = 2.0
+_IMAGES_AT_ONCE = 16  # all layers' values of so many are held at once
+_SMALLEST_EXPONENT = -4  # where an activation is all but dead on the examples
+_LARGEST_EXPONENT = 40
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A .npy file of public examples, float (n, *input shape), and the factor above what is seen.
+
+    Raises ConfigError where `margin` is below 1, and from its methods where the file is not such.
+    """
+
+    examples: Path
+    margin: float = DEFAULT_MARGIN
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.margin) and self.margin >= 1):
+            raise ConfigError(
+                f"--calibration_margin is {self.margin:g}; allowed is a number of at least 1"
+            )
+
+    def digest(self) -> str:
+        """64 hexadecimal digits that stand for the examples and the margin."""
+        try:
+            content = Path(self.examples).read_bytes()
+        except OSError as error:
+            raise ConfigError(
+                f"--calibration {self.examples} cannot be read ({error.strerror}); give a .npy "
+                "file of public examples"
+            ) from error
+        return hashlib.sha256(content + float(self.margin).hex().encode()).hexdigest()
+
+    def load(self, shape: Shape) -> Float64:
+        """The examples as float64 (n, *shape), n >= 1; an axis of size 1 may be missing."""
+        name = f"--calibration {self.examples}"
+        try:
+            values = np.load(self.examples, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ConfigError(
+                f"{name} is not a NumPy file of numbers; save one float32 array with numpy.save"
+            ) from error
+        if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+            kind = values.dtype if isinstance(values, np.ndarray) else "several arrays"
+            raise ConfigError(
+                f"{name} holds {kind}, not float32; save one array of pixels, normalised as the "
+                "model's training did"
+            )
+        squeezed = tuple(size for size in shape if size != 1)
+        if not values.size or values.shape[1:] not in {shape, squeezed}:
+            raise ConfigError(
+                f"{name} has the shape {values.shape}; the model takes {('n', *shape)} with n >= 1"
+            )
+        if not np.all(np.isfinite(values)):
+            raise ConfigError(f"{name} holds values that are not finite numbers; remove them")
+        return values.reshape(-1, *shape).astype(np.float64)
+
+
+def calibrated(network: Network, calibration: Calibration) -> Network:
+    """The network with a saturating form of every activation that has no upper end.
+
+    Relu becomes a BoundedRelu. LeakyRelu, Square and smooth functions that tend to x on the right
+    take an input that is clipped on both sides. Raises ConfigError where the examples do not fit.
+    """
+    examples = calibration.load(network.input.shape)
+    largest = _largest_values(network, examples)
+    layers: list[Layer] = []
+    names = {layer.name for layer in network.layers}
+    for layer in network.layers:
+        if not _is_unbounded(layer):
+            layers.append(layer)
+            continue
+        bound = math.ldexp(1.0, bound_exponent(largest[layer.name], calibration.margin))
+        if isinstance(layer, Relu):
+            layers.append(BoundedRelu(layer.name, layer.inputs, layer.shape, cap=bound))
+            continue
+        source = next(other for other in network.layers if other.name == layer.inputs[0])
+        clip = _clipped(source, layer.name, bound, names)
+        layers += [*clip, replace(layer, inputs=(clip[-1].name,))]
+    return Network(tuple(layers))
+
+
+def bound_exponent(largest: float, margin: float) -> int:
+    """The smallest k with 2^k >= largest * margin, from -4 to 40."""
+    fraction, exponent = math.frexp(largest * margin)
+    exponent -= fraction == 0.5
+    if fraction == 0:
+        exponent = _SMALLEST_EXPONENT
+    return min(max(exponent, _SMALLEST_EXPONENT), _LARGEST_EXPONENT)
+
+
+def _is_unbounded(layer: Layer) -> bool:
+    if isinstance(layer, PiecewiseLinear):
+        return FUNCTIONS[layer.function].above is None
+    return isinstance(layer, Relu | LeakyRelu | Square)
+
+
+def _largest_values(network: Network, examples: Float64) -> dict[str, float]:
+    """By unbounded layer: the largest output of a Relu, the largest |input| of any other."""
+    found = {layer.name: 0.0 for layer in network.layers if _is_unbounded(layer)}
+    for start in range(0, len(examples), _IMAGES_AT_ONCE):
+        values = float_layers(network, examples[start : start + _IMAGES_AT_ONCE])
+        for layer in network.layers:
+            if layer.name in found:
+                seen = values[layer.inputs[0]]
+                top = seen.max() if isinstance(layer, Relu) else np.abs(seen).max()
+                found[layer.name] = max(found[layer.name], float(top))
+    return found
+
+
+def _clipped(source: Layer, user: str, bound: float, names: set[str]) -> list[Layer]:
+    """min(max(x, -bound), bound) as a bounded ReLU between two offsets, which cost nothing."""
+
+    def name(kind: str) -> str:
+        free = f"{user}/{kind}"
+        while free in names:
+            free += "_"
+        names.add(free)
+        return free
+
+    offset = np.array([bound])
+    raised = Bias(name("raised"), (source.name,), source.shape, value=offset)
+    bounded = BoundedRelu(name("bounded"), (raised.name,), source.shape, cap=2 * bound)
+    lowered = Bias(name("clipped"), (bounded.name,), source.shape, value=-offset)
+    return [raised, bounded, lowered]

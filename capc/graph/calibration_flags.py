@@ -1,0 +1,36 @@
+"""--calibration and --calibration_margin, the same for every command that prepares models."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from capc.errors import ConfigError
+from capc.graph.calibration import DEFAULT_MARGIN, Calibration
+
+
+def add_calibration(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The flags that `calibration_of` reads."""
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="EXAMPLES.npy",
+        help="public examples, float32 (n, height, width, channels), on which activations without "
+        "an upper end get one; every answering party sees them",
+    )
+    parser.add_argument(
+        "--calibration_margin",
+        type=float,
+        help="the ends are the next power of two above this times what the examples reach; "
+        f"needs --calibration (default {DEFAULT_MARGIN:g})",
+    )
+
+
+def calibration_of(chosen: argparse.Namespace) -> Calibration | None:
+    """The calibration that the flags ask for. Raises ConfigError for a margin that none has."""
+    margin = chosen.calibration_margin
+    if chosen.calibration is None:
+        if margin is not None:
+            raise ConfigError("--calibration_margin needs --calibration, a file of public examples")
+        return None
+    return Calibration(Path(chosen.calibration), DEFAULT_MARGIN if margin is None else margin)

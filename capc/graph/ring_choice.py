@@ -1,0 +1,63 @@
+"""The ring and the fractional bits of a run: as many as asked for, else as many as fit."""
+
+from __future__ import annotations
+
+from capc.errors import ConfigError, RangeError
+from capc.fixed_point import FixedPoint
+from capc.graph.layers import Network, QuantizedNetwork
+from capc.graph.quantize import layer_ranges, quantize, required_ring_bits, to_integers
+from capc.he import planner
+
+FRACTION_BITS = 12  # CryptoNets-ReLU's logits within 0.03 of floating point, 0.008 typically
+FEWEST_FRACTION_BITS = 4
+
+
+def to_ring(
+    network: Network, input_range: tuple[float, float], max_logit: float
+) -> QuantizedNetwork:
+    """The network as integers in the smallest public ring that holds its values and `max_logit`.
+
+    FRACTION_BITS fractional bits where a ring holds them, else as many as fit. Raises RangeError or
+    ConfigError, naming the layer, where FEWEST_FRACTION_BITS are too many.
+    """
+    for fraction_bits in range(FRACTION_BITS, FEWEST_FRACTION_BITS - 1, -1):
+        try:
+            return quantize(
+                network, ring_for(network, fraction_bits, input_range, max_logit), input_range
+            )
+        except (RangeError, ConfigError):
+            if fraction_bits == FEWEST_FRACTION_BITS:
+                raise
+    raise AssertionError("the last round returns or raises")
+
+
+def ring_for(
+    network: Network, fraction_bits: int, input_range: tuple[float, float], max_logit: float
+) -> FixedPoint:
+    """The smallest public ring for so many fractional bits.
+
+    Raises RangeError, naming the layer that needs most, where none is large enough.
+    """
+    needed = required_ring_bits(
+        network, fraction_bits, input_range, max_logit, most=planner.RING_BITS[-1]
+    )
+    limit = 1 << (needed - 1)
+    return FixedPoint(planner.choose_ring_bits([(-limit, limit - 1)]), fraction_bits)
+
+
+def why_fewer_bits(
+    network: Network, input_range: tuple[float, float], chosen: FixedPoint
+) -> str | None:
+    """A sentence on a run with fewer than FRACTION_BITS fractional bits; None for all others."""
+    if chosen.fraction_bits >= FRACTION_BITS:
+        return None
+    integers = to_integers(network, FRACTION_BITS)
+    ranges = layer_ranges(integers, FRACTION_BITS, input_range)
+    widest = max(ranges, key=lambda found: found.bits)
+    return (
+        f"{chosen.fraction_bits} fractional bits in a ring of {chosen.ring_bits} bits: with "
+        f"{FRACTION_BITS}, layer '{widest.name}' could need {widest.bits} bits, and the largest "
+        f"ring has {planner.RING_BITS[-1]}. Labels may differ from the float model's; to keep "
+        f"{FRACTION_BITS}, calibrate on public examples (--calibration), or train with Relu6 for "
+        "ReLU"
+    )
