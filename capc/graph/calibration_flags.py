@@ -9,11 +9,10 @@ from capc.errors import ConfigError
 from capc.graph.calibration import DEFAULT_MARGIN, Calibration
 
 
-def add_calibration(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+def add_calibration(parser: argparse._ActionsContainer) -> None:
     """The flags that `calibration_of` reads."""
     parser.add_argument(
         "--calibration",
-        type=Path,
         metavar="EXAMPLES.npy",
         help="public examples, float32 (n, height, width, channels), on which activations without "
         "an upper end get one; every answering party sees them",

@@ -14,7 +14,7 @@ from rich.console import Console
 from capc.errors import CapcError
 from capc.harness import report
 from capc.harness.account import epsilon_after, epsilon_before
-from capc.harness.models import model_files, prepared_files
+from capc.harness.models import float_files, model_files, prepared_files
 from capc.harness.outcome import Outcome
 from capc.harness.processes import Launcher, PartySpec, party_command
 from capc.harness.queries import Queries, load_queries
@@ -60,11 +60,15 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     models = model_files(settings, lambda text: show_line(console, text))
     prepared = prepared_files(settings, models, lambda text: show_line(console, text))
     networks = load_models(prepared, queries, settings.num_classes)
-    check_models(networks, queries, settings)
+    floats = networks
+    if settings.calibration is not None:
+        floats = load_models(float_files(settings, models), queries, settings.num_classes)
+    for warning in check_models(networks, queries, settings):
+        show_line(console, warning, "yellow")
     experiment = Experiment(settings, launcher, queries, prepared, modules or PARTY_MODULES)
     return experiment.run(
         console,
-        lambda recorder: check_run(networks, queries, recorder.results, settings.privacy),
+        lambda recorder: check_run(networks, queries, recorder.results, settings.privacy, floats),
     )
 
 

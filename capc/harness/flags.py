@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
+from capc.graph.calibration_flags import add_calibration
 from capc.parties.config import CONVERSIONS, GC_BACKENDS
 
 DATASETS = ("mnist", "fashion-mnist", "cifar10", "svhn")
@@ -80,6 +81,7 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
         default="import/output/BiasAdd:0",
         help="tensor of the logits in the frozen graph",
     )
+    add_calibration(group)
     add("--dataset_name", default="mnist", help=f"one of {', '.join(DATASETS)} (default mnist)")
     add("--dataset_path", default=None, help="folder of saved queries (*samples*.npy, …)")
     add("--start_batch", type=int, default=0, help="first test example asked (default 0)")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from capc.errors import ConfigError, ModelError
+from capc.graph.calibration import Calibration
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
 from capc.harness.settings import REPOSITORY, Settings
 
@@ -69,7 +70,10 @@ def _train(settings: Settings, folder: Path, say: Say) -> None:
 
 
 def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list[Path]:
-    """The prepared form of each model, made in one process of its own where the cache lacks it."""
+    """The prepared form of each model, made in one process of its own where the cache lacks it.
+
+    With a calibration, the calibrated form; `float_files` then names the one without.
+    """
     unready = [path for path in dict.fromkeys(models) if not _is_ready(settings, path)]
     if unready:
         say(f"preparing {len(unready)} model{'s' if len(unready) > 1 else ''}")
@@ -79,6 +83,11 @@ def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list
             f"--input_node={settings.input_node}",
             f"--output_node={settings.output_node}",
         ]
+        if settings.calibration is not None:
+            command += [
+                f"--calibration={settings.calibration.examples}",
+                f"--calibration_margin={settings.calibration.margin!r}",
+            ]
         result = subprocess.run(
             command, check=False, capture_output=True, text=True, cwd=REPOSITORY
         )
@@ -86,17 +95,23 @@ def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list
             said = [line for line in result.stderr.splitlines() if line.strip()]
             reason = said[-1] if said else f"exit status {result.returncode}"
             raise ModelError(reason.removeprefix("capc: ").removeprefix("error: "))
-    return [_prepared(settings, path) for path in models]
+    return [_prepared(settings, path, settings.calibration) for path in models]
 
 
-def _prepared(settings: Settings, model: Path) -> Path:
-    key = cache_key(model, settings.input_node, settings.output_node)
+def float_files(settings: Settings, models: Sequence[Path]) -> list[Path]:
+    """The models as they were trained, without calibration, once `prepared_files` has run."""
+    return [_prepared(settings, path, None) for path in models]
+
+
+def _prepared(settings: Settings, model: Path, calibration: Calibration | None) -> Path:
+    key = cache_key(model, settings.input_node, settings.output_node, calibration)
     return default_cache_dir() / f"{key}.npz"
 
 
 def _is_ready(settings: Settings, model: Path) -> bool:
     try:
-        load_network(_prepared(settings, model))
+        for calibration in {None, settings.calibration}:
+            load_network(_prepared(settings, model, calibration))
     except ModelError:
         return False
     return True

@@ -8,12 +8,14 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import capc
 from capc.errors import ConfigError
+from capc.graph.calibration import Calibration
+from capc.graph.calibration_flags import calibration_of
 from capc.harness.flags import DATASETS, DEFAULT_SIGMA, build_parser
 from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PrivacySettings
@@ -41,6 +43,7 @@ class Settings:
     output_node: str
     checkpoint_dir: Path
     ignore_parties: bool
+    calibration: Calibration | None
     dataset_name: str
     dataset_path: Path | None
     encryption_parameters: dict[str, Any]
@@ -110,6 +113,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         output_node=flags.output_node,
         checkpoint_dir=_checkpoint_dir(flags.checkpoint_dir),
         ignore_parties=flags.ignore_parties,
+        calibration=_calibration(flags),
         dataset_name=flags.dataset_name,
         dataset_path=(
             None
@@ -221,6 +225,13 @@ def _existing_path(flag: str, name: str) -> Path:
     if path is None:
         raise ConfigError(f"{flag} names {name}, which does not exist")
     return path
+
+
+def _calibration(flags: argparse.Namespace) -> Calibration | None:
+    asked = calibration_of(flags)
+    if asked is None:
+        return None
+    return replace(asked, examples=_existing_path("--calibration", str(asked.examples)))
 
 
 def _checkpoint_dir(name: str) -> Path:

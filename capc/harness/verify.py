@@ -16,6 +16,7 @@ import numpy as np
 
 from capc.errors import ConfigError
 from capc.fixed_point import FixedPoint, Float64, Int64
+from capc.graph.calibration import Calibration
 from capc.graph.evaluate import evaluate_float
 from capc.graph.layers import Network
 from capc.graph.prepared import load_network
@@ -24,7 +25,7 @@ from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.settings import Settings
 from capc.he.parameters import EncryptionParameters
-from capc.inference.preparation import check_encrypted, to_ring
+from capc.inference.preparation import check_encrypted, to_ring, why_fewer_bits
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering
@@ -65,13 +66,34 @@ def load_models(paths: Sequence[Path], queries: Queries, num_classes: int) -> li
     return networks
 
 
-def check_models(networks: Sequence[Network], queries: Queries, settings: Settings) -> None:
-    """Raise before any party starts where a model does not fit its ring or the parameters."""
+def check_models(networks: Sequence[Network], queries: Queries, settings: Settings) -> list[str]:
+    """Raise before any party starts where a model does not fit its ring or the parameters.
+
+    Returns a warning for each model that gets fewer fractional bits than usual.
+    """
     parameters = EncryptionParameters.from_json(json.dumps(settings.encryption_parameters))
+    if settings.calibration is not None:
+        _check_examples(settings.calibration, networks[0], queries)
+    said = []
     for network in {id(network): network for network in networks}.values():
         integers = to_ring(network, queries.input_range, settings.max_logit)
         if not settings.plain:
             check_encrypted(integers, parameters)
+        reason = why_fewer_bits(network, queries.input_range, integers.fixed_point)
+        if reason is not None:
+            said.append(f"WARNING: answering party {networks.index(network)}: {reason}")
+    return said
+
+
+def _check_examples(calibration: Calibration, network: Network, queries: Queries) -> None:
+    """Raise ConfigError where the examples are not scaled as the queries are."""
+    low, high = queries.input_range
+    examples = calibration.load(network.input.shape)
+    if examples.min() < low or examples.max() > high:
+        raise ConfigError(
+            f"--calibration {calibration.examples} holds pixels outside [{low:g}, {high:g}], the "
+            "range of the queries: normalise the examples as the queries are"
+        )
 
 
 def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:
@@ -86,13 +108,20 @@ def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:
 
 
 def check_run(
-    networks: Sequence[Network], queries: Queries, results: Results, privacy: PrivacySettings
+    networks: Sequence[Network],
+    queries: Queries,
+    results: Results,
+    privacy: PrivacySettings,
+    floats: Sequence[Network] | None = None,
 ) -> dict[int, Check]:
-    """Every answered or unanswered query of a run against the models in the clear."""
+    """Every answered or unanswered query of a run against the models in the clear.
+
+    `floats` are the models as they were trained, where the `networks` that ran are calibrated.
+    """
     asked = sorted(results.answers)
     if not asked:
         return {}
-    clear = _evaluate(networks, queries, asked, results.plans)
+    clear = _evaluate(networks, floats or networks, queries, asked, results.plans)
     certain = noise_is_off(privacy, clear.floats.shape[2], len(asked))
     checks = {}
     for place, query in enumerate(asked):
@@ -117,6 +146,7 @@ class _Clear:
 
 def _evaluate(
     networks: Sequence[Network],
+    originals: Sequence[Network],
     queries: Queries,
     asked: Sequence[int],
     plans: Mapping[str, FixedPoint],
@@ -125,16 +155,16 @@ def _evaluate(
     images = queries.images[list(asked)]
     floats: dict[int, Float64] = {}
     exact: dict[tuple[int, FixedPoint], tuple[Int64, Float64]] = {}
-    for party, network in enumerate(networks):
-        if id(network) not in floats:
-            floats[id(network)] = evaluate_float(network, images)
+    for party, (network, original) in enumerate(zip(networks, originals, strict=True)):
+        if id(original) not in floats:
+            floats[id(original)] = evaluate_float(original, images)
         plan = plans.get(answering(party))
         if plan is not None and (id(network), plan) not in exact:
             quantized = quantize(network, plan, queries.input_range)
             logits = evaluate(quantized, images)
             bits = quantized.fraction_bits[quantized.output.name]
             exact[id(network), plan] = logits, plan.decode(logits, fraction_bits=bits)
-    all_floats = np.stack([floats[id(network)] for network in networks])
+    all_floats = np.stack([floats[id(network)] for network in originals])
     if any(answering(party) not in plans for party in range(len(networks))):
         return _Clear(all_floats, None, None)
     rows = [exact[id(network), plans[answering(i)]] for i, network in enumerate(networks)]

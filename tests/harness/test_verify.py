@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from capc.graph.prepared import save_network
 from capc.graph.quantize import quantize
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
-from capc.harness.verify import VOTE_MODULUS, check_run, load_models, noise_is_off
+from capc.harness.settings import parse_settings
+from capc.harness.verify import VOTE_MODULUS, check_models, check_run, load_models, noise_is_off
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
 from capc.transport.control_messages import Answer
@@ -35,6 +37,11 @@ def network(seed: int) -> Network:
             Dense("logits", ("flat",), (CLASSES,), weights, weights[0]),
         )
     )
+
+
+def with_weights(net: Network, weight: np.ndarray) -> Network:
+    assert isinstance(net.output, Dense)
+    return Network((*net.layers[:-1], replace(net.output, weight=weight)))
 
 
 NETWORKS = [network(1), network(5), network(8)]  # the top count is 1, 2 and 3 over the queries
@@ -97,6 +104,35 @@ def test_an_honest_run_agrees() -> None:
             for net in NETWORKS
         ]
         assert found.plain_label == int(np.argmax(np.bincount(chosen, minlength=CLASSES)))
+
+
+def test_plain_labels_are_those_of_the_models_as_trained() -> None:
+    """A calibrated model may saturate: what is shown beside it is the float model."""
+    turned = [
+        with_weights(network, -network.output.weight)  # type: ignore[attr-defined]
+        for network in NETWORKS
+    ]
+    plain = check_run(NETWORKS, QUERIES, honest(opened=False), SILENT)
+    checks = check_run(NETWORKS, QUERIES, honest(opened=False), SILENT, turned)
+    assert [found.agrees for found in checks.values()] == [True] * N_QUERIES
+    assert [found.plain_label for found in checks.values()] != [
+        found.plain_label for found in plain.values()
+    ]
+    errors = [found.max_logit_error for found in checks.values()]
+    assert all(error is not None and error > 0.01 for error in errors)
+
+
+def test_examples_of_another_scale_and_too_few_bits_are_said(tmp_path: Path) -> None:
+    np.save(tmp_path / "examples.npy", np.full((1, *QUERIES.images.shape[1:]), 2.0))
+    flags = [f"--calibration={tmp_path / 'examples.npy'}", "--encryption_params=config/deep.json"]
+    with pytest.raises(ConfigError, match=r"pixels outside \[0, 1\], the range of the queries"):
+        check_models(NETWORKS, QUERIES, parse_settings(flags))
+    assert check_models(NETWORKS, QUERIES, parse_settings(flags[1:])) == []
+    wide = with_weights(NETWORKS[0], 1e10 * NETWORKS[0].output.weight)  # type: ignore[attr-defined]
+    said = check_models([NETWORKS[1], wide], QUERIES, parse_settings([*flags[1:], "--cpu"]))
+    assert len(said) == 1
+    assert "answering party 1: " in said[0]
+    assert "--calibration" in said[0]
 
 
 @pytest.mark.parametrize("privacy", [SILENT, NOISY], ids=["silent", "noisy"])

@@ -9,12 +9,14 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from two_party import TINY, assert_bit_for_bit
 
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
 from capc.graph import encrypted
+from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.he.parameters import EncryptionParameters
@@ -91,8 +93,6 @@ def test_in_pieces_and_without_preparation(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_window_of_padding_alone_is_refused() -> None:
-    import numpy as np  # noqa: PLC0415
-
     from capc.graph.layers import Dense, Input, MaxPool, Reshape  # noqa: PLC0415
 
     padding = ((2, 0), (0, 0))
@@ -106,3 +106,18 @@ def test_a_window_of_padding_alone_is_refused() -> None:
     network = QuantizedNetwork(FixedPoint(30, 4), (0.0, 1.0), layers, {}, bits)
     with pytest.raises(ModelError, match=r"'p': a window of .* lies in its padding .*--cpu"):
         encrypted.require_supported(network)
+
+
+def test_calibrated_networks_saturate_alike(tmp_path: Path) -> None:
+    """Far beyond the examples, where most activations are at their ends."""
+    compared = 0
+    for seed in range(9000, 9012):
+        network = random_network(seed, steps=4)
+        examples = tmp_path / "examples.npy"
+        images = random_images(network, seed, 2, -1.0)
+        np.save(examples, (0.05 * images).astype(np.float32))
+        clipped = integers(calibrated(network, Calibration(examples, 1.0)), 6)
+        if clipped is not None:
+            assert_bit_for_bit(clipped, np.sign(images))
+            compared += 1
+    assert compared > 4
