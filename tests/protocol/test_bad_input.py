@@ -184,6 +184,9 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """No more than 64 kB a file: an error that names the file, what was written stays readable."""
     flags = run_flags(tmp_path, "--n_queries=300", "--batch_size=300", "--sigma=0", "--cpu")
     command = " ".join(f"'{flag}'" for flag in flags[1:])
+    environment = {"PATH": f"{ROOT / '.venv' / 'bin'}:/usr/bin:/bin", "HOME": str(Path.home())}
+    prepare = ["python3", "-m", "capc.graph", "prepare", "models/cryptonets-relu.pb"]
+    subprocess.run(prepare, cwd=ROOT, check=True, capture_output=True, env=environment)
     result = subprocess.run(
         ["bash", "-c", f"ulimit -f 64; exec python3 run_experiment.py {command}"],
         cwd=ROOT,
@@ -191,7 +194,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         text=True,
         check=False,
         timeout=120,
-        env={"PATH": f"{ROOT / '.venv' / 'bin'}:/usr/bin:/bin", "HOME": str(Path.home())},
+        env=environment,
     )
     assert result.returncode != 0
     assert "Traceback" not in result.stderr
