@@ -50,6 +50,22 @@ def load_saved_queries(
     return pixels, labels
 
 
+def load_answers(path: Path, image_shape: Shape | None = None) -> tuple[Float32, Labels]:
+    """Answered queries: images float32 (n, H, W, C), and their aggregated labels int64 (n,).
+
+    As `load_saved_queries`, but raw samples are preferred, for they cannot be normalised in another
+    way. Raises ConfigError where there are no aggregated labels, or not one per query.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    samples = _samples_file(path, (_RAW, _SAMPLES)) if path.exists() else path
+    images, _ = load_saved_queries(samples, image_shape)
+    labels = _labels_of(folder, samples, len(images), _AGGREGATED)
+    if labels is None:
+        raise ConfigError(f"{folder} holds no answers: no file '*aggregated-labels*.npy' is in it")
+    return images, labels
+
+
 def save_queries(
     folder: Path,
     images: Float32,
@@ -88,13 +104,13 @@ def _kind(path: Path) -> str | None:
     return next((kind for kind in _KINDS if kind in path.name), None)
 
 
-def _samples_file(path: Path) -> Path:
+def _samples_file(path: Path, kinds: tuple[str, str] = (_SAMPLES, _RAW)) -> Path:
     if path.is_file():
         if path.suffix != ".npy" or _kind(path) not in {_SAMPLES, _RAW}:
             raise ConfigError(f"{path} is not a samples file: its name must hold 'samples'")
         return path
     files = sorted(path.glob("*.npy"))
-    for kind in (_SAMPLES, _RAW):
+    for kind in kinds:
         found = [file for file in files if _kind(file) == kind]
         if len(found) > 1:
             names = ", ".join(file.name for file in found[:4])
@@ -107,15 +123,15 @@ def _samples_file(path: Path) -> Path:
     raise ConfigError(f"--dataset_path {path} holds no queries: no file '*samples*.npy' is in it")
 
 
-def _labels_of(folder: Path, samples: Path, count: int) -> Labels | None:
+def _labels_of(folder: Path, samples: Path, count: int, kind: str = _LABELS) -> Labels | None:
     """The labels file with the samples' parameters, else the only one there is."""
-    files = [file for file in sorted(folder.glob("*.npy")) if _kind(file) == _LABELS]
-    twin = samples.name.replace(_kind(samples) or "", _LABELS, 1)
+    files = [file for file in sorted(folder.glob("*.npy")) if _kind(file) == kind]
+    twin = samples.name.replace(_kind(samples) or "", kind, 1)
     chosen = [file for file in files if file.name == twin] or files
     if not chosen:
         return None
     if len(chosen) > 1:
-        raise ConfigError(f"{folder} holds {len(chosen)} labels files, none named {twin}")
+        raise ConfigError(f"{folder} holds {len(chosen)} {kind} files, none named {twin}")
     labels = np.atleast_1d(_read(chosen[0]))
     if labels.shape != (count,) or not np.all(labels == np.rint(labels)) or labels.min() < 0:
         raise ConfigError(f"{chosen[0]} does not hold {count} class numbers")

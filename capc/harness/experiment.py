@@ -323,6 +323,7 @@ class Experiment:
             "run_id": self._directory.run_id,
             "start": now(),
             "flags": settings.flags,
+            "dataset_path": None if settings.dataset_path is None else str(settings.dataset_path),
             "encryption_parameters": settings.encryption_parameters,
             "seed": settings.seed,
             "user": settings.user,

@@ -22,6 +22,8 @@ from rich.table import Table
 from capc.errors import CapcError, ConfigError
 from capc.learning import results
 from capc.learning.experiment import Experiment, load_experiment
+from capc.learning.imported import imported_trials, load_answered, parse_sources
+from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
 from capc.learning.retrain_stage import retrain, retraining_trials
 from capc.learning.secure import SecureOptions, query_securely
@@ -37,6 +39,7 @@ _EXAMPLE = """examples:
   capc learn query --config config/learning/mnist.json --secure --secure_queries 10 \\
       --set privacy.sigma=0 --set privacy.sigma_threshold=0
   capc learn sweep --config config/learning/mnist.json --workers 2
+  capc learn retrain --config config/learning/mnist.json --answers 0=results/latest
 
   train: private models. query: train, then the vote. retrain and all: everything, with tables and
   figures in <out>/<name>/. sweep: train and query for each number of parties of the config.
@@ -76,12 +79,15 @@ class _Command:
 
     @property
     def _folder(self) -> Path:
-        folder: Path = self._options.out / self._session.experiment.name
+        name = self._session.experiment.name + ("-imported" if self._options.answers else "")
+        folder: Path = self._options.out / name
         return folder
 
     def run(self) -> None:
         stage = self._options.stage
-        if stage == "sweep":
+        if self._options.answers:
+            self._imported(stage)
+        elif stage == "sweep":
             self._sweep()
         else:
             self._stages(stage)
@@ -93,7 +99,7 @@ class _Command:
             self._folder, self._session, {"stages": self._seconds, "peak_memory_mib": megabytes}
         )
         spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self._seconds.items())
-        self._console.print(f"{spent}; tables in {self._folder}", highlight=False)
+        self._say(f"{spent}; tables in {self._folder}")
 
     def _stages(self, stage: str) -> None:
         models = self._timed("train", lambda: train(self._session))
@@ -106,9 +112,12 @@ class _Command:
         results.write_table(self._folder, "queries", table)
         if self._options.include_private:
             private = results.write_private(self._session, self._folder, queries)
-            self._console.print(f"private, do not publish: {private}", highlight=False)
+            self._say(f"private, do not publish: {private}")
         if stage == "query":
             self._console.print(_query_table(table))
+            for seed, key in queries.items():
+                place = self._session.store.folder(QUERIES, key)
+                self._say(f"saved queries of seed {seed}: {place}/<strategy>/party<p>/<kind>")
             return
         trials = retraining_trials(self._session, queries)
         scores = self._timed("retrain", lambda: retrain(self._session, trials))
@@ -128,10 +137,26 @@ class _Command:
             rows = results.comparison_rows(comparisons)
             results.write_table(self._folder, "secure", rows)
             for row in rows:
-                self._console.print(
-                    ", ".join(f"{name} {value}" for name, value in row.items()), highlight=False
-                )
+                self._say(", ".join(f"{name} {value}" for name, value in row.items()))
         return keys
+
+    def _imported(self, stage: str) -> None:
+        """Retraining on answers from outside: no private models, no vote."""
+        if stage != "retrain" or self._options.secure or self._options.include_private:
+            raise ConfigError("--answers goes with the stage retrain, without --secure and private")
+        experiment = self._session.experiment
+        sources = parse_sources(self._options.answers, experiment)
+        answers = {party: load_answered(at, experiment.dataset) for party, at in sources.items()}
+        for party, found in answers.items():
+            self._say(f"party {party}: {len(found.labels)} answered queries from {found.source}")
+        trials, left_out = imported_trials(self._session, answers)
+        for seed, count in left_out.items():
+            if count:
+                self._say(f"seed {seed}: {count} test examples are among them and not measured on")
+        self._report(trials, self._timed("retrain", lambda: retrain(self._session, trials)), {})
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def _report(self, trials: Any, scores: Any, queries: dict[int, str]) -> None:
         import pandas  # noqa: PLC0415  with matplotlib, two seconds that --help need not wait for
@@ -283,6 +308,14 @@ def _parser() -> argparse.ArgumentParser:
         "--include_private",
         action="store_true",
         help="also write raw votes and data-dependent epsilons, to <out>/<name>/private",
+    )
+    add(
+        "--answers",
+        action="append",
+        default=[],
+        metavar="[PARTY=]FOLDER",
+        help="retrain on these answered queries: the original's files, or a folder that `capc run` "
+        "left; for every querying party, or for PARTY; may be repeated",
     )
     _add_secure(parser.add_argument_group("labels from the real protocol"))
     return parser

@@ -76,8 +76,10 @@ def _figure(folder: Path, name: str, plot: Callable[[Any], None], panels: int = 
 
 
 def _first_strategy(table: pandas.DataFrame) -> str:
-    """The strategy that the baseline `vote` was run with."""
-    return str(table.loc[table["arm"] == "vote", "strategy"].iloc[0])
+    """The strategy that the baseline `vote` was run with; without it, the answers' first one."""
+    named = table[table["arm"] == "vote"]
+    chosen = named if len(named) else table[table["arm"] == "capc"]
+    return str(chosen["strategy"].iloc[0])
 
 
 def _of_arm(table: pandas.DataFrame, arm: str, strategy: str) -> pandas.DataFrame:
@@ -121,10 +123,12 @@ def _accuracy(axes: Any, table: pandas.DataFrame, title: str) -> None:
     """Bars per querying party; each over seeds and retraining seeds."""
     strategy = _first_strategy(table)
     parties = sorted(table.loc[table["party"] >= 0, "party"].unique())
-    for shift, arm in enumerate(_ARMS):
+    shown = [arm for arm in _ARMS if (table["arm"] == arm).any()]
+    for place, arm in enumerate(shown):
         mine = _of_arm(table, arm, strategy)
         values = [_units(mine[mine["party"] == party]) for party in parties]
-        _bars(axes, np.arange(len(parties)) + 0.26 * (shift - 1), values, arm, 0.25)
+        shift = 0.26 * (place - (len(shown) - 1) / 2)
+        _bars(axes, np.arange(len(parties)) + shift, values, arm, 0.25)
     for arm, (label, colour, style) in _LINES.items():
         found = table.loc[table["arm"] == arm, "accuracy"]
         if len(found):

@@ -11,11 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from capc.data.datasets import Float32, dataset_info, normalised
-from capc.data.saved_queries import load_saved_queries
-from capc.errors import ConfigError
+from capc.data.datasets import dataset_info, normalised
+from capc.data.saved_queries import load_answers
 from capc.learning.experiment import Training
 from capc.learning.measures import Score, score
 from capc.learning.query_stage import PATE
@@ -156,25 +154,3 @@ def retrain_one(root: str, key: str, job: RetrainingJob) -> None:
     measured = score(logits.argmax(axis=1), dataset.test_labels[job.evaluation], info.num_classes)
     with Store(Path(root)).writing(STAGE, key) as folder:
         write_json(folder / "score.json", asdict(measured))
-
-
-def load_answers(
-    folder: Path, image_shape: tuple[int, int, int]
-) -> tuple[Float32, NDArray[np.int64]]:
-    """Answered queries in the original's files: images (n, H, W, C), aggregated labels (n,).
-
-    Raises ConfigError where the folder has no aggregated labels, or not one per query.
-    """
-    images, _ = load_saved_queries(folder, image_shape)
-    files = sorted(folder.glob("*aggregated-labels*.npy"))
-    if len(files) != 1:
-        raise ConfigError(
-            f"{folder} holds {len(files)} files *aggregated-labels*.npy; one is needed"
-        )
-    try:
-        labels = np.atleast_1d(np.load(files[0], allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"{files[0]} is not a NumPy file of numbers") from error
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ConfigError(f"{files[0]} does not hold {len(images)} class numbers")
-    return images, labels.astype(np.int64)

@@ -14,7 +14,7 @@ import made_data
 import numpy as np
 import pytest
 
-from capc.data.saved_queries import load_saved_queries
+from capc.data.saved_queries import load_answers, load_saved_queries
 from capc.errors import ConfigError, ProtocolError
 from capc.graph.evaluate import evaluate_float
 from capc.graph.prepared import load_network, prepare
@@ -22,7 +22,7 @@ from capc.learning import secure, session
 from capc.learning.experiment import Privacy
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
-from capc.learning.retrain_stage import load_answers, retrain, retraining_trials
+from capc.learning.retrain_stage import retrain, retraining_trials
 from capc.learning.secure import SecureOptions, query_securely
 from capc.learning.session import Session
 from capc.learning.store import Store, read_json

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 
 from capc.data.datasets import normalised
-from capc.data.saved_queries import load_saved_queries, save_queries
+from capc.data.saved_queries import load_answers, load_saved_queries, save_queries
 from capc.errors import ConfigError
 from capc.learning import __main__ as program
 from capc.learning import results, session
 from capc.learning.experiment import Privacy, Split
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query, total_votes
-from capc.learning.retrain_stage import load_answers, retrain, retraining_trials
+from capc.learning.retrain_stage import retrain, retraining_trials
 from capc.learning.selection import by_entropy
 from capc.learning.session import Session
 from capc.learning.store import Store
@@ -275,7 +275,7 @@ def test_what_is_wrong_is_one_line(store, tmp_path, capsys, arguments, message):
 def test_answers_of_another_form_are_refused(tmp_path):
     images = np.zeros((3, 28, 28, 1), np.float32)
     save_queries(tmp_path / "none", images, np.zeros(3))
-    with pytest.raises(ConfigError, match="holds 0 files"):
+    with pytest.raises(ConfigError, match="holds no answers"):
         load_answers(tmp_path / "none", (28, 28, 1))
     folder = tmp_path / "few"
     save_queries(folder, images, np.zeros(3), aggregated_labels=np.zeros(3))
