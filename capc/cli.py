@@ -40,6 +40,11 @@ _COMMANDS = {
         "inspect or prepare a TensorFlow model",
         "capc graph inspect models/cryptonets-relu.pb",
     ),
+    "accuracy": _Command(
+        "capc.harness.accuracy",
+        "a model's accuracy in TensorFlow, in the protocol's integers, and encrypted",
+        "capc accuracy models/cryptonets-relu.pb --dataset_name mnist --encrypted 100",
+    ),
     "privacy": _Command(
         "capc.privacy.__main__",
         "the privacy account: epsilon of votes, calibration of the noise",

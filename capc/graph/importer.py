@@ -74,6 +74,12 @@ def network_of(graph: FrozenGraph) -> Network:
     return simplify(builder.network(layer))
 
 
+def logits_and_nodes(graph: FrozenGraph) -> tuple[str, list[str]]:
+    """The node that holds the logits, and all that it depends on, each after its inputs."""
+    output = _before_the_end(graph)
+    return output, _sorted_nodes(graph, output)
+
+
 def check_input_shape(network: Network, expected: Shape, source: str) -> None:
     """Raise ModelError unless images of shape `expected`, from the dataset `source`, fit."""
     if network.input.shape != expected:

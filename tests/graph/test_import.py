@@ -14,6 +14,7 @@ from capc.graph.evaluate import evaluate_float
 from capc.graph.importer import check_input_shape, import_network
 from capc.graph.layers import Conv2D, Dense, Network, Reshape
 from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow_model import tensorflow_logits
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 tf: Any = load_tensorflow()
@@ -202,6 +203,19 @@ def test_a_monotone_end_is_dropped_and_said(
         network = import_network(path, "input", "probabilities")
     assert network.output.name == "output/MatMul"
     assert "node 'probabilities'" in caplog.text
+
+
+def test_tensorflow_itself_is_asked_for_the_logits(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    write_graph(path, lambda x: tf.nn.softmax(dense(tf.nn.relu(conv(x))), name="probabilities"))
+    network = import_network(path, "input", "probabilities")
+    images = np.random.default_rng(1).uniform(-1, 1, (251, *network.input.shape))
+    told: list[int] = []
+    logits = tensorflow_logits(path, "input", "probabilities", images, told.append)
+    np.testing.assert_allclose(logits, evaluate_float(network, images), atol=1e-5)
+    assert told == [250, 1]
+    with pytest.raises(ModelError, match="TensorFlow cannot run"):
+        tensorflow_logits(path, "input", "probabilities", images[:, :1])
 
 
 def test_published_model_is_six_layers(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from capc.harness.settings import REPOSITORY
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for name in ("run", "party", "graph", "privacy", "learn", "models"):
+    for name in ("run", "party", "graph", "accuracy", "privacy", "learn", "models"):
         assert f"  {name} " in shown
     assert "example" in shown
     assert cli.main([]) == 2

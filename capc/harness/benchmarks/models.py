@@ -2,19 +2,12 @@
 
 The models are random but for two things, so that their ranges and labels mean something without an
 hour of training: batch statistics are those of MNIST images, and the last layer is fitted to their
-labels by ridge regression. Time and bytes depend on the weights through the ring alone. The
-answering party's process also tells its share of the logits, so that the sum can be compared with
-the plain reference, bit for bit.
+labels by ridge regression. Time and bytes depend on the weights through the ring alone.
 """
 
 from __future__ import annotations
 
-import json
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,28 +17,26 @@ import numpy as np
 
 from capc.data.datasets import load_dataset, normalised
 from capc.errors import ConfigError
-from capc.fixed_point import Float64, Int64
+from capc.fixed_point import Float64
+from capc.graph.calibration import Calibration, calibrated
 from capc.graph.evaluate import evaluate_float
 from capc.graph.importer import network_of_keras
-from capc.graph.layers import QuantizedNetwork
-from capc.graph.prepared import load_network, save_network
+from capc.graph.layers import Network, QuantizedNetwork
+from capc.graph.prepared import save_network
 from capc.graph.tensorflow_loader import load_tensorflow
 from capc.harness.settings import REPOSITORY
+from capc.harness.two_parties import MAX_LOGIT, run_encrypted
 from capc.he.parameters import EncryptionParameters
-from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import NON_LINEAR, circuit_for
 from capc.inference.preparation import check_encrypted, to_ring
-from capc.inference.reference import encode_images, evaluate
-from capc.inference.server import InferenceServer
+from capc.inference.reference import evaluate
 from capc.learning.architectures import build_model
-from capc.transport.channel import Channel
 
 CONFIGS = ("config/fast.json", "config/deep.json")
 INPUT_RANGE = (0.0, 1.0)
-MAX_LOGIT = 36.0
-TIMEOUT_SECONDS = 600.0
 _SEED = 1
 _FITTED_IMAGES = 512
+_EXAMPLES = 128  # of the training images, for calibration
 _RIDGE = 10.0  # times the mean square of a feature
 _GREY, _COLOUR = (28, 28, 1), (32, 32, 3)
 
@@ -97,6 +88,9 @@ MODELS: dict[str, Callable[[], Any]] = {
     "vgg-7": _architecture("vgg-7", _COLOUR),
     "resnet-10": _architecture("resnet-10", _COLOUR),
     "resnet-10-relu6": _resnet_10_relu6,
+    "resnet-8-calibrated": _architecture("resnet-8", _COLOUR),
+    "vgg-7-calibrated": _architecture("vgg-7", _COLOUR),
+    "resnet-10-calibrated": _architecture("resnet-10", _COLOUR),
 }
 
 
@@ -147,6 +141,8 @@ def measure_model(name: str, images: int, queries: int) -> ModelRow:
     drift = float(np.abs(evaluate_float(network, batch[:1]) - expected[:1]).max())
     if drift > 1e-3 * max(1.0, float(np.abs(expected).max())):
         raise ConfigError(f"{name}: the imported model is {drift:g} away from TensorFlow's")
+    if name.endswith("-calibrated"):
+        network = _calibrated(network, _resized(data.train_images[:_EXAMPLES], model))
     integers = to_ring(network, INPUT_RANGE, MAX_LOGIT)
     config = _fitting_config(integers)
     logits = evaluate(integers, batch)
@@ -154,7 +150,7 @@ def measure_model(name: str, images: int, queries: int) -> ModelRow:
     with tempfile.TemporaryDirectory(prefix="capc-models-") as folder:
         prepared = Path(folder) / "model.npz"
         save_network(network, prepared)
-        run = _queries(integers, prepared, config, batch[:queries])
+        run = run_encrypted(integers, prepared, _parameters(config), batch[:queries])
     values, gates = _circuit_work(integers)
     return ModelRow(
         model=name,
@@ -179,6 +175,13 @@ def measure_model(name: str, images: int, queries: int) -> ModelRow:
         online_bytes=run.moved[2],
         answering_peak_mib=run.answering_peak_mib,
     )
+
+
+def _calibrated(network: Network, images: Float64) -> Network:
+    with tempfile.TemporaryDirectory(prefix="capc-models-") as folder:
+        examples = Path(folder) / "examples.npy"
+        np.save(examples, images.astype(np.float32))
+        return calibrated(network, Calibration(examples))
 
 
 def _resized(images: Any, model: Any) -> Float64:
@@ -208,91 +211,6 @@ def _fit(model: Any, images: Float64, labels: Any) -> None:
     last.set_weights([weight, -mean @ weight])
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Logits as signed integers; seconds and bytes of set-up, offline and online phase."""
-
-    logits: Int64
-    seconds: tuple[float, ...]
-    moved: tuple[int, ...]
-    answering_peak_mib: int
-
-
-def _queries(network: QuantizedNetwork, prepared: Path, config: str, images: Float64) -> _Run:
-    """The querying party here, the answering party in a process of its own, over loopback TCP."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(TIMEOUT_SECONDS)
-        port = listener.getsockname()[1]
-        command = [sys.executable, "-m", __name__, str(prepared), config, str(port)]
-        command.append(str(len(images)))
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as answering:
-            connection, _ = listener.accept()
-            share, seconds, moved = _ask(_tuned(connection), network, config, images)
-            output, _ = answering.communicate(timeout=TIMEOUT_SECONDS)
-        if answering.returncode:
-            raise ConfigError(f"the answering process ended with status {answering.returncode}")
-    told = json.loads(output)
-    ring = network.fixed_point
-    logits = ring.signed(ring.reduce(share + np.array(told["share"], dtype=np.int64)))
-    return _Run(logits, seconds, moved, told["peak_mib"])
-
-
-def _ask(
-    connection: socket.socket, network: QuantizedNetwork, config: str, images: Float64
-) -> tuple[Int64, tuple[float, ...], tuple[int, ...]]:
-    seconds, moved = [], []
-    with Channel(connection, "answering") as channel:
-        keys = KeyRing(_parameters(config))
-        before, last = channel.traffic, time.perf_counter()
-        client = InferenceClient(channel, keys)
-
-        def mark() -> None:
-            nonlocal before, last
-            now, traffic = time.perf_counter(), channel.traffic
-            seconds.append(now - last)
-            spent = traffic - before
-            moved.append(spent.bytes_sent + spent.bytes_received)
-            before, last = traffic, now
-
-        mark()
-        encoded = network.fixed_point.reduce(encode_images(network, images))
-        shares = []
-        for image in encoded:
-            mark()
-            query = client.prepare(1)
-            mark()
-            hidden = client.evaluate_hidden(query, image[np.newaxis])
-            shares.append(client.evaluate_logits(query, hidden)[0])
-            mark()
-    # Set-up, then for each query: waiting to begin, offline, online.
-    phases = (slice(0, 1), slice(2, None, 3), slice(3, None, 3))
-    return (
-        np.stack(shares),
-        tuple(float(np.median(seconds[phase])) for phase in phases),
-        tuple(int(np.median(moved[phase])) for phase in phases),
-    )
-
-
-def _answer(prepared: str, config: str, port: str, queries: str) -> None:
-    """The answering process: the queries, then its shares of the logits on standard output."""
-    network = to_ring(load_network(Path(prepared)), INPUT_RANGE, MAX_LOGIT)
-    connection = socket.create_connection(("127.0.0.1", int(port)), timeout=TIMEOUT_SECONDS)
-    with Channel(_tuned(connection), "querying") as channel:
-        server = InferenceServer(channel, network, _parameters(config))
-        shares = []
-        for _ in range(int(queries)):
-            batch = server.prepare(1)
-            server.evaluate_hidden(batch)
-            shares.append(server.evaluate_logits(batch)[0].tolist())
-    sys.stdout.write(json.dumps({"share": shares, "peak_mib": _peak_mib()}))
-
-
-def _tuned(connection: socket.socket) -> socket.socket:
-    connection.settimeout(TIMEOUT_SECONDS)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
-
-
 def _parameters(config: str) -> EncryptionParameters:
     return EncryptionParameters.from_json(str(REPOSITORY / config))
 
@@ -318,15 +236,3 @@ def _circuit_work(network: QuantizedNetwork) -> tuple[int, int]:
             values += count
             gates += count * circuit_for(network, layer).and_count
     return values, gates
-
-
-def _peak_mib() -> int:
-    """Of this program alone: the peak that getrusage gives outlives exec, and is the parent's."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) // 1024
-    return 0
-
-
-if __name__ == "__main__":
-    _answer(*sys.argv[1:])

@@ -1,0 +1,207 @@
+"""`capc accuracy`: a model on test images in TensorFlow, in the protocol's integers, encrypted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from capc.data.datasets import DATASETS, dataset_info, queries
+from capc.errors import ConfigError
+from capc.fixed_point import Float64, Int64
+from capc.graph.calibration_flags import add_calibration, calibration_of
+from capc.graph.importer import check_input_shape
+from capc.graph.layers import QuantizedNetwork
+from capc.graph.prepared import load_network, prepare
+from capc.graph.ring_choice import to_ring, why_fewer_bits
+from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow_model import tensorflow_logits
+from capc.harness.settings import REPOSITORY
+from capc.harness.two_parties import MAX_LOGIT, EncryptedRun, run_encrypted
+from capc.he.parameters import EncryptionParameters
+from capc.inference.preparation import check_encrypted
+from capc.inference.reference import evaluate
+
+EXIT_DISAGREES = 3
+_BATCH = 250
+_DEFAULT_PARAMETERS = REPOSITORY / "config" / "fast.json"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracies are over the `images` test images, from 0 to 1; errors are the integers'.
+
+    Of the first `encrypted` images, `bit_for_bit` had every logit of the two-party run equal to
+    the reference's. Seconds are set-up, and medians of one query; None where nothing ran encrypted.
+    """
+
+    model: str
+    dataset: str
+    images: int
+    ring_bits: int
+    fraction_bits: int
+    calibrated: bool
+    tensorflow_accuracy: float
+    integer_accuracy: float
+    labels_equal: int
+    largest_logit: float
+    largest_logit_error: float
+    encrypted: int
+    bit_for_bit: int
+    setup_seconds: float | None
+    offline_seconds: float | None
+    online_seconds: float | None
+    megabytes: float | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; status 3 where an encrypted query differs from the reference."""
+    chosen = _parser().parse_args(argv)
+    size = dataset_info(chosen.dataset_name).test_size
+    count = size if chosen.n is None else chosen.n
+    encrypted = min(chosen.encrypted, count)
+    if not 1 <= count <= size or encrypted < 0:
+        raise ConfigError(
+            f"--n is {count} and --encrypted is {chosen.encrypted}; {chosen.dataset_name} has "
+            f"{size} test images: ask for 1 to {size}, and for 0 or more of them encrypted"
+        )
+    found = _measured(chosen, count, encrypted)
+    if chosen.json:
+        sys.stdout.write(json.dumps(asdict(found)) + "\n")
+    else:
+        Console().print(_table(found))
+    return 0 if found.bit_for_bit == found.encrypted else EXIT_DISAGREES
+
+
+def _measured(chosen: argparse.Namespace, count: int, encrypted: int) -> Accuracy:
+    said = Console(stderr=True)
+    nodes = chosen.input_node, chosen.output_node
+    calibration = calibration_of(chosen)
+    prepared = prepare(chosen.model, *nodes, calibration=calibration)
+    network = load_network(prepared)
+    info = dataset_info(chosen.dataset_name)
+    check_input_shape(network, info.image_shape, chosen.dataset_name)
+    parameters = EncryptionParameters.from_json(chosen.encryption_params)
+    integers = to_ring(network, info.input_range, MAX_LOGIT)
+    if encrypted:
+        check_encrypted(integers, parameters)
+    reason = why_fewer_bits(network, info.input_range, integers.fixed_point)
+    if reason is not None:
+        said.print(f"WARNING: {reason}", soft_wrap=True, highlight=False)
+    pixels, labels = queries(chosen.dataset_name, 0, count)
+    images = pixels.astype(np.float64)
+    with _progress(said) as progress:
+        step = _step(progress, "TensorFlow", count)
+        expected = tensorflow_logits(chosen.model, *nodes, images, step)
+        reference = _reference(integers, images, _step(progress, "integers", count))
+        run = None
+        if encrypted:
+            advance = _step(progress, "encrypted", encrypted)
+            batch = images[:encrypted]
+            run = run_encrypted(integers, prepared, parameters, batch, lambda: advance(1))
+    bits = integers.fraction_bits[integers.output.name]
+    decoded = np.ldexp(reference.astype(np.float64), -bits)
+    ring = integers.fixed_point
+    return Accuracy(
+        model=str(chosen.model),
+        dataset=chosen.dataset_name,
+        images=count,
+        ring_bits=ring.ring_bits,
+        fraction_bits=ring.fraction_bits,
+        calibrated=calibration is not None,
+        tensorflow_accuracy=float(np.mean(expected.argmax(axis=1) == labels)),
+        integer_accuracy=float(np.mean(reference.argmax(axis=1) == labels)),
+        labels_equal=int(np.sum(reference.argmax(axis=1) == expected.argmax(axis=1))),
+        largest_logit=float(np.abs(expected).max()),
+        largest_logit_error=float(np.abs(decoded - expected).max()),
+        encrypted=encrypted,
+        bit_for_bit=0 if run is None else _equal_rows(run, reference),
+        setup_seconds=None if run is None else run.seconds[0],
+        offline_seconds=None if run is None else run.seconds[1],
+        online_seconds=None if run is None else run.seconds[2],
+        megabytes=None if run is None else (run.moved[1] + run.moved[2]) / 1e6,
+    )
+
+
+def _reference(network: QuantizedNetwork, images: Float64, advance: Callable[[int], None]) -> Int64:
+    parts = []
+    for start in range(0, len(images), _BATCH):
+        parts.append(evaluate(network, images[start : start + _BATCH]))
+        advance(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def _equal_rows(run: EncryptedRun, reference: Int64) -> int:
+    return int(np.sum(np.all(run.logits == reference[: len(run.logits)], axis=1)))
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
+
+
+def _step(progress: Progress, name: str, total: int) -> Callable[[int], None]:
+    task = progress.add_task(name, total=total)
+    return lambda done: progress.advance(task, done)
+
+
+def _table(found: Accuracy) -> Table:
+    table = Table(title=f"{found.model}, {found.images:,} test images of {found.dataset}")
+    table.add_column("")
+    table.add_column("", justify="right")
+    calibrated = ", calibrated" if found.calibrated else ""
+    rows = [
+        ("ring and fractional bits", f"{found.ring_bits} / {found.fraction_bits}{calibrated}"),
+        ("accuracy, TensorFlow", f"{found.tensorflow_accuracy:.2%}"),
+        ("accuracy, integers", f"{found.integer_accuracy:.2%}"),
+        ("labels as TensorFlow's", f"{found.labels_equal:,} of {found.images:,}"),
+        (
+            "largest error of a logit",
+            f"{found.largest_logit_error:.3g}, of {found.largest_logit:.3g}",
+        ),
+    ]
+    if found.offline_seconds is not None and found.online_seconds is not None:
+        rows += [
+            ("encrypted, bit for bit", f"{found.bit_for_bit} of {found.encrypted}"),
+            ("seconds, set-up", f"{found.setup_seconds:.3f}"),
+            (
+                "seconds a query, offline + online",
+                f"{found.offline_seconds:.3f} + {found.online_seconds:.3f}",
+            ),
+            ("megabytes a query", f"{found.megabytes:.1f}"),
+        ]
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="capc accuracy",
+        description="A model's accuracy in TensorFlow and in the protocol's integers, over test "
+        "images; the first of them also encrypted, between two processes.",
+        epilog="example: capc accuracy models/cryptonets-relu.pb --dataset_name mnist",
+    )
+    add = parser.add_argument
+    add("model", type=Path, help=".pb, SavedModel folder, .keras or .h5")
+    add("--dataset_name", "--dataset", default="mnist", help=f"one of {', '.join(DATASETS)}")
+    add("--n", type=int, help="test images; default all")
+    add("--encrypted", type=int, default=100, help="of them encrypted; default %(default)s")
+    add(
+        "--encryption_params",
+        default=str(_DEFAULT_PARAMETERS),
+        help="file, or the JSON itself; default config/fast.json",
+    )
+    add("--input_node", default=DEFAULT_INPUT, help="default %(default)s")
+    add("--output_node", default=DEFAULT_OUTPUT, help="default %(default)s")
+    add_calibration(parser)
+    add("--json", action="store_true", help="one JSON object in place of the table")
+    return parser

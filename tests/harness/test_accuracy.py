@@ -1,0 +1,90 @@
+"""`capc accuracy`: known shares of right labels, two processes bit for bit, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from capc import cli
+from capc.graph.evaluate import evaluate_float
+from capc.graph.prepared import load_network, prepare
+from capc.harness import accuracy
+
+SHIPPED = Path(__file__).parents[2] / "models" / "cryptonets-relu.pb"
+COUNT = 8
+
+
+@pytest.fixture(autouse=True)
+def made_images(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """Random images, the first six with the model's own label, the others with another."""
+    images = np.random.default_rng(5).uniform(0, 1, (COUNT, 28, 28, 1)).astype(np.float32)
+    labels = evaluate_float(load_network(prepare(SHIPPED)), images).argmax(axis=1)
+    labels[6:] = (labels[6:] + 1) % 10
+    monkeypatch.setattr(accuracy, "queries", lambda _, start, n: (images[start:n], labels[start:n]))
+    return images
+
+
+def test_shares_errors_and_the_encrypted_run(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["accuracy", str(SHIPPED), "--n=8", "--encrypted=2", "--json"]
+    assert cli.main(flags) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["tensorflow_accuracy"] == found["integer_accuracy"] == 0.75
+    assert found["labels_equal"] == COUNT
+    assert 0 < found["largest_logit_error"] < 0.05 < found["largest_logit"]
+    assert (found["encrypted"], found["bit_for_bit"]) == (2, 2)
+    assert (found["ring_bits"], found["fraction_bits"]) == (41, 12)
+    assert min(found["setup_seconds"], found["offline_seconds"], found["online_seconds"]) > 0
+
+
+def test_one_wrong_bit_is_status_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(network, prepared, parameters, images, advance):  # type: ignore[no-untyped-def]
+        logits = accuracy.evaluate(network, images)
+        logits[1, 3] ^= 1
+        return accuracy.EncryptedRun(logits, (0.1, 0.2, 0.3), (1, 2, 3), 1)
+
+    monkeypatch.setattr(accuracy, "run_encrypted", wrong)
+    assert cli.main(["accuracy", str(SHIPPED), "--n=8", "--encrypted=3"]) == 3
+    shown = capsys.readouterr().out
+    assert "2 of 3" in shown
+    assert "75.00%" in shown
+
+
+def test_without_encryption_and_calibrated(
+    tmp_path: Path, made_images: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "examples.npy", made_images)
+    flags = ["accuracy", str(SHIPPED), "--n=8", "--encrypted=0", "--json"]
+    assert cli.main([*flags, f"--calibration={tmp_path / 'examples.npy'}"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["calibrated"]
+    assert found["labels_equal"] == COUNT
+    assert (found["ring_bits"], found["encrypted"], found["online_seconds"]) == (37, 0, None)
+    assert {field.name for field in dataclasses.fields(accuracy.Accuracy)} == set(found)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--n=0"], "--n is 0"),
+        (["--n=10001"], "mnist has 10000 test images"),
+        (["--encrypted=-1"], "--encrypted is -1"),
+        (["--dataset_name=svhn"], "takes images of shape (28, 28, 1), svhn has"),
+        (["--dataset_name=digits"], "unknown --dataset_name 'digits'"),
+        (["--encryption_params=nowhere.json"], "cannot read the encryption parameters"),
+    ],
+)
+def test_what_cannot_be_used_is_status_2(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["accuracy", str(SHIPPED), *flags]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
