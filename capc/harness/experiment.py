@@ -16,6 +16,7 @@ from capc.harness import report
 from capc.harness.account import epsilon_after, epsilon_before
 from capc.harness.models import float_files, model_files, prepared_files
 from capc.harness.outcome import Outcome
+from capc.harness.preflight import check_machine
 from capc.harness.processes import Launcher, PartySpec, party_command
 from capc.harness.queries import Queries, load_queries
 from capc.harness.recorder import Recorder
@@ -49,6 +50,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
+    check_machine(settings)
     launcher = _launcher(settings)
     for warning in warnings(settings):
         show_line(console, warning, "yellow")
@@ -82,6 +84,11 @@ def warnings(settings: Settings) -> list[str]:
         said.append(
             f"WARNING: noise of scale {privacy.sigma:g} hides nothing: epsilon will be huge; the "
             "paper uses 7 (50 parties) to 40 (250 parties)"
+        )
+    if privacy.threshold is not None and privacy.threshold > settings.n_parties:
+        said.append(
+            f"WARNING: --threshold {privacy.threshold} is above the {settings.n_parties} votes "
+            "there are: only noise reaches it, and hardly a query will be answered"
         )
     if settings.plain:
         said.append("WARNING: --cpu: no encryption; queries and models are seen in the clear")

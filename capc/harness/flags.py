@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
+from collections.abc import Sequence
+from typing import NoReturn
 
+from capc.errors import ConfigError
 from capc.graph.calibration_flags import add_calibration
 from capc.parties.config import CONVERSIONS, GC_BACKENDS
 
@@ -22,9 +26,31 @@ _EXAMPLE = """example:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """One line for what cannot be read, where argparse prints every flag before it."""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        flags, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unknown(unknown[0]))
+        return flags
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
+
+    def _unknown(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"{word!r} stands alone: every value follows its flag"
+        name = word.partition("=")[0]
+        close = difflib.get_close_matches(name, self._option_string_actions, 1)
+        return f"there is no flag {name}" + (f"; did you mean {close[0]}?" if close else "")
+
+
 def build_parser(program: str) -> argparse.ArgumentParser:
-    """Every flag with its default and meaning."""
-    parser = argparse.ArgumentParser(
+    """Every flag with its default and meaning; ConfigError for a command line it cannot read."""
+    parser = _Parser(
         prog=program,
         description="Run CaPC: answering parties, a querying party and a privacy guardian.",
         epilog=_EXAMPLE,

@@ -45,8 +45,13 @@ def load_queries(settings: Settings) -> Queries:
             f"--dataset_path holds pixels outside [{low:g}, {high:g}], the range of "
             f"{settings.dataset_name}: save normalised samples"
         )
-    labels_or_none = None if saved_labels is None else _integers(saved_labels[chosen])
-    return Queries(images[chosen], labels_or_none, info.input_range)
+    known = None if saved_labels is None else _integers(saved_labels[chosen])
+    if known is not None and max(known) >= settings.num_classes:
+        raise ConfigError(
+            f"--dataset_path holds the label {max(known)}; with --num_classes "
+            f"{settings.num_classes} labels are 0 to {settings.num_classes - 1}"
+        )
+    return Queries(images[chosen], known, info.input_range)
 
 
 def _integers(labels: NDArray[np.int64]) -> list[int]:

@@ -7,6 +7,7 @@ import getpass
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +20,18 @@ from capc.graph.calibration_flags import calibration_of
 from capc.harness.flags import DATASETS, DEFAULT_SIGMA, build_parser
 from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PrivacySettings
+from capc.privacy.noise import refuse_wrap, reserved_range
 from capc.transport.control_messages import MAX_PARTIES
 
 REPOSITORY = Path(capc.__file__).resolve().parents[1]
 MAX_QUERIES = 1_000_000
 MAX_CLASSES = 1000
+MAX_TIMEOUT_SECONDS = 1e6  # a selector takes 32-bit milliseconds
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_NOT_EMPTY = (
+    *("checkpoint_dir", "dataset_path", "encryption_params", "input_node", "log_timing_file"),
+    *("model_type", "output_node", "results_dir"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,28 +82,26 @@ class Settings:
 
 
 def parse_settings(argv: Sequence[str] | None, program: str = "run_experiment.py") -> Settings:
-    """The flags as Settings; raises ConfigError for a value that cannot be used.
-
-    A flag that argparse itself refuses ends the program with status 2, as usual.
-    """
+    """The flags as Settings; raises ConfigError for a flag or value that cannot be used."""
     return settings_from(build_parser(program).parse_args(argv))
 
 
 def settings_from(flags: argparse.Namespace) -> Settings:
     """Validate parsed flags."""
+    for name in _NOT_EMPTY:
+        if getattr(flags, name) == "":
+            raise ConfigError(f"--{name} is empty; leave it out to take the default")
     _check_ranges(flags)
     privacy = _privacy(flags)
     if flags.dataset_name not in DATASETS:
         raise ConfigError(
             f"--dataset_name is {flags.dataset_name}; allowed are {', '.join(DATASETS)}"
         )
-    if not flags.session or any(character in flags.session for character in ".: \t"):
+    if not _SESSION_NAME.fullmatch(flags.session):
         raise ConfigError(
-            f"--session is {flags.session!r}; a tmux session's name has no dots, colons or spaces"
+            f"--session is {flags.session!r}; the name of a tmux session is made of letters, "
+            "digits, _ and - here, and does not start with -"
         )
-    for name in ("model_type", "input_node", "output_node"):
-        if not getattr(flags, name):
-            raise ConfigError(f"--{name} is empty; leave it out to take the default")
     if "/" in flags.model_type:
         raise ConfigError(f"--model_type is {flags.model_type}; the folder is --checkpoint_dir")
     unused = tuple(name for name in ("rstar_exp", "round_exp") if getattr(flags, name) is not None)
@@ -159,7 +165,7 @@ def _check_ranges(flags: argparse.Namespace) -> None:
     if flags.start_port:
         _whole("start_port", flags.start_port, 1, 65535 - flags.n_parties - 1)
     _positive("max_logit", flags.max_logit)
-    _positive("timeout", flags.timeout)
+    _positive("timeout", flags.timeout, MAX_TIMEOUT_SECONDS)
 
 
 def _privacy(flags: argparse.Namespace) -> PrivacySettings:
@@ -170,7 +176,8 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
             "mean the same: give one"
         )
     sigma = given.pop() if given else DEFAULT_SIGMA
-    _not_negative("sigma", sigma)
+    sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
+    _not_negative(sigma_flag, sigma)
     if flags.threshold is None and flags.sigma_threshold is not None:
         raise ConfigError("--sigma_threshold needs --threshold")
     if flags.threshold is not None:
@@ -178,6 +185,9 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         if flags.sigma_threshold is None:
             raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
         _not_negative("sigma_threshold", flags.sigma_threshold)
+    _noise_fits(flags, sigma_flag, sigma, flags.num_classes)
+    if flags.threshold is not None:
+        _noise_fits(flags, "sigma_threshold", flags.sigma_threshold, 1)
     if math.isnan(flags.epsilon) or flags.epsilon <= 0:
         raise ConfigError(f"--epsilon is {flags.epsilon:g}; allowed is a number above 0, or inf")
     if not 0 < flags.delta < 1:
@@ -193,6 +203,16 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
     )
 
 
+def _noise_fits(flags: argparse.Namespace, name: str, sigma: float, draws: int) -> None:
+    """As the guardian will check it: noisy votes must not wrap in the circuit's 32 bits."""
+    largest_batch = min(flags.batch_size, flags.n_queries)
+    reserved = reserved_range(flags.n_parties, flags.threshold)
+    try:
+        refuse_wrap(sigma, draws * largest_batch, reserved=reserved)
+    except ConfigError as error:
+        raise ConfigError(f"--{name}: {error}") from None
+
+
 def _encryption_parameters(source: str, *, allow_insecure: bool) -> dict[str, Any]:
     """The JSON of --encryption_params, or of the file it names, as capc.he has checked it."""
     text = source
@@ -206,8 +226,12 @@ def _encryption_parameters(source: str, *, allow_insecure: bool) -> dict[str, An
         text = path.read_text(errors="replace")
         if not text.lstrip().startswith("{"):
             raise ConfigError(f"--encryption_params names {source}, which holds no JSON object")
-    parameters = EncryptionParameters.from_json(text)
-    parameters.require_secure(allow_insecure)
+    try:
+        parameters = EncryptionParameters.from_json(text)
+        parameters.require_secure(allow_insecure)
+    except ConfigError as error:
+        name = "--encryption_params" if text is source else f"--encryption_params {source}"
+        raise ConfigError(f"{name}: {error}") from None
     checked: dict[str, Any] = json.loads(parameters.to_json())
     return checked
 
@@ -262,9 +286,10 @@ def _whole(name: str, value: int, low: int, high: int) -> None:
         raise ConfigError(f"--{name} is {value}; allowed is {low} to {high}")
 
 
-def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"--{name} is {value:g}; allowed is a number above 0")
+def _positive(name: str, value: float, high: float = math.inf) -> None:
+    if not (math.isfinite(value) and 0 < value <= high):
+        limit = "" if math.isinf(high) else f", up to {high:.0f}"
+        raise ConfigError(f"--{name} is {value:g}; allowed is a number above 0{limit}")
 
 
 def _not_negative(name: str, value: float) -> None:

@@ -47,7 +47,9 @@ class Listener:
                     f"port {port} on {host} is in use; give another --start_port, or leave it "
                     "out to take free ones"
                 ) from None
-            raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror})") from None
+            raise ConfigError(
+                f"cannot listen on {host}:{port} ({error.strerror}); give another --start_port"
+            ) from None
         self._socket.listen(_BACKLOG)
 
     @property

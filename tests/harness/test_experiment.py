@@ -280,6 +280,9 @@ def test_warnings(bench: Bench) -> None:
     said = " ".join(warnings(bench.settings("--sigma=40", "--cpu", "--verify", "--rstar_exp=1")))
     for word in ("--cpu", "--verify", "--rstar_exp has no effect"):
         assert word in said
+    threshold = ("--sigma=40", "--sigma_threshold=1")
+    assert warnings(bench.settings(*threshold, "--threshold=2")) == []
+    assert "above the 2 votes" in warnings(bench.settings(*threshold, "--threshold=3"))[0]
 
 
 def test_models_are_counted(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,12 @@ def parameters(**changes: object) -> str:
         (["--delta=2"], "delta"),
         (["--epsilon=0"], "epsilon"),
         (["--start_port=65535", "--n_parties=3"], "--start_port"),
+        (["--n_partys=3"], "did you mean --n_parties?"),
+        (["--sigma=1e9"], "--sigma: sigma is 1e+09: 10 noisy votes wrap in 32 bits"),
+        (["--timeout=1e300"], "--timeout"),
+        (["--results_dir=/dev/null/x"], "--results_dir is /dev/null/x, but /dev/null is no folder"),
+        (["--log_timing_file=/nonexistent/x"], "a file in a folder that exists"),
+        (["--log_timing_file=/"], "--log_timing_file"),
         ([parameters(scheme_name="HE_FOO")], "scheme_name is 'HE_FOO'; allowed are HE_SEAL"),
         ([parameters(poly_modulus_degree=8000)], "poly_modulus_degree is 8000; allowed are"),
         ([parameters(security_level=0)], "--insecure"),
@@ -116,6 +123,23 @@ def test_queries_of_another_shape(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "28" in said and "20" in said
 
 
+def test_a_label_that_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    np.save(folder / "samples.npy", np.zeros((2, 28, 28), dtype=np.float32))
+    np.save(folder / "labels.npy", np.array([10, 77]))
+    said = refused(capsys, run_flags(tmp_path, f"--dataset_path={folder}"))
+    assert "--dataset_path holds the label 10; with --num_classes 10 labels are 0 to 9" in said
+
+
+def test_circuit_programs_that_are_not_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPC_GC_BIN", str(tmp_path))
+    assert "argmax_1 is not built; run `make setup`" in refused(capsys, run_flags(tmp_path))
+    assert "-emp is not built" in refused(capsys, run_flags(tmp_path, "--gc_backend=emp"))
+
+
 def test_a_folder_without_queries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, run_flags(tmp_path, f"--dataset_path={tmp_path}"))
     assert "holds no queries" in said
@@ -151,12 +175,13 @@ def test_too_large_weights_name_their_layer() -> None:
         check_encrypted(to_ring(dense_network(float("nan")), (0.0, 1.0), 36.0), fast)
 
 
-def test_a_port_in_use(run_protocol: Runner, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        finished = run_protocol("--n_parties=1", f"--start_port={port}")
-    assert finished.status == 1
-    assert f"port {port} on 127.0.0.1 is in use" in capsys.readouterr().out
+        flags = run_flags(tmp_path, "--n_parties=1", f"--start_port={port}")
+        said = refused(capsys, flags)
+    assert f"port {port} on 127.0.0.1 is in use; give another --start_port" in said
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("party", ["querying", "answering-0", "guardian"])
@@ -184,17 +209,15 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """No more than 64 kB a file: an error that names the file, what was written stays readable."""
     flags = run_flags(tmp_path, "--n_queries=300", "--batch_size=300", "--sigma=0", "--cpu")
     command = " ".join(f"'{flag}'" for flag in flags[1:])
-    environment = {"PATH": f"{ROOT / '.venv' / 'bin'}:/usr/bin:/bin", "HOME": str(Path.home())}
-    prepare = ["python3", "-m", "capc.graph", "prepare", "models/cryptonets-relu.pb"]
-    subprocess.run(prepare, cwd=ROOT, check=True, capture_output=True, env=environment)
+    prepare = [sys.executable, "-m", "capc.graph", "prepare", "models/cryptonets-relu.pb"]
+    subprocess.run(prepare, cwd=ROOT, check=True, capture_output=True)
     result = subprocess.run(
-        ["bash", "-c", f"ulimit -f 64; exec python3 run_experiment.py {command}"],
+        ["bash", "-c", f"ulimit -f 64; exec '{sys.executable}' run_experiment.py {command}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
-        env=environment,
     )
     assert result.returncode != 0
     assert "Traceback" not in result.stderr

@@ -1,0 +1,51 @@
+"""What this machine must offer a run, checked before models are trained and parties started.
+
+A party meets the same conditions later and reports them itself: these checks are for the user,
+who should not wait for a training to learn that a folder is read-only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast, get_args
+
+from capc.errors import ConfigError
+from capc.gc.programs import BackEnd, ProgramName, find_program
+from capc.harness.settings import Settings
+from capc.parties.runtime import HOST
+from capc.transport.endpoints import Listener
+
+PROGRAMS: tuple[ProgramName, ...] = get_args(ProgramName)
+
+
+def check_machine(settings: Settings) -> None:
+    """Raises ConfigError, naming the flag, for a folder, port or engine that a run cannot use."""
+    _writable("--results_dir", settings.results_dir)
+    if settings.log_timing_file is not None:
+        if settings.log_timing_file.is_dir() or not settings.log_timing_file.parent.is_dir():
+            raise ConfigError(
+                f"--log_timing_file is {settings.log_timing_file}; allowed is a file in a folder "
+                "that exists"
+            )
+        _writable("--log_timing_file", settings.log_timing_file)
+    if settings.start_port:
+        _free_ports(range(settings.start_port, settings.start_port + settings.n_parties + 2))
+    needed: tuple[ProgramName, ...] = ("sum_histogram",) if settings.plain else PROGRAMS
+    for program in needed:
+        find_program(program, cast(BackEnd, settings.gc_backend))
+
+
+def _writable(flag: str, path: Path) -> None:
+    """The first thing on the way up that exists must be writable."""
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if there != path and not there.is_dir():
+        raise ConfigError(f"{flag} is {path}, but {there} is no folder; name another")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"{flag} is {path}, but {there} cannot be written; name another")
+
+
+def _free_ports(ports: Sequence[int]) -> None:
+    for port in ports:
+        Listener(HOST, port).close()
