@@ -2,60 +2,21 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string>
+
+#include "session_core.hpp"
 
 namespace capc::gc {
 
-struct EvaluatorSession::Core {
-  explicit Core(Path path) : kernels(&kernels_of(path)) {}
+struct EvaluatorSession::Core : SessionCore {
+  using SessionCore::SessionCore;
 
-  void require_ready() const {
-    if (!receiver) throw StateError("the session's set-up is not finished");
-    if (failed) throw StateError("the session ended with an error; open another");
-  }
-  template <class Body>
-  void guard(Body body) {
-    const Exclusive exclusive(busy);
-    require_ready();
-    try {
-      body();
-    } catch (const ProtocolError&) {
-      failed = true;
-      throw;
-    }
-  }
-
-  const Kernels* kernels;
-  Block start;
   std::unique_ptr<BaseSender> base = std::make_unique<BaseSender>();
   bool offered = false;
   std::unique_ptr<TransferReceiver> receiver;
-  SessionClock clock;
-  SecretArray<Block> slots;
-  SecretArray<Block> stream;
   std::vector<std::vector<std::uint8_t>> spare_tables;  // buffers of used batches, for the next
-  bool failed = false;
-  std::atomic_flag busy = ATOMIC_FLAG_INIT;
 };
 
 namespace {
-
-[[nodiscard]] Header setup_header(MessageType type) {
-  Header header;
-  header.type = type;
-  return header;
-}
-
-void require_size(std::size_t got, std::size_t wanted, const char* what) {
-  if (got != wanted) {
-    throw UsageError(std::string(what) + " has " + std::to_string(got) + " entries; " +
-                     std::to_string(wanted) + " are needed");
-  }
-}
-
-void grow(SecretArray<Block>& array, std::size_t size) {
-  if (array.size() < size) array = SecretArray<Block>(size);
-}
 
 constexpr std::size_t kWindowBytes = std::size_t{64} << 10U;
 
@@ -89,13 +50,12 @@ void EvaluatorSession::setup_answer(ConstBytes choice, Bytes out) {
   writer.value(setup_header(MessageType::SetupTrees));
   core_->receiver = std::make_unique<TransferReceiver>(*core_->kernels, zero, one,
                                                        writer.take(kTreeMessageBytes));
+  core_->ready = true;
 }
 
 std::unique_ptr<EvaluatorBatch> EvaluatorSession::prepare(CircuitPtr circuit,
                                                           std::size_t instances) {
-  if (!circuit->circuit.has_offline_phase()) {
-    throw UsageError("the circuit's inputs are not shares: it runs in one phase only");
-  }
+  require_two_phases(*circuit);
   return std::make_unique<EvaluatorBatch>(core_, std::move(circuit), instances, std::nullopt);
 }
 
@@ -135,13 +95,7 @@ EvaluatorBatch::EvaluatorBatch(std::shared_ptr<EvaluatorSession::Core> core, Cir
 EvaluatorBatch::~EvaluatorBatch() = default;
 
 Header EvaluatorBatch::header(MessageType type, std::size_t chunk) const {
-  Header header;
-  header.type = type;
-  header.batch = number_;
-  header.circuit = circuit_->circuit.digest();
-  header.instances = layout_.instances();
-  header.chunk = chunk;
-  return header;
+  return batch_header(type, number_, layout_, circuit_->circuit, chunk);
 }
 
 std::size_t EvaluatorBatch::window() const {

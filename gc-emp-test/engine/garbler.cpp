@@ -2,67 +2,27 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string>
+
+#include "session_core.hpp"
 
 namespace capc::gc {
 
-struct GarblerSession::Core {
-  explicit Core(Path path) : kernels(&kernels_of(path)) {
+struct GarblerSession::Core : SessionCore {
+  explicit Core(Path path) : SessionCore(path) {
     random_bytes(&delta.get(), sizeof(Block));
     delta.get().lo |= 1U;
     start = random_value<Block>();
   }
 
-  void require_ready() const {
-    if (!sender) throw StateError("the session's set-up is not finished");
-    if (failed) throw StateError("the session ended with an error; open another");
-  }
-  /// Runs `body`; a ProtocolError leaves the two ends out of step, so nothing may follow it.
-  template <class Body>
-  void guard(Body body) {
-    const Exclusive exclusive(busy);
-    require_ready();
-    try {
-      body();
-    } catch (const ProtocolError&) {
-      failed = true;
-      throw;
-    }
-  }
-
-  const Kernels* kernels;
   Secret<Block> delta;
-  Block start;
   std::unique_ptr<BaseReceiver> base = std::make_unique<BaseReceiver>();
   SecretArray<Block> base_keys;
   bool chosen = false;
   std::unique_ptr<TransferSender> sender;
-  SessionClock clock;
-  SecretArray<Block> slots;
   SecretArray<Block> labels;
-  SecretArray<Block> stream;
-  bool failed = false;
-  std::atomic_flag busy = ATOMIC_FLAG_INIT;
 };
 
 namespace {
-
-[[nodiscard]] Header setup_header(MessageType type) {
-  Header header;
-  header.type = type;
-  return header;
-}
-
-void require_size(std::size_t got, std::size_t wanted, const char* what) {
-  if (got != wanted) {
-    throw UsageError(std::string(what) + " has " + std::to_string(got) + " entries; " +
-                     std::to_string(wanted) + " are needed");
-  }
-}
-
-void grow(SecretArray<Block>& array, std::size_t size) {
-  if (array.size() < size) array = SecretArray<Block>(size);
-}
 
 [[nodiscard]] SecretArray<Word> copy_words(std::span<const Word> words) {
   SecretArray<Word> copy(words.size());
@@ -112,13 +72,12 @@ void GarblerSession::setup_finish(ConstBytes trees) {
   core_->sender = std::make_unique<TransferSender>(*core_->kernels, core_->delta.get(),
                                                    core_->base_keys, body);
   core_->base_keys = {};
+  core_->ready = true;
 }
 
 std::unique_ptr<GarblerBatch> GarblerSession::prepare(CircuitPtr circuit, std::size_t instances,
                                                       std::span<const Word> fixed) {
-  if (!circuit->circuit.has_offline_phase()) {
-    throw UsageError("the circuit's inputs are not shares: it runs in one phase only");
-  }
+  require_two_phases(*circuit);
   return std::make_unique<GarblerBatch>(core_, std::move(circuit), instances, fixed,
                                         std::nullopt);
 }
@@ -158,13 +117,7 @@ GarblerBatch::GarblerBatch(std::shared_ptr<GarblerSession::Core> core, CircuitPt
 GarblerBatch::~GarblerBatch() = default;
 
 Header GarblerBatch::header(MessageType type, std::size_t chunk) const {
-  Header header;
-  header.type = type;
-  header.batch = number_;
-  header.circuit = circuit_->circuit.digest();
-  header.instances = layout_.instances();
-  header.chunk = chunk;
-  return header;
+  return batch_header(type, number_, layout_, circuit_->circuit, chunk);
 }
 
 void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {

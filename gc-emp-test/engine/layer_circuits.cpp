@@ -2,27 +2,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <string>
 
 #include "builder.hpp"
-#include "errors.hpp"
+#include "ranges.hpp"
 
 namespace capc::gc {
 namespace {
 
 constexpr std::size_t kMaxWords = 65536;
-
-void require_range(const char* name, std::size_t value, std::size_t low, std::size_t high) {
-  if (value < low || value > high) {
-    throw UsageError(std::string(name) + " is " + std::to_string(value) + "; allowed are " +
-                     std::to_string(low) + " to " + std::to_string(high));
-  }
-}
-
-void require_ring(std::size_t ring_bits, std::size_t shift) {
-  require_range("ring_bits", ring_bits, 2, 64);
-  require_range("shift", shift, 0, ring_bits - 2);
-}
 
 [[nodiscard]] Bits constant(Word value, std::size_t bits) {
   Bits word;

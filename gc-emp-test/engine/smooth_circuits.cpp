@@ -2,27 +2,15 @@
 
 #include <algorithm>
 #include <bit>
-#include <string>
 
 #include "arithmetic.hpp"
 #include "errors.hpp"
+#include "ranges.hpp"
 
 namespace capc::gc {
 namespace {
 
 constexpr std::size_t kMaxSegments = 4096;
-
-void require_range(const char* name, std::size_t value, std::size_t low, std::size_t high) {
-  if (value < low || value > high) {
-    throw UsageError(std::string(name) + " is " + std::to_string(value) + "; allowed are " +
-                     std::to_string(low) + " to " + std::to_string(high));
-  }
-}
-
-void require_ring(std::size_t ring_bits, std::size_t shift) {
-  require_range("ring_bits", ring_bits, 2, 64);
-  require_range("shift", shift, 0, ring_bits - 2);
-}
 
 Bits slice(const Bits& word, std::size_t from, std::size_t to) {
   return {word.begin() + static_cast<std::ptrdiff_t>(from),
