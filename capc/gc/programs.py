@@ -14,8 +14,10 @@ import io
 import logging
 import os
 import secrets
+import select
 import struct
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -347,6 +349,7 @@ class CircuitProgram:
         """Close the program's input, which ends it; kill it where it does not end."""
         with contextlib.suppress(OSError):
             self._input.close()
+        self._wait_for_end_of_output()
         try:
             self._process.wait(timeout=_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -355,6 +358,14 @@ class CircuitProgram:
         self._drain_messages()
         self._output.close()
         self._messages.close()
+
+    def _wait_for_end_of_output(self) -> None:
+        """Waiting for a process with a time limit is polling; its output's end is an event."""
+        deadline = time.monotonic() + _END_SECONDS
+        while not self._output.closed and (left := max(0.0, deadline - time.monotonic())):
+            ready, _, _ = select.select([self._output], [], [], left)
+            if not ready or not self._output.read(1 << 16):
+                return
 
 
 def find_program(name: ProgramName, back_end: BackEnd = "auto") -> Path:
