@@ -236,7 +236,7 @@ def _rounded_activation(layer: Layer, fraction_bits: int) -> Layer:
 
 
 def _integers(layer: Layer, weights: NDArray[Any], bits: int) -> Int64:
-    scaled = np.rint(np.ldexp(np.asarray(weights, dtype=np.float64), bits))
+    scaled = np.rint(np.asarray(weights, dtype=np.float64) * 2.0**bits)
     if not np.all(np.isfinite(scaled)):
         raise ModelError(
             f"layer '{layer.name}' has a weight that is not a finite number: the training "

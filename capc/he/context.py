@@ -16,7 +16,7 @@ import seal
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Int64
-from capc.he.parameters import EncryptionParameters
+from capc.he.parameters import EncryptionParameters, moduli
 from capc.he.rns import UInt64
 
 _PLAIN = seal.compr_mode_type.none
@@ -42,7 +42,7 @@ class Context:
             )
         settings = seal.EncryptionParameters(seal.scheme_type.bfv)
         settings.set_poly_modulus_degree(self.degree)
-        settings.set_coeff_modulus(seal.CoeffModulus.Create(self.degree, bits))
+        settings.set_coeff_modulus(list(moduli(self.degree, parameters.coeff_modulus)))
         settings.set_plain_modulus(1 << ring_bits)
         security = seal.sec_level_type.none
         if parameters.security_level:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,21 @@ class EncryptionParameters:
                     "security"
                 )
         try:
-            seal.CoeffModulus.Create(self.poly_modulus_degree, list(bits))
+            moduli(self.poly_modulus_degree, bits)
         except (ValueError, RuntimeError):
             raise ConfigError(
                 f"coeff_modulus is {list(bits)}; there are not so many primes of these sizes for "
                 f"poly_modulus_degree {self.poly_modulus_degree}; use larger or fewer ones"
             ) from None
+
+
+@lru_cache(maxsize=32)
+def moduli(degree: int, bits: tuple[int, ...]) -> tuple[Any, ...]:
+    """SEAL's primes of these sizes; ValueError or RuntimeError where there are not so many.
+
+    Kept, since SEAL tests each by forty rounds of Miller and Rabin.
+    """
+    return tuple(seal.CoeffModulus.Create(degree, list(bits)))
 
 
 def _load(source: str) -> dict[str, Any]:

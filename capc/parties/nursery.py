@@ -1,14 +1,16 @@
 """A process that has imported an answering party, and forks one whenever it is asked.
 
-Fifty interpreters that import the same modules take longer than the query. The nursery draws no
-randomness and holds no secret: a party makes its keys after the fork, from generators that the
-operating system seeds. It ends when its driver's end of the socket closes; its parties do not.
+Fifty interpreters that import the same modules take longer than the query, and so do fifty times
+SEAL's tables of one and the same public parameters. The nursery draws no key or mask and holds no
+secret: a party makes its own after the fork, from generators that the operating system seeds. It
+ends when its driver's end of the socket closes; its parties do not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import json
 import os
 import selectors
@@ -17,23 +19,33 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 STATUS = struct.Struct("<i")
 PID = struct.Struct("<q")
 MAX_REQUEST_BYTES = 1 << 16
+RINGS_MADE = 3  # 37, 41 and 45 bits, 20 ms each
 
 
 class Nursery:
     """Serves one driver over a connected socket that keeps message boundaries.
+
+    `warm` gets the first party's arguments, and makes what is public and the same for all.
 
     A request is a JSON object {"arguments": [...], "directory": path} with two descriptors: where
     the party's output goes, and where its exit status is written (minus the signal's number) before
     it is closed. The answer is its process id; it leads a process group of its own.
     """
 
-    def __init__(self, driver: socket.socket, party: Callable[[list[str]], int]) -> None:
+    def __init__(
+        self,
+        driver: socket.socket,
+        party: Callable[[list[str]], int],
+        warm: Callable[[list[str]], None] = lambda _arguments: None,
+    ) -> None:
         self._driver = driver
         self._party = party
+        self._warm: Callable[[list[str]], None] | None = warm
         self._status: dict[int, int] = {}
         self._wakeup, self._wakeup_write = os.pipe()
         os.set_blocking(self._wakeup, False)
@@ -43,7 +55,6 @@ class Nursery:
         """Until the driver goes."""
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
-        gc.freeze()
         with selectors.DefaultSelector() as selector:
             selector.register(self._driver, selectors.EVENT_READ)
             selector.register(self._wakeup, selectors.EVENT_READ)
@@ -61,6 +72,10 @@ class Nursery:
             return False
         wanted = json.loads(request)
         output, status = descriptors
+        if self._warm is not None:
+            self._warm(wanted["arguments"])
+            self._warm = None
+            gc.freeze()
         pid = os.fork()
         if pid == 0:
             self._status[0] = status
@@ -104,13 +119,34 @@ class Nursery:
                 os.close(descriptor)
 
 
+def make_contexts(arguments: list[str]) -> None:
+    """SEAL's contexts for the rings of small models, if a config file is named and good.
+
+    Which ring a party needs only its model says, which is not the nursery's to open.
+    """
+    from capc.errors import CapcError  # noqa: PLC0415
+    from capc.he.context import context  # noqa: PLC0415
+    from capc.he.planner import RING_BITS  # noqa: PLC0415
+    from capc.parties.config import PartyConfig  # noqa: PLC0415
+    from capc.parties.runtime import encryption_parameters  # noqa: PLC0415
+
+    path = Path(dict(itertools.pairwise(arguments)).get("--config", ""))
+    if not (path.is_absolute() and path.is_file()):
+        return
+    with contextlib.suppress(CapcError):  # the party says it in its own log
+        config = PartyConfig.read(path)
+        if not config.plain:
+            for ring_bits in RING_BITS[:RINGS_MADE]:
+                context(encryption_parameters(config), ring_bits)
+
+
 def main(argv: list[str]) -> int:
     """Serve the driver at the inherited descriptor that the only argument names."""
     # Imported here: the driver needs the formats above alone.
     from capc.parties import answering_party  # noqa: PLC0415
 
     with socket.socket(fileno=int(argv[0])) as driver:
-        Nursery(driver, answering_party.main).serve()
+        Nursery(driver, answering_party.main, make_contexts).serve()
     return 0
 
 

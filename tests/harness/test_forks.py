@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import select
 import signal
@@ -17,6 +18,10 @@ import pytest
 from capc.errors import ConfigError
 from capc.harness.forks import FORK_FROM, ForkedProcess, Forks, Starter, can_fork
 from capc.harness.processes import UNKNOWN_STATUS, ChildProcess, PartySpec
+from capc.he.context import context
+from capc.he.parameters import EncryptionParameters
+from capc.parties.config import PartyConfig
+from capc.parties.nursery import RINGS_MADE, make_contexts
 
 MODULE = "capc.parties.answering_party"
 SECONDS = 60.0
@@ -135,9 +140,11 @@ def test_only_many_plain_answering_parties_are_forked(tmp_path: Path) -> None:
 _DRAWS = """
 import os, secrets
 import numpy as np
+import seal
 from capc.fixed_point import FixedPoint
 from capc.gc import _engine
 from capc.he.client import HEClient
+from capc.he.server import HEServer
 from capc.he.parameters import EncryptionParameters
 from capc.transport.tls import Identity
 
@@ -148,6 +155,7 @@ def draws():
     garbler = _engine.GarblerSession("")
     offer = _engine.EvaluatorSession("").setup_offer()
     keys = HEClient(parameters, ring, allow_insecure=True)
+    zeros = HEServer(parameters, ring, keys.public_key(), allow_insecure=True)._zeros
     return [
         ring.uniform(4).tobytes().hex(),
         secrets.token_hex(16),
@@ -156,6 +164,8 @@ def draws():
         Identity.create("a").certificate.encode().hex(),
         keys.public_key()[:64].hex(),
         keys._zeros.encrypt(1)[1].tobytes()[:64].hex(),
+        zeros.products().to_string(seal.compr_mode_type.none)[128:192].hex(),
+        zeros.errors(64)[0].tobytes().hex(),
     ]
 
 draws()  # every generator is warm before the forks
@@ -168,10 +178,33 @@ for _ in range(3):
 """
 
 
+def test_the_nursery_makes_public_contexts_before_it_forks(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    parameters = EncryptionParameters("HE_SEAL", 1024, 0, (60, 60, 30))
+    config = PartyConfig(
+        party="answering-0", index=0, n_parties=8, num_classes=10, n_queries=1, batch_size=1,
+        encryption_parameters=json.loads(parameters.to_json()), input_range=(0.0, 1.0),
+        with_threshold=False, model="no such file",
+    )  # fmt: skip
+    config.write(path)
+    context.cache_clear()
+    make_contexts(["--config", str(path), "--control", "none"])
+    assert context.cache_info().currsize == RINGS_MADE
+    context(parameters, 41)
+    assert context.cache_info().misses == RINGS_MADE
+    context.cache_clear()
+    dataclasses.replace(config, plain=True).write(path)
+    for arguments in (["--config", str(path)], ["--config", str(tmp_path / "none")], []):
+        make_contexts(arguments)
+    path.write_text("no JSON")
+    make_contexts(["--config", str(path)])
+    assert context.cache_info().currsize == 0
+
+
 def test_forks_draw_unrelated_secrets() -> None:
     result = subprocess.run(
         [sys.executable, "-c", _DRAWS], capture_output=True, text=True, check=True, timeout=SECONDS
     )
     words = [word for line in result.stdout.splitlines() for word in line.split()]
-    assert len(words) == 21
-    assert len(set(words)) == 21
+    assert len(words) == 27
+    assert len(set(words)) == 27
