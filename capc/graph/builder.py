@@ -48,7 +48,9 @@ class Builder:
         """The layer that `node` stands for; ModelError where it is a constant."""
         value = self._values[node]
         if not isinstance(value, str):
-            raise ModelError(f"node '{node}' does not depend on the query")
+            raise ModelError(
+                f"node '{node}' does not depend on the query; name another --output_node"
+            )
         return value
 
     def shape(self, layer: str) -> Shape:
@@ -58,7 +60,7 @@ class Builder:
     def add(self, layer: Layer) -> str:
         """Append a layer; returns its name."""
         if layer.name in self._layers:
-            raise ModelError(f"two layers are named '{layer.name}'")
+            raise ModelError(f"two layers are named '{layer.name}'; rename one in the model")
         self._layers[layer.name] = layer
         self._owner[layer.name] = layer.name
         return layer.name
@@ -80,7 +82,9 @@ class Builder:
                 needed.update(layer.inputs)
         kept = [layer for layer in self._layers.values() if layer.name in needed]
         if kept[0].name != next(iter(self._layers)):
-            raise ModelError(f"output node '{output}' does not depend on the query")
+            raise ModelError(
+                f"output node '{output}' does not depend on the query; name another --output_node"
+            )
         return Network(tuple(kept))
 
     def scaled(self, node: str, source: str, factor: Constant) -> str:
@@ -108,7 +112,8 @@ class Builder:
             fits = False
         if not fits:
             raise ModelError(
-                f"node '{node}' adds a constant of shape {np.shape(offset)} to {shape}"
+                f"node '{node}' adds a constant of shape {np.shape(offset)} to {shape}; it must "
+                "have the shape of one image, or one value a channel"
             )
         layer = self._mergeable(source)
         if (

@@ -10,7 +10,6 @@ import numpy as np
 
 from capc.errors import ModelError
 from capc.graph.builder import Builder, Value
-from capc.graph.kernels import window_shape
 from capc.graph.layers import Conv2D, Pad
 from capc.graph.operands import (
     check_nhwc,
@@ -19,6 +18,7 @@ from capc.graph.operands import (
     margins_of,
     padding_of,
     pair_of,
+    sides_of,
     tensor_at,
 )
 
@@ -37,13 +37,14 @@ def _convolution(builder: Builder, node: Any, values: Sequence[Value], *, depthw
     if not fits:
         raise ModelError(
             f"node '{node.name}' ({node.op}): a kernel of {(rows, columns, depth, filters)} does "
-            f"not fit an image of {shape}"
+            f"not fit an image of {shape}; the channels of the two must agree: check the "
+            "model's input size"
         )
     strides, dilations = pair_of(node, "strides"), pair_of(node, "dilations")
     if source in builder.spread:
         dilations = _spread_dilations(builder, node, source, strides, dilations)
     padding = padding_of(node, shape, (rows, columns), dilations)
-    sides = window_shape(shape, (rows, columns), strides, padding, dilations)
+    sides = sides_of(node, shape, (rows, columns), padding, dilations)
     filters = kernel.shape[3]
     return builder.add(
         Conv2D(
@@ -71,7 +72,7 @@ def _spread_dilations(
     if strides != (1, 1) or dilations != (1, 1) or node.attr["padding"].s != b"VALID":
         raise ModelError(
             f"node '{node.name}' ({node.op}) stands after SpaceToBatchND: supported there is a "
-            "VALID convolution with stride 1 and dilation 1"
+            "VALID convolution with stride 1 and dilation 1, as a dilated Keras layer gives"
         )
     builder.spread[node.name] = builder.spread[source]
     return builder.spread[source]
@@ -85,7 +86,10 @@ def space_to_batch(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     padding = margins_of(node, constant_at(node, values, 2))
     sides = height + sum(padding[0]), width + sum(padding[1])
     if len(block) != 2 or min(block) < 1 or sides[0] % block[0] or sides[1] % block[1]:
-        raise ModelError(f"node '{node.name}' (SpaceToBatchND) cuts {sides} by {block}")
+        raise ModelError(
+            f"node '{node.name}' (SpaceToBatchND) cuts {sides} by {block}; use a convolution with "
+            "dilations in its place"
+        )
     shape = (*sides, channels)
     pad = builder.add(Pad(name=node.name, inputs=(source,), shape=shape, padding=padding))
     builder.spread[pad] = (block[0], block[1])
@@ -98,13 +102,19 @@ def batch_to_space(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     layer = builder.layer(source)
     block = tuple(int(size) for size in constant_at(node, values))
     if not isinstance(layer, Conv2D) or builder.spread.get(source) != block:
-        raise ModelError(f"node '{node.name}' (BatchToSpaceND) has no SpaceToBatchND before it")
+        raise ModelError(
+            f"node '{node.name}' (BatchToSpaceND) has no SpaceToBatchND before it; use a "
+            "convolution with dilations in their place"
+        )
     (top, bottom), (left, right) = margins_of(node, constant_at(node, values, 2))
     before = builder.layer(layer.inputs[0])
     (above, below), (west, east) = before.padding if isinstance(before, Pad) else ((0, 0), (0, 0))
     padding = (above - top, below - bottom), (west - left, east - right)
     if min(*padding[0], *padding[1]) < 0:
-        raise ModelError(f"node '{node.name}' (BatchToSpaceND) crops more than was padded")
+        raise ModelError(
+            f"node '{node.name}' (BatchToSpaceND) crops more than was padded; use a convolution "
+            "with dilations in its place"
+        )
     height, width, filters = layer.shape
     shape = (height - top - bottom, width - left - right, filters)
     del builder.spread[source]

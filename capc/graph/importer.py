@@ -23,6 +23,7 @@ from capc.graph.operations import (
     WITHIN_SPACE_TO_BATCH,
     constant_of,
 )
+from capc.graph.refusals import ANY_WAY_OUT, WAYS_OUT
 from capc.graph.simplify import simplify
 from capc.graph.sources import (
     DEFAULT_INPUT,
@@ -69,7 +70,8 @@ def network_of(graph: FrozenGraph) -> Network:
     shape = builder.shape(layer)
     if len(shape) != 1:
         raise ModelError(
-            f"output node '{output}' has the shape {shape} per image; logits have one axis"
+            f"output node '{output}' has the shape {shape} per image; logits have one axis: name "
+            "the node with one value a class with --output_node"
         )
     return simplify(builder.network(layer))
 
@@ -101,7 +103,8 @@ def _placeholder(graph: FrozenGraph) -> Input:
     if shape.unknown_rank or len(sizes) < 2 or any(size < 1 for size in sizes[1:]):
         raise ModelError(
             f"input node '{node.name}' has the shape {sizes or 'unknown'}; it must be "
-            "(batch, height, width, channels) with every size but the batch known"
+            "(batch, height, width, channels) with every size but the batch known: export the "
+            "model with a fixed image size"
         )
     return Input(name=node.name, inputs=(), shape=tuple(sizes[1:]))
 
@@ -123,7 +126,8 @@ def _present(graph: FrozenGraph, user: str, names: Iterable[str]) -> list[str]:
     for name in found:
         if name not in graph.nodes:
             raise ModelError(
-                f"node '{user}' takes '{name}', which the graph does not have as a first output"
+                f"node '{user}' takes '{name}', which the graph does not have as a first output; "
+                "freeze the whole model again, or name an earlier --output_node"
             )
     return found
 
@@ -148,11 +152,17 @@ def _sorted_nodes(graph: FrozenGraph, output: str) -> list[str]:
             stack.pop()
             continue
         if name in state:
-            raise ModelError(f"node '{name}' depends on itself: recurrent graphs do not run here")
+            raise ModelError(
+                f"node '{name}' depends on itself: recurrent graphs do not run here; unroll it, or "
+                "name an earlier --output_node"
+            )
         state[name] = False
         stack.extend(waiting)
     if graph.input_name not in state:
-        raise ModelError(f"output node '{output}' does not depend on '{graph.input_name}'")
+        raise ModelError(
+            f"output node '{output}' does not depend on '{graph.input_name}'; name the nodes that "
+            "belong together with --input_node and --output_node"
+        )
     return order
 
 
@@ -192,7 +202,8 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
             sorted({*OPERATIONS} - {SPELLED_OUT} | {*PASSED_THROUGH, "Const", "Placeholder"})
         )
         raise ModelError(
-            f"node '{name}' is of type {node.op}, which is not supported; supported are {supported}"
+            f"node '{name}' is of type {node.op}, which is not supported; "
+            f"{WAYS_OUT.get(node.op, ANY_WAY_OUT)}; supported are {supported}"
         )
     builder.bind(name, convert(builder, node, values))
 
@@ -203,5 +214,5 @@ def _check_spread(builder: Builder, node: Any, values: list[Value]) -> None:
     if inside and node.op not in WITHIN_SPACE_TO_BATCH:
         raise ModelError(
             f"node '{node.name}' ({node.op}) stands between SpaceToBatchND and BatchToSpaceND, "
-            "where only a convolution is supported"
+            "where only a convolution is supported; use a convolution with dilations"
         )

@@ -27,7 +27,10 @@ def inlined_nodes(graph: Any) -> dict[str, Any]:
         call, depth = waiting.pop()
         function = functions.get(call.attr["f"].func.name)
         if function is None or depth > _DEEPEST:
-            raise ModelError(f"node '{call.name}' calls a function that cannot be inlined")
+            raise ModelError(
+                f"node '{call.name}' calls a function that cannot be inlined; export the model as "
+                "a frozen graph without recursion"
+            )
         body = _body(call, function)
         nodes.update(body)
         waiting.extend((node, depth + 1) for node in body.values() if node.op in _CALLS)

@@ -33,7 +33,7 @@ def reshape(builder: Builder, node: Any, values: Sequence[Value]) -> str:
             return builder.add(Reshape(name=node.name, inputs=(source,), shape=tuple(rest)))
     raise ModelError(
         f"node '{node.name}' (Reshape) gives {given} per image the shape {wanted}: it must keep "
-        "the batch axis and the number of elements"
+        "the batch axis and the number of elements; flatten each image by itself"
     )
 
 
@@ -44,7 +44,9 @@ def expand_dims(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     axis = int(constant_at(node, values))
     axis = axis + len(shape) + 1 if axis < 0 else axis
     if not 1 <= axis <= len(shape):
-        raise ModelError(f"node '{node.name}' (ExpandDims) changes the batch axis")
+        raise ModelError(
+            f"node '{node.name}' (ExpandDims) changes the batch axis; put the new axis after it"
+        )
     shape.insert(axis, 1)
     return builder.add(Reshape(name=node.name, inputs=(source,), shape=tuple(shape[1:])))
 
@@ -56,7 +58,10 @@ def squeeze(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     axes = {int(axis) % len(shape) for axis in node.attr["squeeze_dims"].list.i}
     axes = axes or {axis for axis in range(1, len(shape)) if shape[axis] == 1}
     if 0 in axes or any(shape[axis] != 1 for axis in axes):
-        raise ModelError(f"node '{node.name}' (Squeeze) takes axes {sorted(axes)} from {shape}")
+        raise ModelError(
+            f"node '{node.name}' (Squeeze) takes axes {sorted(axes)} from {tuple(shape[1:])} per "
+            "image; only axes of size 1 after the batch can go: name them"
+        )
     rest = tuple(size for axis, size in enumerate(shape) if axis and axis not in axes)
     return builder.add(Reshape(name=node.name, inputs=(source,), shape=rest))
 
@@ -67,7 +72,10 @@ def transpose(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     order = [int(axis) for axis in np.ravel(constant_at(node, values))]
     given = builder.shape(source)
     if order[:1] != [0] or sorted(order) != list(range(len(given) + 1)):
-        raise ModelError(f"node '{node.name}' (Transpose) by {order} moves the batch axis")
+        raise ModelError(
+            f"node '{node.name}' (Transpose) by {order} moves the batch axis; permute the axes "
+            "after it alone"
+        )
     permutation = tuple(axis - 1 for axis in order[1:])
     shape = tuple(given[axis] for axis in permutation)
     return builder.add(
@@ -83,7 +91,10 @@ def concat(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     axis = axis + len(shapes[0]) + 1 if axis < 0 else axis
     rests = {(*shape[: axis - 1], *shape[axis:]) for shape in shapes}
     if not 1 <= axis <= len(shapes[0]) or len(rests) != 1:
-        raise ModelError(f"node '{node.name}' (ConcatV2) joins {shapes} along axis {axis}")
+        raise ModelError(
+            f"node '{node.name}' (ConcatV2) joins {shapes} along axis {axis}; the other axes must "
+            "be equal, and the batch may not be joined"
+        )
     shape = list(shapes[0])
     shape[axis - 1] = sum(given[axis - 1] for given in shapes)
     return builder.add(
@@ -97,7 +108,9 @@ def pad(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     height, width, channels = image_shape(builder, node, source)
     pixels = constant_at(node, values).tolist()
     if len(values) > 2 and np.any(constant_at(node, values, 2)):
-        raise ModelError(f"node '{node.name}' ({node.op}) pads with something else than zero")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) pads with something else than zero; pad with zeros"
+        )
     if len(pixels) != 4 or any(pixels[0]) or any(pixels[3]) or np.min(pixels) < 0:
         raise ModelError(f"node '{node.name}' ({node.op}) pads {pixels}; only height and width may")
     rows, columns = (pixels[1][0], pixels[1][1]), (pixels[2][0], pixels[2][1])

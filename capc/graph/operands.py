@@ -9,7 +9,7 @@ import numpy as np
 
 from capc.errors import ModelError
 from capc.graph.builder import Builder, Constant, Value
-from capc.graph.kernels import same_padding
+from capc.graph.kernels import same_padding, window_shape
 from capc.graph.layers import Shape
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -20,7 +20,10 @@ def tensor_at(node: Any, values: Sequence[Value], place: int = 0) -> str:
     """The layer at one input; ModelError where it is a constant."""
     value = values[place]
     if not isinstance(value, str):
-        raise ModelError(f"node '{node.name}' ({node.op}): input {place} must depend on the query")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}): input {place} must depend on the query; exchange its "
+            "inputs, or name another --input_node"
+        )
     return value
 
 
@@ -28,7 +31,10 @@ def constant_at(node: Any, values: Sequence[Value], place: int = 1) -> Constant:
     """The constant at one input; ModelError where it depends on the query."""
     value = values[place]
     if isinstance(value, str):
-        raise ModelError(f"node '{node.name}' ({node.op}): input {place} must be a constant")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}): input {place} must be a constant; freeze the model's "
+            "variables, or take the layer out"
+        )
     return value
 
 
@@ -38,7 +44,7 @@ def check_nhwc(node: Any) -> None:
     if layout != "NHWC":
         raise ModelError(
             f"node '{node.name}' ({node.op}) has data_format {layout}; supported is NHWC, "
-            "channels last"
+            "channels last: build the model with data_format='channels_last'"
         )
 
 
@@ -47,7 +53,8 @@ def image_shape(builder: Builder, node: Any, source: str) -> Shape:
     shape = builder.shape(source)
     if len(shape) != 3:
         raise ModelError(
-            f"node '{node.name}' ({node.op}) needs (height, width, channels) per image, got {shape}"
+            f"node '{node.name}' ({node.op}) needs (height, width, channels) per image, got "
+            f"{shape}: reshape to three axes before it"
         )
     return shape
 
@@ -56,7 +63,10 @@ def pair_of(node: Any, name: str) -> tuple[int, int]:
     """Height and width of an attribute that lists all four axes; (1, 1) where it is absent."""
     sizes = [int(size) for size in node.attr[name].list.i] or [1, 1, 1, 1]
     if len(sizes) != 4 or sizes[0] != 1 or sizes[3] != 1 or min(sizes) < 1:
-        raise ModelError(f"node '{node.name}' ({node.op}) has {name} {sizes}")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) has {name} {sizes}; allowed are whole numbers from 1 "
+            "for height and width, and 1 for batch and channels"
+        )
     return sizes[1], sizes[2]
 
 
@@ -71,13 +81,36 @@ def padding_of(
         return (0, 0), (0, 0)
     explicit = [int(pixels) for pixels in node.attr["explicit_paddings"].list.i]
     if kind != "EXPLICIT" or len(explicit) != 8 or any(explicit[:2] + explicit[6:]):
-        raise ModelError(f"node '{node.name}' ({node.op}) has padding {kind} {explicit}")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) has padding {kind} {explicit}; supported are SAME, "
+            "VALID, and zeros around height and width"
+        )
     return (explicit[2], explicit[3]), (explicit[4], explicit[5])
+
+
+def sides_of(
+    node: Any,
+    shape: Shape,
+    size: tuple[int, int],
+    padding: Padding,
+    dilations: tuple[int, int] = (1, 1),
+) -> tuple[int, int]:
+    """(H_out, W_out) of the node's windows over (H, W, C); ModelError where not one fits."""
+    try:
+        return window_shape(shape, size, pair_of(node, "strides"), padding, dilations)
+    except ModelError as error:
+        raise ModelError(
+            f"node '{node.name}' ({node.op}): {error}; use larger images, a smaller window or SAME "
+            "padding"
+        ) from None
 
 
 def margins_of(node: Any, pixels: Constant) -> Padding:
     """((top, bottom), (left, right)) from a 2 x 2 constant."""
     if np.shape(pixels) != (2, 2) or np.min(pixels) < 0:
-        raise ModelError(f"node '{node.name}' ({node.op}) has the margins {np.asarray(pixels)}")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) has the margins {np.asarray(pixels).tolist()}; "
+            "supported are two numbers of at least 0 for height and for width"
+        )
     (top, bottom), (left, right) = np.asarray(pixels).tolist()
     return (top, bottom), (left, right)

@@ -12,7 +12,6 @@ from capc.graph.activations import NAMED, SPELLED_OUT, function_of
 from capc.graph.builder import Builder, Constant, Value
 from capc.graph.convolutions import batch_to_space, conv2d, depthwise_conv2d, space_to_batch
 from capc.graph.folding import BATCH, FOLDS
-from capc.graph.kernels import window_shape
 from capc.graph.layers import (
     Add,
     AvgPool,
@@ -33,6 +32,7 @@ from capc.graph.operands import (
     image_shape,
     padding_of,
     pair_of,
+    sides_of,
     tensor_at,
 )
 from capc.graph.tensorflow_loader import load_tensorflow
@@ -67,19 +67,26 @@ def constant_of(node: Any, values: Sequence[Value], builder: Builder) -> Constan
     try:
         return fold(node, arrays)
     except (ValueError, IndexError, TypeError) as error:
-        raise ModelError(f"node '{node.name}' ({node.op}) cannot be folded: {error}") from error
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) cannot be folded: {error}; export the model with "
+            "constants that fit, and with a fixed image size"
+        ) from error
 
 
 def _matmul(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     source, weight = tensor_at(node, values), constant_at(node, values)
     if node.attr["transpose_a"].b or node.attr["adj_x"].b:
-        raise ModelError(f"node '{node.name}' ({node.op}) transposes the batch: not supported")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) transposes the batch; multiply images by a weight "
+            "matrix from the left, as a dense layer does"
+        )
     if node.attr["transpose_b"].b or node.attr["adj_y"].b:
         weight = np.swapaxes(weight, -1, -2)
     shape = builder.shape(source)
     if len(shape) != 1 or weight.ndim != 2 or weight.shape[0] != shape[0]:
         raise ModelError(
-            f"node '{node.name}' ({node.op}): {shape} per image times {weight.shape} does not fit"
+            f"node '{node.name}' ({node.op}): {shape} per image times {weight.shape} does not fit; "
+            "a dense layer takes one axis per image: flatten before it"
         )
     return builder.add(
         Dense(
@@ -149,7 +156,10 @@ def _mul(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 def _divide(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     divisor = constant_at(node, values).astype(np.float64)
     if not np.all(divisor):
-        raise ModelError(f"node '{node.name}' ({node.op}) divides by zero")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) divides by zero; correct the constant and export the "
+            "model again"
+        )
     return builder.scaled(node.name, tensor_at(node, values), 1.0 / divisor)
 
 
@@ -164,7 +174,10 @@ def _square(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 
 def _power(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     if np.any(constant_at(node, values) != 2):
-        raise ModelError(f"node '{node.name}' (Pow): supported is the exponent 2")
+        raise ModelError(
+            f"node '{node.name}' (Pow): supported is the exponent 2; use a square, or a smooth "
+            "activation of docs/models.md"
+        )
     return _square(builder, node, values)
 
 
@@ -196,7 +209,10 @@ def _relu6(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 def _leaky_relu(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     source, slope = tensor_at(node, values), float(node.attr["alpha"].f)
     if not 0 <= slope < 1:
-        raise ModelError(f"node '{node.name}' (LeakyRelu) has alpha {slope}; allowed is [0, 1)")
+        raise ModelError(
+            f"node '{node.name}' (LeakyRelu) has alpha {slope}; allowed is [0, 1): train with such "
+            "a slope"
+        )
     shape = builder.shape(source)
     return builder.add(LeakyRelu(name=node.name, inputs=(source,), shape=shape, slope=slope))
 
@@ -219,7 +235,7 @@ def _pool(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     shape = image_shape(builder, node, source)
     size, strides = pair_of(node, "ksize"), pair_of(node, "strides")
     padding = padding_of(node, shape, size)
-    sides = window_shape(shape, size, strides, padding)
+    sides = sides_of(node, shape, size, padding)
     kind = MaxPool if node.op == "MaxPool" else AvgPool
     return builder.add(
         kind(
@@ -255,7 +271,10 @@ def _mean(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 def _cast(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     """From pixels in bytes to floats; the reals stay what they are."""
     if not load_tensorflow().as_dtype(node.attr["DstT"].type).is_floating:
-        raise ModelError(f"node '{node.name}' (Cast) rounds a value that depends on the query")
+        raise ModelError(
+            f"node '{node.name}' (Cast) rounds a value that depends on the query; keep such values "
+            "in floating point"
+        )
     return tensor_at(node, values)
 
 

@@ -33,7 +33,7 @@ def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
     if path.name == "saved_model.pb":
         path = path.parent
     if not path.exists():
-        raise ModelError(f"there is no model at {path}")
+        raise ModelError(f"there is no model at {path}; check the path")
     own: tuple[str, str] | None = None
     if path.is_dir():
         graph, own = _saved_model(path)
@@ -118,7 +118,10 @@ def _saved_model(path: Path) -> tuple[Any, tuple[str, str]]:
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise ModelError(f"{path} is not a SavedModel: {_first_line(error)}") from error
+        raise ModelError(
+            f"{path} is not a SavedModel ({_first_line(error)}); export the model again with "
+            "tf.saved_model.save"
+        ) from error
     signatures = getattr(loaded, "signatures", {})
     if not signatures:
         raise ModelError(f"{path} has no signature: export it with a serving signature")
@@ -131,7 +134,9 @@ def _keras(path: Path) -> tuple[Any, tuple[str, str]]:
     try:
         model = tf.keras.models.load_model(str(path), compile=False)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        raise ModelError(f"{path} is not a Keras model: {_first_line(error)}") from error
+        raise ModelError(
+            f"{path} is not a Keras model ({_first_line(error)}); save it again with model.save"
+        ) from error
     return freeze_keras(model, str(path))
 
 
@@ -141,7 +146,7 @@ def freeze_keras(model: Any, label: str) -> tuple[Any, tuple[str, str]]:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
             f"{label} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
-            "a classifier has one of each"
+            "a classifier has one of each: export a model from the images to the logits alone"
         )
     given = model.inputs[0]
     signature = tf.TensorSpec(given.shape, given.dtype, name="input")
@@ -159,7 +164,7 @@ def _freeze(tf: Any, function: Any, path: Path) -> tuple[Any, tuple[str, str]]:
     if len(inputs) != 1 or len(frozen.outputs) != 1:
         raise ModelError(
             f"{path} has {len(inputs)} inputs and {len(frozen.outputs)} outputs; "
-            "a classifier has one of each"
+            "a classifier has one of each: export a model from the images to the logits alone"
         )
     names = plain_name(inputs[0].name), plain_name(frozen.outputs[0].name)
     return frozen.graph.as_graph_def(), names

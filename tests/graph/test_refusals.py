@@ -1,0 +1,144 @@
+"""Every refusal of a graph names the node, says why, and says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_import import Body, conv, dense, tf, weights, write_graph
+
+from capc.errors import ModelError, RangeError
+from capc.graph.importer import import_network, network_of
+from capc.graph.refusals import WAYS_OUT
+from capc.graph.ring_choice import to_ring
+from capc.graph.sources import read_graph
+
+
+def renamed(values: Any) -> Any:
+    return tf.identity(values, name="output/BiasAdd")
+
+
+CASES: dict[str, tuple[Body, str, str, str]] = {
+    "branch": (
+        lambda x: dense(tf.cond(tf.constant(True), lambda: x, lambda: -x, name="choice")),
+        "choice",
+        "control flow does not run encrypted",
+        "freeze the model for inference",
+    ),
+    "labels": (
+        lambda x: dense(tf.cast(tf.argmax(conv(x), axis=3, name="label"), tf.float32)),
+        "label",
+        "is of type ArgMax",
+        "name the logits before it with --output_node",
+    ),
+    "softmax inside": (
+        lambda x: dense(tf.nn.softmax(conv(x), name="weights")),
+        "weights",
+        "is of type Softmax, which is not supported",
+        "only at the end it is dropped",
+    ),
+    "resized": (
+        lambda x: dense(tf.raw_ops.ResizeBilinear(images=x, size=[7, 7], name="larger")),
+        "larger",
+        "is of type ResizeBilinear",
+        "before they enter the model",
+    ),
+    "channels first": (
+        lambda x: dense(tf.nn.bias_add(x, weights(5), data_format="NCHW", name="first")),
+        "first",
+        "has data_format NCHW",
+        "data_format='channels_last'",
+    ),
+    "dense of an image": (
+        lambda x: renamed(tf.raw_ops.BatchMatMulV2(x=x, y=weights(1, 2, 3), name="product")),
+        "product",
+        "does not fit|is of type BatchMatMulV2",
+        "flatten before it|replace it in the model",
+    ),
+    "divided by zero": (
+        lambda x: dense(tf.divide(x, np.zeros(2, np.float32), name="quotient")),
+        "quotient",
+        "divides by zero",
+        "correct the constant",
+    ),
+    "divided by the query": (
+        lambda x: dense(tf.divide(np.float32(1), x, name="inverse")),
+        "inverse",
+        "must be a constant",
+        "take the layer out",
+    ),
+    "transposed": (
+        lambda x: dense(tf.reshape(tf.transpose(x, [3, 1, 2, 0], name="turned"), [-1, 30])),
+        "turned",
+        "moves the batch axis",
+        "permute the axes after it alone",
+    ),
+    "rounded": (
+        lambda x: dense(tf.cast(tf.cast(x, tf.int32, name="whole"), tf.float32)),
+        "whole",
+        "rounds a value",
+        "floating point",
+    ),
+    "slope": (
+        lambda x: dense(tf.nn.leaky_relu(x, 1.5, name="leaky")),
+        "leaky",
+        "has alpha 1.5",
+        "train with such a slope",
+    ),
+    "not logits": (
+        lambda x: renamed(conv(x)),
+        "Conv2D",
+        "logits have one axis",
+        "--output_node",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_node_reason_and_way_out(tmp_path: Path, name: str) -> None:
+    body, node, reason, way_out = CASES[name]
+    path = tmp_path / "graph.pb"
+    write_graph(path, body)
+    with pytest.raises(ModelError, match=rf"node '{node}.*({reason}).*({way_out})") as refusal:
+        import_network(path)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_window_that_does_not_fit_names_its_node(tmp_path: Path, pool: bool) -> None:
+    """TensorFlow refuses to build one, so the attribute is changed afterwards."""
+
+    def body(x: Any) -> Any:
+        small = tf.nn.relu(x)
+        if pool:
+            return dense(tf.nn.max_pool2d(small, 2, 1, "SAME", name="window"))
+        return dense(conv(small, size=7, name="window"))
+
+    path = tmp_path / "graph.pb"
+    write_graph(path, body)
+    graph = read_graph(path, "input", "output/BiasAdd")
+    graph.nodes["window"].attr["padding"].s = b"VALID"
+    if pool:
+        graph.nodes["window"].attr["ksize"].list.i[1:3] = [7, 7]
+    with pytest.raises(ModelError, match=r"node 'window' .*does not fit.*use larger images"):
+        network_of(graph)
+
+
+@pytest.mark.parametrize("kind", sorted(WAYS_OUT))
+def test_each_way_out_is_for_an_operation_of_tensorflow(kind: str) -> None:
+    from tensorflow.python.framework import op_def_registry  # noqa: PLC0415
+
+    assert op_def_registry.get(kind) is not None or kind in {"Multinomial", "Variable"}
+
+
+def test_weights_that_are_no_numbers_and_too_wide_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    for factor, error, message in (
+        (np.nan, ModelError, r"layer '.*not a finite number.*train again"),
+        (1e14, RangeError, r"layer '.*needs \d+ bits.*calibrate on public examples"),
+    ):
+        write_graph(path, lambda x, factor=factor: dense(tf.nn.relu(conv(x)) * np.float32(factor)))
+        with pytest.raises(error, match=message):
+            to_ring(import_network(path), (0.0, 1.0), 36.0)
