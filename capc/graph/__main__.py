@@ -46,6 +46,9 @@ def _inspect(chosen: argparse.Namespace) -> None:
     parameters = EncryptionParameters.from_json(chosen.encryption_params)
     for model in chosen.model:
         network, pixels = load_network(_prepared(chosen, model)), tuple(chosen.input_range)
+        calibration = calibration_of(chosen)
+        if calibration is not None:
+            calibration.require_range(network.input.shape, pixels)
         bits = chosen.fraction_bits
         if bits is None:
             bits = fitting_fraction_bits(network, pixels)

@@ -92,6 +92,16 @@ class Calibration:
             raise ConfigError(f"{name} holds values that are not finite numbers; remove them")
         return values.reshape(-1, *shape).astype(np.float64)
 
+    def require_range(self, shape: Shape, input_range: tuple[float, float]) -> None:
+        """Raise ConfigError where the examples are not scaled as the queries are."""
+        low, high = input_range
+        examples = self.load(shape)
+        if examples.min() < low or examples.max() > high:
+            raise ConfigError(
+                f"--calibration {self.examples} holds pixels outside [{low:g}, {high:g}], the "
+                "range of the queries: normalise the examples as the queries are"
+            )
+
 
 def calibrated(network: Network, calibration: Calibration) -> Network:
     """The network with a saturating form of every activation that has no upper end.

@@ -89,6 +89,8 @@ def _measured(chosen: argparse.Namespace, count: int, encrypted: int) -> Accurac
     network = load_network(prepared)
     info = dataset_info(chosen.dataset_name)
     check_input_shape(network, info.image_shape, chosen.dataset_name)
+    if calibration is not None:
+        calibration.require_range(network.input.shape, info.input_range)
     parameters = EncryptionParameters.from_json(chosen.encryption_params)
     integers = to_ring(network, info.input_range, MAX_LOGIT)
     if encrypted:

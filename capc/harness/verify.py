@@ -16,7 +16,6 @@ import numpy as np
 
 from capc.errors import ConfigError
 from capc.fixed_point import FixedPoint, Float64, Int64
-from capc.graph.calibration import Calibration
 from capc.graph.evaluate import evaluate_float
 from capc.graph.layers import Network
 from capc.graph.prepared import load_network
@@ -73,7 +72,7 @@ def check_models(networks: Sequence[Network], queries: Queries, settings: Settin
     """
     parameters = EncryptionParameters.from_json(json.dumps(settings.encryption_parameters))
     if settings.calibration is not None:
-        _check_examples(settings.calibration, networks[0], queries)
+        settings.calibration.require_range(networks[0].input.shape, queries.input_range)
     said = []
     for network in {id(network): network for network in networks}.values():
         integers = to_ring(network, queries.input_range, settings.max_logit)
@@ -83,17 +82,6 @@ def check_models(networks: Sequence[Network], queries: Queries, settings: Settin
         if reason is not None:
             said.append(f"WARNING: answering party {networks.index(network)}: {reason}")
     return said
-
-
-def _check_examples(calibration: Calibration, network: Network, queries: Queries) -> None:
-    """Raise ConfigError where the examples are not scaled as the queries are."""
-    low, high = queries.input_range
-    examples = calibration.load(network.input.shape)
-    if examples.min() < low or examples.max() > high:
-        raise ConfigError(
-            f"--calibration {calibration.examples} holds pixels outside [{low:g}, {high:g}], the "
-            "range of the queries: normalise the examples as the queries are"
-        )
 
 
 def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:

@@ -185,6 +185,20 @@ def test_bad_files_and_margins_end_with_status_2(
         assert said.count("\n") == 1
 
 
+def test_inspect_shows_the_bounds_and_refuses_another_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    examples = examples_in(tmp_path / "one", np.full((1, 28, 28), 0.5)).examples
+    command = ["graph", "inspect", "--cache_dir", str(tmp_path), str(SHIPPED)]
+    assert main([*command, "--calibration", str(examples)]) == 0
+    shown = capsys.readouterr().out
+    assert "BoundedRelu <= " in shown
+    assert "The ring needs 34 bits with 12 fractional" in shown
+    assert main([*command, "--calibration", str(examples), "--input_range", "-1", "0"]) == 2
+    assert "outside [-1, 0], the range of the queries" in capsys.readouterr().err
+
+
 def test_prepared_models_are_kept_by_examples_and_margin(tmp_path: Path) -> None:
     calibration = examples_in(tmp_path / "one", np.full((1, 28, 28), 0.5))
     other = examples_in(tmp_path / "two", np.full((1, 28, 28), 0.25))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,12 @@ from capc.graph.costs import query_costs, total_cost
 from capc.graph.layers import Conv2D, Dense, Input, Layer, MaxPool, Network, Relu, Reshape, Square
 from capc.graph.prepared import save_network
 from capc.graph.quantize import quantize
+from capc.he.context import context
+from capc.he.noise import own_noise, return_level
 from capc.he.parameters import EncryptionParameters
+from capc.he.server import HEServer
+from capc.inference.client import KeyRing
+from capc.inference.layout import linear_packing
 from capc.inference.preparation import FRACTION_BITS, to_ring
 from capc.transport.framing import HEADER
 
@@ -65,6 +71,29 @@ def test_a_model_too_large_for_the_parameters_names_layer_and_way_out() -> None:
     with pytest.raises(ConfigError, match=r"layer 'c' .*larger primes, as config/deep.json has"):
         query_costs(network, FAST)
     query_costs(network, EncryptionParameters.from_json(str(ROOT / "config" / "deep.json")))
+
+
+def test_the_noise_margin_is_that_of_the_bound_a_run_checks() -> None:
+    network = quantize(small(), FixedPoint(41, 12), (0.0, 1.0))
+    costs = query_costs(network, FAST)
+    assert {name for name, cost in costs.items() if cost.noise_margin_bits is not None} == {
+        "c",
+        "d",
+    }
+    setting = context(FAST, 41)
+    dense = network.output
+    assert isinstance(dense, Dense)
+    # One output polynomial: all its weights add up.
+    norm, flood_bits = int(np.abs(dense.weight).sum()), return_level(setting).flood_bits
+    spare = flood_bits - math.log2(own_noise(setting, norm)) - 40
+    assert costs["d"].noise_margin_bits == pytest.approx(spare, abs=1e-9)
+    key = KeyRing(FAST).client(network.fixed_point).public_key()
+    server, packing = HEServer(FAST, network.fixed_point, key), linear_packing(network, dense, 8192)
+    rest, most = own_noise(setting, 0), 1 << (flood_bits - 40)
+    largest = int((most - rest) / (own_noise(setting, 1) - rest)) // norm
+    server.prepare_layer("d", packing, dense.weight * largest)
+    with pytest.raises(ConfigError, match="layer 'd' needs"):
+        server.prepare_layer("d", packing, dense.weight * (largest + 1))
 
 
 def test_a_deep_model_gets_the_fraction_bits_that_fit() -> None:
