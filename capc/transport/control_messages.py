@@ -317,7 +317,7 @@ def _checked(message: type[Any], fields: Any) -> dict[str, Any]:
 
 def encode(message: Message) -> bytes:
     """One message as one line; the fields are checked as the other end will check them."""
-    fields = json.loads(json.dumps(dataclasses.asdict(message), default=int))
+    fields = json.loads(json.dumps(vars(message), default=_plain))
     for name, value in fields.items():
         if value == math.inf:
             fields[name] = "inf"
@@ -326,6 +326,11 @@ def encode(message: Message) -> bytes:
     if len(line) >= MAX_LINE_BYTES:
         raise ProtocolError(f"a control message has {len(line)} bytes; at most {MAX_LINE_BYTES}")
     return line.encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """A nested Peer by its fields, NumPy's integers as Python's."""
+    return vars(value) if dataclasses.is_dataclass(value) else int(value)
 
 
 def decode(line: bytes) -> Message:
