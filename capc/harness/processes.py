@@ -74,9 +74,13 @@ class Launcher(Protocol):
 
 
 def party_environment() -> dict[str, str]:
-    """What parties find in their environment: the driver's, and where the package lies."""
+    """What parties find in their environment: the driver's, and where the package lies.
+
+    NumPy's products are small here: threads that wait for the next one cost more than they save.
+    """
     paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     return {
+        "OPENBLAS_NUM_THREADS": "1",
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONUNBUFFERED": "1",
