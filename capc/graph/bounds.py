@@ -34,6 +34,7 @@ from capc.graph.layers import (
     Layer,
     LeakyRelu,
     MaxPool,
+    Negative,
     PiecewiseLinear,
     Relu,
     Square,
@@ -116,15 +117,22 @@ def propagate(
         return Interval(low, high)
     if isinstance(layer, Conv2D | Dense):
         return _linear(layer, inputs[0])
-    if isinstance(layer, Add):
-        return _sum(inputs[0], inputs[1])
-    if isinstance(layer, Bias):
-        value = np.broadcast_to(layer.value, inputs[0].low.shape)
-        return _sum(inputs[0], Interval(value, value))
+    if isinstance(layer, Add | Bias | Negative):
+        return _simple(layer, inputs)
     if isinstance(layer, AvgPool):
         return _average(layer, inputs[0], fraction_bits)
     shift = input_bits[0] - output_bits
     return _mapped(inputs[0], layer, shift, fraction_bits)
+
+
+def _simple(layer: Add | Bias | Negative, inputs: Sequence[Interval]) -> Interval:
+    x = inputs[0]
+    if isinstance(layer, Negative):
+        return Interval(-x.high, -x.low)
+    if isinstance(layer, Add):
+        return _sum(x, inputs[1])
+    value = np.broadcast_to(layer.value, x.low.shape)
+    return _sum(x, Interval(value, value))
 
 
 def _linear(layer: Conv2D | Dense, x: Interval) -> Interval:

@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.errors import ModelError
-from capc.graph.layers import Bias, Conv2D, Dense, Input, Layer, Network, Shape
+from capc.graph.layers import (
+    Bias,
+    Conv2D,
+    Dense,
+    Input,
+    Layer,
+    Negative,
+    Network,
+    Reshape,
+    Shape,
+)
 
 Constant = NDArray[Any]
 Value = str | NDArray[Any]  # the name of a layer, or a constant
@@ -28,6 +38,8 @@ class Builder:
         self._values: dict[str, Value] = {}
         self._uses = uses
         self._owner: dict[str, str] = {}
+        self.capped: dict[str, tuple[str, float]] = {}  # layers that are min(source, bound)
+        self.rows: set[str] = set()  # layers whose first axis is merged into the batch
         self.spread: dict[str, tuple[int, int]] = {}  # layers seen by pixels d apart, and d
 
     def bind(self, node: str, value: Value) -> None:
@@ -65,6 +77,18 @@ class Builder:
         self._owner[layer.name] = layer.name
         return layer.name
 
+    def unused(self, name: str) -> str:
+        """`name`, or it with a number behind where a layer has that name."""
+        free, count = name, 1
+        while free in self._layers:
+            count += 1
+            free = f"{name}_{count}"
+        return free
+
+    def is_used_once(self, layer: str) -> bool:
+        """Whether one node alone takes the value of a layer."""
+        return self._uses.get(self._owner[layer], 1) == 1
+
     def layer(self, name: str) -> Layer:
         """A layer by name."""
         return self._layers[name]
@@ -88,17 +112,24 @@ class Builder:
         return Network(tuple(kept))
 
     def scaled(self, node: str, source: str, factor: Constant) -> str:
-        """source * factor, for a factor per channel or one for all."""
-        values = self._per_channel(node, source, factor)
-        layer = self._mergeable(source)
+        """source * factor, for any factor that broadcasts to the shape of one image."""
+        values = self._factors(node, source, factor)
+        layer = self._mergeable(source) if values.ndim == 1 else None
         if isinstance(layer, Conv2D):
             merged: Layer = replace(layer, kernel=layer.kernel * values, bias=layer.bias * values)
         elif isinstance(layer, Dense):
             merged = replace(layer, weight=layer.weight * values, bias=layer.bias * values)
         else:
-            return self.add(self._scale_layer(node, source, values))
+            return self._scale_layer(node, source, values)
         self._layers[source] = merged
         return source
+
+    def negated(self, node: str, source: str) -> str:
+        """-source, for a source that has no other use in the node that asks."""
+        if isinstance(self._mergeable(source), Conv2D | Dense):
+            return self.scaled(node, source, np.array(-1.0))
+        shape = self.shape(source)
+        return self.add(Negative(name=self.unused(node), inputs=(source,), shape=shape))
 
     def shifted(self, node: str, source: str, offset: Constant) -> str:
         """source + offset, for any offset that broadcasts to the shape of one image."""
@@ -127,31 +158,42 @@ class Builder:
 
     def _mergeable(self, source: str) -> Layer | None:
         """The layer, if only one node uses it; what no node stands for was made for one use."""
-        return self._layers[source] if self._uses.get(self._owner[source], 1) == 1 else None
+        return self._layers[source] if self.is_used_once(source) else None
 
-    def _per_channel(self, node: str, source: str, factor: Constant) -> Constant:
-        channels = self.shape(source)[-1]
-        flat = np.asarray(factor, dtype=np.float64).reshape(-1)
-        last = np.shape(factor)[-1] if np.ndim(factor) else 1
-        if flat.size == 1:
-            return np.broadcast_to(flat, (channels,))
-        if flat.size != channels or last != channels:
+    def _factors(self, node: str, source: str, factor: Constant) -> Constant:
+        """Per channel (C,), or of the shape of one image where it has a factor per element."""
+        shape = self.shape(source)
+        values = np.asarray(factor, dtype=np.float64)
+        if values.size == 1:
+            return np.broadcast_to(values.reshape(-1), shape[-1:])
+        while values.ndim > len(shape) and values.shape[0] == 1:
+            values = values[0]
+        try:
+            whole = np.broadcast_to(values, shape)
+        except ValueError:
             raise ModelError(
-                f"node '{node}' multiplies by a constant of shape {np.shape(factor)}; supported "
-                f"are one factor, or one for each of the {channels} channels"
-            )
-        return flat
+                f"node '{node}' multiplies {shape} per image by a constant of shape "
+                f"{np.shape(factor)}"
+            ) from None
+        return values.reshape(-1) if values.size == values.shape[-1] == shape[-1] else whole
 
-    def _scale_layer(self, node: str, source: str, values: Constant) -> Layer:
+    def _scale_layer(self, node: str, source: str, values: Constant) -> str:
         """A layer of its own: 1x1 depthwise over images, a diagonal matrix over vectors."""
         shape = self.shape(source)
-        zeros = np.zeros(shape[-1])
+        zeros = np.zeros(values.size)
         if len(shape) == 1:
             weight = np.diag(values)
-            return Dense(name=node, inputs=(source,), shape=shape, weight=weight, bias=zeros)
-        if len(shape) != 3:
-            raise ModelError(f"node '{node}' multiplies a value of shape {shape} per image")
+            return self.add(Dense(node, (source,), shape, weight=weight, bias=zeros))
         kernel = np.array(values).reshape(1, 1, 1, -1)
-        return Conv2D(
-            name=node, inputs=(source,), shape=shape, kernel=kernel, bias=zeros, groups=shape[-1]
-        )
+        image = (int(np.prod(shape)) // values.size, 1, values.size)
+        if len(shape) == 3 and values.ndim == 1:
+            image = (shape[0], shape[1], shape[2])
+        flat = self._as_shape(f"{node}/image", source, image)
+        scaled = self.unused(node)
+        self.add(Conv2D(scaled, (flat,), image, kernel=kernel, bias=zeros, groups=values.size))
+        return self._as_shape(f"{node}/shape", scaled, shape)
+
+    def _as_shape(self, name: str, source: str, shape: Shape) -> str:
+        if self.shape(source) == shape:
+            return source
+        return self.add(Reshape(name=self.unused(name), inputs=(source,), shape=shape))

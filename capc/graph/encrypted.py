@@ -33,9 +33,11 @@ from capc.graph.layers import (
     Concat,
     Conv2D,
     Dense,
+    Gather,
     Input,
     LeakyRelu,
     MaxPool,
+    Negative,
     Network,
     Pad,
     PiecewiseLinear,
@@ -56,7 +58,7 @@ NonLinearLayer: TypeAlias = (
 
 LINEAR = (Conv2D, Dense)
 NON_LINEAR = (Relu, BoundedRelu, LeakyRelu, Square, MaxPool, PiecewiseLinear, Rescale)
-LOCAL = (Input, Add, AvgPool, Bias, Concat, Pad, Reshape, Transpose)
+LOCAL = (Input, Add, AvgPool, Bias, Concat, Gather, Negative, Pad, Reshape, Transpose)
 
 PIECE_BYTES = 1 << 25
 MAX_KEPT_BYTES = 1 << 28

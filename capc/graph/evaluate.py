@@ -26,6 +26,7 @@ from capc.graph.layers import (
     Layer,
     LeakyRelu,
     MaxPool,
+    Negative,
     Network,
     PiecewiseLinear,
     Relu,
@@ -77,6 +78,8 @@ def _arithmetic(layer: Layer, inputs: list[Float64]) -> Float64:
         return x + inputs[1]
     if isinstance(layer, Bias):
         return np.asarray(x + layer.value)
+    if isinstance(layer, Negative):
+        return -x
     if isinstance(layer, AvgPool):
         return window_sums(layer, x) / window_counts(layer, x.shape[1:])
     return _non_linear(layer, x)

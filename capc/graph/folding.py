@@ -37,11 +37,10 @@ def _reduced(operation: Callable[..., Any]) -> Fold:
     return fold
 
 
-def _strided_slice(node: Any, inputs: Sequence[Constant]) -> Constant:
-    """begin:end:stride per axis, with TensorFlow's five bit masks."""
+def slice_index(node: Any, begins: Constant, ends: Constant, strides: Constant) -> list[Any]:
+    """StridedSlice as NumPy's basic index: begin:end:stride, with TensorFlow's five bit masks."""
     names = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
     masks = [int(node.attr[name].i) for name in names]
-    values, begins, ends, strides = inputs
     index: list[Any] = []
     for place, (begin, end, stride) in enumerate(
         zip(begins.tolist(), ends.tolist(), strides.tolist(), strict=True)
@@ -57,7 +56,12 @@ def _strided_slice(node: Any, inputs: Sequence[Constant]) -> Constant:
             start = None if chosen[_BEGIN] else begin
             stop = None if chosen[_END] else end
             index.append(slice(start, stop, stride))
-    return np.asarray(values[tuple(index)])
+    return index
+
+
+def _strided_slice(node: Any, inputs: Sequence[Constant]) -> Constant:
+    values, *places = inputs
+    return np.asarray(values[tuple(slice_index(node, *places))])
 
 
 def _elementwise(operation: Callable[..., Any]) -> Fold:

@@ -12,18 +12,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from capc.errors import ModelError
 from capc.graph.activations import SPELLED_OUT, with_activations
 from capc.graph.builder import Builder, Value
 from capc.graph.inlining import inlined_nodes
-from capc.graph.layers import Input, Network, Shape
+from capc.graph.layers import Dense, Input, Network, Shape
 from capc.graph.operations import (
     OPERATIONS,
     PASSED_THROUGH,
+    WITHIN_ROWS,
     WITHIN_SPACE_TO_BATCH,
     constant_of,
 )
 from capc.graph.refusals import ANY_WAY_OUT, WAYS_OUT
+from capc.graph.selections import with_split_outputs
 from capc.graph.simplify import simplify
 from capc.graph.sources import (
     DEFAULT_INPUT,
@@ -49,19 +53,20 @@ def import_network(
     lacks the nodes, holds an operation that is not supported, or its shapes do not fit.
     """
     graph = read_graph(Path(path), input_node, output_node)
-    return network_of(graph)
+    return with_two_classes(network_of(graph))
 
 
 def network_of_keras(model: Any, label: str) -> Network:
     """The layers of a Keras classifier in memory; `label` is what error messages call it."""
     graph, (first, last) = freeze_keras(model, label)
-    return network_of(FrozenGraph(inlined_nodes(graph), first, last))
+    return with_two_classes(network_of(FrozenGraph(inlined_nodes(graph), first, last)))
 
 
 def network_of(graph: FrozenGraph) -> Network:
     """The layers between input and output of a frozen graph."""
     output = _before_the_end(graph)
-    graph = replace(graph, nodes=with_activations(graph.nodes, data_inputs))
+    nodes = with_split_outputs(with_activations(graph.nodes, data_inputs))
+    graph = replace(graph, nodes=nodes)
     order = _sorted_nodes(graph, output)
     builder = Builder(_placeholder(graph), _use_counts(graph, order, output))
     for name in order:
@@ -79,7 +84,27 @@ def network_of(graph: FrozenGraph) -> Network:
 def logits_and_nodes(graph: FrozenGraph) -> tuple[str, list[str]]:
     """The node that holds the logits, and all that it depends on, each after its inputs."""
     output = _before_the_end(graph)
-    return output, _sorted_nodes(graph, output)
+    split = replace(graph, nodes=with_split_outputs(graph.nodes))
+    order = (name.partition(":")[0] for name in _sorted_nodes(split, output))
+    return output, list(dict.fromkeys(order))
+
+
+def with_two_classes(network: Network) -> Network:
+    """A classifier with one output as one with the logits (0, z): class 1 where z > 0.
+
+    So it is where a sigmoid after z passes one half, and where a single logit is meant.
+    """
+    last = network.output
+    if last.shape != (1,):
+        return network
+    log.info("the model has one output z: classes 0 and 1 get the logits 0 and z")
+    names = {layer.name for layer in network.layers}
+    name = f"{last.name}/classes"
+    while name in names:
+        name += "_"
+    weight, bias = np.array([[0.0, 1.0]]), np.zeros(2)
+    classes = Dense(name, (last.name,), (2,), weight=weight, bias=bias)
+    return simplify(Network((*network.layers, classes)))
 
 
 def check_input_shape(network: Network, expected: Shape, source: str) -> None:
@@ -209,10 +234,16 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
 
 
 def _check_spread(builder: Builder, node: Any, values: list[Value]) -> None:
-    """Between SpaceToBatchND and BatchToSpaceND only a convolution has a meaning here."""
+    """Where pixels or rows are part of the batch, few operations have a meaning here."""
     inside = any(isinstance(value, str) and value in builder.spread for value in values)
     if inside and node.op not in WITHIN_SPACE_TO_BATCH:
         raise ModelError(
             f"node '{node.name}' ({node.op}) stands between SpaceToBatchND and BatchToSpaceND, "
             "where only a convolution is supported; use a convolution with dilations"
+        )
+    merged = any(isinstance(value, str) and value in builder.rows for value in values)
+    if merged and node.op not in WITHIN_ROWS:
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) takes images whose rows were merged into the batch, "
+            "where only a matrix product is supported"
         )

@@ -19,6 +19,7 @@ from capc.graph.layers import (
     Concat,
     Conv2D,
     Dense,
+    Gather,
     Layer,
     MaxPool,
     Pad,
@@ -145,7 +146,8 @@ def window_maxima(layer: MaxPool, images: Array) -> Array:
 
 
 def moved(layer: Layer, inputs: Sequence[Array]) -> Array | None:
-    """The output of a layer that only moves numbers (Reshape, Pad, Concat, Transpose), else None.
+    """The output of a layer that only moves numbers (Reshape, Pad, Concat, Transpose, Gather), else
+    None.
 
     Each party does this alone on its share: padded zeros are shares of zero.
     """
@@ -158,6 +160,8 @@ def moved(layer: Layer, inputs: Sequence[Array]) -> Array | None:
         return np.concatenate(list(inputs), axis=layer.axis + 1)
     if isinstance(layer, Transpose):
         return first.transpose(0, *(axis + 1 for axis in layer.permutation))
+    if isinstance(layer, Gather):
+        return first.take(layer.indices, axis=layer.axis + 1)
     return None
 
 

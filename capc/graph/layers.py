@@ -7,8 +7,8 @@ QuantizedNetwork.
 Integers, exactly: with f the fractional bits of weights and activations, a linear layer (Conv2D,
 Dense, AvgPool) takes f bits and gives 2f. Relu, BoundedRelu, LeakyRelu, Square, PiecewiseLinear
 and Rescale take the signed value and drop the bits above f, s = bits in - f of them, by an
-arithmetic shift. MaxPool and the layers that only move numbers keep what they are given. Add and
-Concat take inputs with fewer bits times 2^(difference).
+arithmetic shift. MaxPool, Negative and the layers that only move numbers keep what they are given.
+Add and Concat take inputs with fewer bits times 2^(difference).
 
 A layer's repr leaves its weights out: they are a party's secret.
 """
@@ -105,6 +105,22 @@ class Transpose(Layer):
     """Axis k of the output is axis permutation[k] of the input, batch axis not counted."""
 
     permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Layer):
+    """Slices of the input along `axis`, counted in the shape of one image: indices[k] at place k.
+
+    An index may occur more than once, or not at all: what is cut, reversed, repeated, broadcast.
+    """
+
+    axis: int
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Negative(Layer):
+    """-x, exactly; each party negates its share."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,21 +10,21 @@ import numpy as np
 from capc.errors import ModelError
 from capc.graph.builder import Builder, Value
 from capc.graph.folding import BATCH
-from capc.graph.layers import Concat, Pad, Reshape, Transpose
-from capc.graph.operands import (
-    constant_at,
-    image_shape,
-    tensor_at,
-)
+from capc.graph.layers import Concat, Pad, Reshape, Shape, Transpose
+from capc.graph.operands import constant_at, tensor_at
 
 
 def reshape(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """Reshape: any shape that keeps the batch axis."""
+    """Reshape: any shape that keeps the batch axis, or merges rows into it for a Dense layer."""
     source = tensor_at(node, values)
     wanted = [int(size) for size in np.ravel(constant_at(node, values))]
     given = builder.shape(source)
     total = int(np.prod(given))
     rest = wanted[1:]
+    if wanted and wanted[0] < BATCH and total == -wanted[0] * int(np.prod(rest)):
+        rows = builder.add(Reshape(node.name, (source,), (-wanted[0], *rest)))
+        builder.rows.add(rows)
+        return rows
     if wanted and wanted[0] in {BATCH, 1} and rest.count(-1) <= 1:
         known = int(np.prod([size for size in rest if size != -1]))
         if -1 in rest and known > 0 and total % known == 0:
@@ -103,16 +103,41 @@ def concat(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 
 
 def pad(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """Pad and PadV2 of height and width with zeros."""
+    """Pad and PadV2 of any axes of one image with zeros."""
     source = tensor_at(node, values)
-    height, width, channels = image_shape(builder, node, source)
+    shape = builder.shape(source)
     pixels = constant_at(node, values).tolist()
     if len(values) > 2 and np.any(constant_at(node, values, 2)):
         raise ModelError(
             f"node '{node.name}' ({node.op}) pads with something else than zero; pad with zeros"
         )
-    if len(pixels) != 4 or any(pixels[0]) or any(pixels[3]) or np.min(pixels) < 0:
-        raise ModelError(f"node '{node.name}' ({node.op}) pads {pixels}; only height and width may")
-    rows, columns = (pixels[1][0], pixels[1][1]), (pixels[2][0], pixels[2][1])
+    if len(pixels) != len(shape) + 1 or any(pixels[0]) or np.min(pixels) < 0:
+        raise ModelError(f"node '{node.name}' ({node.op}) pads the batch by {pixels}; pad an image")
+    if len(shape) == 3 and not any(pixels[3]):
+        return _padded(builder, builder.unused(node.name), source, pixels[1], pixels[2])
+    for axis, margins in enumerate(pixels[1:]):
+        if not any(margins):
+            continue
+        before, after = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
+        image = as_shape(builder, node, source, (before, shape[axis], after))
+        padded = _padded(builder, builder.unused(node.name), image, (0, 0), margins)
+        shape = (*shape[:axis], shape[axis] + sum(margins), *shape[axis + 1 :])
+        source = as_shape(builder, node, padded, shape)
+    return source
+
+
+def as_shape(builder: Builder, node: Any, source: str, shape: Shape) -> str:
+    """The source under another shape; itself where it has that."""
+    if builder.shape(source) == shape:
+        return source
+    name = builder.unused(f"{node.name}/shape")
+    return builder.add(Reshape(name=name, inputs=(source,), shape=shape))
+
+
+def _padded(
+    builder: Builder, name: str, source: str, rows: Sequence[int], columns: Sequence[int]
+) -> str:
+    height, width, channels = builder.shape(source)
     shape = (height + sum(rows), width + sum(columns), channels)
-    return builder.add(Pad(name=node.name, inputs=(source,), shape=shape, padding=(rows, columns)))
+    padding = (rows[0], rows[1]), (columns[0], columns[1])
+    return builder.add(Pad(name=name, inputs=(source,), shape=shape, padding=padding))

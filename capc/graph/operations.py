@@ -13,18 +13,16 @@ from capc.graph.builder import Builder, Constant, Value
 from capc.graph.convolutions import batch_to_space, conv2d, depthwise_conv2d, space_to_batch
 from capc.graph.folding import BATCH, FOLDS
 from capc.graph.layers import (
-    Add,
     AvgPool,
     BoundedRelu,
+    Conv2D,
     Dense,
     LeakyRelu,
     MaxPool,
     PiecewiseLinear,
     Relu,
-    Reshape,
-    Square,
 )
-from capc.graph.movements import concat, expand_dims, pad, reshape, squeeze, transpose
+from capc.graph.movements import as_shape, concat, expand_dims, pad, reshape, squeeze, transpose
 from capc.graph.operands import (
     Convert,
     check_nhwc,
@@ -35,9 +33,22 @@ from capc.graph.operands import (
     sides_of,
     tensor_at,
 )
+from capc.graph.pairs import absolute, add, maximum, minimum, multiply, square, subtract
+from capc.graph.piecewise import SELU_SCALE
+from capc.graph.reductions import reduced
+from capc.graph.selections import (
+    broadcast_to,
+    gather,
+    reverse,
+    slice_operation,
+    split,
+    strided_slice,
+    tile,
+)
 from capc.graph.tensorflow_loader import load_tensorflow
 
 WITHIN_SPACE_TO_BATCH = {"BatchToSpaceND", "BiasAdd", "Conv2D", "DepthwiseConv2dNative"}
+WITHIN_ROWS = {"MatMul", "Reshape"}
 PASSED_THROUGH = {
     "Identity",
     "IdentityN",  # of which only the first output can be taken
@@ -83,6 +94,8 @@ def _matmul(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     if node.attr["transpose_b"].b or node.attr["adj_y"].b:
         weight = np.swapaxes(weight, -1, -2)
     shape = builder.shape(source)
+    if source in builder.rows and weight.shape[:-1] == shape[1:]:
+        return _rows_times(builder, node, source, weight)
     if len(shape) != 1 or weight.ndim != 2 or weight.shape[0] != shape[0]:
         raise ModelError(
             f"node '{node.name}' ({node.op}): {shape} per image times {weight.shape} does not fit; "
@@ -99,58 +112,22 @@ def _matmul(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     )
 
 
+def _rows_times(builder: Builder, node: Any, source: str, weight: Constant) -> str:
+    """A Dense layer on each of several rows of one image: a 1x1 convolution."""
+    rows, depth = builder.shape(source)
+    width = weight.shape[1]
+    image = as_shape(builder, node, source, (rows, 1, depth))
+    kernel = weight.astype(np.float64).reshape(1, 1, depth, width)
+    name = builder.unused(node.name)
+    builder.add(Conv2D(name, (image,), (rows, 1, width), kernel=kernel, bias=np.zeros(width)))
+    result = as_shape(builder, node, name, (rows, width))
+    builder.rows.add(result)
+    return result
+
+
 def _bias_add(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     check_nhwc(node)
     return builder.shifted(node.name, tensor_at(node, values), constant_at(node, values))
-
-
-def _add(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    first, second = values[0], values[1]
-    if not isinstance(first, str):
-        first, second = second, first
-    if not isinstance(first, str):
-        raise ModelError(f"node '{node.name}' ({node.op}) does not depend on the query")
-    if not isinstance(second, str):
-        return builder.shifted(node.name, first, second)
-    shape = builder.shape(first)
-    if builder.shape(second) != shape:
-        raise ModelError(
-            f"node '{node.name}' ({node.op}) adds {shape} and {builder.shape(second)}: "
-            "only equal shapes are supported"
-        )
-    return builder.add(Add(name=node.name, inputs=(first, second), shape=shape))
-
-
-def _add_n(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    if len(values) != 2:
-        raise ModelError(f"node '{node.name}' (AddN) has {len(values)} inputs; supported are two")
-    return _add(builder, node, values)
-
-
-def _sub(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    first, second = values
-    if not isinstance(second, str):
-        return builder.shifted(node.name, tensor_at(node, values), -second)
-    minus = np.array(-1.0)
-    if not isinstance(first, str):
-        negated = builder.scaled(f"{node.name}/negated", second, minus)
-        return builder.shifted(node.name, negated, first)
-    negated = builder.scaled(f"{node.name}/negated", second, minus)
-    return _add(builder, node, [first, negated])
-
-
-def _mul(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    first, second = values
-    if isinstance(first, str) and isinstance(second, str):
-        if first != second:
-            raise ModelError(
-                f"node '{node.name}' (Mul) multiplies two different values that depend on the "
-                "query; supported are constants and x * x"
-            )
-        return _square(builder, node, values)
-    if isinstance(first, str) and not isinstance(second, str):
-        return builder.scaled(node.name, first, second)
-    return builder.scaled(node.name, tensor_at(node, values, 1), constant_at(node, values, 0))
 
 
 def _divide(builder: Builder, node: Any, values: Sequence[Value]) -> str:
@@ -164,12 +141,7 @@ def _divide(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 
 
 def _negative(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    return builder.scaled(node.name, tensor_at(node, values), np.array(-1.0))
-
-
-def _square(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    source = tensor_at(node, values)
-    return builder.add(Square(name=node.name, inputs=(source,), shape=builder.shape(source)))
+    return builder.negated(node.name, tensor_at(node, values))
 
 
 def _power(builder: Builder, node: Any, values: Sequence[Value]) -> str:
@@ -178,7 +150,7 @@ def _power(builder: Builder, node: Any, values: Sequence[Value]) -> str:
             f"node '{node.name}' (Pow): supported is the exponent 2; use a square, or a smooth "
             "activation of docs/models.md"
         )
-    return _square(builder, node, values)
+    return square(builder, node, values)
 
 
 def _batch_norm(builder: Builder, node: Any, values: Sequence[Value]) -> str:
@@ -229,6 +201,14 @@ def _smooth(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     )
 
 
+def _selu(builder: Builder, node: Any, values: Sequence[Value]) -> str:
+    """1.0507 times the function with slope 1 above zero."""
+    source = tensor_at(node, values)
+    name, shape = builder.unused(f"{node.name}/unscaled"), builder.shape(source)
+    unscaled = builder.add(PiecewiseLinear(name, (source,), shape, function="selu_unscaled"))
+    return builder.scaled(node.name, unscaled, np.array(SELU_SCALE))
+
+
 def _pool(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     check_nhwc(node)
     source = tensor_at(node, values)
@@ -249,25 +229,6 @@ def _pool(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     )
 
 
-def _mean(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    source = tensor_at(node, values)
-    height, width, channels = image_shape(builder, node, source)
-    axes = sorted(int(axis) % 4 for axis in np.ravel(constant_at(node, values)))
-    if axes != [1, 2]:
-        raise ModelError(f"node '{node.name}' (Mean) is over axes {axes}; supported is [1, 2]")
-    pooled = builder.add(
-        AvgPool(
-            name=f"{node.name}/pool",
-            inputs=(source,),
-            shape=(1, 1, channels),
-            window=(height, width),
-            strides=(1, 1),
-        )
-    )
-    shape = (1, 1, channels) if node.attr["keep_dims"].b else (channels,)
-    return builder.add(Reshape(name=node.name, inputs=(pooled,), shape=shape))
-
-
 def _cast(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     """From pixels in bytes to floats; the reals stay what they are."""
     if not load_tensorflow().as_dtype(node.attr["DstT"].type).is_floating:
@@ -279,12 +240,14 @@ def _cast(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 
 
 OPERATIONS: dict[str, Convert] = {
-    "Add": _add,
-    "AddN": _add_n,
-    "AddV2": _add,
+    "Abs": absolute,
+    "Add": add,
+    "AddN": add,
+    "AddV2": add,
     "AvgPool": _pool,
     "BatchToSpaceND": batch_to_space,
     "BiasAdd": _bias_add,
+    "BroadcastTo": broadcast_to,
     "Cast": _cast,
     "ConcatV2": concat,
     "Conv2D": conv2d,
@@ -293,11 +256,16 @@ OPERATIONS: dict[str, Convert] = {
     "FusedBatchNorm": _batch_norm,
     "FusedBatchNormV2": _batch_norm,
     "FusedBatchNormV3": _batch_norm,
+    "GatherV2": gather,
     "LeakyRelu": _leaky_relu,
     "MatMul": _matmul,
+    "Max": reduced,
     "MaxPool": _pool,
-    "Mean": _mean,
-    "Mul": _mul,
+    "Maximum": maximum,
+    "Mean": reduced,
+    "Min": reduced,
+    "Minimum": minimum,
+    "Mul": multiply,
     "Neg": _negative,
     "Pad": pad,
     "PadV2": pad,
@@ -306,10 +274,19 @@ OPERATIONS: dict[str, Convert] = {
     "Relu": _relu,
     "Relu6": _relu6,
     "Reshape": reshape,
+    "ReverseV2": reverse,
+    "Selu": _selu,
+    "Slice": slice_operation,
     "SpaceToBatchND": space_to_batch,
-    "Square": _square,
+    "Split": split,
+    "SplitV": split,
+    "Square": square,
     "Squeeze": squeeze,
-    "Sub": _sub,
+    "StridedSlice": strided_slice,
+    "Sub": subtract,
+    "Sum": reduced,
+    "Tile": tile,
     "Transpose": transpose,
+    "Unpack": split,
     **dict.fromkeys([SPELLED_OUT, *NAMED], _smooth),
 }

@@ -85,6 +85,14 @@ def _gelu_tanh(x: Float64) -> Float64:
     return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
+# Klambauer et al., "Self-Normalizing Neural Networks" (NeurIPS 2017), equation 14.
+SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def _selu_unscaled(x: Float64) -> Float64:
+    return np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0)))
+
+
 FUNCTIONS: dict[str, Function] = {
     "sigmoid": Function(_sigmoid, 3, 64, 0.0, 1.0),
     "tanh": Function(np.tanh, 2, 64, -1.0, 1.0),
@@ -94,6 +102,7 @@ FUNCTIONS: dict[str, Function] = {
     "swish": Function(lambda x: x * _sigmoid(x), 3, 64, 0.0, None),
     "mish": Function(lambda x: x * np.tanh(_softplus(x)), 3, 64, 0.0, None),
     "elu": Function(lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 3, 128, -1.0, None),
+    "selu_unscaled": Function(_selu_unscaled, 3, 128, -_SELU_ALPHA, None),
     "hard_swish": Function(lambda x: x * np.clip(x + 3, 0, 6) / 6, 2, 64, 0.0, None),
     "hard_sigmoid": Function(lambda x: np.clip(x + 3, 0, 6) / 6, 2, 64, 0.0, 1.0),
 }

@@ -20,9 +20,11 @@ from capc.graph.layers import (
     BoundedRelu,
     Conv2D,
     Dense,
+    Gather,
     Layer,
     LeakyRelu,
     MaxPool,
+    Negative,
     Network,
     Pad,
     Relu,
@@ -33,7 +35,7 @@ from capc.graph.layers import (
 _MOST_FOLDED_WEIGHTS = 1 << 20
 _MOST_GROWTH = 8  # a wide pool before a narrow Dense costs less by itself than as one matrix
 _WEIGHTED = (Conv2D, Dense, AvgPool)
-_AFFINE = (Conv2D, Dense, AvgPool, Reshape, Pad, Transpose, Bias)
+_AFFINE = (Conv2D, Dense, AvgPool, Reshape, Pad, Transpose, Bias, Gather, Negative)
 
 
 def simplify(network: Network) -> Network:

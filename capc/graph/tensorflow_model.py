@@ -50,7 +50,10 @@ def tensorflow_logits(
     except (ValueError, KeyError, tf.errors.OpError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"TensorFlow cannot run {path}: {reason}") from error
-    return np.concatenate(parts)
+    logits = np.concatenate(parts)
+    if logits.shape[1:] == (1,):  # two classes, as `with_two_classes` has them
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    return logits
 
 
 def _without_control_inputs(node: Any) -> Any:

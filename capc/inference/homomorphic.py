@@ -24,6 +24,7 @@ from capc.graph.layers import (
     Conv2D,
     Dense,
     Layer,
+    Negative,
     Network,
     Square,
 )
@@ -31,8 +32,8 @@ from capc.he.ckks import CkksContext
 from capc.he.ckks_slots import fresh
 from capc.he.ckks_tensor import CipherTensor
 
-POLYNOMIAL = "Conv2D, Dense, AvgPool, Add, Bias, Square, Concat, Pad, Reshape, Transpose"
-MOVING = ("Reshape", "Pad", "Concat", "Transpose")
+MOVING = ("Reshape", "Pad", "Concat", "Transpose", "Gather")
+POLYNOMIAL = ", ".join(("Conv2D, Dense, AvgPool, Add, Bias, Negative, Square", *MOVING))
 
 _MOST_ROW_ENTRIES = 1 << 21  # of one banded matrix
 
@@ -120,7 +121,7 @@ def require_polynomial(network: Network) -> None:
 def is_polynomial(layer: Layer) -> bool:
     """Whether CKKS can evaluate a layer."""
     return type(layer).__name__ in {*MOVING, "Rescale"} or isinstance(
-        layer, Conv2D | Dense | AvgPool | Add | Bias | Square
+        layer, Conv2D | Dense | AvgPool | Add | Bias | Negative | Square
     )
 
 
@@ -155,6 +156,8 @@ def _elementwise(layer: Layer, inputs: list[CipherTensor]) -> CipherTensor:
         return first.plus(inputs[1])
     if isinstance(layer, Bias):
         return first.plus_constant(np.asarray(layer.value, dtype=np.float64))
+    if isinstance(layer, Negative):
+        return first.negated()
     return first.squared() if isinstance(layer, Square) else first
 
 

@@ -35,6 +35,7 @@ from capc.graph.layers import (
     Layer,
     LeakyRelu,
     MaxPool,
+    Negative,
     PiecewiseLinear,
     QuantizedNetwork,
     Relu,
@@ -109,6 +110,8 @@ def _linear(network: QuantizedNetwork, layer: Layer, inputs: Sequence[Int64]) ->
         return x + inputs[1]
     if isinstance(layer, Bias):
         return np.asarray(x + layer.value)
+    if isinstance(layer, Negative):
+        return -x
     if isinstance(layer, AvgPool):
         factors = average_factors(layer, x.shape[1:], network.fixed_point.fraction_bits)
         return np.asarray(window_sums(layer, x) * factors)

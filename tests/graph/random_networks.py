@@ -15,10 +15,12 @@ from capc.graph.layers import (
     Concat,
     Conv2D,
     Dense,
+    Gather,
     Input,
     Layer,
     LeakyRelu,
     MaxPool,
+    Negative,
     Network,
     Pad,
     PiecewiseLinear,
@@ -113,7 +115,7 @@ def activation(maker: Maker) -> None:
 
 def movement(maker: Maker) -> None:
     height, width, channels = maker.last.shape
-    choice = maker.integer(0, 3)
+    choice = maker.integer(0, 5)
     if choice == 0:
         padding = maker.margins()
         shape = (height + sum(padding[0]), width + sum(padding[1]), channels)
@@ -124,6 +126,13 @@ def movement(maker: Maker) -> None:
         maker.simple(Transpose, shape=shape, permutation=order)
     elif choice == 2:
         maker.simple(Reshape, shape=(width, height, channels))
+    elif choice == 3:
+        maker.simple(Negative)
+    elif choice == 4:
+        axis = maker.integer(0, 2)
+        indices = maker.integers(0, maker.last.shape[axis] - 1, maker.integer(1, 4))
+        shape = tuple(len(indices) if k == axis else n for k, n in enumerate(maker.last.shape))
+        maker.simple(Gather, shape=shape, axis=axis, indices=indices)
     else:
         maker.simple(Bias, value=maker.weights(channels))
 

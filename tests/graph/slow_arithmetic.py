@@ -19,10 +19,12 @@ from capc.graph.layers import (
     Concat,
     Conv2D,
     Dense,
+    Gather,
     Input,
     Layer,
     LeakyRelu,
     MaxPool,
+    Negative,
     Pad,
     PiecewiseLinear,
     QuantizedNetwork,
@@ -92,6 +94,12 @@ def _element(
         row, column = index[0] - layer.padding[0][0], index[1] - layer.padding[1][0]
         inside = 0 <= row < x.shape[0] and 0 <= column < x.shape[1]
         return int(x[row, column, index[2]]) if inside else 0
+    if isinstance(layer, Gather):
+        return int(
+            x[(*index[: layer.axis], layer.indices[index[layer.axis]], *index[layer.axis + 1 :])]
+        )
+    if isinstance(layer, Negative):
+        return -int(x[index])
     if isinstance(layer, Bias):
         return int(x[index]) + int(np.broadcast_to(layer.value, layer.shape)[index])
     return _activation(layer, int(x[index]), drops[0], f)

@@ -332,7 +332,7 @@ REFUSALS: dict[str, tuple[Body, str]] = {
         ),
         "which is not supported",
     ),
-    "two values multiplied": (lambda x: dense(x * conv(x)), "two different values"),
+    "two ranks multiplied": (lambda x: dense(x * tf.reduce_mean(x, [1])), "broadcast"),
     "another placeholder": (
         lambda x: dense(x + tf.compat.v1.placeholder(tf.float32, (None, 5, 6, 2), name="more")),
         "node 'more' is of type Placeholder",
@@ -342,7 +342,7 @@ REFUSALS: dict[str, tuple[Body, str]] = {
         "data_format NCHW",
     ),
     "power of three": (lambda x: dense(tf.pow(x, 3.0)), "exponent 2"),
-    "mean over channels": (lambda x: dense(tf.reduce_mean(x, [3])), "Mean"),
+    "mean over the batch": (lambda x: dense(tf.reduce_mean(x, [0, 3])), "must keep the batch"),
     "batch moved": (lambda x: dense(tf.reshape(x, [5, 60])), "must keep the batch axis"),
     "transposed batch": (
         lambda x: dense(tf.reshape(tf.transpose(x, [1, 0, 2, 3]), [-1, 12])),
@@ -358,8 +358,8 @@ REFUSALS: dict[str, tuple[Body, str]] = {
         ),
         "freeze the model for inference",
     ),
-    "broadcast sum": (lambda x: dense(x + conv(x, 1)), "only equal shapes"),
-    "factor per pixel": (lambda x: dense(x * weights(5, 6, 2)), "one for each of the 2 channels"),
+    "sum of other ranks": (lambda x: dense(x + tf.reduce_mean(x, [1])), "do not broadcast|to"),
+    "factor for more": (lambda x: dense(x[:, :1] * weights(5, 6, 2)), "by a constant of shape"),
     "leaky with a large slope": (lambda x: dense(tf.nn.leaky_relu(x, 1.5)), r"allowed is \[0, 1\)"),
     "not logits": (lambda x: tf.identity(conv(x), name="output/BiasAdd"), "logits have one axis"),
     "nothing from the query": (

@@ -19,6 +19,7 @@ _NAMES = {
     "Bias": "Add",
     "Conv2D": "Convolution",
     "Dense": "Dot",
+    "Gather": "Slice",
     "Relu6": "BoundedRelu",
     "Square": "Multiply",
     "Transpose": "Reshape",

@@ -1,0 +1,67 @@
+"""Mean, sum, maximum and minimum over any axes of one image, as pools."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from capc.errors import ModelError
+from capc.graph.builder import Builder, Value
+from capc.graph.layers import AvgPool, MaxPool, Negative, Reshape, Transpose
+from capc.graph.operands import constant_at, tensor_at
+
+
+def reduced(builder: Builder, node: Any, values: Sequence[Value]) -> str:
+    """Mean, Sum, Max and Min: the axes become the height of an image that one window covers."""
+    source = tensor_at(node, values)
+    given = builder.shape(source)
+    named = {int(axis) % (len(given) + 1) - 1 for axis in np.ravel(constant_at(node, values))}
+    axes = sorted(named)
+    kept = [axis for axis in range(len(given)) if axis not in named]
+    shape = tuple(given[axis] for axis in kept)
+    if node.attr["keep_dims"].b:
+        shape = tuple(1 if axis in named else size for axis, size in enumerate(given))
+    if -1 in named or not shape:
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) is over axes {[axis + 1 for axis in axes]} of "
+            f"{('batch', *given)}: it must keep the batch axis and one more"
+        )
+    if not axes:
+        return source
+    if node.op == "Min":
+        source = _negative(builder, node, source)
+    pooled = _pooled(builder, node, source, axes, kept)
+    if node.op == "Min":
+        pooled = _negative(builder, node, pooled)
+    result = builder.add(Reshape(builder.unused(node.name), (pooled,), shape))
+    if node.op != "Sum":
+        return result
+    count = math.prod(given[axis] for axis in axes)
+    return builder.scaled(builder.unused(f"{node.name}/count"), result, np.array(float(count)))
+
+
+def _pooled(builder: Builder, node: Any, source: str, axes: list[int], kept: list[int]) -> str:
+    given = builder.shape(source)
+    window = given[0], given[1] if len(given) > 1 else 1
+    if (axes, kept) != ([0, 1], [2]):
+        order = (*axes, *kept)
+        if order != tuple(range(len(given))):
+            shape = tuple(given[axis] for axis in order)
+            name = builder.unused(f"{node.name}/order")
+            source = builder.add(Transpose(name, (source,), shape, permutation=order))
+        window = (math.prod(given[axis] for axis in axes), 1)
+        rest = math.prod(given[axis] for axis in kept)
+        name = builder.unused(f"{node.name}/rows")
+        source = builder.add(Reshape(name, (source,), (*window, rest)))
+    kind = AvgPool if node.op in {"Mean", "Sum"} else MaxPool
+    shape = (1, 1, builder.shape(source)[2])
+    name = builder.unused(f"{node.name}/pool")
+    return builder.add(kind(name, (source,), shape, window=window, strides=(1, 1)))
+
+
+def _negative(builder: Builder, node: Any, source: str) -> str:
+    name = builder.unused(f"{node.name}/negative")
+    return builder.add(Negative(name, (source,), builder.shape(source)))
