@@ -1,4 +1,4 @@
-"""Area inference: steps 1a to 1c of CryptoNets-ReLU between two processes, and SPU on the same."""
+"""Area inference: steps 1a to 1c of CryptoNets-ReLU in two processes, SPU on the same; CKKS."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from capc.fixed_point import Float64
 from capc.graph.layers import Conv2D, Dense
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
 from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.harness.benchmarks import homomorphic
 from capc.harness.benchmarks.rows import Row, measured, skipped
 from capc.harness.benchmarks.runs import BenchmarkError, MeasuredRun, measured_run
 from capc.harness.settings import REPOSITORY
@@ -29,12 +30,12 @@ _SPU_SECONDS = 600
 
 
 def run(repeat: int) -> list[Row]:
-    """One query at a time under both configs, a batch of 1,000, and SPU where it is installed."""
+    """One query at a time under both configs, a batch of 1,000, SPU where it is installed, CKKS."""
     rows = []
     for config in CONFIGS:
         rows += single_query(config, measured_run(config=config, flags=(f"--n_queries={repeat}",)))
     rows += spu(repeat=max(3, repeat // 10))
-    return rows + throughput()
+    return rows + throughput() + homomorphic.run(repeat)
 
 
 def single_query(config: str, finished: MeasuredRun) -> list[Row]:

@@ -128,13 +128,15 @@ class ModelRow:
     answering_peak_mib: int
 
 
+def cryptonets() -> Network:
+    """CryptoNets with squares, its last layer fitted to MNIST."""
+    return network_of_keras(_built("cryptonets"), "cryptonets")
+
+
 def measure_model(name: str, images: int, queries: int) -> ModelRow:
     """Import, choose ring and parameters, compare with TensorFlow, run encrypted queries."""
-    tensorflow = load_tensorflow()
-    tensorflow.keras.utils.set_random_seed(_SEED)
-    model = MODELS[name]()
+    model = _built(name)
     data = load_dataset("mnist")
-    _fit(model, _resized(data.train_images[:_FITTED_IMAGES], model), data.train_labels)
     network = network_of_keras(model, name)
     batch = _resized(data.test_images[:images], model)
     expected = np.asarray(model.predict(batch.astype(np.float32), verbose=0), dtype=np.float64)
@@ -182,6 +184,15 @@ def _calibrated(network: Network, images: Float64) -> Network:
         examples = Path(folder) / "examples.npy"
         np.save(examples, images.astype(np.float32))
         return calibrated(network, Calibration(examples))
+
+
+def _built(name: str) -> Any:
+    """A Keras model of the table, random but for its statistics and its last layer."""
+    load_tensorflow().keras.utils.set_random_seed(_SEED)
+    model = MODELS[name]()
+    data = load_dataset("mnist")
+    _fit(model, _resized(data.train_images[:_FITTED_IMAGES], model), data.train_labels)
+    return model
 
 
 def _resized(images: Any, model: Any) -> Float64:
