@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets CaPC up in .venv: system packages checked, Python packages as locked, C++ built.
-# Idempotent: steps whose inputs have not changed are skipped. Python: $PYTHON, else the newest found.
+# Idempotent: steps whose inputs have not changed are skipped. Python: $PYTHON, else that of .venv,
+# else the newest found.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,10 +11,12 @@ say() { printf 'set-up: %s\n' "$*"; }
 fail() { printf 'set-up: error: %s\n' "$*" >&2; exit 1; }
 
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3.10 python3}; do
+    local candidate candidates=("$PWD/$venv/bin/python" python3.13 python3.12 python3.11 python3.10 python3)
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
+        # An environment's own interpreter would go with the environment: take the one behind it.
         if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
-            command -v "$candidate"
+            "$candidate" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))'
             return
         fi
     done
@@ -75,9 +78,13 @@ step() {
     printf '%s\n' "$digest" >"$stamps/$name"
 }
 
+version_of() { "$1" -c 'import sys; print(*sys.version_info[:2], sep=".")'; }
+
 make_environment() {
-    # A moved or half-made environment does not start its own pip: make it anew.
-    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    # A moved or half-made environment does not start its own pip: make it anew. So too for another
+    # Python.
+    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 \
+        || [ "$(version_of "$venv/bin/python")" != "$(version_of "$1")" ]; then
         rm -rf "$venv"
         "$1" -m venv "$venv"
     fi
@@ -102,6 +109,8 @@ build() {
         || { tail -n 30 "$log" >&2; fail "the C++ build failed; the whole log is $log"; }
 }
 
+[ -z "${PYTHON:-}" ] || find_python >/dev/null \
+    || fail "PYTHON is $PYTHON, which is no Python 3.10 to 3.13; leave it out to take the newest found"
 check_system
 python=$(find_python) || fail "no Python 3.10 to 3.13 found; install one or name it: make setup PYTHON=..."
 say "Python: $python ($("$python" --version 2>&1))"

@@ -228,22 +228,32 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 class TestSetUp:
-    """scripts/setup.sh with a PATH that lacks things."""
+    """scripts/setup.sh with a PATH that lacks things, in a checkout without an environment."""
 
-    def set_up(self, folder: Path, *tools: str) -> subprocess.CompletedProcess[str]:
+    def set_up(
+        self, folder: Path, *tools: str, python: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         folder.mkdir()
         for tool in ("bash", "cat", "tr", "id", "sha256sum", "dirname", "find", "sort", *tools):
             found = shutil.which(tool)
             if found is None:
                 pytest.skip(f"{tool} is not installed")
             (folder / tool).symlink_to(found)
+        scripts = folder.parent / "checkout" / "scripts"
+        scripts.mkdir(parents=True)
+        script = shutil.copy(ROOT / "scripts" / "setup.sh", scripts)
         return subprocess.run(
-            ["/bin/bash", str(ROOT / "scripts" / "setup.sh")],
+            ["/bin/bash", script],
             capture_output=True,
             text=True,
             check=False,
-            env={"PATH": str(folder), "CAPC_NO_APT": "1", "HOME": str(Path.home())},
+            env={"PATH": str(folder), "CAPC_NO_APT": "1", "PYTHON": python},
         )
+
+    def test_a_python_that_is_none(self, tmp_path: Path) -> None:
+        result = self.set_up(tmp_path / "bin", python="/bin/sh")
+        assert result.returncode == 1
+        assert "PYTHON is /bin/sh, which is no Python 3.10 to 3.13" in result.stderr
 
     def test_everything_missing_is_named_at_once(self, tmp_path: Path) -> None:
         result = self.set_up(tmp_path / "bin")
