@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -71,6 +72,10 @@ _PARTIES = {
 def main(argv: Sequence[str] | None = None, program: str = "capc") -> int:
     """Call a subcommand; its exit status. A CapcError is one line on standard error, status 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a character shows a question mark in its place: no run ends by it.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         return _dispatch(arguments, program)
     except CapcError as error:

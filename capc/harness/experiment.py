@@ -129,7 +129,7 @@ class Experiment:
     def run(self, console: Console, check: Callable[[Recorder], dict[int, Check]]) -> int:
         """Everything after the preparations; always leaves run.json and no process."""
         directory = self._directory
-        handler = logging.FileHandler(directory.log_file("driver"))
+        handler = logging.FileHandler(directory.log_file("driver"), encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s driver %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG if self._settings.debug else logging.INFO)
@@ -137,7 +137,7 @@ class Experiment:
         directory.write_run_json(self._record)
         status = EXIT_FAILED
         try:
-            with directory.log_file("driver").open("a") as log:
+            with directory.log_file("driver").open("a", encoding="utf-8") as log:
                 consoles = [console, Console(file=log, width=120)]
                 status = self._run(consoles, check)
         except CapcError as error:

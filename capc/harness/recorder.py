@@ -235,6 +235,6 @@ def _part(total: int, index: int, count: int) -> int:
 
 def _open_log(path: Path) -> TextIO:
     try:
-        return path.open("a", buffering=1)
+        return path.open("a", buffering=1, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--log_timing_file: cannot write {path}: {error.strerror}") from None

@@ -18,6 +18,7 @@ from capc.harness.verify import Check
 from capc.harness.view import bytes_text, epsilon_text, seconds_text, show_line
 
 _MAX_ROWS = 20
+_WIDTH_WITH_SPREAD = 80
 
 
 def show_failure(consoles: Sequence[Console], outcome: Outcome) -> None:
@@ -42,7 +43,7 @@ def show_labels(
     """The labels, in a table when they are few, and how many are right."""
     answers = [results.answers[query] for query in sorted(results.answers)]
     table = Table(box=box.SIMPLE)
-    for name in ("query", "label", "true label", "plain label", "reference", "ε spent"):
+    for name in ("query", "label", "true label", "plain label", "reference", "epsilon spent"):
         table.add_column(name, justify="right")
     for answer in answers[:_MAX_ROWS]:
         check, budget = checks.get(answer.query), results.budgets.get(answer.query)
@@ -72,26 +73,32 @@ def _agreement(check: Check | None) -> str:
 
 def show_times(consoles: Sequence[Console], summary: Sequence[Mapping[str, Any]]) -> None:
     """Medians per step and phase, beside the paper's."""
-    table = Table(box=box.SIMPLE)
+    for console in consoles:
+        console.print(_times(summary, spread=console.width >= _WIDTH_WITH_SPREAD))
+        if any(row.get("paper_s") is not None for row in summary):
+            show_line(console, f"paper: {PAPER_NOTE}; both: offline and online", "dim")
+
+
+def _times(summary: Sequence[Mapping[str, Any]], *, spread: bool) -> Table:
+    """Fits 80 columns with the spread, 60 without it."""
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    quantiles = {"median": "median_s"} | ({"p10": "p10_s", "p90": "p90_s"} if spread else {})
     for name in ("step", "phase"):
         table.add_column(name, no_wrap=True)
-    for name in ("median", "p10", "p90", "n", "bytes", "paper", "ratio"):
+    for name in (*quantiles, "n", "bytes", "paper", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in summary:
         paper, ratio = row.get("paper_s"), row.get("ratio")
         table.add_row(
             row["step"],
             "both" if row["phase"] == ALL_PHASES else row["phase"],
-            *(seconds_text(row[name]) for name in ("median_s", "p10_s", "p90_s")),
+            *(seconds_text(row[name]) for name in quantiles.values()),
             str(row["n"]),
             bytes_text(row["bytes_median"]),
             "" if paper is None else seconds_text(paper),
             "" if ratio is None else f"{ratio:.1f}x",
         )
-    for console in consoles:
-        console.print(table)
-        if any(row.get("paper_s") is not None for row in summary):
-            show_line(console, f"paper: {PAPER_NOTE}; both: offline and online", "dim")
+    return table
 
 
 def show_files(

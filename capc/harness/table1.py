@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = tuple(field.name for field in fields(Cell))
         lines = [csv_line(names), *(csv_line(astuple(cell)) for cell in cells)]
         replace_file(options.output / "table1.csv", b"".join(lines))
-        with (options.output / "table1.txt").open("w") as file:
+        with (options.output / "table1.txt").open("w", encoding="utf-8") as file:
             for console in (Console(width=120), Console(file=file, width=120)):
                 show(console, cells)
     except (CapcError, OSError) as error:

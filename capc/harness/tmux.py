@@ -248,7 +248,8 @@ class TmuxLauncher:
         folder.mkdir(mode=0o700, exist_ok=True)
         for name, pane in self._layout.own.items():
             lines = captured(self._tmux, pane)
-            (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+            text = "".join(f"{line}\n" for line in lines)
+            (folder / f"{name}.txt").write_text(text, encoding="utf-8", errors="replace")
 
     def attach_hint(self) -> str | None:
         if self._session is None:

@@ -7,12 +7,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, Group
+from rich import box
+from rich.console import Console, Group, JustifyMethod
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 _REFRESH_SECONDS = 0.25
+# Column, whether its values are numbers, and the narrowest terminal that has room for it.
+_COLUMNS = (
+    *(("party", False, 0), ("state", False, 0), ("query", False, 90), ("step", False, 0)),
+    *(("phase", False, 80), ("time", True, 0), ("sent", True, 70), ("received", True, 70)),
+    ("ε", True, 0),
+)
 _STATES = {"starting": "dim", "ready": "cyan", "done": "green", "failed": "bold red"}
 
 
@@ -136,25 +143,26 @@ class LiveView(View):
 
     def table(self) -> Table:
         """The rows that fit the terminal; the rest of the answering parties in one."""
-        table = Table(expand=False)
-        for name in ("party", "state", "query", "step", "phase"):
-            table.add_column(name)
-        for name in ("time", "sent", "received", "ε"):
-            table.add_column(name, justify="right")
+        table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+        columns = [column for column in _COLUMNS if self.console.width >= column[2]]
+        for name, is_number, _ in columns:
+            side: JustifyMethod = "right" if is_number else "left"
+            table.add_column(name, justify=side, no_wrap=name != "state")
         room = max(3, self.console.size.height - 10)
         shown = self._rows[:room]
         for row in shown:
-            table.add_row(
-                row.name,
-                f"[{_STATES.get(row.state, 'default')}]{row.state}",
-                "" if row.query is None else str(row.query),
-                row.step,
-                row.phase,
-                seconds_text(row.seconds) if row.seconds else "",
-                bytes_text(row.bytes_sent),
-                bytes_text(row.bytes_received),
-                epsilon_text(row.epsilon),
-            )
+            cells = {
+                "party": row.name,
+                "state": f"[{_STATES.get(row.state, 'default')}]{row.state}",
+                "query": "" if row.query is None else str(row.query),
+                "step": row.step,
+                "phase": row.phase,
+                "time": seconds_text(row.seconds) if row.seconds else "",
+                "sent": bytes_text(row.bytes_sent),
+                "received": bytes_text(row.bytes_received),
+                "ε": epsilon_text(row.epsilon),
+            }
+            table.add_row(*(cells[name] for name, _, _ in columns))
         if rest := self._rows[len(shown) :]:
             table.add_row(f"{len(rest)} more", states_text(rest))
         return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -120,3 +121,14 @@ def test_no_tmux_is_one_line(tmp_path: Path) -> None:
     assert shown.stderr == (
         "capc: error: tmux is not installed: run 'apt install tmux', or add --launcher subprocess\n"
     )
+
+
+def test_a_terminal_without_the_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an ASCII locale a character that it lacks is a question mark, not a traceback."""
+    screen = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(screen, encoding="ascii"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--help"])
+    assert ended.value.code == 0
+    sys.stdout.flush()
+    assert b"*.npy, ?)" in screen.getvalue()

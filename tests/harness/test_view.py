@@ -10,6 +10,7 @@ from rich.console import Console
 
 from capc.errors import ProtocolError
 from capc.harness.recorder import Recorder
+from capc.harness.report import show_times
 from capc.harness.view import LiveView, PartyRow, View, bytes_text, printable, seconds_text
 from capc.transport.control_messages import (
     Answer,
@@ -90,6 +91,25 @@ def test_rows_that_do_not_fit_are_counted() -> None:
     assert "40 more" in text
     assert "40 ready" in text
     assert len(text.splitlines()) < 20
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_tables_are_read_whole_in_a_narrow_terminal(width: int) -> None:
+    """Nothing is cut in half of a wide terminal, as the driver's pane is one of three."""
+    console = Console(file=io.StringIO(), width=width)
+    row = PartyRow(
+        "answering-399", "connecting", 123, "1b", "offline", 0.2446, 703_700_000, 123_456
+    )
+    console.print(LiveView(console, [row], 1).table())
+    times = {"median_s": 0.1432, "p10_s": 0.1432, "p90_s": 0.1432, "bytes_median": 320_700}
+    summary = {"step": "1b-1c", "phase": "offline", "n": 100, "paper_s": 0.12, "ratio": 242.9}
+    show_times([console], [summary | times])
+    tables = text_of(console).splitlines()[:-1]
+    assert all(len(line) <= width and "…" not in line for line in tables)
+    for word in ("answering-399", "connecting", "244.6 ms", "143.2 ms", "320.7 kB", "242.9x"):
+        assert any(word in line for line in tables)
+    assert any("703.7 MB" in line for line in tables) == (width >= 80)
+    assert any("p90" in line for line in tables) == (width >= 80)
 
 
 def test_a_long_run_has_no_line_per_query(tmp_path: Path) -> None:
