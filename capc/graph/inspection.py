@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 from rich.console import Console
 from rich.table import Table
@@ -59,7 +60,7 @@ def show(
     title: str, network: Network, fraction_bits: int, input_range: tuple[float, float]
 ) -> None:
     """Print the table and the ring that the model needs."""
-    console = Console()
+    console = _console()
     console.print(layer_table(title, network, fraction_bits, input_range))
     ranges = layer_ranges(to_integers(network, fraction_bits), fraction_bits, input_range)
     widest = max(ranges, key=lambda found: found.bits)
@@ -82,7 +83,7 @@ def fitting_fraction_bits(network: Network, input_range: tuple[float, float]) ->
         return FRACTION_BITS
     reason = why_fewer_bits(network, input_range, chosen)
     if reason is not None:
-        Console().print(f"A run takes {reason}.", soft_wrap=True, highlight=False)
+        _console().print(f"A run takes {reason}.", soft_wrap=True, highlight=False)
     return chosen.fraction_bits
 
 
@@ -141,7 +142,7 @@ def show_costs(
     parameters: EncryptionParameters,
 ) -> None:
     """Print what a query costs, or why the model does not run under these parameters."""
-    console = Console()
+    console = _console()
     for function in sorted(
         {layer.function for layer in network.layers if isinstance(layer, PiecewiseLinear)}
     ):
@@ -154,6 +155,12 @@ def show_costs(
         return
     console.print(table)
     console.print(sentence, soft_wrap=True)
+
+
+def _console() -> Console:
+    """Wide enough for the tables where the output is no terminal."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=120)
 
 
 def _kind(layer: Layer) -> str:
