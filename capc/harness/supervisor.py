@@ -30,6 +30,7 @@ from capc.harness.signals import SignalEvents
 from capc.transport.control import ControlConnection, ControlListener
 from capc.transport.control_messages import (
     CONTROL_VERSION,
+    GUARDIAN,
     QUERYING,
     Announce,
     Answer,
@@ -41,6 +42,7 @@ from capc.transport.control_messages import (
     Ready,
     Refused,
     Stop,
+    encode,
 )
 from capc.transport.endpoints import Peer
 
@@ -121,7 +123,8 @@ class Supervisor:
 
     def _start(self, control: Path) -> None:
         self._deadline = time.monotonic() + self._setup_seconds
-        for party in self._parties.values():
+        alone = {GUARDIAN, QUERYING}  # these import for themselves while many others are forked
+        for party in sorted(self._parties.values(), key=lambda one: one.name not in alone):
             self._observer.on_state(party.name, "starting")
             party.process = self._launcher.start(self._command(party.spec, control))
             for descriptor in party.process.exit_events():
@@ -266,10 +269,11 @@ class Supervisor:
         peers = [party.peer for party in self._parties.values() if party.peer is not None]
         if len(peers) < len(self._parties):
             return
+        line = encode(Peers(tuple(peers)))
         for party in self._parties.values():
             if party.connection is not None:
                 try:
-                    party.connection.send(Peers(tuple(peers)))
+                    party.connection.send_line(line)
                 except ProtocolError:
                     continue  # its exit, an event of its own, says why
 

@@ -208,8 +208,10 @@ def serve(runtime: Runtime) -> None:
         )
         answering = [peers[answering_name(index)] for index in range(config.n_parties)]
         channels = [
-            resources.enter_context(connect(runtime.identity, peer, config.timeout_seconds))
-            for peer in answering
+            resources.enter_context(channel)
+            for channel in pool.map(
+                lambda peer: connect(runtime.identity, peer, config.timeout_seconds), answering
+            )
         ]
 
         def traffic() -> Traffic:
@@ -241,6 +243,7 @@ def serve(runtime: Runtime) -> None:
             noisy_argmax.wait_until_ready()
         runtime.control.ready()
         QueryingParty(runtime, links, guardian, noisy_argmax, pool).ask(images)
+        list(pool.map(lambda link: link.argmax.close(), links))
 
 
 def inference_starter(

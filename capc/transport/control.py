@@ -55,7 +55,10 @@ class ControlConnection:
 
     def send(self, message: Message) -> None:
         """Raises ProtocolError when the other end is gone or does not read."""
-        line = encode(message)
+        self.send_line(encode(message))
+
+    def send_line(self, line: bytes) -> None:
+        """The same for a message that was encoded before, for many."""
         try:
             with self._lock:
                 self._socket.sendall(line)
