@@ -87,7 +87,10 @@ def interval_of(layer: Layer, fraction_bits: int, input_range: tuple[float, floa
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
         raise RangeError(f"the input range is {input_range}; it must be two numbers in order")
     if max(abs(low), abs(high)) * 2.0**fraction_bits >= _LIMIT:
-        raise RangeError(f"the input range {input_range} is too wide at {fraction_bits} bits")
+        raise RangeError(
+            f"the input range {input_range} is too wide at {fraction_bits} bits; scale the pixels, "
+            "to [0, 1] for instance"
+        )
     shape = (1, *layer.shape)
     ends = [int(np.rint(np.ldexp(end, fraction_bits))) for end in (low, high)]
     return Interval(np.full(shape, ends[0], np.int64), np.full(shape, ends[1], np.int64))

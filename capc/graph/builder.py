@@ -173,7 +173,7 @@ class Builder:
         except ValueError:
             raise ModelError(
                 f"node '{node}' multiplies {shape} per image by a constant of shape "
-                f"{np.shape(factor)}"
+                f"{np.shape(factor)}; give it the shape of one image, or one value a channel"
             ) from None
         return values.reshape(-1) if values.size == values.shape[-1] == shape[-1] else whole
 

@@ -98,4 +98,6 @@ def _non_linear(layer: Layer, x: Float64) -> Float64:
         return exact_function(layer.function, x)
     if isinstance(layer, Rescale):
         return x
-    raise ModelError(f"layer '{layer.name}': {type(layer).__name__} cannot be evaluated")
+    raise ModelError(
+        f"layer '{layer.name}': {type(layer).__name__} cannot be evaluated; import the model again"
+    )

@@ -40,7 +40,10 @@ def save_frozen(network: Network, path: Path) -> None:
         previous = network.input
         for layer in network.layers[1:]:
             if layer.inputs != (previous.name,):
-                raise ModelError(f"layer '{layer.name}' is not fed by the one before it alone")
+                raise ModelError(
+                    f"layer '{layer.name}' is not fed by the one before it alone; "
+                    "save the model with Keras"
+                )
             values = _node(tf, layer, values, _scope(network, layer, counts))
             previous = layer
     write_whole(
@@ -77,7 +80,10 @@ def _node(tf: Any, layer: Layer, values: Any, scope: str) -> Any:
             return tf.reshape(values, (-1, *layer.shape), name="Reshape")
         if isinstance(layer, MaxPool) and layer.padding == ((0, 0), (0, 0)):
             return tf.nn.max_pool2d(values, layer.window, layer.strides, "VALID", name="MaxPool")
-    raise ModelError(f"layer '{layer.name}': {type(layer).__name__} cannot be written as a graph")
+    raise ModelError(
+        f"layer '{layer.name}': {type(layer).__name__} cannot be written as a graph; "
+        "save the model with Keras"
+    )
 
 
 def _convolution(tf: Any, layer: Conv2D, values: Any) -> Any:

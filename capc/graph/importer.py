@@ -245,5 +245,6 @@ def _check_spread(builder: Builder, node: Any, values: list[Value]) -> None:
     if merged and node.op not in WITHIN_ROWS:
         raise ModelError(
             f"node '{node.name}' ({node.op}) takes images whose rows were merged into the batch, "
-            "where only a matrix product is supported"
+            "where only a matrix product is supported; "
+            "flatten each image by itself"
         )

@@ -20,7 +20,10 @@ def add(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     for value in values[1:]:
         first, second = (value, total) if not isinstance(total, str) else (total, value)
         if not isinstance(first, str):
-            raise ModelError(f"node '{node.name}' ({node.op}) does not depend on the query")
+            raise ModelError(
+                f"node '{node.name}' ({node.op}) does not depend on the query; "
+                "name another --output_node"
+            )
         if isinstance(second, str):
             total = _sum(builder, node, first, second)
         else:
@@ -112,7 +115,10 @@ def _with_bound(node: Any, values: Sequence[Value]) -> tuple[str, Constant]:
 def _clipped(builder: Builder, node: Any, source: str, low: float, high: float) -> str:
     """max(low, min(x, high)): one bounded ReLU between two offsets."""
     if low >= high:
-        raise ModelError(f"node '{node.name}' ({node.op}) clips to [{low:g}, {high:g}]")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) clips to [{low:g}, {high:g}]; "
+            "the lower end must be below the upper"
+        )
     layer = builder.layer(source)
     if isinstance(layer, Relu) and low <= 0:
         return builder.add(BoundedRelu(node.name, layer.inputs, layer.shape, cap=high))

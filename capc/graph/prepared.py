@@ -58,12 +58,17 @@ def load_network(path: Path) -> Network:
         with np.load(path, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             if header["format"] != FORMAT:
-                raise ModelError(f"{path} has format {header['format']}, not {FORMAT}: prepare it")
+                raise ModelError(
+                    f"{path} has format {header['format']}, not {FORMAT}; write it again with: "
+                    "python -m capc.graph prepare"
+                )
             return Network(
                 tuple(_layer(entry, place, archive) for place, entry in enumerate(header["layers"]))
             )
     except FileNotFoundError as error:
-        raise ModelError(f"there is no prepared model at {path}") from error
+        raise ModelError(
+            f"there is no prepared model at {path}; write it with: python -m capc.graph prepare"
+        ) from error
     except (OSError, EOFError, zipfile.BadZipFile, *_MALFORMED) as error:
         raise ModelError(
             f"{path} is not a prepared model: write it with: python -m capc.graph prepare"
@@ -108,7 +113,9 @@ def cache_key(
             digest.update(f"{len(name)} {name} {len(content)} ".encode())
             digest.update(content)
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}; check the path and its permissions"
+        ) from error
     named: list[int | str] = [FORMAT, input_node, output_node]
     if calibration is not None:
         named.append(calibration.digest())

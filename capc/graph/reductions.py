@@ -27,7 +27,8 @@ def reduced(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     if -1 in named or not shape:
         raise ModelError(
             f"node '{node.name}' ({node.op}) is over axes {[axis + 1 for axis in axes]} of "
-            f"{('batch', *given)}: it must keep the batch axis and one more"
+            f"{('batch', *given)}: it must keep the batch axis and one more; "
+            "reduce fewer axes, or with keepdims=True"
         )
     if not axes:
         return source

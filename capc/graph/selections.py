@@ -40,7 +40,10 @@ def broadcast(builder: Builder, node: Any, source: str, shape: Shape) -> str:
     given = builder.shape(source)
     fits = len(given) == len(shape)
     if not fits or any(size not in {1, wide} for size, wide in zip(given, shape, strict=True)):
-        raise ModelError(f"node '{node.name}' ({node.op}) broadcasts {given} per image to {shape}")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) broadcasts {given} per image to {shape}; "
+            "only axes of size 1 can be repeated: give the two values equal shapes"
+        )
     for axis, wide in enumerate(shape):
         if given[axis] != wide:
             name = builder.unused(f"{node.name}/broadcast")
@@ -56,7 +59,7 @@ def together(builder: Builder, node: Any, first: str, second: str) -> tuple[str,
     except ValueError:
         raise ModelError(
             f"node '{node.name}' ({node.op}) joins {shapes[0]} and {shapes[1]} per image, which "
-            "do not broadcast to one shape"
+            "do not broadcast to one shape; give them equal shapes"
         ) from None
     return broadcast(builder, node, first, shape), broadcast(builder, node, second, shape)
 
@@ -65,7 +68,10 @@ def broadcast_to(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     """BroadcastTo, which may not repeat the batch."""
     wanted = [int(size) for size in np.ravel(constant_at(node, values))]
     if wanted[:1] not in ([BATCH], [1]):
-        raise ModelError(f"node '{node.name}' (BroadcastTo) repeats the batch")
+        raise ModelError(
+            f"node '{node.name}' (BroadcastTo) repeats the batch; "
+            "work on the axes of one image alone"
+        )
     return broadcast(builder, node, tensor_at(node, values), tuple(wanted[1:]))
 
 
@@ -100,7 +106,10 @@ def tile(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     source = tensor_at(node, values)
     multiples = [int(times) for times in np.ravel(constant_at(node, values))]
     if len(multiples) != len(builder.shape(source)) + 1 or multiples[0] != 1 or min(multiples) < 1:
-        raise ModelError(f"node '{node.name}' (Tile) repeats by {multiples}: not the batch axis")
+        raise ModelError(
+            f"node '{node.name}' (Tile) repeats by {multiples}: not the batch axis; "
+            "work on the axes of one image alone"
+        )
     for axis, times in enumerate(multiples[1:]):
         indices = list(range(builder.shape(source)[axis])) * times
         source = taken(builder, builder.unused(f"{node.name}/tile"), source, axis, indices)
@@ -114,10 +123,16 @@ def gather(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     shape = builder.shape(source)
     axis = axis % (len(shape) + 1) - 1
     if axis < 0 or node.attr["batch_dims"].i:
-        raise ModelError(f"node '{node.name}' (GatherV2) chooses along the batch axis")
+        raise ModelError(
+            f"node '{node.name}' (GatherV2) chooses along the batch axis; "
+            "work on the axes of one image alone"
+        )
     flat = np.ravel(indices)
     if flat.size == 0 or flat.min() < 0 or flat.max() >= shape[axis]:
-        raise ModelError(f"node '{node.name}' (GatherV2) takes indices outside {shape}")
+        raise ModelError(
+            f"node '{node.name}' (GatherV2) takes indices outside {shape}; "
+            "correct the indices and export the model again"
+        )
     result = taken(builder, node.name, source, axis, flat.tolist())
     if indices.ndim == 1:
         return result
@@ -154,7 +169,9 @@ def split(builder: Builder, node: Any, values: Sequence[Value]) -> str:
         axis = int(constant_at(node, values, 0 if node.op == "Split" else 2))
     axis = axis % (len(shape) + 1) - 1
     if axis < 0:
-        raise ModelError(f"node '{node.name}' ({node.op}) splits the batch")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) splits the batch; work on the axes of one image alone"
+        )
     place = int(node.attr[_PLACE].i)
     if node.op == "SplitV":
         sizes = [int(size) for size in np.ravel(constant_at(node, values, 1))]
@@ -179,9 +196,15 @@ def _indexed(builder: Builder, node: Any, source: str, index: Sequence[Any]) -> 
     full = [*index[:cut], *missing, *index[cut + 1 :]]
     batch = full[0]
     if not isinstance(batch, slice) or batch.start not in {None, 0} or batch.step not in {None, 1}:
-        raise ModelError(f"node '{node.name}' ({node.op}) cuts the batch axis")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) cuts the batch axis; "
+            "work on the axes of one image alone"
+        )
     if batch.stop not in {None, BATCH}:
-        raise ModelError(f"node '{node.name}' ({node.op}) cuts the batch axis")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) cuts the batch axis; "
+            "work on the axes of one image alone"
+        )
     final: list[int] = []
     axis = 0
     for entry in full[1:]:
@@ -190,11 +213,17 @@ def _indexed(builder: Builder, node: Any, source: str, index: Sequence[Any]) -> 
             continue
         chosen = np.atleast_1d(np.arange(shape[axis])[entry]).tolist()
         if not chosen:
-            raise ModelError(f"node '{node.name}' ({node.op}) leaves nothing of {shape} per image")
+            raise ModelError(
+                f"node '{node.name}' ({node.op}) leaves nothing of {shape} per image; "
+                "correct the slice, or the model's input size"
+            )
         source = taken(builder, builder.unused(f"{node.name}/slice"), source, axis, chosen)
         if isinstance(entry, slice):
             final.append(len(chosen))
         axis += 1
     if not final:
-        raise ModelError(f"node '{node.name}' ({node.op}) leaves one number per image, no axis")
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) leaves one number per image, no axis; "
+            "slice with a:b, which keeps the axis"
+        )
     return as_shape(builder, node, source, tuple(final))

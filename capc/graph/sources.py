@@ -96,7 +96,9 @@ def _graph_def(path: Path) -> Any:
     try:
         graph.ParseFromString(path.read_bytes())
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}; check the path and its permissions"
+        ) from error
     except Exception as error:  # protobuf's DecodeError differs between its implementations
         if type(error).__name__ != "DecodeError":
             raise

@@ -49,7 +49,9 @@ def tensorflow_logits(
                     advance(len(part))
     except (ValueError, KeyError, tf.errors.OpError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"TensorFlow cannot run {path}: {reason}") from error
+        raise ModelError(
+            f"TensorFlow cannot run {path}: {reason}; export the model again for inference"
+        ) from error
     logits = np.concatenate(parts)
     if logits.shape[1:] == (1,):  # two classes, as `with_two_classes` has them
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)

@@ -75,6 +75,18 @@ CASES: dict[str, tuple[Body, str, str, str]] = {
         "moves the batch axis",
         "permute the axes after it alone",
     ),
+    "repeated batch": (
+        lambda x: dense(tf.tile(x, [2, 1, 1, 1], name="twice")),
+        "twice",
+        r"repeats by \[2, 1, 1, 1\]",
+        "work on the axes of one image alone",
+    ),
+    "summed away": (
+        lambda x: renamed(tf.reduce_sum(x, [1, 2, 3], name="all")),
+        "all",
+        "must keep the batch axis and one more",
+        "keepdims=True",
+    ),
     "rounded": (
         lambda x: dense(tf.cast(tf.cast(x, tf.int32, name="whole"), tf.float32)),
         "whole",
