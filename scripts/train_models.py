@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CapcError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped: finished models are kept, the next run trains the others\n")
+        return 130
     console.print(_table(plan, rows))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -62,6 +63,8 @@ def _train(settings: Settings, folder: Path, say: Say) -> None:
         f"--seed={settings.seed}",
     ]
     status = subprocess.run(command, check=False).returncode
+    if status == 128 + signal.SIGINT:
+        raise KeyboardInterrupt
     if status:
         raise ConfigError(
             f"training the models failed (exit status {status}, see above); --ignore_parties uses "

@@ -321,6 +321,18 @@ def test_a_training_that_fails(
         experiment.model_files(bench.settings(f"--checkpoint_dir={tmp_path}"), lambda _: None)
 
 
+def test_a_training_that_is_stopped(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C reaches the training too, which may be the one to see it: the run stops as well."""
+    monkeypatch.setattr(
+        "capc.harness.models.subprocess.run",
+        lambda command, **_: subprocess.CompletedProcess(command, 130),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        experiment.model_files(bench.settings(f"--checkpoint_dir={tmp_path}"), lambda _: None)
+
+
 def test_no_shared_model(bench: Bench, tmp_path: Path) -> None:
     settings = bench.settings(f"--checkpoint_dir={tmp_path}", "--ignore_parties")
     with pytest.raises(ConfigError, match=r"no model .*cryptonets-relu\.pb"):
