@@ -116,6 +116,11 @@ class CkksContext:
         residues: UInt64 = words.reshape(-1, self.degree)[:primes]
         return residues
 
+    def secret_residues(self, secret_key: Any) -> UInt64:
+        """The residues (primes, degree) of a SEAL secret key over the data primes, in NTT form."""
+        words: UInt64 = np.frombuffer(secret_key.to_string(), dtype="<u8", offset=_PLAINTEXT_HEADER)
+        return words[: len(self.primes) * self.degree].reshape(-1, self.degree)
+
     def to_ntt(self, polynomial: UInt64) -> UInt64:
         """The NTT of a polynomial given by residues (primes, degree) in coefficient form."""
         # SEAL refuses to transform a ciphertext whose second polynomial is zero.

@@ -7,6 +7,7 @@ Decrypted CKKS values carry the scheme's noise: whoever sees many of them can fi
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -20,9 +21,10 @@ from capc.he import rns
 from capc.he.ckks import CkksContext
 from capc.he.ckks_layout import elements, from_elements
 from capc.he.ckks_levels import TAIL, public_zero_variance
-from capc.he.ckks_modular import add_mod
+from capc.he.ckks_modular import add_mod, multiply_mod
 from capc.he.ckks_tensor import CipherTensor
 from capc.he.rns import UInt64
+from capc.he.symmetric import SEED_BYTES, binomial_errors
 
 
 class CkksKeys:
@@ -34,7 +36,7 @@ class CkksKeys:
         secret_key = keys.secret_key()
         self._public_key = keys.create_public_key()
         self._relin_keys = keys.create_relin_keys() if context.has_key_switching else None
-        self._encryptor = seal.Encryptor(context.seal, secret_key)
+        self._secret = context.secret_residues(secret_key)
         self._decryptor = seal.Decryptor(context.seal, secret_key)
 
     def __repr__(self) -> str:
@@ -49,13 +51,30 @@ class CkksKeys:
         return b"" if self._relin_keys is None else bytes(self._relin_keys.to_string())
 
     def encrypt(self, values: Float64, *, is_complex: bool) -> Iterator[UInt64]:
-        """Values (batch, *shape), one ciphertext an element: residues (2, primes, degree) each.
+        """Values (batch, *shape), one ciphertext an element: residues (2, primes, degree) each."""
+        for seed, first in self.encrypt_seeded(values, is_complex=is_complex):
+            yield np.stack([first, uniform_polynomial(self.context, seed)])
 
-        One image a slot; with `is_complex` the second half of the batch is the imaginary part.
+    def encrypt_seeded(
+        self, values: Float64, *, is_complex: bool
+    ) -> Iterator[tuple[bytes, UInt64]]:
+        """Each ciphertext as a public seed, which stands for its c1, and c0 (primes, degree).
+
+        c0 = message + e - c1 s under the error law of SEAL, whose Python face cannot write this
+        form, at half the bytes. One image a slot; with `is_complex` the second half of the batch
+        is the imaginary part.
         """
+        context = self.context
         for column in slot_values(values, is_complex):
-            plaintext = self._encode(column)
-            yield self.context.residues(self._encryptor.encrypt_symmetric(plaintext))
+            seed = os.urandom(SEED_BYTES)
+            uniform = uniform_polynomial(context, seed)
+            first = context.to_ntt(binomial_errors(context.degree, context.primes)).copy()
+            message = context.encoded(column, context.scale, len(context.primes))
+            for k, prime in enumerate(context.primes):
+                product = multiply_mod(uniform[k], self._secret[k], prime)
+                first[k] = add_mod(first[k], message[k], prime)
+                first[k] = add_mod(first[k], np.uint64(prime) - product, prime)
+            yield seed, first
 
     def decrypt(self, tensor: CipherTensor, batch: int) -> Float64:
         """Values (batch, *shape) of a tensor of two polynomials."""
@@ -69,19 +88,18 @@ class CkksKeys:
             values = np.concatenate([values.real[:half], values.imag[: batch - half]])
         return np.asarray(values[:batch].real.reshape(batch, *tensor.shape), dtype=np.float64)
 
-    def _encode(self, column: Any) -> Any:
-        encoder, scale = self.context.encoder, self.context.scale
-        column = np.ascontiguousarray(column)  # SEAL's Python face ignores strides
-        if column.dtype.kind == "c":
-            return encoder.encode_complex(column, scale)
-        return encoder.encode(column, scale)
-
     def _decode(self, residues: UInt64, scale: float, is_complex: bool) -> Any:
         plaintext = self._decryptor.decrypt(self.context.ciphertext(residues, scale))
         encoder = self.context.encoder
         return np.array(
             encoder.decode_complex(plaintext) if is_complex else encoder.decode(plaintext)
         )
+
+
+def uniform_polynomial(context: CkksContext, seed: bytes) -> UInt64:
+    """The c1 that a public seed stands for, (primes, degree), in NTT form."""
+    uniform: UInt64 = rns.expand(seed, 1, context.degree, context.primes)[0]
+    return uniform
 
 
 class ReplyMask:

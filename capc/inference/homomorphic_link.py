@@ -248,7 +248,8 @@ def _connect(host: str, port: int) -> socket.socket:
             # Nobody can tell this process when the other has begun to listen: ask again.
             if time.monotonic() > deadline:
                 raise ProtocolError(
-                    f"nobody listens at {host}:{port}: start the server first"
+                    f"nobody listens at {host}:{port}: start the server first, or see there why it "
+                    "stopped"
                 ) from None
             pause.wait(_RETRY_SECONDS)
         except OSError as error:

@@ -19,12 +19,13 @@ from capc.fixed_point import Float64
 from capc.graph.layers import Network, Shape
 from capc.he import rns
 from capc.he.ckks import CkksContext, ckks_context
-from capc.he.ckks_keys import CkksKeys, ReplyMask, masked_precision_bits
+from capc.he.ckks_keys import CkksKeys, ReplyMask, masked_precision_bits, uniform_polynomial
 from capc.he.ckks_layout import elements, from_elements
 from capc.he.ckks_slots import fresh
 from capc.he.ckks_tensor import CipherTensor
 from capc.he.parameters import EncryptionParameters
 from capc.he.rns import UInt64
+from capc.he.symmetric import SEED_BYTES
 from capc.inference.homomorphic import Watch, evaluate_encrypted, require_polynomial
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -128,8 +129,7 @@ class HomomorphicServer:
         return self._context.degree
 
     def _receive(self, value: EncryptedInput) -> CipherTensor:
-        count = len(self._context.primes)
-        received = _receive_residues(self._channel, self._context, math.prod(value.shape), count)
+        received = self._fresh_residues(math.prod(value.shape))
         parts = from_elements(self._context, value.shape, received)
         return fresh(
             self._context,
@@ -139,6 +139,16 @@ class HomomorphicServer:
             relin_keys=self._relin_keys,
             parts=parts,
         )
+
+    def _fresh_residues(self, count: int) -> Iterator[UInt64]:
+        """`count` ciphertexts of the client's, each a seed and its first polynomial."""
+        context = self._context
+        size = rns.packed_size(context.primes, context.degree)
+        for _ in range(count):
+            message = self._channel.recv(MessageType.CIPHERTEXT, SEED_BYTES + size)
+            view = memoryview(message)
+            first = rns.unpack(view[SEED_BYTES:], context.primes, context.degree)
+            yield np.stack([first, uniform_polynomial(context, bytes(view[:SEED_BYTES]))])
 
 
 class HomomorphicClient:
@@ -187,8 +197,9 @@ class HomomorphicClient:
             chunk = values[start : start + size]
         else:
             chunk = np.broadcast_to(values, (self._context.slots, *values.shape))
-        encrypted = self._keys.encrypt(chunk, is_complex=self.plan.is_complex)
-        _send_tensor(self._channel, self._context, encrypted)
+        primes = self._context.primes
+        for seed, first in self._keys.encrypt_seeded(chunk, is_complex=self.plan.is_complex):
+            self._channel.send(MessageType.CIPHERTEXT, seed + rns.pack(first, primes))
 
     def _receive(self, size: int) -> Float64:
         plan, context = self.plan, self._context

@@ -17,8 +17,15 @@ from capc.fixed_point import Float64
 from capc.graph.kernels import convolve
 from capc.graph.layers import Conv2D
 from capc.he.ckks import CkksContext, ckks_context, default_scale
-from capc.he.ckks_keys import CkksKeys, ReplyMask, flood_bits, masked_precision_bits
+from capc.he.ckks_keys import (
+    CkksKeys,
+    ReplyMask,
+    flood_bits,
+    masked_precision_bits,
+    uniform_polynomial,
+)
 from capc.he.ckks_layout import elements, from_elements
+from capc.he.ckks_levels import fresh_variance
 from capc.he.ckks_modular import (
     add_mod,
     integers_mod,
@@ -303,3 +310,17 @@ def test_keys_that_are_none() -> None:
 
 def test_secrets_show_nothing(bench: Bench) -> None:
     assert repr(bench.keys) == "CkksKeys(...)"
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_fresh_ciphertexts_have_the_stated_error_and_a_seed_for_half(is_complex: bool) -> None:
+    """Zeros under a small scale: what is decrypted is the error alone, of variance N * 10.5."""
+    context = CkksContext(EncryptionParameters("HE_SEAL", 2048, 0, (40, 40, 40), scale=2.0**20))
+    keys = CkksKeys(context)
+    zeros = np.zeros((4, 12))
+    sent = list(keys.encrypt_seeded(zeros, is_complex=is_complex))
+    assert len({seed for seed, _ in sent}) == 12 and {len(seed) for seed, _ in sent} == {32}
+    ciphertexts = [np.stack([first, uniform_polynomial(context, seed)]) for seed, first in sent]
+    slots = [keys._decode(one, context.scale, True) * context.scale for one in ciphertexts]
+    variance = float(np.mean(np.abs(np.stack(slots)) ** 2))
+    assert abs(variance / fresh_variance(context) - 1) < 0.1  # 24576 errors: deviations of 0.01
