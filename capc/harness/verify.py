@@ -90,7 +90,7 @@ def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:
     scales = [privacy.sigma] + ([privacy.sigma_threshold] if privacy.threshold is not None else [])
     # Pr[discrete Gaussian != 0] < 2 * sum_k exp(-k^2 / 2 sigma^2) < 4 exp(-1 / 2 sigma^2)
     return all(
-        scale == 0 or (scale < 1 and draws * 4 * math.exp(-0.5 / scale**2) < _NEGLIGIBLE)
+        scale == 0 or (scale < 1 and draws * 4 * math.exp(-0.5 / scale / scale) < _NEGLIGIBLE)
         for scale in scales
     )
 

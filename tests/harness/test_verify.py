@@ -209,7 +209,8 @@ def test_without_a_plan_nothing_is_claimed() -> None:
 
 def test_when_noise_is_off() -> None:
     assert noise_is_off(SILENT, 10, 20)
-    assert noise_is_off(PrivacySettings(0.1, None, 0.0, None, 1e-5, "classic"), 10, 20)
+    for sigma in (0.1, 1e-300, 5e-324):
+        assert noise_is_off(PrivacySettings(sigma, None, 0.0, None, 1e-5, "classic"), 10, 20)
     assert not noise_is_off(PrivacySettings(0.2, None, 0.0, None, 1e-5, "classic"), 10, 20)
     assert not noise_is_off(NOISY, 10, 1)
     assert not noise_is_off(PrivacySettings(0.0, 3, 1.0, None, 1e-5, "classic"), 10, 1)
