@@ -14,6 +14,9 @@ from capc.graph.tensorflow_loader import load_tensorflow
 DEFAULT_INPUT = "import/input:0"
 DEFAULT_OUTPUT = "import/output/BiasAdd:0"
 
+# How Keras says that a file needs a Lambda's code, or a class that nobody has registered.
+_NEEDS_CODE = ("safe_mode", "Could not locate", "custom_object_scope")
+
 
 @dataclass(frozen=True, eq=False)
 class FrozenGraph:
@@ -136,6 +139,11 @@ def _keras(path: Path) -> tuple[Any, tuple[str, str]]:
     try:
         model = tf.keras.models.load_model(str(path), compile=False)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
+        if any(sign in str(error) for sign in _NEEDS_CODE):
+            raise ModelError(
+                f"{path} has a layer of its author's own Python code, which is not run here: save "
+                "the model with model.export(folder), and give that folder"
+            ) from error
         raise ModelError(
             f"{path} is not a Keras model ({_first_line(error)}); save it again with model.save"
         ) from error

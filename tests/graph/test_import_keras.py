@@ -114,6 +114,24 @@ def test_mobilenet_v2_equals_keras() -> None:
     assert error_of(network, model) < 1e-5
 
 
+@pytest.mark.parametrize("kind", ["lambda", "class"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_layer_of_own_code_is_refused_and_runs_from_a_folder(
+    tmp_path: Path, kind: str, suffix: str
+) -> None:
+    def doubled(_: Any, x: Any) -> Any:
+        return 2 * x
+
+    unknown = type("Doubled", (L.Layer,), {"call": doubled, "__module__": "nowhere"})
+    own = L.Lambda(lambda x: 2 * x) if kind == "lambda" else unknown()
+    model = keras.Sequential([keras.Input((4,)), own, L.Dense(3)])
+    model.save(tmp_path / f"model{suffix}")
+    with pytest.raises(ModelError, match=r"own Python code.*model\.export\(folder\)"):
+        import_network(tmp_path / f"model{suffix}")
+    model.export(tmp_path / "folder", verbose=False)
+    assert error_of(import_network(tmp_path / "folder"), model) < 1e-5
+
+
 def test_models_with_two_inputs_or_none_readable_are_refused(tmp_path: Path) -> None:
     first, second = keras.Input((4,)), keras.Input((4,))
     two = keras.Model([first, second], L.Dense(2)(L.Add()([first, second])))
