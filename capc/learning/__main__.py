@@ -171,7 +171,8 @@ class _Command:
         summary = results.summarise(accuracy)
         for name, table in (("accuracy", accuracy), ("classes", classes), ("summary", summary)):
             results.write_table(self._folder, name, table)
-        draw(self._folder, accuracy, classes, _title(experiment))
+        title = f"{experiment.dataset}, imported answers"
+        draw(self._folder, accuracy, classes, _title(experiment) if queries else title)
         self._console.print(_summary_table(summary))
 
     def _sweep(self) -> None:

@@ -34,6 +34,9 @@ _LINES = {"pate": ("plain PATE", ORANGE, ":"), "pooled": ("all data pooled", BLA
 _LINES["ensemble"] = ("vote of all, no noise", VERMILION, "-.")
 
 
+_LEAST_FLOOR = 30.0  # percent
+
+
 def draw(
     folder: Path, accuracy: pandas.DataFrame, classes: pandas.DataFrame, title: str
 ) -> list[Path]:
@@ -208,8 +211,12 @@ def _sweep(axes: Any, sweep: pandas.DataFrame, title: str) -> None:
 
 
 def _zoom(axes: Any, low: Any, high: Any) -> None:
-    """An axis of accuracy that starts below the lowest bar; the label says that it does."""
+    """An axis of accuracy that starts below the lowest bar; the label says that it does.
+
+    Low bars have wide intervals, which a short axis would cut: then it starts at 0.
+    """
     floor = 5.0 * np.floor(float(low.min()) / 5.0) - 5.0
+    floor = floor if floor >= _LEAST_FLOOR else 0.0
     axes.set_ylim(max(floor, 0.0), min(float(high.max()) + 3.0, 101.0))
     if floor > 0:
         axes.set_ylabel(f"{axes.get_ylabel()} (from {floor:g})")

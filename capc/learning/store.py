@@ -41,7 +41,7 @@ class Store:
     """Folders below `root`, one per stage and key, each there whole or not at all."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = root.absolute()  # workers on other machines start in other folders
         try:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:

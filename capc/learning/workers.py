@@ -8,10 +8,12 @@ when all others are done.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 _STOP_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
 
 Progress = Callable[[int, int], None]
 """(tasks done, tasks in all)."""
@@ -207,6 +210,10 @@ def _work(connection: Connection) -> None:
 
 def _run_on_ray(tasks: Sequence[Task], address: str, workers: int, report: Progress) -> Failures:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == "local" or (address != "auto" and _is_loopback(address)):
+        # Ray then stays on loopback: else it takes the machine's outer address for its own, where
+        # its unguarded ports are open to the network and a head on loopback is not heard.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray  # noqa: PLC0415  an optional extra, and large
     except ImportError:
@@ -224,6 +231,21 @@ def _run_on_ray(tasks: Sequence[Task], address: str, workers: int, report: Progr
         return _gather(ray, tasks, report)
     finally:
         ray.shutdown()
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether a cluster's head is on this machine alone.
+
+    Raises ConfigError, at once, where nothing listens there: Ray itself would try for minutes.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no Ray cluster answers at --ray {address} ({error}): give HOST:PORT of its head"
+        ) from None
 
 
 def _gather(ray: Any, tasks: Sequence[Task], report: Progress) -> Failures:

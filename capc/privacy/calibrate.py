@@ -23,6 +23,7 @@ from capc.privacy.conversion import (
 )
 from capc.privacy.rdp import gnmax_rdp, threshold_rdp
 
+_MOST_QUERIES = 1e15  # up to here a float tells one query more or less
 _ROUNDING = 1e-12  # relative: keeps the answer on the safe side of the last digit
 
 
@@ -44,7 +45,10 @@ def smallest_sigma(
     """
     paid = queries if answered is None else answered
     if queries < 1 or not 0 <= paid <= queries:
-        raise ConfigError(f"queries is {queries}, answered {paid}; give 0 <= answered <= queries")
+        raise ConfigError(
+            f"queries is {queries}, answered {paid}; give 1 query or more, and 0 <= answered <= "
+            "queries"
+        )
     if sigma_threshold is None and paid != queries:
         raise ConfigError("without a threshold every query is answered; give sigma_threshold")
     grid, left = _left_at_each_order(epsilon, delta, conversion, orders)
@@ -70,7 +74,14 @@ def most_queries(
     """How many queries fit when all are answered (those not answered leave room for more)."""
     grid, left = _left_at_each_order(epsilon, delta, conversion, orders)
     each = gnmax_rdp(sigma, grid) + _threshold_cost(sigma_threshold, grid)
-    certain = math.floor(max(0.0, float(np.max(left / each))) * (1.0 - _ROUNDING))
+    with np.errstate(divide="ignore", over="ignore"):
+        most = max(0.0, float(np.max(left / each)))
+    if most > _MOST_QUERIES:
+        raise ConfigError(
+            f"sigma {sigma:g} admits more than {_MOST_QUERIES:g} queries, beyond counting: give a "
+            "smaller sigma"
+        )
+    certain = math.floor(most * (1.0 - _ROUNDING))
     one_more = epsilons((certain + 1) * each, grid, delta, conversion)
     return certain + int(np.min(one_more) <= epsilon)
 

@@ -111,3 +111,10 @@ def test_bad_values(values):
     usable = {"epsilon": 1.0, "delta": 1e-5, "queries": 10}
     with pytest.raises(ConfigError):
         smallest_sigma(**{**usable, **values})
+
+
+@pytest.mark.parametrize("sigma", [1e9, 1e200])
+def test_queries_beyond_counting_are_refused(sigma):
+    with pytest.raises(ConfigError, match="beyond counting"):
+        most_queries(2.0, 1e-6, sigma)
+    assert most_queries(2.0, 1e-6, 1e7) > 10**12
