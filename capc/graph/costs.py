@@ -30,10 +30,10 @@ from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
-_INPUT_SECONDS = 1.7e-3
-_OUTPUT_SECONDS = 3.3e-3
-_PRODUCT_SECONDS = 0.1e-3
-_ONLINE_SHARE = 0.3  # of inputs and outputs; products are online altogether
+_INPUT_SECONDS = 1.0e-3
+_OUTPUT_SECONDS = 1.5e-3
+_PRODUCT_SECONDS = 0.12e-3
+_ONLINE_SHARE = 0.45  # of inputs and outputs; products are online altogether
 # Seconds an AND gate, garbled and sent, then evaluated.
 _GARBLE_SECONDS = 90e-9
 _EVALUATE_SECONDS = 25e-9
