@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from capc.errors import CapcError
+from capc.graph.layers import Dense, Input, Network
 from capc.harness import bench
-from capc.harness.benchmarks import circuits, inference, privacy
+from capc.harness.benchmarks import circuits, homomorphic, inference, privacy
 from capc.harness.benchmarks.rows import COLUMNS, Row, measured, parse_rows, skipped, write_rows
 from capc.harness.benchmarks.runs import MeasuredRun
+from capc.harness.settings import REPOSITORY
 from capc.harness.table1 import measured_cells
+from capc.he.parameters import EncryptionParameters
 
 
 def test_a_row_is_the_median_with_its_spread() -> None:
@@ -115,3 +119,24 @@ def test_table_1_has_the_papers_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cells[0].paper_s == 14.22 and cells[0].mean_s == pytest.approx(2.1)
     assert cells[0].ratio == pytest.approx(14.22 / 2.1)
     assert measured_cells("no encryption", "config/10.json", 3, None)[0].paper_s == 0.152
+
+
+def test_ckks_row_of_two_processes() -> None:
+    """The bytes are what two ciphertexts up and one down must take; the note says the precision."""
+    weight = np.array([[1.0], [-2.0]])
+    network = Network(
+        (
+            Input("input", (), (2,)),
+            Dense("logits", ("input",), (1,), weight, np.zeros(1)),
+        )
+    )
+    name = "he_seal_ckks_config_N12_L4.json"
+    parameters = EncryptionParameters.from_json(str(REPOSITORY / "config" / name))
+    images = np.random.default_rng(1).uniform(0, 1, (5, 2))
+    batch = homomorphic._batch(network, parameters, images)
+    assert np.abs(batch.results - images @ weight).max() < 2.0**-batch.bits
+    up, down = batch.moved
+    assert 0 <= up - 2 * (32 + 4096 * (4 + 3 + 3)) < 64
+    assert 0 <= down - 2 * 4096 * 4 < 64
+    row = homomorphic._row("ckks_small_5", "N12_L4", [batch], images @ weight)
+    assert row.n == 1 and row.bytes_sent == up and "5 images, one image a slot" in row.note
