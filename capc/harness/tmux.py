@@ -121,6 +121,8 @@ class PaneProcess:
         """A pane is dead once its terminal closed; tmux learns the status when it reaps the child,
         and runs the hook then. Before 3.3 it does not say which signal it was.
         """
+        # Asked first: a status that comes between the two questions is not lost.
+        reaped = self._waiter.poll() is not None
         names = ("pane_dead", "pane_dead_status", "pane_dead_signal", "pid")
         shown = self._tmux.show(self._pane, *names)
         if not shown:
@@ -130,7 +132,7 @@ class PaneProcess:
             return -int(number)
         if dead == "1" and status.isdigit():
             return int(status)
-        if dead == "1" and self._waiter.poll() is not None:
+        if dead == "1" and reaped:
             return UNKNOWN_STATUS
         # tmux now and then loses a child's signal after respawn-pane, and leaves a zombie.
         if self._has_exited():
