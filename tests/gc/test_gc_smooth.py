@@ -92,6 +92,7 @@ def test_piecewise_linear(function: str, bits: int, fraction: int, shift: int) -
 STATED = {
     "sigmoid": 0.0006, "tanh": 0.0009, "gelu": 0.0009, "gelu_tanh": 0.0009, "softplus": 0.0012,
     "swish": 0.0027, "mish": 0.0027, "elu": 0.0011, "hard_swish": 0.0005, "hard_sigmoid": 0.0002,
+    "selu_unscaled": 0.0017,
 }  # fmt: skip
 
 
