@@ -46,9 +46,9 @@ def _inspect(chosen: argparse.Namespace) -> None:
     parameters = EncryptionParameters.from_json(chosen.encryption_params)
     for model in chosen.model:
         network, pixels = load_network(_prepared(chosen, model)), tuple(chosen.input_range)
-        calibration = calibration_of(chosen)
+        calibration = calibration_of(chosen, pixels)
         if calibration is not None:
-            calibration.require_range(network.input.shape, pixels)
+            calibration.require_range(network.input.shape)
         bits = chosen.fraction_bits
         if bits is None:
             bits = fitting_fraction_bits(network, pixels)
@@ -57,9 +57,8 @@ def _inspect(chosen: argparse.Namespace) -> None:
 
 
 def _prepared(chosen: argparse.Namespace, model: Path) -> Path:
-    return prepare(
-        model, chosen.input_node, chosen.output_node, chosen.cache_dir, calibration_of(chosen)
-    )
+    calibration = calibration_of(chosen, tuple(chosen.input_range))
+    return prepare(model, chosen.input_node, chosen.output_node, chosen.cache_dir, calibration)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--cache_dir", type=Path, help="default $CAPC_CACHE/prepared or ~/.cache/capc/prepared"
         )
+        command.add_argument(
+            "--input_range",
+            type=float,
+            nargs=2,
+            default=(0.0, 1.0),
+            metavar=("LOW", "HIGH"),
+            help="the interval of the pixels; default 0 1",
+        )
         add_calibration(command)
     shown.add_argument(
         "--fraction_bits", type=_bits, help="default: what a run takes, 12 where they fit"
@@ -96,14 +103,6 @@ def _parser() -> argparse.ArgumentParser:
         "--encryption_params",
         default=str(_DEFAULT_PARAMETERS),
         help="file, or the JSON itself; default config/fast.json",
-    )
-    shown.add_argument(
-        "--input_range",
-        type=float,
-        nargs=2,
-        default=(0.0, 1.0),
-        metavar=("LOW", "HIGH"),
-        help="the interval of the pixels; default 0 1",
     )
     return parser
 

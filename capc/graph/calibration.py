@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from capc.errors import ConfigError
+from capc.errors import ConfigError, RangeError
 from capc.fixed_point import Float64
 from capc.graph.evaluate import float_layers
 from capc.graph.layers import (
@@ -34,22 +35,26 @@ from capc.graph.layers import (
     Square,
 )
 from capc.graph.piecewise import FUNCTIONS
+from capc.graph.quantize import layer_ranges, to_integers
 
 DEFAULT_MARGIN = 2.0
 _IMAGES_AT_ONCE = 16  # all layers' values of so many are held at once
 _SMALLEST_EXPONENT = -4  # where an activation is all but dead on the examples
 _LARGEST_EXPONENT = 40
+_FRACTION_BITS = 12  # of the proof; with others its ends differ by rounding alone
 
 
 @dataclass(frozen=True)
 class Calibration:
     """A .npy file of public examples, float (n, *input shape), and the factor above what is seen.
 
-    Raises ConfigError where `margin` is below 1, and from its methods where the file is not such.
+    `input_range` is the closed interval of the queries' pixels. Raises ConfigError where `margin`
+    is below 1, and from its methods where the file is not such.
     """
 
     examples: Path
     margin: float = DEFAULT_MARGIN
+    input_range: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.margin) and self.margin >= 1):
@@ -58,7 +63,7 @@ class Calibration:
             )
 
     def digest(self) -> str:
-        """64 hexadecimal digits that stand for the examples and the margin."""
+        """64 hexadecimal digits that stand for the examples, the margin and the input range."""
         try:
             content = Path(self.examples).read_bytes()
         except OSError as error:
@@ -66,7 +71,8 @@ class Calibration:
                 f"--calibration {self.examples} cannot be read ({error.strerror}); give a .npy "
                 "file of public examples"
             ) from error
-        return hashlib.sha256(content + float(self.margin).hex().encode()).hexdigest()
+        figures = " ".join(float(value).hex() for value in (self.margin, *self.input_range))
+        return hashlib.sha256(content + figures.encode()).hexdigest()
 
     def load(self, shape: Shape) -> Float64:
         """The examples as float64 (n, *shape), n >= 1; an axis of size 1 may be missing."""
@@ -92,9 +98,9 @@ class Calibration:
             raise ConfigError(f"{name} holds values that are not finite numbers; remove them")
         return values.reshape(-1, *shape).astype(np.float64)
 
-    def require_range(self, shape: Shape, input_range: tuple[float, float]) -> None:
+    def require_range(self, shape: Shape) -> None:
         """Raise ConfigError where the examples are not scaled as the queries are."""
-        low, high = input_range
+        low, high = self.input_range
         examples = self.load(shape)
         if examples.min() < low or examples.max() > high:
             raise ConfigError(
@@ -107,24 +113,58 @@ def calibrated(network: Network, calibration: Calibration) -> Network:
     """The network with a saturating form of every activation that has no upper end.
 
     Relu becomes a BoundedRelu. LeakyRelu, Square and smooth functions that tend to x on the right
-    take an input that is clipped on both sides. Raises ConfigError where the examples do not fit.
+    take an input that is clipped on both sides. An activation whose proven range lies within these
+    ends keeps its form, for which a bound would be gates and a hint at the examples for nothing.
+    Raises ConfigError where the examples do not fit.
     """
     examples = calibration.load(network.input.shape)
-    largest = _largest_values(network, examples)
+    bounds = {
+        name: math.ldexp(1.0, bound_exponent(largest, calibration.margin))
+        for name, largest in _largest_values(network, examples).items()
+    }
+    every = _bounded(network, bounds)
+    return _bounded(network, _without_idle(network, every, bounds, calibration.input_range))
+
+
+def _bounded(network: Network, bounds: Mapping[str, float]) -> Network:
+    """The network with the bound of each layer that is named."""
     layers: list[Layer] = []
     names = {layer.name for layer in network.layers}
     for layer in network.layers:
-        if not _is_unbounded(layer):
+        bound = bounds.get(layer.name)
+        if bound is None:
             layers.append(layer)
-            continue
-        bound = math.ldexp(1.0, bound_exponent(largest[layer.name], calibration.margin))
-        if isinstance(layer, Relu):
+        elif isinstance(layer, Relu):
             layers.append(BoundedRelu(layer.name, layer.inputs, layer.shape, cap=bound))
-            continue
-        source = next(other for other in network.layers if other.name == layer.inputs[0])
-        clip = _clipped(source, layer.name, bound, names)
-        layers += [*clip, replace(layer, inputs=(clip[-1].name,))]
+        else:
+            source = next(other for other in network.layers if other.name == layer.inputs[0])
+            clip = _clipped(source, layer.name, bound, names)
+            layers += [*clip, replace(layer, inputs=(clip[-1].name,))]
     return Network(tuple(layers))
+
+
+def _without_idle(
+    network: Network,
+    every: Network,
+    bounds: Mapping[str, float],
+    input_range: tuple[float, float],
+) -> dict[str, float]:
+    """The bounds that a value may pass, by the intervals of `every`, the network with all."""
+    try:
+        integers = to_integers(every, _FRACTION_BITS)
+        found = layer_ranges(integers, _FRACTION_BITS, input_range)
+    except RangeError:  # too wide for so many fractional bits: nothing is proved
+        return dict(bounds)
+    ranges = {layer.name: layer for layer in found}
+    kept = {}
+    for layer in network.layers:
+        if layer.name in bounds:
+            source, bound = ranges[layer.inputs[0]], bounds[layer.name]
+            most = math.ldexp(bound, source.fraction_bits)
+            lowest = -math.inf if isinstance(layer, Relu) else -most
+            if not lowest <= source.low <= source.high <= most:
+                kept[layer.name] = bound
+    return kept
 
 
 def bound_exponent(largest: float, margin: float) -> int:

@@ -25,11 +25,17 @@ def add_calibration(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def calibration_of(chosen: argparse.Namespace) -> Calibration | None:
-    """The calibration that the flags ask for. Raises ConfigError for a margin that none has."""
+def calibration_of(
+    chosen: argparse.Namespace, input_range: tuple[float, float]
+) -> Calibration | None:
+    """The calibration that the flags ask for, for pixels in `input_range`.
+
+    Raises ConfigError for a margin that none has.
+    """
     margin = chosen.calibration_margin
     if chosen.calibration is None:
         if margin is not None:
             raise ConfigError("--calibration_margin needs --calibration, a file of public examples")
         return None
-    return Calibration(Path(chosen.calibration), DEFAULT_MARGIN if margin is None else margin)
+    chosen_margin = DEFAULT_MARGIN if margin is None else margin
+    return Calibration(Path(chosen.calibration), chosen_margin, input_range)

@@ -84,13 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measured(chosen: argparse.Namespace, count: int, encrypted: int) -> Accuracy:
     said = Console(stderr=True)
     nodes = chosen.input_node, chosen.output_node
-    calibration = calibration_of(chosen)
+    info = dataset_info(chosen.dataset_name)
+    calibration = calibration_of(chosen, info.input_range)
     prepared = prepare(chosen.model, *nodes, calibration=calibration)
     network = load_network(prepared)
-    info = dataset_info(chosen.dataset_name)
     check_input_shape(network, info.image_shape, chosen.dataset_name)
     if calibration is not None:
-        calibration.require_range(network.input.shape, info.input_range)
+        calibration.require_range(network.input.shape)
     parameters = EncryptionParameters.from_json(chosen.encryption_params)
     integers = to_ring(network, info.input_range, MAX_LOGIT)
     if encrypted:

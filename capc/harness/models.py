@@ -90,6 +90,8 @@ def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list
             command += [
                 f"--calibration={settings.calibration.examples}",
                 f"--calibration_margin={settings.calibration.margin!r}",
+                "--input_range",
+                *(repr(end) for end in settings.calibration.input_range),
             ]
         result = subprocess.run(
             command, check=False, capture_output=True, text=True, cwd=REPOSITORY

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import capc
+from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
@@ -252,7 +253,7 @@ def _existing_path(flag: str, name: str) -> Path:
 
 
 def _calibration(flags: argparse.Namespace) -> Calibration | None:
-    asked = calibration_of(flags)
+    asked = calibration_of(flags, dataset_info(flags.dataset_name).input_range)
     if asked is None:
         return None
     return replace(asked, examples=_existing_path("--calibration", str(asked.examples)))

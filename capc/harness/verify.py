@@ -72,7 +72,7 @@ def check_models(networks: Sequence[Network], queries: Queries, settings: Settin
     """
     parameters = EncryptionParameters.from_json(json.dumps(settings.encryption_parameters))
     if settings.calibration is not None:
-        settings.calibration.require_range(networks[0].input.shape, queries.input_range)
+        settings.calibration.require_range(networks[0].input.shape)
     said = []
     for network in {id(network): network for network in networks}.values():
         integers = to_ring(network, queries.input_range, settings.max_logit)

@@ -29,17 +29,19 @@ from capc.graph.layers import (
 )
 from capc.graph.piecewise import FUNCTIONS
 from capc.graph.prepared import cache_key, load_network, prepare
-from capc.graph.quantize import quantize, required_ring_bits
+from capc.graph.quantize import layer_ranges, quantize, required_ring_bits, to_integers
 from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits
 from capc.inference.reference import encode_images, evaluate_layers
 
 SHIPPED = Path(__file__).parents[2] / "models" / "cryptonets-relu.pb"
 
 
-def examples_in(folder: Path, values: np.ndarray) -> Calibration:
+def examples_in(
+    folder: Path, values: np.ndarray, input_range: tuple[float, float] = (-1.0, 1.0)
+) -> Calibration:
     folder.mkdir(exist_ok=True)
     np.save(folder / "examples.npy", values.astype(np.float32))
-    return Calibration(folder / "examples.npy")
+    return Calibration(folder / "examples.npy", input_range=input_range)
 
 
 def one_activation(make: type[Layer], **fields: object) -> Network:
@@ -90,8 +92,7 @@ def test_examples_are_unchanged_and_no_value_leaves_its_bounds(
     network = random_network(seed, 5)
     seen = 0.01 * random_images(network, seed, 3, -1.0).astype(np.float32)
     clipped = calibrated(network, examples_in(tmp_path_factory.mktemp("examples"), seen))
-    for layer in clipped.layers:
-        assert not isinstance(layer, Relu)
+    assert_idle_bounds_are_left_out(network, clipped)
     expected = evaluate_float(network, seen)
     np.testing.assert_allclose(evaluate_float(clipped, seen), expected, rtol=1e-9, atol=1e-9)
     try:
@@ -105,6 +106,41 @@ def test_examples_are_unchanged_and_no_value_leaves_its_bounds(
         assert low <= values.min() <= values.max() <= high
 
 
+def assert_idle_bounds_are_left_out(network: Network, clipped: Network) -> None:
+    """Every bound can be reached, and where a Relu has none it is kept as it was."""
+    integers = to_integers(clipped, FRACTION_BITS)
+    ranges = {found.name: found for found in layer_ranges(integers, FRACTION_BITS, (-1.0, 1.0))}
+    given = {layer.name: layer for layer in network.layers}
+    for layer in clipped.layers:
+        if isinstance(layer, BoundedRelu) and given.get(layer.name) != layer:
+            source = ranges[layer.inputs[0]]
+            low = 0 if layer.name not in given else source.low
+            top = np.ldexp(layer.cap, source.fraction_bits)
+            assert source.high > top or source.low < min(low, 0)
+
+
+def test_a_bound_that_no_value_reaches_is_left_out(tmp_path: Path) -> None:
+    """10 x is 10 at most for pixels up to 1, and examples of 0.45 suggest 16 with this margin."""
+    seen = np.array([[0.45], [-0.45]])
+    for network in (
+        one_activation(Relu),
+        one_activation(Square),
+        one_activation(PiecewiseLinear, function="gelu"),
+    ):
+        close = replace(examples_in(tmp_path, seen), margin=3.0)
+        assert calibrated(network, close).layers == network.layers
+        further = replace(close, input_range=(-1.0, 1.7))
+        assert len(calibrated(network, further).layers) == (
+            4 if isinstance(network.layers[2], Relu) else 7
+        )
+        assert any(isinstance(layer, BoundedRelu) for layer in calibrated(network, further).layers)
+    below = replace(close, input_range=(-1.7, 1.0))
+    assert not any(
+        isinstance(layer, BoundedRelu) for layer in calibrated(one_activation(Relu), below).layers
+    )
+    assert len(calibrated(one_activation(Square), below).layers) == 7
+
+
 @pytest.mark.parametrize(
     ("network", "beyond"),
     [
@@ -116,7 +152,8 @@ def test_examples_are_unchanged_and_no_value_leaves_its_bounds(
     ids=["relu", "leaky", "square", "gelu"],
 )
 def test_what_lies_beyond_saturates(tmp_path: Path, network: Network, beyond: list[float]) -> None:
-    clipped = calibrated(network, examples_in(tmp_path, np.array([[0.5], [-0.7]])))
+    calibration = examples_in(tmp_path, np.array([[0.5], [-0.7]]), (-100.0, 100.0))
+    clipped = calibrated(network, calibration)
     pixels = np.array([[100.0], [-100.0]])
     np.testing.assert_allclose(evaluate_float(clipped, pixels)[:, 0], beyond, atol=1e-9)
     ring = to_ring(clipped, (-100.0, 100.0), 1.0)
@@ -140,7 +177,7 @@ def test_a_deep_network_keeps_its_fractional_bits(tmp_path: Path) -> None:
     assert reason is not None
     assert "layer 'logits'" in reason
     assert "--calibration" in reason
-    clipped = calibrated(network, examples_in(tmp_path, images[:20]))
+    clipped = calibrated(network, examples_in(tmp_path, images[:20], (0.0, 1.0)))
     ring = to_ring(clipped, (0.0, 1.0), 1.0)
     assert ring.fixed_point == FixedPoint(37, FRACTION_BITS)
     assert why_fewer_bits(clipped, (0.0, 1.0), ring.fixed_point) is None

@@ -123,7 +123,7 @@ def test_calibrated_networks_saturate_alike(tmp_path: Path) -> None:
         examples = tmp_path / "examples.npy"
         images = random_images(network, seed, 2, -1.0)
         np.save(examples, (0.05 * images).astype(np.float32))
-        clipped = integers(calibrated(network, Calibration(examples, 1.0)), 6)
+        clipped = integers(calibrated(network, Calibration(examples, 1.0, (-1.0, 1.0))), 6)
         if clipped is not None:
             assert_bit_for_bit(clipped, np.sign(images))
             compared += 1
