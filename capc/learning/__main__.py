@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import resource
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +23,14 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from capc.errors import CapcError, ConfigError
+from capc.he.parameters import EncryptionParameters
 from capc.learning import results
 from capc.learning.experiment import Experiment, load_experiment
 from capc.learning.imported import imported_trials, load_answered, parse_sources
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
 from capc.learning.retrain_stage import retrain, retraining_trials
-from capc.learning.secure import SecureOptions, query_securely
+from capc.learning.secure import REPOSITORY, SecureOptions, query_securely
 from capc.learning.session import Session
 from capc.learning.store import Store
 from capc.learning.train_stage import train
@@ -52,20 +56,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     console = Console(stderr=True)
-    try:
-        experiment = load_experiment(options.config, options.set)
-        session = Session(
-            experiment,
-            Store(options.cache),
-            workers=options.workers,
-            ray_address=options.ray,
-            bar=_bars(console),
-        )
-        _Command(session, options, console).run()
-    except CapcError as error:
-        sys.stderr.write(f"capc learn: error: {' '.join(str(error).split())}\n")
-        return 1
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            experiment = load_experiment(options.config, options.set)
+            if options.secure:
+                options.encryption_params = _encryption_params(options.encryption_params)
+            session = Session(
+                experiment,
+                Store(options.cache),
+                workers=options.workers,
+                ray_address=options.ray,
+                bar=_bars(console),
+            )
+            _Command(session, options, console).run()
+        except CapcError as error:
+            sys.stderr.write(f"capc learn: error: {' '.join(str(error).split())}\n")
+            return 1
     return 0
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    sys.stderr.write(f"capc learn: warning: {message}\n")
+
+
+def _encryption_params(source: str) -> str:
+    """The checked JSON of --encryption_params, which names a file here or below the repository.
+
+    So the protocol's run, which starts elsewhere, gets these very parameters.
+    """
+    places = [Path(source).expanduser().absolute(), REPOSITORY / source]
+    if not source.lstrip().startswith("{"):
+        found = [str(path) for path in places if path.is_file()]
+        if not found:
+            raise ConfigError(
+                f"--encryption_params names {source}, which is no file; give one of config/, or "
+                "the JSON itself"
+            )
+        source = found[0]
+    try:
+        parameters = EncryptionParameters.from_json(source)
+        parameters.require_secure(allow_insecure=False)
+    except ConfigError as error:
+        raise ConfigError(f"--encryption_params: {error}") from None
+    return parameters.to_json()
 
 
 class _Command:
@@ -85,6 +119,13 @@ class _Command:
 
     def run(self) -> None:
         stage = self._options.stage
+        try:  # now, not when hours of training are over
+            self._folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self._folder).close()
+        except OSError as error:
+            raise ConfigError(
+                f"--out: {self._folder} cannot be written: {error.strerror}; name another folder"
+            ) from None
         if self._options.answers:
             self._imported(stage)
         elif stage == "sweep":
@@ -223,7 +264,7 @@ def _query_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         table.add_row(
             *(str(row[name]) for name in ("seed", "strategy", "party", "asked", "answered")),
-            f"{100 * row['labels_right']:.1f} %",
+            "-" if math.isnan(row["labels_right"]) else f"{100 * row['labels_right']:.1f} %",
             f"{row['epsilon_independent']:.4g}",
         )
     return table
@@ -238,7 +279,7 @@ def _summary_table(summary: Any) -> Table:
                 row["strategy"],
                 row["metric"].replace("_accuracy", "").replace("_", " "),
                 f"{100 * row['mean']:.2f}",
-                f"{100 * row['low']:.2f} to {100 * row['high']:.2f}",
+                f"{100 * row['low']:.2f} to {100 * row['high']:.2f}" if row["units"] > 1 else "-",
                 str(row["units"]),
             )
     return table
@@ -294,7 +335,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--workers",
-        type=_not_negative,
+        type=_at_least(0),
         default=os.cpu_count() or 1,
         help="processes (default: cores; 0: this one alone)",
     )
@@ -325,21 +366,19 @@ def _parser() -> argparse.ArgumentParser:
 def _add_secure(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--secure", action="store_true", help="ask by `capc run`, for the first strategy")
-    add("--secure_queries", type=_positive, default=20, help="at most per party (default 20)")
-    add("--batch_size", type=_positive, default=1, help="queries asked together (default 1)")
+    add("--secure_queries", type=_at_least(1), default=20, help="at most per party (default 20)")
+    add("--batch_size", type=_at_least(1), default=1, help="queries asked together (default 1)")
     add("--encryption_params", default="config/fast.json", help="default config/fast.json")
     add("--verify", action="store_true", help="insecure: open shares and noise, and compare all")
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("give 1 or more")
-    return value
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.strip().isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} up")
+        return int(text)
 
-
-def _not_negative(text: str) -> int:
-    return 0 if text == "0" else _positive(text)
+    return number
 
 
 if __name__ == "__main__":

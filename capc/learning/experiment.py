@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,9 @@ SCHEDULES = ("constant", "steps", "cosine")
 NOISES = ("exact", "seeded")
 BOUNDS = ("independent", "dependent")
 CONVERSIONS = ("classic", "improved")
+
+_NAME_LENGTH = 100
+_NAME = re.compile(rf"[^\W_][\w.-]{{0,{_NAME_LENGTH - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,12 @@ class Split:
     skewed_parties: str = "querying"
 
     def __post_init__(self) -> None:
-        _choice("split.kind", self.kind, SPLITS)
-        _choice("split.skewed_parties", self.skewed_parties, ("querying", "all"))
-        _between("split.ratio", self.ratio, 0.0, 1.0)
-        _positive("split.alpha", self.alpha)
+        _choice("kind", self.kind, SPLITS)
+        _choice("skewed_parties", self.skewed_parties, ("querying", "all"))
+        _between("ratio", self.ratio, 0.0, 1.0)
+        _positive("alpha", self.alpha)
         if self.kind == "skewed" and not self.weak_classes:
-            raise ConfigError("split.weak_classes is empty; name the classes that are rare")
+            raise ConfigError("weak_classes is empty; name the classes that are rare")
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,15 @@ class Privacy:
 
     def __post_init__(self) -> None:
         for name in ("sigma", "sigma_threshold"):
-            _between(f"privacy.{name}", getattr(self, name), 0.0, 1e6)
+            _between(name, getattr(self, name), 0.0, 1e6)
         if self.threshold is not None:
-            _whole("privacy.threshold", self.threshold, 1, 1 << 30)
+            _whole("threshold", self.threshold, 1, 1 << 30)
         if self.epsilon is not None:
-            _positive("privacy.epsilon", self.epsilon)
-        _between("privacy.delta", self.delta, 1e-300, 0.999)
-        _choice("privacy.conversion", self.conversion, CONVERSIONS)
-        _choice("privacy.bound", self.bound, BOUNDS)
-        _choice("privacy.noise", self.noise, NOISES)
+            _positive("epsilon", self.epsilon)
+        _between("delta", self.delta, 1e-300, 0.999)
+        _choice("conversion", self.conversion, CONVERSIONS)
+        _choice("bound", self.bound, BOUNDS)
+        _choice("noise", self.noise, NOISES)
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,11 @@ class Experiment:
 
     def __post_init__(self) -> None:
         info = dataset_info(self.dataset)
-        if not self.name or any(character in self.name for character in "/\\ \t"):
-            raise ConfigError(f"name is '{self.name}'; give a word that can name a folder")
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"name is {self.name!r}; give letters, digits, '-', '_' and '.' that can name a "
+                f"folder, at most {_NAME_LENGTH}, a letter or digit first"
+            )
         _whole("parties", self.parties, 2, info.train_size // 10)
         _whole("querying_parties", self.querying_parties, 1, self.parties)
         _whole("pool", self.pool, self.querying_parties, info.test_size - 1)
@@ -171,6 +178,11 @@ class Experiment:
         wrong = [label for label in self.split.weak_classes if not 0 <= label < info.num_classes]
         if wrong:
             raise ConfigError(f"split.weak_classes names {wrong[0]}, which is no class")
+        for place, point in enumerate(self.sweep):
+            try:
+                self.at(point)
+            except ConfigError as error:
+                raise ConfigError(f"sweep[{place}].{error}") from None
 
     @property
     def querying(self) -> range:
@@ -189,9 +201,11 @@ class Experiment:
             threshold=point.threshold,
             sigma_threshold=point.sigma_threshold,
         )
-        cap, most = self.examples_per_party, dataset_info(self.dataset).train_size // point.parties
-        cap = None if cap is None else min(cap, most)
-        return replace(self, parties=point.parties, privacy=privacy, examples_per_party=cap)
+        cap, most = self.examples_per_party, dataset_info(self.dataset).train_size
+        cap = None if cap is None else min(cap, most // max(point.parties, 1))
+        return replace(
+            self, parties=point.parties, privacy=privacy, examples_per_party=cap, sweep=()
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as the file has them."""
@@ -250,11 +264,13 @@ def _build(kind: type[_T], values: Any, where: str) -> _T:
         if name not in known:
             raise ConfigError(f"{where}{name} is no field; there are {', '.join(known)}")
     given = {name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()}
+    for entry in fields(typing.cast(Any, kind)):
+        if entry.name not in given and entry.default is entry.default_factory is MISSING:
+            raise ConfigError(f"{where}{entry.name} is missing")
     try:
         return kind(**given)
-    except TypeError:
-        missing = [name for name in ("name", "dataset", "parties") if name not in given]
-        raise ConfigError(f"{where}{(missing or ['a field'])[0]} is missing") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}{error}") from None
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

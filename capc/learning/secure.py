@@ -192,9 +192,9 @@ class _Protocol:
             )
             self._link_models(folder / "models", party)
             started = time.monotonic()
-            status = self._run(folder, len(examples), privacy, account)
+            self._run(folder, len(examples), privacy, account)
             seconds = time.monotonic() - started
-            table = _read_queries(folder / "results" / "latest" / "queries.csv", status)
+            table = _read_queries(folder / "results" / "latest" / "queries.csv")
         answers = _answers_of(table, len(examples))
         found = Comparison(
             seed=self._seed,
@@ -215,7 +215,7 @@ class _Protocol:
             graph = self._session.store.folder(FROZEN, _frozen_key(key)) / "model.pb"
             (target / f"{place}.pb").symlink_to(graph.resolve())
 
-    def _run(self, folder: Path, queries: int, privacy: Privacy, account: Path) -> int:
+    def _run(self, folder: Path, queries: int, privacy: Privacy, account: Path) -> None:
         command = [
             *(sys.executable, "-m", "capc.cli", "run", "--launcher=subprocess"),
             f"--n_parties={len(self._models) - 1}",
@@ -235,8 +235,10 @@ class _Protocol:
         log.info("%s", done.stdout)
         if done.returncode:
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            log.warning("capc run ended with %d: %s", done.returncode, said[-1] if said else "")
-        return done.returncode
+            raise ProtocolError(
+                f"the protocol's run ended with status {done.returncode}: "
+                f"{said[-1].strip() if said else 'it said nothing'}"
+            )
 
 
 _Runs = list[tuple[Answers, Comparison]]
@@ -321,14 +323,12 @@ def _privacy_flags(privacy: Privacy) -> list[str]:
     return flags
 
 
-def _read_queries(path: Path, status: int) -> Any:
-    """queries.csv of a run that ended well; a ProtocolError says how it ended otherwise."""
+def _read_queries(path: Path) -> Any:
+    """queries.csv of a run that ended well."""
     import pandas  # noqa: PLC0415
 
-    if status != 0 or not path.is_file():
-        raise ProtocolError(
-            f"the protocol's run ended with status {status}: run it by hand with `capc run` to see"
-        )
+    if not path.is_file():
+        raise ProtocolError("the protocol's run left no queries.csv: run it by hand to see")
     table = pandas.read_csv(path)
     for name in ("answered", "reference_agrees"):
         table[name] = table[name].map(

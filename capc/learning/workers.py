@@ -205,7 +205,10 @@ def _work(connection: Connection) -> None:
         except Exception as failure:
             log.exception("task failed")
             error = f"{type(failure).__name__}: {failure}"
-        connection.send(error)
+        try:
+            connection.send(error)
+        except OSError:  # nobody waits for it any more
+            return
 
 
 def _run_on_ray(tasks: Sequence[Task], address: str, workers: int, report: Progress) -> Failures:

@@ -12,6 +12,7 @@ from capc.learning.experiment import Experiment, SweepPoint, load_experiment
 
 CONFIGS = Path(__file__).parents[2] / "config" / "learning"
 SMALL = {"name": "x", "dataset": "mnist", "parties": 5}
+POINT = {"parties": 4, "sigma": 1.0, "threshold": 3, "sigma_threshold": 1.0}
 
 
 def load(tmp_path, document, *overrides):
@@ -111,6 +112,15 @@ def test_a_sweep_point_changes_parties_and_noise():
         ({"seeds": 3}, "seeds is 3; give a list"),
         ({"pool": 10000}, "pool is 10000; allowed is 3 to 9999"),
         ({"name": "a/b"}, "name is 'a/b'"),
+        ({"name": ".."}, "name is '..'"),
+        ({"name": "a\nb"}, "name is 'a"),
+        ({"name": "x" * 101}, "at most 100"),
+        ({"training": {"epochs": 0}}, "e.json: training.epochs is 0"),
+        ({"retraining": {"epochs": 0}}, "e.json: retraining.epochs is 0"),
+        ({"privacy": {"sigma": -1}}, "e.json: privacy.sigma is -1"),
+        ({"sweep": [{"parties": 4}]}, "sweep[0].sigma is missing"),
+        ({"sweep": [POINT, POINT | {"parties": 1}]}, "sweep[1].parties is 1; allowed is 2"),
+        ({"sweep": [POINT | {"sigma": -1}]}, "sweep[0].sigma is -1"),
         ({"examples_per_party": 12001}, "allowed is 1 to 12000"),
     ],
 )

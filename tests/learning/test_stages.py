@@ -197,7 +197,7 @@ def config_file(folder, **fields):
 
 def call(store, tmp_path, *arguments):
     folders = [f"--cache={store.root}", f"--out={tmp_path / 'out'}", "--workers=0"]
-    return program.main([*arguments, *folders])
+    return program.main([*folders, *arguments])
 
 
 def test_the_program_leaves_tables_and_figures_and_nothing_private(store, tmp_path):
@@ -260,6 +260,12 @@ def test_a_sweep_over_parties(store, tmp_path):
         (["sweep"], "the config has no sweep"),
         (["train", "--set=parties=7000"], "parties is 7000"),
         (["train", "--set=parties=901"], "gets no training examples"),
+        (["train", "--out=/proc/none"], "--out: /proc/none/tiny cannot be written"),
+        (
+            ["query", "--secure", "--encryption_params=none.json"],
+            "names none.json, which is no file",
+        ),
+        (["query", "--secure", '--encryption_params={"a": 1}'], "miss scheme_name"),
     ],
 )
 def test_what_is_wrong_is_one_line(store, tmp_path, capsys, arguments, message):
