@@ -53,7 +53,7 @@ def _inspect(chosen: argparse.Namespace) -> None:
         if bits is None:
             bits = fitting_fraction_bits(network, pixels)
         show(str(model), network, bits, pixels)
-        show_costs(network, bits, pixels, parameters)
+        show_costs(network, bits, pixels, parameters, chosen.batch_size)
 
 
 def _prepared(chosen: argparse.Namespace, model: Path) -> Path:
@@ -100,11 +100,21 @@ def _parser() -> argparse.ArgumentParser:
         "--fraction_bits", type=_bits, help="default: what a run takes, 12 where they fit"
     )
     shown.add_argument(
+        "--batch_size", type=_count, default=1, help="queries asked together; default %(default)s"
+    )
+    shown.add_argument(
         "--encryption_params",
         default=str(_DEFAULT_PARAMETERS),
         help="file, or the JSON itself; default config/fast.json",
     )
     return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count} is not at least 1")
+    return count
 
 
 def _bits(text: str) -> int:

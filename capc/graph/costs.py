@@ -1,4 +1,4 @@
-"""What one encrypted query of a network costs, before anything runs: bytes exactly, time roughly.
+"""What an encrypted query of a network costs, before anything runs: bytes exactly, time roughly.
 
 Bytes come from the packing and the circuits. Seconds come from their counts and from unit costs
 that were measured on two cores of a shared AMD EPYC with both parties on it (docs/models.md);
@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from capc.errors import ConfigError, ModelError
+from capc.errors import ModelError
+from capc.gc.circuits import Circuit
 from capc.graph.encrypted import (
     LINEAR,
     NON_LINEAR,
@@ -19,9 +20,12 @@ from capc.graph.encrypted import (
     NonLinearLayer,
     circuit_for,
     circuit_plans,
+    images_together,
     linear_shape,
     linear_weight,
+    queries_at_once,
     require_supported,
+    table_bytes,
 )
 from capc.graph.layers import QuantizedNetwork
 from capc.he import planner
@@ -37,6 +41,7 @@ _ONLINE_SHARE = 0.45  # of inputs and outputs; products are online altogether
 # Seconds an AND gate, garbled and sent, then evaluated.
 _GARBLE_SECONDS = 90e-9
 _EVALUATE_SECONDS = 25e-9
+_WORD_BYTES = 8  # a coefficient modulo a prime
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class LayerCost:
     """One layer of one query; bytes are both parties' together, message headers left out.
 
     `work` says how the layer lies in polynomials, or how many circuits of how many AND gates run.
+    `weight_bytes` are the transformed weights that the answering party holds in memory.
     `noise_margin_bits` is, for a linear layer, how far its own noise stays below the most that the
     flooding of its replies hides (2^40 times over): the bound that the run itself checks. It
     depends on the weights: for the model's owner alone.
@@ -55,31 +61,42 @@ class LayerCost:
     offline_seconds: float
     online_seconds: float
     noise_margin_bits: float | None = None
+    weight_bytes: int = 0
 
 
 def query_costs(
-    network: QuantizedNetwork, parameters: EncryptionParameters
+    network: QuantizedNetwork, parameters: EncryptionParameters, queries: int = 1
 ) -> Mapping[str, LayerCost]:
     """By layer; layers that each party evaluates alone are left out, as they cost next to nothing.
 
+    Figures are a query's share where so many `queries` run at a time (`at_once`).
     Raises ModelError or ConfigError, naming the layer and a way out, where the network cannot be
     evaluated under these parameters.
     """
     require_supported(network)
-    linear = _linear_plans(network, parameters)
-    circuits = {
+    linear = linear_plans(network, parameters, images_together(queries))
+    plans = circuit_plans(network, _circuits(network), queries)
+    costs = {}
+    for layer in network.layers:
+        if isinstance(layer, LINEAR):
+            costs[layer.name] = _linear_cost(linear.layers[layer.name], parameters, queries)
+        elif isinstance(layer, NON_LINEAR):
+            costs[layer.name] = _circuit_cost(layer, plans[layer.name], queries)
+    return costs
+
+
+def at_once(network: QuantizedNetwork, batch_size: int, parties: int = 1) -> int:
+    """How many queries of a batch run at a time, with so many answering parties of this model."""
+    require_supported(network)
+    return queries_at_once(batch_size, parties * table_bytes(network, _circuits(network)))
+
+
+def _circuits(network: QuantizedNetwork) -> dict[str, Circuit]:
+    return {
         layer.name: circuit_for(network, layer)
         for layer in network.layers
         if isinstance(layer, NON_LINEAR)
     }
-    plans = circuit_plans(network, circuits, 1)
-    costs = {}
-    for layer in network.layers:
-        if isinstance(layer, LINEAR):
-            costs[layer.name] = _linear_cost(linear.layers[layer.name], parameters)
-        elif isinstance(layer, NON_LINEAR):
-            costs[layer.name] = _circuit_cost(layer, plans[layer.name])
-    return costs
 
 
 def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
@@ -91,41 +108,53 @@ def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
         online_bytes=sum(cost.online_bytes for cost in found),
         offline_seconds=sum(cost.offline_seconds for cost in found),
         online_seconds=sum(cost.online_seconds for cost in found),
+        weight_bytes=sum(cost.weight_bytes for cost in found),
     )
 
 
-def _linear_plans(
-    network: QuantizedNetwork, parameters: EncryptionParameters
+def linear_plans(
+    network: QuantizedNetwork, parameters: EncryptionParameters, images: int = 1
 ) -> planner.NetworkPlan:
+    """The linear layers' packings, with up to `images` images in a polynomial, all checked.
+
+    Raises ModelError or ConfigError, naming the layer and a way out, where one cannot be evaluated.
+    """
     layers = []
     for layer in network.layers:
         if isinstance(layer, LINEAR):
             try:
                 shape = linear_shape(network, layer)
             except ValueError as error:
-                raise ModelError(f"layer '{layer.name}': {error}") from None
+                raise ModelError(
+                    f"layer '{layer.name}': {error}; replace it in the model, or use --cpu"
+                ) from None
             layers.append(planner.LinearLayer(layer.name, shape, linear_weight(layer)))
-    try:
-        return planner.plan(layers, parameters, network.fixed_point)
-    except ConfigError as error:
-        raise ConfigError(f"{error}, as config/deep.json has") from None
+    return planner.plan(layers, parameters, network.fixed_point, images)
 
 
-def _linear_cost(plan: planner.LayerPlan, parameters: EncryptionParameters) -> LayerCost:
-    packing = plan.packing
+def _linear_cost(
+    plan: planner.LayerPlan, parameters: EncryptionParameters, queries: int
+) -> LayerCost:
+    packing, images = plan.packing, plan.packing.blocks.images
+    share = -(-queries // images) / queries  # of a group of images
     scale = parameters.poly_modulus_degree / 8192 * (len(parameters.coeff_modulus) - 1) / 2
     products = _products(packing)
     both = scale * (
         _INPUT_SECONDS * packing.input_polynomials + _OUTPUT_SECONDS * packing.output_polynomials
     )
+    together = f"{images} images: " if images > 1 else ""
     return LayerCost(
-        work=f"{packing.input_polynomials} in, {packing.output_polynomials} out, "
+        work=f"{together}{packing.input_polynomials} in, {packing.output_polynomials} out, "
         f"{products} products",
-        offline_bytes=plan.offline_bytes_to_server,
-        online_bytes=plan.online_bytes_to_server + plan.bytes_to_client,
-        offline_seconds=both * (1 - _ONLINE_SHARE),
-        online_seconds=both * _ONLINE_SHARE + scale * _PRODUCT_SECONDS * products,
+        offline_bytes=round(share * plan.offline_bytes_to_server),
+        online_bytes=round(share * (plan.online_bytes_to_server + plan.bytes_to_client)),
+        offline_seconds=share * both * (1 - _ONLINE_SHARE),
+        online_seconds=share * (both * _ONLINE_SHARE + scale * _PRODUCT_SECONDS * products),
         noise_margin_bits=plan.flood_margin_bits - FLOOD_RATIO_BITS,
+        weight_bytes=packing.weight_polynomials
+        * parameters.poly_modulus_degree
+        * (len(parameters.coeff_modulus) - 1)
+        * _WORD_BYTES,
     )
 
 
@@ -133,12 +162,15 @@ def _products(packing: Packing) -> int:
     return sum(len(packing.products(output)) for output in range(packing.output_polynomials))
 
 
-def _circuit_cost(layer: NonLinearLayer, plan: CircuitPlan) -> LayerCost:
+def _circuit_cost(layer: NonLinearLayer, plan: CircuitPlan, queries: int) -> LayerCost:
     count = math.prod(layer.shape)
     gates = plan.circuit.and_count
     tables, labels = (
-        sum(direction)
-        for direction in (plan.circuit.offline_bytes(count), plan.circuit.online_bytes(count))
+        round(sum(direction) / queries)
+        for direction in (
+            plan.circuit.offline_bytes(queries * count),
+            plan.circuit.online_bytes(queries * count),
+        )
     )
     garbling, evaluating = count * gates * _GARBLE_SECONDS, count * gates * _EVALUATE_SECONDS
     work = f"{count:,} x {gates} AND"

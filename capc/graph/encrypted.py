@@ -60,8 +60,33 @@ LINEAR = (Conv2D, Dense)
 NON_LINEAR = (Relu, BoundedRelu, LeakyRelu, Square, MaxPool, PiecewiseLinear, Rescale)
 LOCAL = (Input, Add, AvgPool, Bias, Concat, Gather, Negative, Pad, Reshape, Transpose)
 
+IMAGES_TOGETHER = 32  # at most this many of a batch run at a time
+MAX_PREPARED_BYTES = 1 << 29  # of garbled tables, held from the offline phase on
 PIECE_BYTES = 1 << 25
 MAX_KEPT_BYTES = 1 << 28
+
+
+def queries_at_once(batch_size: int, table_bytes: int) -> int:
+    """How many queries of a batch run at a time, where each has so many bytes of garbled tables."""
+    return max(1, min(batch_size, IMAGES_TOGETHER, MAX_PREPARED_BYTES // max(1, table_bytes)))
+
+
+def images_together(count: int) -> int:
+    """How many of `count` images that run at a time may share polynomials: a power of two.
+
+    That keeps the number of different packings small, for each of which the answering party holds
+    transformed weights.
+    """
+    return 1 << (min(count, IMAGES_TOGETHER).bit_length() - 1)
+
+
+def table_bytes(network: QuantizedNetwork, circuits: Mapping[str, Circuit]) -> int:
+    """Bytes of garbled tables that one query needs."""
+    return sum(
+        sum(circuits[layer.name].offline_bytes(math.prod(layer.shape)))
+        for layer in network.layers
+        if isinstance(layer, NON_LINEAR)
+    )
 
 
 def linear_shape(network: QuantizedNetwork, layer: LinearLayer) -> LinearShape:
@@ -156,6 +181,11 @@ def circuit_plans(
 
 def require_supported(network: Network | QuantizedNetwork) -> None:
     """ModelError, naming the layer and a way out, where a network cannot run encrypted."""
+    if not any(isinstance(layer, LINEAR) for layer in network.layers):
+        raise ModelError(
+            f"no layer up to '{network.layers[-1].name}' is linear, so that there is nothing to "
+            "encrypt; name a later --output_node, or use --cpu"
+        )
     for layer in network.layers:
         if not isinstance(layer, (*LINEAR, *NON_LINEAR, *LOCAL)):
             raise ModelError(

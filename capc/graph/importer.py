@@ -37,6 +37,7 @@ from capc.graph.sources import (
     freeze_keras,
     read_graph,
 )
+from capc.graph.tensorflow_loader import load_tensorflow
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,12 @@ def _placeholder(graph: FrozenGraph) -> Input:
             f"input node '{node.name}' is of type {node.op}, not a Placeholder: "
             "name another with --input_node"
         )
+    kind = load_tensorflow().as_dtype(node.attr["dtype"].type)
+    if not kind.is_floating:
+        raise ModelError(
+            f"input node '{node.name}' takes {kind.name}, and queries are pixels in floating "
+            "point: export the model with a float32 input"
+        )
     shape = node.attr["shape"].shape
     sizes = [int(dimension.size) for dimension in shape.dim]
     if shape.unknown_rank or len(sizes) < 2 or any(size < 1 for size in sizes[1:]):
@@ -150,6 +157,12 @@ def _present(graph: FrozenGraph, user: str, names: Iterable[str]) -> list[str]:
     found = list(names)
     for name in found:
         if name not in graph.nodes:
+            origin = graph.nodes.get(name.partition(":")[0])
+            if origin is not None and origin.op in WAYS_OUT:
+                raise ModelError(
+                    f"node '{origin.name}' is of type {origin.op}, which is not supported; "
+                    f"{WAYS_OUT[origin.op]}"
+                )
             raise ModelError(
                 f"node '{user}' takes '{name}', which the graph does not have as a first output; "
                 "freeze the whole model again, or name an earlier --output_node"

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
-from capc.graph.costs import query_costs, total_cost
+from capc.graph.costs import LayerCost, at_once, query_costs, total_cost
 from capc.graph.encrypted import require_supported
 from capc.graph.layers import (
     AvgPool,
@@ -92,8 +92,9 @@ def cost_table(
     fraction_bits: int,
     input_range: tuple[float, float],
     parameters: EncryptionParameters,
+    batch_size: int = 1,
 ) -> tuple[Table, str]:
-    """One row per layer that travels, and one sentence on a whole query.
+    """One row per layer that travels, and a few sentences on a query of such a batch.
 
     Raises RangeError, ModelError or ConfigError, naming the layer, where the model does not run.
     """
@@ -109,8 +110,12 @@ def cost_table(
         )
     ring = FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
     integers = quantize(network, ring, input_range)
-    costs = query_costs(integers, parameters)
-    table = Table(title=f"One query in a ring of {ring.ring_bits} bits")
+    together = at_once(integers, batch_size)
+    costs = query_costs(integers, parameters, together)
+    title = f"One query in a ring of {ring.ring_bits} bits"
+    if batch_size > 1:
+        title += f", of a batch of {batch_size} that runs {together} at a time"
+    table = Table(title=title)
     for name in ("layer", "work"):
         table.add_column(name, overflow="fold")
     for name in ("noise margin", "offline MB", "online MB", "offline s", "online s"):
@@ -125,14 +130,25 @@ def cost_table(
             f"{cost.offline_seconds:.3f}",
             f"{cost.online_seconds:.3f}",
         )
-    total = total_cost(costs)
-    sentence = (
-        f"Expected for one query: {total.offline_bytes / 1e6:.1f} MB and about "
-        f"{total.offline_seconds:.2f} s offline, {total.online_bytes / 1e6:.1f} MB and about "
-        f"{total.online_seconds:.2f} s online. The noise margin is in bits: by so much could a "
-        "layer's own noise grow before flooding would no longer hide the weights."
+    return table, _sentences(total_cost(costs), batch_size)
+
+
+def _sentences(total: LayerCost, batch_size: int) -> str:
+    said = (
+        f"Expected for one query: {total.offline_bytes / 1e6:,.1f} MB and about "
+        f"{_seconds(total.offline_seconds)} s offline, {total.online_bytes / 1e6:,.1f} MB and "
+        f"about {_seconds(total.online_seconds)} s online"
     )
-    return table, sentence
+    if batch_size > 1:
+        moved = batch_size * (total.offline_bytes + total.online_bytes) / 1e6
+        seconds = batch_size * (total.offline_seconds + total.online_seconds)
+        said += f"; for all {batch_size}: {moved:,.0f} MB and about {_seconds(seconds)} s"
+    return (
+        f"{said}. With several answering parties on one machine, that many times as much. Each "
+        f"holds {total.weight_bytes / 1e6:,.0f} MB of transformed weights. The noise margin is in "
+        "bits: by so much could a layer's own noise grow before flooding would no longer hide the "
+        "weights."
+    )
 
 
 def show_costs(
@@ -140,6 +156,7 @@ def show_costs(
     fraction_bits: int,
     input_range: tuple[float, float],
     parameters: EncryptionParameters,
+    batch_size: int = 1,
 ) -> None:
     """Print what a query costs, or why the model does not run under these parameters."""
     console = _console()
@@ -149,12 +166,16 @@ def show_costs(
         error = max_error(function, fraction_bits)
         console.print(f"{function} is piecewise linear, off by at most {error:.2g}.")
     try:
-        table, sentence = cost_table(network, fraction_bits, input_range, parameters)
+        table, said = cost_table(network, fraction_bits, input_range, parameters, batch_size)
     except (ModelError, ConfigError) as error:
         console.print(f"Does not run: {error}.", soft_wrap=True, highlight=False)
         return
     console.print(table)
-    console.print(sentence, soft_wrap=True)
+    console.print(said, soft_wrap=True)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def _console() -> Console:

@@ -24,7 +24,7 @@ from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import Layer, Network
 from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
-FORMAT = 6  # part of the cache key: raise it whenever importing gives other layers
+FORMAT = 7  # part of the cache key: raise it whenever importing gives other layers
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 _KINDS: dict[str, type[Layer]] = {

@@ -36,6 +36,9 @@ WAYS_OUT = {
         _RANDOM,
     ),
     **dict.fromkeys(("Rsqrt", "Sqrt", "LRN", "SquaredDifference", "L2Loss"), _NORMALISATION),
-    "Softmax": "inside a network it has no circuit: only at the end it is dropped",
+    "Softmax": (
+        "inside a network it has no circuit: only at the end it is dropped; take it out, or end at "
+        "the logits before it with --output_node"
+    ),
     "Placeholder": "a classifier has one input: make the second one a constant",
 }

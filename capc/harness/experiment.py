@@ -65,8 +65,8 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     floats = networks
     if settings.calibration is not None:
         floats = load_models(float_files(settings, models), queries, settings.num_classes)
-    for warning in check_models(networks, queries, settings):
-        show_line(console, warning, "yellow")
+    for line in check_models(networks, queries, settings):
+        show_line(console, line, "yellow" if line.startswith("WARNING") else "")
     experiment = Experiment(settings, launcher, queries, prepared, modules or PARTY_MODULES)
     return experiment.run(
         console,

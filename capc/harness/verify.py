@@ -16,15 +16,17 @@ import numpy as np
 
 from capc.errors import ConfigError
 from capc.fixed_point import FixedPoint, Float64, Int64
+from capc.graph.costs import LayerCost, at_once, query_costs, total_cost
 from capc.graph.evaluate import evaluate_float
 from capc.graph.layers import Network
 from capc.graph.prepared import load_network
 from capc.graph.quantize import quantize
+from capc.harness.expectations import expectations, machine_memory
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.settings import Settings
 from capc.he.parameters import EncryptionParameters
-from capc.inference.preparation import check_encrypted, to_ring, why_fewer_bits
+from capc.inference.preparation import to_ring, why_fewer_bits
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering
@@ -68,20 +70,27 @@ def load_models(paths: Sequence[Path], queries: Queries, num_classes: int) -> li
 def check_models(networks: Sequence[Network], queries: Queries, settings: Settings) -> list[str]:
     """Raise before any party starts where a model does not fit its ring or the parameters.
 
-    Returns a warning for each model that gets fewer fractional bits than usual.
+    Returns a warning for each model that gets fewer fractional bits than usual, and what a run is
+    expected to cost where that is much.
     """
     parameters = EncryptionParameters.from_json(json.dumps(settings.encryption_parameters))
     if settings.calibration is not None:
         settings.calibration.require_range(networks[0].input.shape)
     said = []
+    costs: dict[int, LayerCost] = {}
+    together = [settings.batch_size]
     for network in {id(network): network for network in networks}.values():
         integers = to_ring(network, queries.input_range, settings.max_logit)
         if not settings.plain:
-            check_encrypted(integers, parameters)
+            costs[id(network)] = total_cost(query_costs(integers, parameters))
+            together.append(at_once(integers, settings.batch_size, len(networks)))
         reason = why_fewer_bits(network, queries.input_range, integers.fixed_point)
         if reason is not None:
             said.append(f"WARNING: answering party {networks.index(network)}: {reason}")
-    return said
+    if settings.plain:
+        return said
+    each = [costs[id(network)] for network in networks]
+    return said + expectations(each, min(together), settings.timeout_seconds, machine_memory())
 
 
 def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:

@@ -22,6 +22,10 @@ from capc.he.rns import UInt64
 _PLAIN = seal.compr_mode_type.none
 _CIPHERTEXT_HEADER = 113
 _PLAINTEXT_HEADER = 88
+SMALLER_RING = (
+    "use larger primes, as config/deep.json has, or make do with a smaller ring: calibrate on "
+    "public examples (--calibration), or train with Relu6 for ReLU or with smaller weights"
+)
 
 
 class Context:
@@ -52,7 +56,7 @@ class Context:
         if not self.seal.parameters_set() or not self.seal.using_keyswitching():
             raise ConfigError(
                 f"coeff_modulus {bits} is too small for the model: all but its last prime cannot "
-                f"hold a ring of {ring_bits} bits; use larger primes"
+                f"hold a ring of {ring_bits} bits; {SMALLER_RING}"
             )
         self.levels: dict[int, Any] = {}  # number of primes -> SEAL's id of that level
         level = self.seal.first_context_data()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from capc.errors import ConfigError
-from capc.he.context import Context
+from capc.he.context import SMALLER_RING, Context
 
 FLOOD_RATIO_BITS = 40
 MAX_ERROR = 21  # SEAL's centred binomial error: 21 coin pairs
@@ -48,7 +48,7 @@ def return_level(context: Context) -> ReturnLevel:
     if full is None:
         raise ConfigError(
             f"coeff_modulus {list(context.parameters.coeff_modulus)} is too small for the model: "
-            f"a ring of {context.ring_bits} bits leaves no room for noise; use larger primes"
+            f"a ring of {context.ring_bits} bits leaves no room for noise; {SMALLER_RING}"
         )
     return full
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import FixedPoint, Int64
-from capc.he.context import Context, context
+from capc.he.context import SMALLER_RING, Context, context
 from capc.he.noise import FLOOD_RATIO_BITS, own_noise, return_level
 from capc.he.packing import Packing, plan_packing
 from capc.he.parameters import EncryptionParameters
@@ -72,10 +72,14 @@ def choose_ring_bits(bounds: Iterable[tuple[int, int]]) -> int:
 
 
 def plan(
-    layers: Iterable[LinearLayer], parameters: EncryptionParameters, fixed_point: FixedPoint
+    layers: Iterable[LinearLayer],
+    parameters: EncryptionParameters,
+    fixed_point: FixedPoint,
+    images: int = 1,
 ) -> NetworkPlan:
     """Check for every linear layer that decryption is exact and flooding hides the weights.
 
+    Up to `images` images of a batch share polynomials; figures are of one such group.
     ConfigError names the layer and the figure that is too small.
     """
     setting = context(parameters, fixed_point.ring_bits)
@@ -83,11 +87,11 @@ def plan(
     plans = {}
     for layer in layers:
         try:
-            packing = plan_packing(layer.shape, setting.degree)
+            packing = plan_packing(layer.shape, setting.degree, images)
         except ValueError as error:
             raise ConfigError(
                 f"poly_modulus_degree {setting.degree} is too small for the model: layer "
-                f"{layer.name!r}: {error}"
+                f"{layer.name!r}: {error}; use a larger degree, as config/11.json and 12.json have"
             ) from None
         require_range(layer.name, layer.weight, fixed_point)
         norm = layer_norm(packing, layer.weight)
@@ -139,7 +143,7 @@ def require_flooding(setting: Context, name: str, norm: int) -> float:
             f"coeff_modulus {list(setting.parameters.coeff_modulus)} is too small for the model: "
             f"layer {name!r} needs {math.log2(noise) + FLOOD_RATIO_BITS:.1f} bits of flooding "
             f"noise, and a ring of {setting.ring_bits} bits leaves room for {level.flood_bits}; "
-            "use larger primes"
+            f"{SMALLER_RING}"
         )
     return margin
 

@@ -5,7 +5,6 @@ It learns its share of the logits, a uniform vector, and the shape of the networ
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from capc.inference.layout import (
     linear_packing,
     require_supported,
     split_point,
+    table_bytes,
 )
 from capc.inference.plan import check_plan, plan_from_json
 from capc.inference.reference import evaluate_layer
@@ -104,11 +104,7 @@ class InferenceClient:
     @property
     def image_bytes(self) -> int:
         """Bytes of garbled tables that are held for one query between the two phases."""
-        return sum(
-            sum(self._circuits[layer.name].offline_bytes(math.prod(layer.shape)))
-            for layer in self.plan.layers
-            if isinstance(layer, NON_LINEAR)
-        )
+        return table_bytes(self.plan, self._circuits)
 
     def prepare(self, batch_size: int) -> PreparedQuery:
         """Offline phase for a batch: encryptions of zero, oblivious transfers, garbled tables."""

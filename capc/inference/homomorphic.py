@@ -96,11 +96,16 @@ def evaluate_encrypted(
         try:
             values[layer.name] = _evaluate(layer, inputs, fallback)
         except ConfigError as error:
+            needed, given = multiplicative_depth(network), query.context.levels
+            advice = "use a smaller scale, or larger primes"
+            if needed > given:
+                advice = (
+                    "use more primes, such as config/he_seal_ckks_config_N13_L8.json, or fewer "
+                    "multiplications in a row"
+                )
             raise ConfigError(
                 f"layer '{layer.name}' ({type(layer).__name__}): {error}; the network needs "
-                f"{multiplicative_depth(network)} levels, the parameters have "
-                f"{query.context.levels}: use more primes, such as "
-                "config/he_seal_ckks_config_N13_L8.json, or fewer multiplications in a row"
+                f"{needed} levels, the parameters have {given}: {advice}"
             ) from None
         if watch is not None:
             watch(layer, values[layer.name])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from capc.errors import ModelError
 from capc.fixed_point import Int64
 from capc.graph.encrypted import (
     LINEAR,
@@ -14,9 +13,12 @@ from capc.graph.encrypted import (
     NonLinearLayer,
     circuit_for,
     circuit_plans,
+    images_together,
     linear_shape,
     linear_weight,
+    queries_at_once,
     require_supported,
+    table_bytes,
 )
 from capc.graph.kernels import windows
 from capc.graph.layers import MaxPool, QuantizedNetwork
@@ -32,10 +34,11 @@ __all__ = [
     "circuit_plans",
     "linear_shape",
     "linear_weight",
+    "queries_at_once",
     "require_supported",
+    "table_bytes",
 ]
 
-IMAGES_TOGETHER = 32  # at most this many of a batch share polynomials
 GROUPS_AT_ONCE = 16  # messages read before the first reply of a batch
 MAX_PUBLIC_KEY_BYTES = 1 << 26
 MAX_CIPHERTEXT_BYTES = 1 << 28
@@ -44,13 +47,8 @@ MAX_CIPHERTEXT_BYTES = 1 << 28
 def linear_packing(
     network: QuantizedNetwork, layer: LinearLayer, degree: int, batch_size: int = 1
 ) -> Packing:
-    """How a linear layer of a batch lies in polynomials of `degree` coefficients.
-
-    Powers of two keep the number of different packings, for each of which the answering party
-    holds transformed weights, small.
-    """
-    together = 1 << (min(batch_size, IMAGES_TOGETHER).bit_length() - 1)
-    return plan_packing(linear_shape(network, layer), degree, together)
+    """How a linear layer of a batch lies in polynomials of `degree` coefficients."""
+    return plan_packing(linear_shape(network, layer), degree, images_together(batch_size))
 
 
 def group_count(packing: Packing, batch_size: int) -> int:
@@ -86,8 +84,5 @@ def arrange(network: QuantizedNetwork, layer: NonLinearLayer, share: Int64, *, o
 
 
 def split_point(network: QuantizedNetwork) -> int:
-    """Where step 1b begins: the index of the last linear layer."""
-    linear = [index for index, layer in enumerate(network.layers) if isinstance(layer, LINEAR)]
-    if not linear:
-        raise ModelError("the network has no linear layer; nothing can be evaluated encrypted")
-    return linear[-1]
+    """Where step 1b begins: the index of the last linear layer of a supported network."""
+    return max(place for place, layer in enumerate(network.layers) if isinstance(layer, LINEAR))

@@ -22,7 +22,7 @@ from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Float64, Int64, modulo
 from capc.gc.programs import BackEnd, CircuitProgram
 from capc.inference.client import InferenceClient, KeyRing
-from capc.inference.layout import IMAGES_TOGETHER
+from capc.inference.layout import queries_at_once
 from capc.inference.plain import PlainInferenceClient
 from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Admission, Batch, ProgramAddress
@@ -34,8 +34,6 @@ from capc.transport.control_messages import answering as answering_name
 from capc.transport.endpoints import connect
 
 logger = logging.getLogger(__name__)
-
-MAX_PREPARED_BYTES = 1 << 29  # of garbled tables, held from the offline phase on
 
 Result = TypeVar("Result")
 
@@ -115,8 +113,8 @@ class QueryingParty:
     def _images_at_once(self) -> int:
         """The batch size, or less where what is prepared for it would take too much memory."""
         wanted = self._runtime.config.batch_size
-        stored = max(1, sum(link.inference.image_bytes for link in self._links))
-        size = max(1, min(wanted, IMAGES_TOGETHER, MAX_PREPARED_BYTES // stored))
+        stored = sum(link.inference.image_bytes for link in self._links)
+        size = queries_at_once(wanted, stored)
         if size < wanted:
             logger.info("batches of %d queries run as %d at a time", wanted, size)
         return size

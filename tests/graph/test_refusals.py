@@ -21,6 +21,12 @@ def renamed(values: Any) -> Any:
 
 
 CASES: dict[str, tuple[Body, str, str, str]] = {
+    "loop": (
+        lambda x: dense(tf.while_loop(lambda v: True, lambda v: [v * 0.5], [x], name="again")[0]),
+        "again",
+        "is of type StatelessWhile|is of type While|Enter",
+        "no branch or loop is left",
+    ),
     "branch": (
         lambda x: dense(tf.cond(tf.constant(True), lambda: x, lambda: -x, name="choice")),
         "choice",
@@ -136,6 +142,17 @@ def test_a_window_that_does_not_fit_names_its_node(tmp_path: Path, pool: bool) -
         graph.nodes["window"].attr["ksize"].list.i[1:3] = [7, 7]
     with pytest.raises(ModelError, match=r"node 'window' .*does not fit.*use larger images"):
         network_of(graph)
+
+
+def test_an_input_of_whole_numbers_is_refused(tmp_path: Path) -> None:
+    """Queries are pixels in [0, 1]: a model that takes bytes would label something else."""
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.uint8, (None, 2, 3, 2), name="input")
+        dense(tf.cast(x, tf.float32))
+    path = tmp_path / "bytes.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(ModelError, match=r"'input' takes uint8.*export the model with a float32"):
+        import_network(path)
 
 
 @pytest.mark.parametrize("kind", sorted(WAYS_OUT))

@@ -10,9 +10,11 @@ import pytest
 
 from capc.errors import ConfigError
 from capc.fixed_point import FixedPoint
+from capc.graph.costs import LayerCost
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import save_network
 from capc.graph.quantize import quantize
+from capc.harness.expectations import expectations, machine_memory
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.settings import parse_settings
@@ -133,6 +135,23 @@ def test_examples_of_another_scale_and_too_few_bits_are_said(tmp_path: Path) -> 
     assert len(said) == 1
     assert "answering party 1: " in said[0]
     assert "--calibration" in said[0]
+
+
+def test_an_expensive_run_is_announced() -> None:
+    cheap = LayerCost("", 1_000_000, 2_000_000, 0.2, 0.1, weight_bytes=10_000_000)
+    assert expectations([cheap], 1, 600.0, 1 << 30) == []
+    four = [cheap] * 4
+    (line,) = expectations(four, 10, 600.0, 1 << 30)
+    assert line.startswith(
+        "expected for one query, with 4 answering parties: 12 MB and about 1.2 s"
+    )
+    _, slow = expectations(four, 32, 20.0, 1 << 30)
+    assert slow.startswith("WARNING: 32 queries of a batch, answered together, may take 38 s, and")
+    assert "--timeout is 20 s: give a longer one, or a smaller --batch_size" in slow
+    _, large = expectations(four, 1, 600.0, 79_000_000)
+    assert large.startswith("WARNING: the answering parties hold 0.0 GB")
+    assert len(expectations(four, 1, 600.0, 81_000_000)) == 1
+    assert machine_memory() > 1 << 28
 
 
 @pytest.mark.parametrize("privacy", [SILENT, NOISY], ids=["silent", "noisy"])

@@ -229,6 +229,7 @@ def test_two_tensors_of_a_client_and_one_of_the_server(
     [
         ("client_names", "the graph takes b from it"),
         ("client_count", "in a batch of 4 do not fit"),
+        ("client_batch", "batch size is 2, and none of its tensors has so many rows"),
         ("client_levels", "has no prime for keys"),
         ("client_tls_other", "does not"),
     ],

@@ -49,21 +49,26 @@ def small(scale: float = 0.3) -> Network:
 
 
 @pytest.mark.parametrize("kept", [1 << 28, 1 << 17, 0])
-def test_expected_bytes_are_those_that_travel(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("queries", [1, 7])
+def test_expected_bytes_are_those_that_travel(
+    kept: int, queries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(encrypted, "MAX_KEPT_BYTES", kept)
     network = quantize(small(), FixedPoint(41, 12), (0.0, 1.0))
-    costs = query_costs(network, FAST)
+    costs = query_costs(network, FAST, queries)
     assert set(costs) == {"c", "p", "r", "s", "d"}
+    assert costs["d"].work.startswith("4 images: " if queries == 7 else "1 in, ")
     expected = total_cost(costs)
     counts: list = []
-    run(network, np.zeros((1, 8, 8, 1)), FAST, counts)
+    run(network, np.zeros((queries, 8, 8, 1)), FAST, counts)
     for before, after, promised in (
         (counts[0], counts[1], expected.offline_bytes),
         (counts[1], counts[2], expected.online_bytes),
     ):
         spent = after - before
         moved = spent.bytes_sent + spent.bytes_received
-        assert promised <= moved <= promised + 40 * HEADER.size  # message headers alone
+        headers = 40 * queries * HEADER.size
+        assert queries * (promised - 1) <= moved <= queries * (promised + 1) + headers
 
 
 def test_a_model_too_large_for_the_parameters_names_layer_and_way_out() -> None:
@@ -71,6 +76,13 @@ def test_a_model_too_large_for_the_parameters_names_layer_and_way_out() -> None:
     with pytest.raises(ConfigError, match=r"layer 'c' .*larger primes, as config/deep.json has"):
         query_costs(network, FAST)
     query_costs(network, EncryptionParameters.from_json(str(ROOT / "config" / "deep.json")))
+
+
+def test_a_network_without_a_linear_layer_is_refused_before_it_runs() -> None:
+    layers = (*small().layers[:1], Relu("r", ("x",), (8, 8, 1)))
+    network = quantize(Network(layers), FixedPoint(41, 12), (0.0, 1.0))
+    with pytest.raises(ModelError, match=r"no layer up to 'r' is linear.*--output_node, or use"):
+        query_costs(network, FAST)
 
 
 def test_the_noise_margin_is_that_of_the_bound_a_run_checks() -> None:
@@ -116,6 +128,11 @@ def test_inspect_prints_expectations_and_refusals(
     shown = capsys.readouterr().out
     assert "1 in, 1 out, 1 products" in shown
     assert "Expected for one query:" in shown
+    assert main(["inspect", "--batch_size", "100", "model.pb"]) == 0
+    shown = capsys.readouterr().out
+    assert "of a batch of 100 that runs 32 at a time" in shown
+    assert "32 images: " in shown
+    assert "for all 100: " in shown
     padded = list(small().layers)
     padded[2] = replace(padded[2], padding=((2, 0), (2, 0)), shape=(5, 5, 4))
     padded[3:6] = [replace(layer, shape=(5, 5, 4)) for layer in padded[3:5]] + [

@@ -111,6 +111,7 @@ class _ClientSession:
             name: full_shape(name, task.static_shapes[name], offer.count, hello.batch_size)
             for name, offer in self._offers.items()
         }
+        require_batch(hello.batch_size, self._shapes)
         self._encrypted = [name for name, offer in self._offers.items() if offer.is_encrypted]
         network = self._network()
         if network is not None and not is_wholly_polynomial(network):
@@ -279,6 +280,16 @@ def full_shape(name: str, static: StaticShape, count: int, batch: int) -> Shape:
         f"tensor '{name}' has the shape {static}; the client's {count} values in a batch of "
         f"{batch} do not fit"
     )
+
+
+def require_batch(batch: int, shapes: Mapping[str, Shape]) -> None:
+    """ConfigError unless the client's batch size is the first axis of a tensor, or 1."""
+    if batch != 1 and all(shape[:1] != (batch,) for shape in shapes.values()):
+        given = ", ".join(f"'{name}' of shape {shape}" for name, shape in shapes.items())
+        raise ConfigError(
+            f"the client's batch size is {batch}, and none of its tensors has so many rows: "
+            f"{given}; give the number of rows as batch_size, or 1"
+        )
 
 
 def is_wholly_polynomial(network: Network) -> bool:

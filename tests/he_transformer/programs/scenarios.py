@@ -87,12 +87,16 @@ def with_relu() -> Any:
 
 
 def with_client(
-    tensors: Mapping[str, Any], batch: int, host: str = "localhost", **more: str
+    tensors: Mapping[str, Any],
+    batch: int,
+    host: str = "localhost",
+    rows: int | None = None,
+    **more: str,
 ) -> Any:
     """u * a + v * b - 1 + s, s an array of the server's, for a client in a thread."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    a, b = (tf1.placeholder(tf.float32, (None, 2), name=name) for name in "ab")
+    a, b = (tf1.placeholder(tf.float32, (rows, 2), name=name) for name in "ab")
     s = tf1.placeholder(tf.float32, (None, 2), name="s")
     result = a * np.array([2.0, 3.0], np.float32) + b * a - 1.0 + s
     both = {"a": "client_input,packed", "b": "client_input,packed"}
@@ -164,6 +168,7 @@ report("client_tls", lambda: over_tls(True))
 report("client_tls_other", lambda: over_tls(False))
 report("client_names", lambda: with_client({"a": ("encrypt", DATA)}, 3))
 report("client_count", lambda: with_client(ENCRYPTED, 4))
+report("client_batch", lambda: with_client(ENCRYPTED, 2, rows=3))
 ONE = SMALL.replace("8192", "2048").replace("50, 30, 30, 30, 50", "54") % "false"
 report("client_levels", lambda: with_client(ENCRYPTED, 3, encryption_parameters=ONE))
 report(

@@ -1,0 +1,49 @@
+"""What a run will cost, said before it starts where it is much; see `capc graph inspect`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from capc.graph.costs import LayerCost
+
+SAID_SECONDS = 1.0  # a query that is expected to take less needs no announcement
+
+
+def expectations(
+    parties: Sequence[LayerCost], together: int, timeout_seconds: float, memory_bytes: int
+) -> list[str]:
+    """Lines on a run with one query's total cost per answering party, all on one machine.
+
+    Those that ask the user to act start with WARNING: where the queries that run `together`, which
+    are answered together, are expected to take longer than the deadline, or where the transformed
+    weights need most of the machine's memory.
+    """
+    seconds = sum(cost.offline_seconds + cost.online_seconds for cost in parties)
+    moved = sum(cost.offline_bytes + cost.online_bytes for cost in parties)
+    weights = sum(cost.weight_bytes for cost in parties)
+    said = []
+    if seconds >= SAID_SECONDS:
+        said.append(
+            f"expected for one query, with {len(parties)} answering parties: {moved / 1e6:,.0f} MB "
+            f"and about {seconds:.1f} s on two cores; capc graph inspect says where"
+        )
+    if together * seconds > timeout_seconds:
+        what = "a query" if together == 1 else f"{together} queries of a batch, answered together,"
+        advice = "model" if together == 1 else "--batch_size"
+        said.append(
+            f"WARNING: {what} may take {together * seconds:,.0f} s, and --timeout is "
+            f"{timeout_seconds:g} s: give a longer one, or a smaller {advice}"
+        )
+    if weights > memory_bytes / 2:
+        said.append(
+            f"WARNING: the answering parties hold {weights / 1e9:.1f} GB of transformed weights, "
+            f"and this machine has {memory_bytes / 1e9:.1f} GB of memory: use fewer parties or a "
+            "smaller model"
+        )
+    return said
+
+
+def machine_memory() -> int:
+    """Bytes of physical memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
