@@ -151,6 +151,7 @@ class _Command:
         queries = self._timed("query", lambda: self._query(models))
         table = results.query_rows(self._session, queries)
         results.write_table(self._folder, "queries", table)
+        self._warn_of_dependent_counts()
         if self._options.include_private:
             private = results.write_private(self._session, self._folder, queries)
             self._say(f"private, do not publish: {private}")
@@ -196,6 +197,13 @@ class _Command:
                 self._say(f"seed {seed}: {count} test examples are among them and not measured on")
         self._report(trials, self._timed("retrain", lambda: retrain(self._session, trials)), {})
 
+    def _warn_of_dependent_counts(self) -> None:
+        if self._session.experiment.privacy.bound == "dependent":
+            self._say(
+                "private: the data-dependent bound ended the questions (stopped_by), so how many "
+                "were asked tells about the votes; privacy.bound=independent has none of this"
+            )
+
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
@@ -225,9 +233,10 @@ class _Command:
         if not experiment.sweep:
             raise ConfigError("the config has no sweep; give it a list of parties and their noise")
         rows: list[dict[str, Any]] = []
-        for point in experiment.sweep:
-            session = replace(self._session, experiment=experiment.at(point))
-            queries = self._timed(f"K={point.parties}", lambda s=session: query(s, train(s)))
+        for at_point in experiment.swept():
+            parties = at_point.parties
+            session = replace(self._session, experiment=at_point)
+            queries = self._timed(f"K={parties}", lambda s=session: query(s, train(s)))
             found = pandas.DataFrame(results.query_rows(session, queries))
             found = found[found["party"] >= 0]
             grouped = found.groupby(["seed", "strategy"], as_index=False).agg(
@@ -236,12 +245,15 @@ class _Command:
                 labels_right=("labels_right", "mean"),
                 epsilon_independent=("epsilon_independent", "max"),
             )
-            grouped.insert(0, "parties", point.parties)
+            grouped.insert(0, "parties", parties)
+            grouped["stopped_by"] = experiment.privacy.bound
             rows += grouped.to_dict("records")
         table = pandas.DataFrame(rows)
         results.write_table(self._folder, "sweep", table)
+        self._warn_of_dependent_counts()
         draw_sweep(self._folder, table, _title(experiment, sweep=True))
-        self._console.print(table.to_string(index=False), highlight=False)
+        shown = table.drop(columns="stopped_by")
+        self._console.print(shown.to_string(index=False), highlight=False, soft_wrap=True)
 
     def _timed(self, name: str, stage: Any) -> Any:
         started = time.monotonic()

@@ -178,11 +178,6 @@ class Experiment:
         wrong = [label for label in self.split.weak_classes if not 0 <= label < info.num_classes]
         if wrong:
             raise ConfigError(f"split.weak_classes names {wrong[0]}, which is no class")
-        for place, point in enumerate(self.sweep):
-            try:
-                self.at(point)
-            except ConfigError as error:
-                raise ConfigError(f"sweep[{place}].{error}") from None
 
     @property
     def querying(self) -> range:
@@ -203,9 +198,17 @@ class Experiment:
         )
         cap, most = self.examples_per_party, dataset_info(self.dataset).train_size
         cap = None if cap is None else min(cap, most // max(point.parties, 1))
-        return replace(
-            self, parties=point.parties, privacy=privacy, examples_per_party=cap, sweep=()
-        )
+        return replace(self, parties=point.parties, privacy=privacy, examples_per_party=cap)
+
+    def swept(self) -> list[Experiment]:
+        """The experiment at each point of its sweep. Raises ConfigError that names the point."""
+        experiments = []
+        for place, point in enumerate(self.sweep):
+            try:
+                experiments.append(self.at(point))
+            except ConfigError as error:
+                raise ConfigError(f"sweep[{place}].{error}") from None
+        return experiments
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as the file has them."""

@@ -34,7 +34,12 @@ _LINES = {"pate": ("plain PATE", ORANGE, ":"), "pooled": ("all data pooled", BLA
 _LINES["ensemble"] = ("vote of all, no noise", VERMILION, "-.")
 
 
+Ends = list[float]
+
 _LEAST_FLOOR = 30.0  # percent
+_WIDTH, _HEIGHT = 5.2, 3.4  # inches
+_MANY = 6  # parties beyond which a figure grows wider and its ticks bear numbers alone
+_SERIES = ((BLUE, "o-"), (VERMILION, "s--"), (GREEN, "^-."), (ORANGE, "D:"))
 
 
 def draw(
@@ -43,7 +48,9 @@ def draw(
     """accuracy, strategies and fairness figures below `folder`/figures."""
     files = []
     accuracy = accuracy.fillna({"strategy": ""})
-    files += _figure(folder, "accuracy", lambda axes: _accuracy(axes, accuracy, title))
+    parties = accuracy.loc[accuracy["party"] >= 0, "party"].nunique()
+    width = _WIDTH * max(1.0, parties / _MANY)
+    files += _figure(folder, "accuracy", lambda axes: _accuracy(axes, accuracy, title), width=width)
     if accuracy.loc[accuracy["arm"] == "capc", "strategy"].nunique() > 1:
         files += _figure(folder, "strategies", lambda axes: _strategies(axes, accuracy, title))
     files += _figure(
@@ -54,10 +61,13 @@ def draw(
 
 def draw_sweep(folder: Path, sweep: pandas.DataFrame, title: str) -> list[Path]:
     """Queries answered and epsilon over the number of parties."""
-    return _figure(folder, "sweep", lambda axes: _sweep(axes, sweep, title), panels=2)
+    width = 2 * _WIDTH
+    return _figure(folder, "sweep", lambda axes: _sweep(axes, sweep, title), panels=2, width=width)
 
 
-def _figure(folder: Path, name: str, plot: Callable[[Any], None], panels: int = 1) -> list[Path]:
+def _figure(
+    folder: Path, name: str, plot: Callable[[Any], None], *, panels: int = 1, width: float = _WIDTH
+) -> list[Path]:
     import matplotlib as mpl  # noqa: PLC0415  a second that other commands need not wait for
 
     mpl.use("Agg")
@@ -68,7 +78,7 @@ def _figure(folder: Path, name: str, plot: Callable[[Any], None], panels: int = 
     with mpl.rc_context(
         {"font.size": 9, "pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False}
     ):
-        figure, axes = pyplot.subplots(1, panels, figsize=(5.2 * panels, 3.4))
+        figure, axes = pyplot.subplots(1, panels, figsize=(width, _HEIGHT))
         plot(axes)
         figure.tight_layout()
         files = [folder / f"{name}.pdf", folder / f"{name}.png"]
@@ -102,11 +112,12 @@ def _units(table: pandas.DataFrame) -> list[float]:
     return units if len(units) > 1 else every
 
 
-def _bars(axes: Any, place: Any, values: list[list[float]], arm: str, width: float) -> None:
+def _bars(axes: Any, place: Any, values: list[list[float]], arm: str, width: float) -> Ends:
+    """One bar per entry with its interval; the ends of the intervals, in percent."""
     found = [mean_interval(entry) for entry in values]
     label, colour, hatch = _ARMS[arm]
     means = np.array([100 * entry.mean for entry in found])
-    reach = [100 * (entry.high - entry.mean) if entry.n > 1 else 0.0 for entry in found]
+    reach = np.array([100 * (entry.high - entry.mean) for entry in found])  # nan for one value
     axes.bar(
         place,
         means,
@@ -120,6 +131,7 @@ def _bars(axes: Any, place: Any, values: list[list[float]], arm: str, width: flo
         capsize=2,
         linewidth=0,
     )
+    return [*means, *(means - reach), *(means + reach)]
 
 
 def _accuracy(axes: Any, table: pandas.DataFrame, title: str) -> None:
@@ -127,22 +139,27 @@ def _accuracy(axes: Any, table: pandas.DataFrame, title: str) -> None:
     strategy = _first_strategy(table)
     parties = sorted(table.loc[table["party"] >= 0, "party"].unique())
     shown = [arm for arm in _ARMS if (table["arm"] == arm).any()]
+    ends: Ends = []
     for place, arm in enumerate(shown):
         mine = _of_arm(table, arm, strategy)
         values = [_units(mine[mine["party"] == party]) for party in parties]
         shift = 0.26 * (place - (len(shown) - 1) / 2)
-        _bars(axes, np.arange(len(parties)) + shift, values, arm, 0.25)
+        ends += _bars(axes, np.arange(len(parties)) + shift, values, arm, 0.25)
     for arm, (label, colour, style) in _LINES.items():
         found = table.loc[table["arm"] == arm, "accuracy"]
         if len(found):
             mean = 100 * found.mean()
+            ends.append(mean)
             text = f"{label} ({mean:.1f})"
             axes.axhline(mean, color=colour, linestyle=style, label=text, zorder=0)
-    axes.set_xticks(range(len(parties)), [f"party {party}" for party in parties])
+    word = "party " if len(parties) <= _MANY else ""
+    axes.set_xticks(range(len(parties)), [f"{word}{party}" for party in parties])
+    axes.set_xlabel("" if word else "querying party")
     axes.set_ylabel("accuracy, %")
     axes.set_title(title)
-    _zoom(axes, 100 * table.loc[table["party"] >= 0, "accuracy"], 100 * table["accuracy"])
-    axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
+    _zoom(axes, ends)
+    below = -0.1 if word else -0.18
+    axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, below), frameon=False)
 
 
 def _strategies(axes: Any, table: pandas.DataFrame, title: str) -> None:
@@ -160,7 +177,7 @@ def _strategies(axes: Any, table: pandas.DataFrame, title: str) -> None:
         axes.errorbar(
             [place],
             [found.mean],
-            yerr=[0.0 if found.n < 2 else found.high - found.mean],
+            yerr=[found.high - found.mean],
             fmt="D",
             color=BLUE,
             capsize=4,
@@ -176,47 +193,50 @@ def _fairness(axes: Any, classes: pandas.DataFrame, title: str) -> None:
     """Accuracy by class before and after, over querying parties, seeds, retraining seeds."""
     strategy = _first_strategy(classes)
     labels = sorted(classes["class"].unique())
+    ends: Ends = []
     for shift, arm in ((-0.2, "own"), (0.2, "capc")):
         mine = _of_arm(classes, arm, strategy)
         values = [_units(mine[mine["class"] == label].dropna()) for label in labels]
-        _bars(axes, np.arange(len(labels)) + shift, values, arm, 0.38)
+        ends += _bars(axes, np.arange(len(labels)) + shift, values, arm, 0.38)
     axes.set_xticks(range(len(labels)), [str(label) for label in labels])
     axes.set_xlabel("class")
     axes.set_ylabel("accuracy, %")
     axes.set_title(title)
-    shown = (
-        100
-        * classes.loc[classes["arm"].isin(["own", "capc"])]
-        .groupby(["arm", "class"])["accuracy"]
-        .mean()
-    )
-    _zoom(axes, shown, shown)
+    _zoom(axes, ends)
     axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
 
 
 def _sweep(axes: Any, sweep: pandas.DataFrame, title: str) -> None:
-    """Left: answered per number of parties; right: epsilon spent (data-independent)."""
+    """Answered, and epsilon spent (data-independent), per number of parties.
+
+    A line per query choice through the means over seeds, a dot for each seed.
+    """
     panels = (
-        ("answered", "queries answered, all parties", BLUE, "o-"),
-        ("epsilon_independent", "epsilon (data-independent)", VERMILION, "s--"),
+        ("answered", "queries answered, all parties"),
+        ("epsilon_independent", "ε spent (data-independent)"),
     )
-    for place, (column, label, colour, style) in enumerate(panels):
-        means = sweep.groupby("parties")[column].mean()
-        axes[place].plot(means.index, means.to_numpy(), style, color=colour)
-        axes[place].plot(sweep["parties"], sweep[column], ".", color=colour, alpha=0.5)
+    names = list(dict.fromkeys(sweep["strategy"]))
+    for place, (column, label) in enumerate(panels):
+        for name, (colour, style) in zip(names, _SERIES, strict=False):
+            mine = sweep[sweep["strategy"] == name]
+            means = mine.groupby("parties")[column].mean()
+            axes[place].plot(means.index, means.to_numpy(), style, color=colour, label=name)
+            axes[place].plot(mine["parties"], mine[column], ".", color=colour, alpha=0.5)
+        axes[place].set_xticks(sorted(sweep["parties"].unique()))
         axes[place].set_xlabel("parties K")
         axes[place].set_ylabel(label)
         axes[place].set_ylim(bottom=0)
-    axes[0].set_title(title)
+    axes[0].legend(fontsize=7, title="query choice", title_fontsize=7, frameon=False)
+    axes[0].figure.suptitle(title, fontsize=11)
 
 
-def _zoom(axes: Any, low: Any, high: Any) -> None:
-    """An axis of accuracy that starts below the lowest bar; the label says that it does.
+def _zoom(axes: Any, ends: Ends) -> None:
+    """An axis of accuracy that starts below the lowest interval; the label says that it does.
 
-    Low bars have wide intervals, which a short axis would cut: then it starts at 0.
+    It cuts no interval, but at 0 and 100 %.
     """
-    floor = 5.0 * np.floor(float(low.min()) / 5.0) - 5.0
+    floor = 5.0 * np.floor(float(np.nanmin(ends)) / 5.0) - 5.0
     floor = floor if floor >= _LEAST_FLOOR else 0.0
-    axes.set_ylim(max(floor, 0.0), min(float(high.max()) + 3.0, 101.0))
+    axes.set_ylim(floor, min(float(np.nanmax(ends)) + 3.0, 101.0))
     if floor > 0:
         axes.set_ylabel(f"{axes.get_ylabel()} (from {floor:g})")

@@ -229,7 +229,10 @@ def _run_on_ray(tasks: Sequence[Task], address: str, workers: int, report: Progr
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"no Ray cluster answers at --ray {address}: {error}") from None
+        raise ConfigError(
+            f"no Ray cluster answers at --ray {address}: {error} (where it asks for a token, set "
+            "RAY_AUTH_MODE=token)"
+        ) from None
     try:
         return _gather(ray, tasks, report)
     finally:

@@ -90,6 +90,21 @@ def test_a_sweep_point_changes_parties_and_noise():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"parties": 0}, "sweep[1].parties is 0; allowed is 2"),
+        ({"parties": 2}, "sweep[1].querying_parties is 3; allowed is 1 to 2"),
+        ({"sigma": -1}, "sweep[1].sigma is -1"),
+    ],
+)
+def test_a_wrong_sweep_point_is_named(tmp_path, change, message):
+    experiment = load(tmp_path, SMALL | {"sweep": [POINT, POINT | change]})
+    with pytest.raises(ConfigError) as caught:
+        experiment.swept()
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         ({"colour": 1}, "colour is no field; there are name, dataset"),
         ({"parties": "5"}, "parties is '5'; give a value of type int"),
         ({"parties": True}, "parties is True"),
@@ -119,8 +134,6 @@ def test_a_sweep_point_changes_parties_and_noise():
         ({"retraining": {"epochs": 0}}, "e.json: retraining.epochs is 0"),
         ({"privacy": {"sigma": -1}}, "e.json: privacy.sigma is -1"),
         ({"sweep": [{"parties": 4}]}, "sweep[0].sigma is missing"),
-        ({"sweep": [POINT, POINT | {"parties": 1}]}, "sweep[1].parties is 1; allowed is 2"),
-        ({"sweep": [POINT | {"sigma": -1}]}, "sweep[0].sigma is -1"),
         ({"examples_per_party": 12001}, "allowed is 1 to 12000"),
     ],
 )

@@ -226,10 +226,11 @@ def test_the_program_leaves_tables_and_figures_and_nothing_private(store, tmp_pa
     assert run["experiment"]["parties"] == 6
 
 
-def test_private_figures_are_written_only_when_asked(store, tmp_path):
+def test_private_figures_are_written_only_when_asked(store, tmp_path, capsys):
     config = config_file(tmp_path)
     dependent = ["--set=privacy.bound=dependent", f"--config={config}"]
     assert call(store, tmp_path, "query", *dependent) == 0
+    assert "how many were asked tells about the votes" in " ".join(capsys.readouterr().err.split())
     folder = tmp_path / "out" / "tiny"
     assert not (folder / "private").exists()
     texts = [path.read_text() for path in folder.iterdir() if path.is_file()]

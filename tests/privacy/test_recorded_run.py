@@ -3,20 +3,23 @@
 250 parties, T = 200, sigma_T = 150, sigma = 40, delta = 1e-5, budget 2.5. Its histograms were not
 published. What is recorded of its first query (249 votes for one class) gives away the rule: the
 data-dependent bound for continuous noise, GNMax charged by its probability, classic conversion.
-The other queries come from histograms of the same make, see mnist_250_votes.py: they agree with
-the record to a few percent, and no closer agreement is claimed.
+The other queries come from histograms of the same make, see scripts/recorded_run.py: they agree
+with the record to a few percent, and no closer agreement is claimed.
 """
 
+import importlib.util
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from capc.privacy.accountant import Accountant
-from capc.privacy.conversion import default_orders, epsilons, privacy_loss
+from capc.privacy.conversion import default_orders, privacy_loss
 from capc.privacy.dependent import expected_cost_rdp, log_pr_answered
 from capc.privacy.rdp import Mechanism
 
+ROOT = Path(__file__).resolve().parents[2]
 SIGMA, THRESHOLD, SIGMA_THRESHOLD, DELTA, BUDGET = 40.0, 200.0, 150.0, 1e-5, 2.5
 QUERIES, ANSWERED, EPSILON = 1621, 883, 2.4989
 
@@ -28,8 +31,17 @@ def expected_cost(votes):
 
 
 @pytest.fixture(scope="module")
-def votes():
-    return np.load(Path(__file__).parent / "data" / "mnist_250_votes.npy").astype(np.int64)
+def program():
+    path = ROOT / "scripts" / "recorded_run.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def votes(program):
+    return np.load(program.VOTES).astype(np.int64)
 
 
 def test_the_first_query_is_the_record_digit_for_digit():
@@ -41,15 +53,27 @@ def test_the_first_query_is_the_record_digit_for_digit():
     assert loss.order == pytest.approx(168.318, abs=5e-4)
 
 
-def test_histograms_of_the_same_make_give_the_run_to_a_few_percent(votes):
-    curves = np.cumsum([expected_cost(row) for row in votes], axis=0)
-    spent = epsilons(curves, default_orders(), DELTA, "classic").min(axis=1)
-    queries = int(np.searchsorted(spent, BUDGET, side="right"))
+def test_histograms_of_the_same_make_give_the_run_to_a_few_percent(program, votes):
+    spent = program.spent_by_the_original_rule(votes)
+    queries = program.within_budget(spent)
     log_answered, _ = log_pr_answered(votes[:queries], THRESHOLD, SIGMA_THRESHOLD, "continuous")
     assert queries == pytest.approx(QUERIES, rel=0.03)
     assert np.exp(log_answered).sum() == pytest.approx(ANSWERED, rel=0.03)
     assert spent[queries - 1] == pytest.approx(EPSILON, abs=0.005)
     assert spent[queries - 1] <= BUDGET < spent[queries]
+
+
+def test_the_program_prints_the_figures_of_the_page(program, votes, monkeypatch, capsys):
+    truth = types.SimpleNamespace(test_labels=votes.argmax(axis=1))
+    monkeypatch.setattr(program, "load_dataset", lambda name: truth)
+    assert program.main([]) == 0
+    printed = [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()[1:4]]
+    page = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    assert [f"{int(printed[0]):,}", printed[1], printed[2]] == [
+        line.split("|")[3].strip()
+        for line in page.splitlines()
+        if line.startswith(("| queries within", "| answered", "| ε | 2"))
+    ]
 
 
 def test_the_record_costs_more_when_charged_for_what_happened(votes):
