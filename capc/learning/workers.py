@@ -223,7 +223,7 @@ def _run_on_ray(tasks: Sequence[Task], address: str, workers: int, report: Progr
         raise ConfigError("--ray needs Ray: pip install 'capc[ray]'") from None
     options: dict[str, Any] = {"address": address}
     if address == "local":
-        options = {"include_dashboard": False, "num_cpus": workers}
+        options |= {"include_dashboard": False, "num_cpus": workers}
         # Ray's workers start elsewhere: they must find the same modules as this process.
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     try:

@@ -84,7 +84,8 @@ def test_no_tasks_start_nothing():
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
-def test_ray_gives_the_same_and_survives_a_killed_worker(tmp_path):
+def test_ray_gives_the_same_and_survives_a_killed_worker(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # a cluster of other work is left alone
     tasks = [Task("dies", die_once, (str(tmp_path), "dies")), Task("bad", refuse, ())]
     tasks += [Task(str(i), write, (str(tmp_path), str(i))) for i in range(2)]
     with pytest.raises(TaskError, match=r"1 of 4 tasks failed, first bad: too big"):
