@@ -61,8 +61,9 @@ def load_models(paths: Sequence[Path], queries: Queries, num_classes: int) -> li
             )
         if tuple(network.output.shape) != (num_classes,):
             raise ConfigError(
-                f"the model of answering party {index} gives {network.output.shape} logits; "
-                f"--num_classes is {num_classes}"
+                f"the model of answering party {index} gives {network.output.shape[0]} logits, and "
+                f"--num_classes is {num_classes}: give --num_classes {network.output.shape[0]}, or "
+                "name another model"
             )
     return networks
 

@@ -261,6 +261,7 @@ def test_other_sessions_are_left_alone(scenarios: dict[str, Any]) -> None:
         ("client_kind", "ConfigError", ["'secret'", "'plain'"]),
         ("backend", "ConfigError", ["ngraph_backend is 'GPU'"]),
         ("setting", "ConfigError", ["'encrypted'", "client_input"]),
+        ("unfed", "ConfigError", ["'held' is to be encrypted", "name a placeholder"]),
         ("port", "ConfigError", ["99999"]),
         ("level", "ConfigError", ["security_level is 0", "CAPC_INSECURE=1"]),
     ],

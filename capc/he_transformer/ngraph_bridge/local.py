@@ -48,7 +48,10 @@ def evaluate_local(
     """
     missing = [name for name in graph.secrets if name not in feeds]
     if missing:
-        raise ConfigError(f"placeholder '{missing[0]}' is to be encrypted and is not fed")
+        raise ConfigError(
+            f"tensor '{missing[0]}' is to be encrypted, and nothing is fed for it: name a "
+            "placeholder that Session.run is given values for"
+        )
     parameters = settings.parameters_for("homomorphic")
     parameters.require_secure(insecure_allowed())
     say_parameters(parameters, "CKKS")

@@ -137,6 +137,13 @@ def refused_operation() -> Any:
         return session.run(tf.cumsum(x * y), {x: [1, 2], y: [3, 4]})
 
 
+def unfed() -> Any:
+    """A constant cannot be encrypted: nobody feeds it."""
+    x = tf1.placeholder(tf.float32, (2,), name="x")
+    with tf1.Session(config=config(held="encrypt")) as session:
+        return session.run(x * tf.constant([1.0, 2.0], name="held"), {x: [1, 2]})
+
+
 def untouched() -> Any:
     with tf1.Session() as session:
         return session.run(tf.constant([1.0, 2.0]) * 3)
@@ -179,6 +186,7 @@ report("client_kind", lambda: pyhe_client.HESealClient("localhost", 1, 1, {"a": 
 report("masks", lambda: tiny(config(enable_gc="True", mask_gc_inputs="False")))
 report("backend", lambda: tiny(config("GPU")))
 report("setting", lambda: tiny(config(a="encrypted")))
+report("unfed", unfed)
 report("port", lambda: tiny(config(port="99999")))
 LEVEL_0 = (SMALL % "false").replace("128", "0")
 report("level", lambda: tiny(config(encryption_parameters=LEVEL_0, a="encrypt")))
