@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     "errors",
+    "console",
     "files",
     "fixed_point",
     "transport",

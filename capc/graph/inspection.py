@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 
-from rich.console import Console
 from rich.table import Table
 
+from capc.console import table_console
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
 from capc.graph.costs import LayerCost, at_once, query_costs, total_cost
@@ -60,7 +59,7 @@ def show(
     title: str, network: Network, fraction_bits: int, input_range: tuple[float, float]
 ) -> None:
     """Print the table and the ring that the model needs."""
-    console = _console()
+    console = table_console()
     console.print(layer_table(title, network, fraction_bits, input_range))
     ranges = layer_ranges(to_integers(network, fraction_bits), fraction_bits, input_range)
     widest = max(ranges, key=lambda found: found.bits)
@@ -83,7 +82,7 @@ def fitting_fraction_bits(network: Network, input_range: tuple[float, float]) ->
         return FRACTION_BITS
     reason = why_fewer_bits(network, input_range, chosen)
     if reason is not None:
-        _console().print(f"A run takes {reason}.", soft_wrap=True, highlight=False)
+        table_console().print(f"A run takes {reason}.", soft_wrap=True, highlight=False)
     return chosen.fraction_bits
 
 
@@ -159,7 +158,7 @@ def show_costs(
     batch_size: int = 1,
 ) -> None:
     """Print what a query costs, or why the model does not run under these parameters."""
-    console = _console()
+    console = table_console()
     for function in sorted(
         {layer.function for layer in network.layers if isinstance(layer, PiecewiseLinear)}
     ):
@@ -176,12 +175,6 @@ def show_costs(
 
 def _seconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
-
-
-def _console() -> Console:
-    """Wide enough for the tables where the output is no terminal."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=120)
 
 
 def _kind(layer: Layer) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from capc.console import table_console
 from capc.data.datasets import DATASETS, dataset_info, queries
 from capc.errors import ConfigError
 from capc.fixed_point import Float64, Int64
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.json:
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
     else:
-        Console().print(_table(found))
+        table_console().print(_table(found))
     return 0 if found.bit_for_bit == found.encrypted else EXIT_DISAGREES
 
 

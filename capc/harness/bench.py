@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from capc.console import table_console
 from capc.errors import CapcError
 from capc.harness.benchmarks.rows import Row, write_rows
 from capc.harness.view import bytes_text, seconds_text
@@ -41,9 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{sorted(unknown)[0]} is no area; there are {', '.join(AREAS)}")
     if not 1 <= options.repeat <= 100_000:
         parser.error(f"--repeat is {options.repeat}; allowed are 1 to 100000")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
+    console = table_console(160)
     status = 0
     for area in options.areas or AREAS:
         path = options.output / f"{area}.csv"

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from capc.console import table_console
 from capc.errors import CapcError
 from capc.harness import report
 from capc.harness.account import epsilon_after, epsilon_before
@@ -47,9 +48,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     Raises CapcError for what is wrong before any party starts, and for a results folder that
     cannot be written.
     """
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
+    console = table_console()
     check_machine(settings)
     launcher = _launcher(settings)
     for warning in warnings(settings):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from capc.console import table_console
 from capc.errors import CapcError
 from capc.harness.benchmarks.models import MODELS, ModelRow, measure_model
 from capc.harness.settings import REPOSITORY
@@ -23,7 +23,7 @@ TABLE = REPOSITORY / "results" / "bench" / "models.csv"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write the CSV; status 1 where a model differs from the reference."""
     chosen = _parser().parse_args(arguments)
-    console = Console()
+    console = table_console()
     rows: list[ModelRow] = []
     for name in chosen.models:
         console.print(f"{name} …", highlight=False)
