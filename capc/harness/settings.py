@@ -89,22 +89,9 @@ def parse_settings(argv: Sequence[str] | None, program: str = "run_experiment.py
 
 def settings_from(flags: argparse.Namespace) -> Settings:
     """Validate parsed flags."""
-    for name in _NOT_EMPTY:
-        if getattr(flags, name) == "":
-            raise ConfigError(f"--{name} is empty; leave it out to take the default")
+    _check_names(flags)
     _check_ranges(flags)
     privacy = _privacy(flags)
-    if flags.dataset_name not in DATASETS:
-        raise ConfigError(
-            f"--dataset_name is {flags.dataset_name}; allowed are {', '.join(DATASETS)}"
-        )
-    if not _SESSION_NAME.fullmatch(flags.session):
-        raise ConfigError(
-            f"--session is {flags.session!r}; the name of a tmux session is made of letters, "
-            "digits, _ and - here, and does not start with -"
-        )
-    if "/" in flags.model_type:
-        raise ConfigError(f"--model_type is {flags.model_type}; the folder is --checkpoint_dir")
     unused = tuple(name for name in ("rstar_exp", "round_exp") if getattr(flags, name) is not None)
     return Settings(
         n_parties=flags.n_parties,
@@ -150,6 +137,23 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         flags=vars(flags).copy(),
         without_effect=unused,
     )
+
+
+def _check_names(flags: argparse.Namespace) -> None:
+    for name in _NOT_EMPTY:
+        if getattr(flags, name) == "":
+            raise ConfigError(f"--{name} is empty; leave it out to take the default")
+    if flags.dataset_name not in DATASETS:
+        raise ConfigError(
+            f"--dataset_name is {flags.dataset_name}; allowed are {', '.join(DATASETS)}"
+        )
+    if not _SESSION_NAME.fullmatch(flags.session):
+        raise ConfigError(
+            f"--session is {flags.session!r}; the name of a tmux session is made of letters, "
+            "digits, _ and - here, and does not start with -"
+        )
+    if "/" in flags.model_type:
+        raise ConfigError(f"--model_type is {flags.model_type}; the folder is --checkpoint_dir")
 
 
 def _check_ranges(flags: argparse.Namespace) -> None:
