@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capc.data.datasets import dataset_info
 from capc.files import EVERYONE, write_whole
 from capc.learning.experiment import Experiment
 from capc.learning.measures import Score, mean_interval
@@ -209,11 +208,6 @@ def write_run(folder: Path, session: Session, extra: Mapping[str, Any]) -> None:
 def comparison_rows(comparisons: Iterable[Any]) -> list[dict[str, Any]]:
     """One row per querying party of a `--secure` run."""
     return [asdict(comparison) for comparison in comparisons]
-
-
-def classes_of(experiment: Experiment) -> int:
-    """How many classes the data set has."""
-    return dataset_info(experiment.dataset).num_classes
 
 
 def _trial_columns(experiment: Experiment, trial: Trial) -> dict[str, Any]:
