@@ -37,7 +37,7 @@ _COMMANDS = {
         "capc party answering --config config.json --control control.sock",
     ),
     "graph": _Command(
-        "capc.graph.__main__",
+        "capc.inference.graph_command",
         "inspect or prepare a TensorFlow model",
         "capc graph inspect models/cryptonets-relu.pb",
     ),

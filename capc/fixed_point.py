@@ -7,17 +7,20 @@ so sums and products reduce correctly modulo t for every ell up to 63.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from capc.errors import RangeError
+from capc.errors import ConfigError, RangeError
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
 
 MAX_RING_BITS = 60  # the largest plaintext modulus of SEAL
+# Coarse, so that the ring that a model needs says little about its weights.
+RING_BITS = (37, 41, 45, 49, 53, 57)
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,20 @@ def uniform_bits(bits: int, shape: int | tuple[int, ...]) -> Int64:
     count = int(np.prod(dimensions, dtype=np.int64))
     raw = np.frombuffer(secrets.token_bytes(8 * count), dtype=np.int64)
     return (raw & np.int64((1 << bits) - 1)).reshape(dimensions)
+
+
+def choose_ring_bits(bounds: Iterable[tuple[int, int]]) -> int:
+    """The smallest ring of RING_BITS in which every closed interval of signed integers fits.
+
+    ConfigError where even the largest is too small.
+    """
+    need = 1
+    for low, high in bounds:
+        need = max(need, (-low - 1).bit_length() + 1 if low < 0 else 1, high.bit_length() + 1)
+    for bits in RING_BITS:
+        if need <= bits:
+            return bits
+    raise ConfigError(
+        f"the model needs values of {need} bits, and the largest ring has {RING_BITS[-1]}; "
+        "use fewer fractional bits or smaller weights"
+    )

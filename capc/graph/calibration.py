@@ -22,7 +22,7 @@ import numpy as np
 
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import Float64
-from capc.graph.evaluate import float_layers
+from capc.graph.float_reference import float_layers
 from capc.graph.layers import (
     Bias,
     BoundedRelu,

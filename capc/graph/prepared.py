@@ -22,7 +22,7 @@ from capc.files import write_whole
 from capc.graph import layers as layer_types
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import Layer, Network
-from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
 FORMAT = 7  # part of the cache key: raise it whenever importing gives other layers
 
@@ -60,18 +60,18 @@ def load_network(path: Path) -> Network:
             if header["format"] != FORMAT:
                 raise ModelError(
                     f"{path} has format {header['format']}, not {FORMAT}; write it again with: "
-                    "python -m capc.graph prepare"
+                    "capc graph prepare"
                 )
             return Network(
                 tuple(_layer(entry, place, archive) for place, entry in enumerate(header["layers"]))
             )
     except FileNotFoundError as error:
         raise ModelError(
-            f"there is no prepared model at {path}; write it with: python -m capc.graph prepare"
+            f"there is no prepared model at {path}; write it with: capc graph prepare"
         ) from error
     except (OSError, EOFError, zipfile.BadZipFile, *_MALFORMED) as error:
         raise ModelError(
-            f"{path} is not a prepared model: write it with: python -m capc.graph prepare"
+            f"{path} is not a prepared model: write it with: capc graph prepare"
         ) from error
 
 
@@ -92,7 +92,7 @@ def prepare(
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
     original = directory / f"{cache_key(Path(path), input_node, output_node)}.npz"
     if not _intact(original):
-        from capc.graph.importer import import_network  # noqa: PLC0415  needs TensorFlow
+        from capc.graph.tensorflow.importer import import_network  # noqa: PLC0415  needs TensorFlow
 
         save_network(import_network(Path(path), input_node, output_node), original)
     if calibration is None:

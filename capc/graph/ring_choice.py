@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from capc.errors import ConfigError, RangeError
-from capc.fixed_point import FixedPoint
+from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.quantize import layer_ranges, quantize, required_ring_bits, to_integers
-from capc.he import planner
 
 FRACTION_BITS = 12  # CryptoNets-ReLU's logits within 0.03 of floating point, 0.008 typically
 FEWEST_FRACTION_BITS = 4
@@ -38,11 +37,9 @@ def ring_for(
 
     Raises RangeError, naming the layer that needs most, where none is large enough.
     """
-    needed = required_ring_bits(
-        network, fraction_bits, input_range, max_logit, most=planner.RING_BITS[-1]
-    )
+    needed = required_ring_bits(network, fraction_bits, input_range, max_logit, most=RING_BITS[-1])
     limit = 1 << (needed - 1)
-    return FixedPoint(planner.choose_ring_bits([(-limit, limit - 1)]), fraction_bits)
+    return FixedPoint(choose_ring_bits([(-limit, limit - 1)]), fraction_bits)
 
 
 def why_fewer_bits(
@@ -57,7 +54,7 @@ def why_fewer_bits(
     return (
         f"{chosen.fraction_bits} fractional bits in a ring of {chosen.ring_bits} bits: with "
         f"{FRACTION_BITS}, layer '{widest.name}' could need {widest.bits} bits, and the largest "
-        f"ring has {planner.RING_BITS[-1]}. Labels may differ from the float model's; to keep "
+        f"ring has {RING_BITS[-1]}. Labels may differ from the float model's; to keep "
         f"{FRACTION_BITS}, calibrate on public examples (--calibration), or train with Relu6 for "
         "ReLU"
     )

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from capc.fixed_point import Float64
-from capc.graph.evaluate import float_layer
+from capc.graph.float_reference import float_layer
 from capc.graph.kernels import linear_weights
 from capc.graph.layers import (
     AvgPool,

@@ -19,16 +19,16 @@ from capc.data.datasets import DATASETS, dataset_info, queries
 from capc.errors import ConfigError
 from capc.fixed_point import Float64, Int64
 from capc.graph.calibration_flags import add_calibration, calibration_of
-from capc.graph.importer import check_input_shape
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network, prepare
 from capc.graph.ring_choice import to_ring, why_fewer_bits
-from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
-from capc.graph.tensorflow_model import tensorflow_logits
+from capc.graph.tensorflow.importer import check_input_shape
+from capc.graph.tensorflow.logits import tensorflow_logits
+from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.harness.settings import REPOSITORY
 from capc.harness.two_parties import MAX_LOGIT, EncryptedRun, run_encrypted
 from capc.he.parameters import EncryptionParameters
-from capc.inference.preparation import check_encrypted
+from capc.inference.costs import check_encrypted
 from capc.inference.reference import evaluate
 
 EXIT_DISAGREES = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from capc.graph.costs import LayerCost
+from capc.inference.costs import LayerCost
 
 SAID_SECONDS = 1.0  # a query that is expected to take less needs no announcement
 

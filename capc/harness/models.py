@@ -81,7 +81,7 @@ def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list
     if unready:
         say(f"preparing {len(unready)} model{'s' if len(unready) > 1 else ''}")
         command = [
-            *(sys.executable, "-m", "capc.graph", "prepare"),
+            *(sys.executable, "-m", "capc.cli", "graph", "prepare"),
             *(str(path) for path in unready),
             f"--input_node={settings.input_node}",
             f"--output_node={settings.output_node}",

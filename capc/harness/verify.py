@@ -16,17 +16,17 @@ import numpy as np
 
 from capc.errors import ConfigError
 from capc.fixed_point import FixedPoint, Float64, Int64
-from capc.graph.costs import LayerCost, at_once, query_costs, total_cost
-from capc.graph.evaluate import evaluate_float
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network
 from capc.graph.prepared import load_network
 from capc.graph.quantize import quantize
+from capc.graph.ring_choice import to_ring, why_fewer_bits
 from capc.harness.expectations import expectations, machine_memory
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.settings import Settings
 from capc.he.parameters import EncryptionParameters
-from capc.inference.preparation import to_ring, why_fewer_bits
+from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
 from capc.transport.control_messages import GUARDIAN, QUERYING, answering

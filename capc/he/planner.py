@@ -1,4 +1,4 @@
-"""Choosing the ring and checking, before anything runs, that a model fits the parameters."""
+"""Checks, before anything runs, that a model's linear layers fit the encryption parameters."""
 
 from __future__ import annotations
 
@@ -17,12 +17,9 @@ from capc.he.parameters import EncryptionParameters
 from capc.he.shapes import LinearShape
 from capc.he.symmetric import SEED_BYTES
 
-# Coarse, so that the ring that a model needs says little about its weights.
-RING_BITS = (37, 41, 45, 49, 53, 57)
-
 
 @dataclass(frozen=True)
-class LinearLayer:
+class WeightedLayer:
     """A linear layer to be planned: `weight` holds centred integers of the shape's weight_shape."""
 
     name: str
@@ -54,25 +51,8 @@ class NetworkPlan:
     layers: Mapping[str, LayerPlan]
 
 
-def choose_ring_bits(bounds: Iterable[tuple[int, int]]) -> int:
-    """The smallest ring of RING_BITS in which every closed interval of signed integers fits.
-
-    ConfigError where even the largest is too small.
-    """
-    need = 1
-    for low, high in bounds:
-        need = max(need, (-low - 1).bit_length() + 1 if low < 0 else 1, high.bit_length() + 1)
-    for bits in RING_BITS:
-        if need <= bits:
-            return bits
-    raise ConfigError(
-        f"the model needs values of {need} bits, and the largest ring has {RING_BITS[-1]}; "
-        "use fewer fractional bits or smaller weights"
-    )
-
-
 def plan(
-    layers: Iterable[LinearLayer],
+    layers: Iterable[WeightedLayer],
     parameters: EncryptionParameters,
     fixed_point: FixedPoint,
     images: int = 1,

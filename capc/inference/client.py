@@ -21,23 +21,25 @@ from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
-    LINEAR,
     MAX_CIPHERTEXT_BYTES,
-    NON_LINEAR,
     CircuitPlan,
-    LinearLayer,
-    NonLinearLayer,
     arrange,
-    circuit_for,
     circuit_plans,
     group_count,
     grouped,
     linear_packing,
-    require_supported,
     split_point,
     table_bytes,
 )
 from capc.inference.plan import check_plan, plan_from_json
+from capc.inference.protocols import (
+    LINEAR,
+    NON_LINEAR,
+    LinearLayer,
+    NonLinearLayer,
+    circuit_for,
+    require_supported,
+)
 from capc.inference.reference import evaluate_layer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType

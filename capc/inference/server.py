@@ -21,23 +21,25 @@ from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, PreparedReply, ReceivedInputs, ServerLayer
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
-    LINEAR,
     MAX_CIPHERTEXT_BYTES,
     MAX_PUBLIC_KEY_BYTES,
-    NON_LINEAR,
     CircuitPlan,
-    LinearLayer,
-    NonLinearLayer,
     arrange,
-    circuit_for,
     circuit_plans,
     grouped,
     linear_packing,
-    linear_weight,
-    require_supported,
     split_point,
 )
 from capc.inference.plan import plan_to_json, public_part
+from capc.inference.protocols import (
+    LINEAR,
+    NON_LINEAR,
+    LinearLayer,
+    NonLinearLayer,
+    circuit_for,
+    linear_weight,
+    require_supported,
+)
 from capc.inference.reference import evaluate_layer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from capc.errors import ConfigError
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.learning.private_models import MODEL_TYPES, ImageShape
 from capc.learning.private_models import build_model as build_private_model
 

@@ -146,7 +146,7 @@ class _Trainer:
     """One compiled training step, used for every party with fresh weights."""
 
     def __init__(self, plan: TrainingPlan, dataset: Dataset) -> None:
-        from capc.graph.tensorflow_loader import load_tensorflow  # noqa: PLC0415
+        from capc.graph.tensorflow.loader import load_tensorflow  # noqa: PLC0415
 
         self._plan = plan
         self._dataset = dataset
@@ -235,8 +235,8 @@ class _Trainer:
 
     def _freeze(self, file: Path) -> None:
         """Fold the linear layers between the activations and write the graph."""
-        from capc.graph.export import save_frozen  # noqa: PLC0415
-        from capc.graph.importer import network_of_keras  # noqa: PLC0415
+        from capc.graph.tensorflow.export import save_frozen  # noqa: PLC0415
+        from capc.graph.tensorflow.importer import network_of_keras  # noqa: PLC0415
 
         save_frozen(network_of_keras(self._model, self._plan.model_type), file)
 

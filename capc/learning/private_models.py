@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from capc.errors import ConfigError
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_tensorflow
 
 ImageShape = tuple[int, int, int]
 Build = Callable[[ImageShape, int], Any]

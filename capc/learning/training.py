@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.errors import ModelError
-from capc.graph.export import save_frozen
-from capc.graph.importer import network_of_keras
-from capc.graph.sources import freeze_keras
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.export import save_frozen
+from capc.graph.tensorflow.importer import network_of_keras
+from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.sources import freeze_keras
 from capc.learning.architectures import build_model
 from capc.learning.experiment import Training
 from capc.learning.optimizers import optimizer_for

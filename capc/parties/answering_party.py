@@ -16,9 +16,9 @@ from capc.fixed_point import Int64, uniform_bits
 from capc.gc.programs import BackEnd, CircuitProgram
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
-from capc.inference.plain import PlainInferenceServer
-from capc.inference.preparation import to_ring
+from capc.graph.ring_choice import to_ring
 from capc.inference.server import InferenceServer
+from capc.inference.unencrypted import PlainInferenceServer
 from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Batch, ProgramAddress, send_vote_share
 from capc.parties.runtime import HOST, Runtime, encryption_parameters, run_party

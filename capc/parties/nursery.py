@@ -125,8 +125,8 @@ def make_contexts(arguments: list[str]) -> None:
     Which ring a party needs only its model says, which is not the nursery's to open.
     """
     from capc.errors import CapcError  # noqa: PLC0415
+    from capc.fixed_point import RING_BITS  # noqa: PLC0415
     from capc.he.context import context  # noqa: PLC0415
-    from capc.he.planner import RING_BITS  # noqa: PLC0415
     from capc.parties.config import PartyConfig  # noqa: PLC0415
     from capc.parties.runtime import encryption_parameters  # noqa: PLC0415
 

@@ -23,7 +23,7 @@ from capc.fixed_point import Float64, Int64, modulo
 from capc.gc.programs import BackEnd, CircuitProgram
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import queries_at_once
-from capc.inference.plain import PlainInferenceClient
+from capc.inference.unencrypted import PlainInferenceClient
 from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Admission, Batch, ProgramAddress
 from capc.parties.queries import load_queries

@@ -12,10 +12,10 @@ import pytest
 
 from capc.data.datasets import Dataset, load_dataset, normalised
 from capc.errors import CapcError, ConfigError
-from capc.graph.evaluate import evaluate_float
-from capc.graph.importer import import_network, network_of_keras
+from capc.graph.float_reference import evaluate_float
 from capc.graph.prepared import load_network, prepare
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.importer import import_network, network_of_keras
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.learning import party_models
 from capc.learning.party_models import (
     TrainingPlan,

@@ -15,7 +15,7 @@ from capc.cli import main
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import MAX_RING_BITS, FixedPoint
 from capc.graph.calibration import Calibration, bound_exponent, calibrated
-from capc.graph.evaluate import evaluate_float
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import (
     BoundedRelu,
     Dense,

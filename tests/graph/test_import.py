@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from capc.errors import ModelError
-from capc.graph.evaluate import evaluate_float
-from capc.graph.importer import check_input_shape, import_network
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Conv2D, Dense, Network, Reshape
-from capc.graph.tensorflow_loader import load_tensorflow
-from capc.graph.tensorflow_model import tensorflow_logits
+from capc.graph.tensorflow.importer import check_input_shape, import_network
+from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.logits import tensorflow_logits
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 tf: Any = load_tensorflow()

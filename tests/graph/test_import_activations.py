@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from capc.fixed_point import FixedPoint
-from capc.graph.evaluate import evaluate_float
-from capc.graph.importer import network_of_keras
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import PiecewiseLinear
 from capc.graph.piecewise import FUNCTIONS, max_error
 from capc.graph.quantize import quantize, required_ring_bits
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.importer import network_of_keras
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.inference.reference import evaluate
 
 tf: Any = load_tensorflow()

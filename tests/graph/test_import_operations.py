@@ -10,13 +10,13 @@ import pytest
 
 from capc.errors import ModelError
 from capc.fixed_point import FixedPoint
-from capc.graph.evaluate import evaluate_float
-from capc.graph.importer import network_of_keras
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import BoundedRelu, Gather, MaxPool, Network, Relu, Square
 from capc.graph.quantize import quantize, required_ring_bits
-from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
-from capc.graph.tensorflow_loader import load_tensorflow
-from capc.graph.tensorflow_model import tensorflow_logits
+from capc.graph.tensorflow.importer import network_of_keras
+from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.logits import tensorflow_logits
+from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.inference.reference import evaluate
 
 tf: Any = load_tensorflow()

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from random_networks import random_network
 
 from capc.errors import ModelError
-from capc.graph.__main__ import main
 from capc.graph.layers import Network
 from capc.graph.prepared import cache_key, load_network, prepare, save_network
+from capc.inference.graph_command import main
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "capc.graph"]
+COMMAND = [sys.executable, "-m", "capc.cli", "graph"]
 SHIPPED = ROOT / "models" / "cryptonets-relu.pb"
 
 
@@ -174,7 +174,10 @@ def test_a_command_that_fails_says_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="absent"):
         main(command)
     result = subprocess.run(
-        [sys.executable, "-m", "capc.graph", *command], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "capc.cli", "graph", *command],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 2
     assert result.stderr.startswith("capc: error: ")

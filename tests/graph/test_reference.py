@@ -14,7 +14,7 @@ from slow_arithmetic import slow_evaluate
 
 from capc.errors import ModelError, RangeError
 from capc.fixed_point import FixedPoint
-from capc.graph.evaluate import evaluate_float
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Conv2D, Dense, Input, Network, QuantizedNetwork, Relu
 from capc.graph.prepared import load_network, prepare
 from capc.graph.quantize import quantize, required_ring_bits

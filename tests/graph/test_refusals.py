@@ -10,10 +10,10 @@ import pytest
 from test_import import Body, conv, dense, tf, weights, write_graph
 
 from capc.errors import ModelError, RangeError
-from capc.graph.importer import import_network, network_of
-from capc.graph.refusals import WAYS_OUT
 from capc.graph.ring_choice import to_ring
-from capc.graph.sources import read_graph
+from capc.graph.tensorflow.importer import import_network, network_of
+from capc.graph.tensorflow.refusals import WAYS_OUT
+from capc.graph.tensorflow.sources import read_graph
 
 
 def renamed(values: Any) -> Any:

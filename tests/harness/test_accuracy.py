@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from capc import cli
-from capc.graph.evaluate import evaluate_float
+from capc.graph.float_reference import evaluate_float
 from capc.graph.prepared import load_network, prepare
 from capc.harness import accuracy
 

@@ -10,7 +10,6 @@ import pytest
 
 from capc.errors import ConfigError
 from capc.fixed_point import FixedPoint
-from capc.graph.costs import LayerCost
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import save_network
 from capc.graph.quantize import quantize
@@ -19,6 +18,7 @@ from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.settings import parse_settings
 from capc.harness.verify import VOTE_MODULUS, check_models, check_run, load_models, noise_is_off
+from capc.inference.costs import LayerCost
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
 from capc.transport.control_messages import Answer

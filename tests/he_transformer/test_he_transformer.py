@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capc.graph.evaluate import evaluate_float
-from capc.graph.importer import import_network
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.float_reference import evaluate_float
+from capc.graph.tensorflow.importer import import_network
+from capc.graph.tensorflow.loader import load_tensorflow
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"

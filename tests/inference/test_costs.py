@@ -14,18 +14,18 @@ from two_party import run
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
 from capc.graph import encrypted
-from capc.graph.__main__ import main
-from capc.graph.costs import query_costs, total_cost
 from capc.graph.layers import Conv2D, Dense, Input, Layer, MaxPool, Network, Relu, Reshape, Square
 from capc.graph.prepared import save_network
 from capc.graph.quantize import quantize
+from capc.graph.ring_choice import FRACTION_BITS, to_ring
 from capc.he.context import context
 from capc.he.noise import own_noise, return_level
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer
 from capc.inference.client import KeyRing
+from capc.inference.costs import query_costs, total_cost
+from capc.inference.graph_command import main
 from capc.inference.layout import linear_packing
-from capc.inference.preparation import FRACTION_BITS, to_ring
 from capc.transport.framing import HEADER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def test_inspect_prints_expectations_and_refusals(
 ) -> None:
     ready = tmp_path / "model.npz"
     monkeypatch.setenv("COLUMNS", "140")
-    monkeypatch.setattr("capc.graph.__main__.prepare", lambda *_: ready)
+    monkeypatch.setattr("capc.inference.graph_command.prepare", lambda *_: ready)
     save_network(small(), ready)
     assert main(["inspect", "model.pb"]) == 0
     shown = capsys.readouterr().out

@@ -20,7 +20,7 @@ from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.he.parameters import EncryptionParameters
-from capc.inference.preparation import check_encrypted
+from capc.inference.costs import check_encrypted
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
 from random_networks import random_images, random_network

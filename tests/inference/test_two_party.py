@@ -27,10 +27,10 @@ from capc.graph.layers import (
 from capc.graph.quantize import quantize
 from capc.he.parameters import EncryptionParameters
 from capc.inference.client import InferenceClient, KeyRing
-from capc.inference.plain import PlainInferenceClient, PlainInferenceServer
 from capc.inference.plan import check_plan, plan_from_json, plan_to_json, public_part
 from capc.inference.reference import encode_images, evaluate
 from capc.inference.server import InferenceServer
+from capc.inference.unencrypted import PlainInferenceClient, PlainInferenceServer
 from capc.transport.channel import Channel
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ import pytest
 
 from capc.data.saved_queries import load_answers, load_saved_queries
 from capc.errors import ConfigError, ProtocolError
-from capc.graph.evaluate import evaluate_float
+from capc.graph.float_reference import evaluate_float
 from capc.graph.prepared import load_network, prepare
 from capc.learning import secure, session
 from capc.learning.experiment import Privacy

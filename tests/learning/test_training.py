@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from capc.errors import ModelError
-from capc.graph.evaluate import evaluate_float
-from capc.graph.importer import import_network
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.float_reference import evaluate_float
+from capc.graph.tensorflow.importer import import_network
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.learning.architectures import build_model, model_types
 from capc.learning.experiment import Training
 from capc.learning.optimizers import optimizer_for

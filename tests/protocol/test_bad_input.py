@@ -16,8 +16,9 @@ from protocol_runs import ROOT, Runner
 from capc.cli import main
 from capc.errors import CapcError, ConfigError, ModelError
 from capc.graph.layers import Dense, Input, Network, Reshape
+from capc.graph.ring_choice import to_ring
 from capc.he.parameters import EncryptionParameters
-from capc.inference.preparation import check_encrypted, to_ring
+from capc.inference.costs import check_encrypted
 
 PARAMETERS = {
     "scheme_name": "HE_SEAL",
@@ -209,7 +210,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """No more than 64 kB a file: an error that names the file, what was written stays readable."""
     flags = run_flags(tmp_path, "--n_queries=300", "--batch_size=300", "--sigma=0", "--cpu")
     command = " ".join(f"'{flag}'" for flag in flags[1:])
-    prepare = [sys.executable, "-m", "capc.graph", "prepare", "models/cryptonets-relu.pb"]
+    prepare = [sys.executable, "-m", "capc.cli", "graph", "prepare", "models/cryptonets-relu.pb"]
     subprocess.run(prepare, cwd=ROOT, check=True, capture_output=True)
     result = subprocess.run(
         ["bash", "-c", f"ulimit -f 64; exec '{sys.executable}' run_experiment.py {command}"],

@@ -20,21 +20,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.ckks.session import (
+    EncryptedInput,
+    HomomorphicClient,
+    HomomorphicServer,
+    network_program,
+)
 from capc.data.datasets import load_dataset, normalised
 from capc.fixed_point import Float64
-from capc.graph.evaluate import evaluate_float
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import load_network, save_network
 from capc.harness.benchmarks.rows import Row, measured
 from capc.harness.benchmarks.runs import BenchmarkError
 from capc.harness.settings import REPOSITORY
 from capc.he.parameters import EncryptionParameters
-from capc.inference.homomorphic_session import (
-    EncryptedInput,
-    HomomorphicClient,
-    HomomorphicServer,
-    network_program,
-)
 from capc.transport.channel import Channel
 
 BATCH = 4096

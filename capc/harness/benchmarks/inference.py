@@ -15,7 +15,7 @@ from capc.data.datasets import queries
 from capc.fixed_point import Float64
 from capc.graph.layers import Conv2D, Dense
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
-from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.harness.benchmarks import homomorphic
 from capc.harness.benchmarks.rows import Row, measured, skipped
 from capc.harness.benchmarks.runs import BenchmarkError, MeasuredRun, measured_run

@@ -19,16 +19,17 @@ from capc.data.datasets import load_dataset, normalised
 from capc.errors import ConfigError
 from capc.fixed_point import Float64
 from capc.graph.calibration import Calibration, calibrated
-from capc.graph.evaluate import evaluate_float
-from capc.graph.importer import network_of_keras
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.prepared import save_network
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.ring_choice import to_ring
+from capc.graph.tensorflow.importer import network_of_keras
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.harness.settings import REPOSITORY
 from capc.harness.two_parties import MAX_LOGIT, run_encrypted
 from capc.he.parameters import EncryptionParameters
-from capc.inference.layout import NON_LINEAR, circuit_for
-from capc.inference.preparation import check_encrypted, to_ring
+from capc.inference.costs import check_encrypted
+from capc.inference.protocols import NON_LINEAR, circuit_for
 from capc.inference.reference import evaluate
 from capc.learning.architectures import build_model
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.he_transformer.ngraph_bridge.session import install, is_enabled, set_enabled
 from capc.he_transformer.ngraph_bridge.settings import BACKENDS
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.ckks.slots import plus_slots, times_slots
+from capc.ckks.tensor import CipherTensor
 from capc.errors import ConfigError, ModelError
-from capc.graph.folding import FOLDS
-from capc.graph.operations import PASSED_THROUGH
-from capc.graph.sources import data_inputs
-from capc.graph.tensorflow_loader import load_tensorflow
-from capc.he.ckks_slots import plus_slots, times_slots
-from capc.he.ckks_tensor import CipherTensor
+from capc.graph.tensorflow.folding import FOLDS
+from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.operations import PASSED_THROUGH
+from capc.graph.tensorflow.sources import data_inputs
 from capc.he_transformer.ngraph_bridge.subgraph import Subgraph
 
 Array = NDArray[Any]

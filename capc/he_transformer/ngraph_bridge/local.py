@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.ckks.context import CkksContext, ckks_context
+from capc.ckks.elements import from_elements
+from capc.ckks.keys import CkksKeys
+from capc.ckks.network import evaluate_encrypted
+from capc.ckks.session import EncryptedInput, Program, rehearse_program
+from capc.ckks.slots import fresh
+from capc.ckks.tensor import CipherTensor
 from capc.errors import ConfigError, ModelError
 from capc.fixed_point import Float64
-from capc.graph.evaluate import float_layer
-from capc.graph.importer import network_of
+from capc.graph.float_reference import float_layer
 from capc.graph.layers import Layer, Network
-from capc.he.ckks import CkksContext, ckks_context
-from capc.he.ckks_keys import CkksKeys
-from capc.he.ckks_layout import from_elements
-from capc.he.ckks_slots import fresh
-from capc.he.ckks_tensor import CipherTensor
+from capc.graph.tensorflow.importer import network_of
+from capc.he_transformer.link import insecure_allowed
 from capc.he_transformer.ngraph_bridge.arithmetic import ArithmeticGraph
 from capc.he_transformer.ngraph_bridge.settings import BridgeSettings
 from capc.he_transformer.ngraph_bridge.subgraph import Subgraph
@@ -32,9 +35,6 @@ from capc.he_transformer.ngraph_bridge.verbose import (
     say,
     say_parameters,
 )
-from capc.inference.homomorphic import evaluate_encrypted
-from capc.inference.homomorphic_link import insecure_allowed
-from capc.inference.homomorphic_session import EncryptedInput, Program, rehearse_program
 
 Array = NDArray[Any]
 

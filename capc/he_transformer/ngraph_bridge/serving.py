@@ -10,14 +10,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.ckks.network import is_polynomial, require_polynomial
+from capc.ckks.session import (
+    EncryptedInput,
+    HomomorphicServer,
+    Program,
+    network_program,
+)
+from capc.ckks.tensor import CipherTensor
 from capc.errors import CapcError, ConfigError, ModelError
-from capc.fixed_point import FixedPoint, Float64
-from capc.graph.importer import network_of
+from capc.fixed_point import FixedPoint, Float64, choose_ring_bits
 from capc.graph.layers import Conv2D, Dense, Layer, Network, QuantizedNetwork
 from capc.graph.quantize import quantize, required_ring_bits
-from capc.he.ckks_tensor import CipherTensor
+from capc.graph.tensorflow.importer import network_of
 from capc.he.parameters import EncryptionParameters
-from capc.he.planner import LinearLayer, choose_ring_bits, plan
+from capc.he.planner import WeightedLayer, plan
+from capc.he_transformer.link import (
+    INSECURE,
+    MIXED_BATCH,
+    Hello,
+    OfferedTensor,
+    Welcome,
+    accept,
+    insecure_allowed,
+    receive_values,
+    send_values,
+)
 from capc.he_transformer.ngraph_bridge.arithmetic import ArithmeticGraph
 from capc.he_transformer.ngraph_bridge.settings import BridgeSettings
 from capc.he_transformer.ngraph_bridge.subgraph import Subgraph
@@ -29,27 +47,9 @@ from capc.he_transformer.ngraph_bridge.verbose import (
     say,
     say_parameters,
 )
-from capc.inference.homomorphic import is_polynomial, require_polynomial
-from capc.inference.homomorphic_link import (
-    INSECURE,
-    MIXED_BATCH,
-    Hello,
-    OfferedTensor,
-    Welcome,
-    accept,
-    insecure_allowed,
-    receive_values,
-    send_values,
-)
-from capc.inference.homomorphic_session import (
-    EncryptedInput,
-    HomomorphicServer,
-    Program,
-    network_program,
-)
-from capc.inference.layout import linear_shape, linear_weight, require_supported
-from capc.inference.plain import send_words
+from capc.inference.protocols import linear_shape, linear_weight, require_supported
 from capc.inference.server import InferenceServer
+from capc.inference.unencrypted import send_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -334,7 +334,7 @@ def integer_network(network: Network, offer: OfferedTensor) -> QuantizedNetwork:
 def require_flooding(network: QuantizedNetwork, parameters: EncryptionParameters) -> None:
     """ConfigError, naming the layer, where the parameters are too small for the network."""
     layers = [
-        LinearLayer(layer.name, linear_shape(network, layer), linear_weight(layer))
+        WeightedLayer(layer.name, linear_shape(network, layer), linear_weight(layer))
         for layer in network.layers
         if isinstance(layer, Conv2D | Dense)
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.errors import ConfigError
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.he_transformer.ngraph_bridge.local import evaluate_local
 from capc.he_transformer.ngraph_bridge.serving import Task, serve_client
 from capc.he_transformer.ngraph_bridge.settings import OPTIMIZER, BridgeSettings, read_settings

@@ -9,7 +9,7 @@ from typing import Any
 
 from capc.errors import ConfigError
 from capc.he.parameters import EncryptionParameters
-from capc.inference.homomorphic_link import INSECURE, insecure_allowed
+from capc.he_transformer.link import INSECURE, insecure_allowed
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.errors import ModelError
-from capc.graph.operations import PASSED_THROUGH
-from capc.graph.sources import FrozenGraph, data_inputs
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.operations import PASSED_THROUGH
+from capc.graph.tensorflow.sources import FrozenGraph, data_inputs
 
 FINISHES = ("Softmax", "LogSoftmax", "Sigmoid")
 _VARIABLES = {"VariableV2", "Variable", "VarHandleOp"}

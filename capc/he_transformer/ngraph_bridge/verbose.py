@@ -7,8 +7,8 @@ import os
 import sys
 import time
 
+from capc.ckks.context import default_scale
 from capc.graph.layers import Layer
-from capc.he.ckks import default_scale
 from capc.he.parameters import EncryptionParameters
 
 PARAMETERS, OPERATIONS, COMMUNICATION = 1, 3, 4

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from capc.ckks.session import HomomorphicClient, SessionPlan
 from capc.errors import CapcError, ConfigError, ProtocolError
 from capc.fixed_point import Float64
 from capc.he.parameters import EncryptionParameters
-from capc.inference.client import InferenceClient, KeyRing
-from capc.inference.homomorphic_link import (
+from capc.he_transformer.link import (
     MIXED_BATCH,
     Hello,
     Welcome,
@@ -23,8 +23,8 @@ from capc.inference.homomorphic_link import (
     receive_values,
     send_values,
 )
-from capc.inference.homomorphic_session import HomomorphicClient, SessionPlan
-from capc.inference.plain import receive_words
+from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.unencrypted import receive_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 

@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.activations import SPELLED_OUT, with_activations
-from capc.graph.builder import Builder, Value
-from capc.graph.inlining import inlined_nodes
 from capc.graph.layers import Dense, Input, Network, Shape
-from capc.graph.operations import (
+from capc.graph.simplify import simplify
+from capc.graph.tensorflow.activations import SPELLED_OUT, with_activations
+from capc.graph.tensorflow.builder import Builder, Value
+from capc.graph.tensorflow.inlining import inlined_nodes
+from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.operations import (
     OPERATIONS,
     PASSED_THROUGH,
     WITHIN_ROWS,
     WITHIN_SPACE_TO_BATCH,
     constant_of,
 )
-from capc.graph.refusals import ANY_WAY_OUT, WAYS_OUT
-from capc.graph.selections import with_split_outputs
-from capc.graph.simplify import simplify
-from capc.graph.sources import (
+from capc.graph.tensorflow.refusals import ANY_WAY_OUT, WAYS_OUT
+from capc.graph.tensorflow.selections import with_split_outputs
+from capc.graph.tensorflow.sources import (
     DEFAULT_INPUT,
     DEFAULT_OUTPUT,
     FrozenGraph,
@@ -37,7 +38,6 @@ from capc.graph.sources import (
     freeze_keras,
     read_graph,
 )
-from capc.graph.tensorflow_loader import load_tensorflow
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from capc.graph.layers import (
     Reshape,
     Square,
 )
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_tensorflow
 
 
 def save_frozen(network: Network, path: Path) -> None:

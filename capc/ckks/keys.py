@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import seal
 
+from capc.ckks.context import CkksContext
+from capc.ckks.elements import elements, from_elements
+from capc.ckks.levels import TAIL, public_zero_variance
+from capc.ckks.modular import add_mod, multiply_mod
+from capc.ckks.tensor import CipherTensor
 from capc.errors import ProtocolError
 from capc.fixed_point import Float64
 from capc.he import rns
-from capc.he.ckks import CkksContext
-from capc.he.ckks_layout import elements, from_elements
-from capc.he.ckks_levels import TAIL, public_zero_variance
-from capc.he.ckks_modular import add_mod, multiply_mod
-from capc.he.ckks_tensor import CipherTensor
 from capc.he.rns import UInt64
 from capc.he.symmetric import SEED_BYTES, binomial_errors
 

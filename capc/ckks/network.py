@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.ckks.context import CkksContext
+from capc.ckks.slots import fresh
+from capc.ckks.tensor import CipherTensor
 from capc.errors import ConfigError, ModelError
 from capc.fixed_point import Float64
 from capc.graph.kernels import linear_map, linear_weights, moved, window_counts
@@ -28,9 +31,6 @@ from capc.graph.layers import (
     Network,
     Square,
 )
-from capc.he.ckks import CkksContext
-from capc.he.ckks_slots import fresh
-from capc.he.ckks_tensor import CipherTensor
 
 MOVING = ("Reshape", "Pad", "Concat", "Transpose", "Gather")
 POLYNOMIAL = ", ".join(("Conv2D, Dense, AvgPool, Add, Bias, Negative, Square", *MOVING))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
+from capc.ckks.context import CkksContext
 from capc.errors import ConfigError
-from capc.he.ckks import CkksContext
 
 ERROR_VARIANCE = 10.5  # of one coefficient of a fresh error: SEAL's centred binomial, 21 coin pairs
 TAIL = 8.0  # standard deviations allowed for in capacity and stated precision

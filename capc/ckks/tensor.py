@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.fixed_point import Float64
-from capc.he.ckks_layout import Parts
-from capc.he.ckks_modular import (
+from capc.ckks.elements import Parts
+from capc.ckks.modular import (
     Residues,
     add_mod,
     integers_mod,
@@ -30,7 +29,8 @@ from capc.he.ckks_modular import (
     multiply_mod,
     negate_mod,
 )
-from capc.he.ckks_scaled_tensor import ScaledTensor
+from capc.ckks.scaled_tensor import ScaledTensor
+from capc.fixed_point import Float64
 from capc.he.rns import UInt64
 
 Map = Callable[[NDArray[Any]], NDArray[Any]]

@@ -1,4 +1,4 @@
-"""`python -m capc.graph`: prepare models for serving, and show what a model needs."""
+"""`capc graph`: prepare models for serving, and show what a model needs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from capc.errors import CapcError
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.prepared import load_network, prepare
-from capc.graph.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
 _USAGE_STATUS = 2
 _DEFAULT_PARAMETERS = Path(__file__).resolve().parents[2] / "config" / "fast.json"
@@ -36,12 +35,12 @@ def _prepare(chosen: argparse.Namespace) -> None:
 
 
 def _inspect(chosen: argparse.Namespace) -> None:
-    from capc.graph.inspection import (  # noqa: PLC0415  rich and SEAL: here only
+    from capc.he.parameters import EncryptionParameters  # noqa: PLC0415
+    from capc.inference.inspection import (  # noqa: PLC0415  rich and SEAL: here only
         fitting_fraction_bits,
         show,
         show_costs,
     )
-    from capc.he.parameters import EncryptionParameters  # noqa: PLC0415
 
     parameters = EncryptionParameters.from_json(chosen.encryption_params)
     for model in chosen.model:
@@ -63,20 +62,20 @@ def _prepared(chosen: argparse.Namespace, model: Path) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m capc.graph",
+        prog="capc graph",
         description="Models as this project runs them.",
-        epilog="example: python -m capc.graph inspect models/cryptonets-relu.pb",
+        epilog="example: capc graph inspect models/cryptonets-relu.pb",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     ready = commands.add_parser(
         "prepare",
         help="import models into the cache, so that serving them needs no TensorFlow",
-        epilog="example: python -m capc.graph prepare models/3/0.pb models/3/1.pb models/3/2.pb",
+        epilog="example: capc graph prepare models/3/0.pb models/3/1.pb models/3/2.pb",
     )
     shown = commands.add_parser(
         "inspect",
         help="show layers, shapes, ranges, packing, expected seconds and bytes",
-        epilog="example: python -m capc.graph inspect --fraction_bits 12 model.pb",
+        epilog="example: capc graph inspect --fraction_bits 12 model.pb",
     )
     for command in (ready, shown):
         command.add_argument(
@@ -122,11 +121,3 @@ def _bits(text: str) -> int:
     if not 0 <= bits <= 29:
         raise argparse.ArgumentTypeError(f"{bits} is not between 0 and 29")
     return bits
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except CapcError as failure:
-        sys.stderr.write(f"capc: error: {failure}\n")
-        sys.exit(_USAGE_STATUS)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.builder import Builder, Value
 from capc.graph.layers import Conv2D, Pad
-from capc.graph.operands import (
+from capc.graph.tensorflow.builder import Builder, Value
+from capc.graph.tensorflow.operands import (
     check_nhwc,
     constant_at,
     image_shape,

@@ -5,9 +5,6 @@ All of it but the weights is public, and follows from the plan that both parties
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from capc.errors import ModelError
@@ -59,34 +56,6 @@ NonLinearLayer: TypeAlias = (
 LINEAR = (Conv2D, Dense)
 NON_LINEAR = (Relu, BoundedRelu, LeakyRelu, Square, MaxPool, PiecewiseLinear, Rescale)
 LOCAL = (Input, Add, AvgPool, Bias, Concat, Gather, Negative, Pad, Reshape, Transpose)
-
-IMAGES_TOGETHER = 32  # at most this many of a batch run at a time
-MAX_PREPARED_BYTES = 1 << 29  # of garbled tables, held from the offline phase on
-PIECE_BYTES = 1 << 25
-MAX_KEPT_BYTES = 1 << 28
-
-
-def queries_at_once(batch_size: int, table_bytes: int) -> int:
-    """How many queries of a batch run at a time, where each has so many bytes of garbled tables."""
-    return max(1, min(batch_size, IMAGES_TOGETHER, MAX_PREPARED_BYTES // max(1, table_bytes)))
-
-
-def images_together(count: int) -> int:
-    """How many of `count` images that run at a time may share polynomials: a power of two.
-
-    That keeps the number of different packings small, for each of which the answering party holds
-    transformed weights.
-    """
-    return 1 << (min(count, IMAGES_TOGETHER).bit_length() - 1)
-
-
-def table_bytes(network: QuantizedNetwork, circuits: Mapping[str, Circuit]) -> int:
-    """Bytes of garbled tables that one query needs."""
-    return sum(
-        sum(circuits[layer.name].offline_bytes(math.prod(layer.shape)))
-        for layer in network.layers
-        if isinstance(layer, NON_LINEAR)
-    )
 
 
 def linear_shape(network: QuantizedNetwork, layer: LinearLayer) -> LinearShape:
@@ -140,43 +109,6 @@ def _engine_table(table: Table) -> PiecewiseTable:
     return PiecewiseTable(
         table.reach, table.slope_bits, table.slopes, table.bases, table.below, table.above
     )
-
-
-@dataclass(frozen=True)
-class CircuitPlan:
-    """How one non-linear layer runs for a batch: in `pieces`, slices of its instances.
-
-    `ahead` is True where its tables are made and sent before the query; False where there would be
-    too many of them to keep, and both phases run with the query.
-    """
-
-    circuit: Circuit
-    pieces: tuple[slice, ...]
-    ahead: bool
-
-
-def circuit_plans(
-    network: QuantizedNetwork, circuits: Mapping[str, Circuit], batch_size: int
-) -> dict[str, CircuitPlan]:
-    """The same at both parties, as it follows from public shapes alone.
-
-    A piece has some 2^25 bytes of tables. From the first layer on, each is prepared ahead that
-    leaves the tables of all these below 2^28 bytes together, which the evaluator has to keep.
-    """
-    plans: dict[str, CircuitPlan] = {}
-    kept = 0
-    for layer in network.layers:
-        if not isinstance(layer, NON_LINEAR):
-            continue
-        circuit = circuits[layer.name]
-        instances = batch_size * math.prod(layer.shape)
-        total = circuit.offline_bytes(instances)[0]
-        ahead = kept + total <= MAX_KEPT_BYTES
-        kept += total if ahead else 0
-        step = max(1, instances * PIECE_BYTES // max(total, PIECE_BYTES))
-        pieces = (slice(k, min(k + step, instances)) for k in range(0, instances, step))
-        plans[layer.name] = CircuitPlan(circuit, tuple(pieces), ahead)
-    return plans
 
 
 def require_supported(network: Network | QuantizedNetwork) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.builder import Builder, Value
 from capc.graph.layers import AvgPool, MaxPool, Negative, Reshape, Transpose
-from capc.graph.operands import constant_at, tensor_at
+from capc.graph.tensorflow.builder import Builder, Value
+from capc.graph.tensorflow.operands import constant_at, tensor_at
 
 
 def reduced(builder: Builder, node: Any, values: Sequence[Value]) -> str:

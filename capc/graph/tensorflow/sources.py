@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ModelError
-from capc.graph.inlining import inlined_nodes
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.inlining import inlined_nodes
+from capc.graph.tensorflow.loader import load_tensorflow
 
 DEFAULT_INPUT = "import/input:0"
 DEFAULT_OUTPUT = "import/output/BiasAdd:0"

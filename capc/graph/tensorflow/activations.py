@@ -15,7 +15,7 @@ import numpy as np
 
 from capc.fixed_point import Float64
 from capc.graph.piecewise import FUNCTIONS
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_tensorflow
 
 _GRID: Float64 = np.arange(-240, 241) / 20
 _TOLERANCE = 1e-4

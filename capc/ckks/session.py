@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from capc.ckks.context import CkksContext, ckks_context
+from capc.ckks.elements import elements, from_elements
+from capc.ckks.keys import CkksKeys, ReplyMask, masked_precision_bits, uniform_polynomial
+from capc.ckks.network import Watch, evaluate_encrypted, require_polynomial
+from capc.ckks.slots import fresh
+from capc.ckks.tensor import CipherTensor
 from capc.errors import CapcError, ConfigError, ProtocolError
 from capc.fixed_point import Float64
 from capc.graph.layers import Network, Shape
 from capc.he import rns
-from capc.he.ckks import CkksContext, ckks_context
-from capc.he.ckks_keys import CkksKeys, ReplyMask, masked_precision_bits, uniform_polynomial
-from capc.he.ckks_layout import elements, from_elements
-from capc.he.ckks_slots import fresh
-from capc.he.ckks_tensor import CipherTensor
 from capc.he.parameters import EncryptionParameters
 from capc.he.rns import UInt64
 from capc.he.symmetric import SEED_BYTES
-from capc.inference.homomorphic import Watch, evaluate_encrypted, require_polynomial
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 

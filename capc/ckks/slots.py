@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from capc.ckks.context import CkksContext
+from capc.ckks.elements import Parts
+from capc.ckks.levels import fresh_variance
+from capc.ckks.modular import multiply_mod
+from capc.ckks.tensor import CipherTensor
 from capc.fixed_point import Float64
-from capc.he.ckks import CkksContext
-from capc.he.ckks_layout import Parts
-from capc.he.ckks_levels import fresh_variance
-from capc.he.ckks_modular import multiply_mod
-from capc.he.ckks_tensor import CipherTensor
 from capc.he.rns import UInt64
 
 _SPREAD_SAMPLES = 4

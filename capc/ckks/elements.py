@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from capc.he.ckks import CkksContext
-from capc.he.ckks_modular import Residues, residue_type
+from capc.ckks.context import CkksContext
+from capc.ckks.modular import Residues, residue_type
 from capc.he.rns import UInt64
 
 Parts = tuple[Residues, ...]  # per prime: (polynomials * degree, *shape)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.builder import Builder, Constant, Value
 from capc.graph.kernels import same_padding, window_shape
 from capc.graph.layers import Shape
+from capc.graph.tensorflow.builder import Builder, Constant, Value
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Convert = Callable[[Builder, Any, Sequence[Value]], str]

@@ -12,21 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capc.errors import ConfigError, ProtocolError
-from capc.fixed_point import Float64
-from capc.graph.kernels import convolve
-from capc.graph.layers import Conv2D
-from capc.he.ckks import CkksContext, ckks_context, default_scale
-from capc.he.ckks_keys import (
+from capc.ckks.context import CkksContext, ckks_context, default_scale
+from capc.ckks.elements import elements, from_elements
+from capc.ckks.keys import (
     CkksKeys,
     ReplyMask,
     flood_bits,
     masked_precision_bits,
     uniform_polynomial,
 )
-from capc.he.ckks_layout import elements, from_elements
-from capc.he.ckks_levels import fresh_variance
-from capc.he.ckks_modular import (
+from capc.ckks.levels import fresh_variance
+from capc.ckks.modular import (
     add_mod,
     integers_mod,
     linear_mod,
@@ -34,10 +30,14 @@ from capc.he.ckks_modular import (
     negate_mod,
     residue_type,
 )
-from capc.he.ckks_slots import fresh, plus_slots, times_slots
-from capc.he.ckks_tensor import CipherTensor
+from capc.ckks.network import convolve_rows
+from capc.ckks.slots import fresh, plus_slots, times_slots
+from capc.ckks.tensor import CipherTensor
+from capc.errors import ConfigError, ProtocolError
+from capc.fixed_point import Float64
+from capc.graph.kernels import convolve
+from capc.graph.layers import Conv2D
 from capc.he.parameters import EncryptionParameters
-from capc.inference.homomorphic import convolve_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PRIMES = (12289, (1 << 24) - 3, 2147483647, 4294967291, (1 << 47) - 115, (1 << 60) - 93)

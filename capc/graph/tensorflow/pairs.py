@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.builder import Builder, Constant, Value
 from capc.graph.layers import Add, BoundedRelu, Concat, MaxPool, Negative, Relu, Reshape, Square
-from capc.graph.operands import constant_at, tensor_at
-from capc.graph.selections import together
+from capc.graph.tensorflow.builder import Builder, Constant, Value
+from capc.graph.tensorflow.operands import constant_at, tensor_at
+from capc.graph.tensorflow.selections import together
 
 
 def add(builder: Builder, node: Any, values: Sequence[Value]) -> str:

@@ -8,10 +8,6 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.activations import NAMED, SPELLED_OUT, function_of
-from capc.graph.builder import Builder, Constant, Value
-from capc.graph.convolutions import batch_to_space, conv2d, depthwise_conv2d, space_to_batch
-from capc.graph.folding import BATCH, FOLDS
 from capc.graph.layers import (
     AvgPool,
     BoundedRelu,
@@ -22,8 +18,27 @@ from capc.graph.layers import (
     PiecewiseLinear,
     Relu,
 )
-from capc.graph.movements import as_shape, concat, expand_dims, pad, reshape, squeeze, transpose
-from capc.graph.operands import (
+from capc.graph.piecewise import SELU_SCALE
+from capc.graph.tensorflow.activations import NAMED, SPELLED_OUT, function_of
+from capc.graph.tensorflow.builder import Builder, Constant, Value
+from capc.graph.tensorflow.convolutions import (
+    batch_to_space,
+    conv2d,
+    depthwise_conv2d,
+    space_to_batch,
+)
+from capc.graph.tensorflow.folding import BATCH, FOLDS
+from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.movements import (
+    as_shape,
+    concat,
+    expand_dims,
+    pad,
+    reshape,
+    squeeze,
+    transpose,
+)
+from capc.graph.tensorflow.operands import (
     Convert,
     check_nhwc,
     constant_at,
@@ -33,10 +48,9 @@ from capc.graph.operands import (
     sides_of,
     tensor_at,
 )
-from capc.graph.pairs import absolute, add, maximum, minimum, multiply, square, subtract
-from capc.graph.piecewise import SELU_SCALE
-from capc.graph.reductions import reduced
-from capc.graph.selections import (
+from capc.graph.tensorflow.pairs import absolute, add, maximum, minimum, multiply, square, subtract
+from capc.graph.tensorflow.reductions import reduced
+from capc.graph.tensorflow.selections import (
     broadcast_to,
     gather,
     reverse,
@@ -45,7 +59,6 @@ from capc.graph.selections import (
     strided_slice,
     tile,
 )
-from capc.graph.tensorflow_loader import load_tensorflow
 
 WITHIN_SPACE_TO_BATCH = {"BatchToSpaceND", "BiasAdd", "Conv2D", "DepthwiseConv2dNative"}
 WITHIN_ROWS = {"MatMul", "Reshape"}

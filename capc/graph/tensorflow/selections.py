@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.builder import Builder, Value
-from capc.graph.folding import BATCH, slice_index
 from capc.graph.layers import Gather, Shape
-from capc.graph.movements import as_shape
-from capc.graph.operands import constant_at, tensor_at
+from capc.graph.tensorflow.builder import Builder, Value
+from capc.graph.tensorflow.folding import BATCH, slice_index
+from capc.graph.tensorflow.movements import as_shape
+from capc.graph.tensorflow.operands import constant_at, tensor_at
 
 _PLACE = "_place_of_output"  # no attribute of TensorFlow's
 _SPLITS = {"Split", "SplitV", "Unpack"}

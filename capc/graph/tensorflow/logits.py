@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from capc.errors import ModelError
 from capc.fixed_point import Float64
-from capc.graph.importer import logits_and_nodes
-from capc.graph.sources import data_inputs, read_graph
-from capc.graph.tensorflow_loader import load_tensorflow
+from capc.graph.tensorflow.importer import logits_and_nodes
+from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.sources import data_inputs, read_graph
 
 _BATCH = 250
 

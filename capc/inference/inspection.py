@@ -8,9 +8,7 @@ from rich.table import Table
 
 from capc.console import table_console
 from capc.errors import ConfigError, ModelError, RangeError
-from capc.fixed_point import FixedPoint
-from capc.graph.costs import LayerCost, at_once, query_costs, total_cost
-from capc.graph.encrypted import require_supported
+from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
 from capc.graph.layers import (
     AvgPool,
     BoundedRelu,
@@ -26,7 +24,8 @@ from capc.graph.piecewise import max_error
 from capc.graph.quantize import layer_ranges, quantize, to_integers
 from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits
 from capc.he.parameters import EncryptionParameters
-from capc.he.planner import RING_BITS, choose_ring_bits
+from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
+from capc.inference.protocols import require_supported
 
 
 def layer_table(

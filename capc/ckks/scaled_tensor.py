@@ -1,4 +1,4 @@
-"""What a CKKS ciphertext tensor holds, its levels, scale and precision; see capc.he.ckks_tensor."""
+"""What a CKKS ciphertext tensor holds, its levels, scale and precision; see capc.ckks.tensor."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capc.errors import ConfigError
-from capc.fixed_point import Float64
-from capc.he.ckks import CkksContext
-from capc.he.ckks_layout import Parts, elements, from_elements
-from capc.he.ckks_levels import (
+from capc.ckks.context import CkksContext
+from capc.ckks.elements import Parts, elements, from_elements
+from capc.ckks.levels import (
     FEWEST_WEIGHT_BITS,
     TAIL,
     relinearisation_variance,
     rounding_variance,
     weight_scale,
 )
-from capc.he.ckks_modular import Residues, multiply_mod
+from capc.ckks.modular import Residues, multiply_mod
+from capc.errors import ConfigError
+from capc.fixed_point import Float64
 from capc.he.rns import UInt64
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ScaledTensor:
-    """As in capc.he.ckks_tensor: `magnitude`, `variance` (1, *shape), `sample` (n, *shape)."""
+    """As in capc.ckks.tensor: `magnitude`, `variance` (1, *shape), `sample` (n, *shape)."""
 
     context: CkksContext
     primes: int

@@ -13,25 +13,27 @@ from dataclasses import dataclass
 
 from capc.errors import ModelError
 from capc.gc.circuits import Circuit
-from capc.graph.encrypted import (
-    LINEAR,
-    NON_LINEAR,
-    CircuitPlan,
-    NonLinearLayer,
-    circuit_for,
-    circuit_plans,
-    images_together,
-    linear_shape,
-    linear_weight,
-    queries_at_once,
-    require_supported,
-    table_bytes,
-)
 from capc.graph.layers import QuantizedNetwork
 from capc.he import planner
 from capc.he.noise import FLOOD_RATIO_BITS
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
+from capc.inference.layout import (
+    CircuitPlan,
+    circuit_plans,
+    images_together,
+    queries_at_once,
+    table_bytes,
+)
+from capc.inference.protocols import (
+    LINEAR,
+    NON_LINEAR,
+    NonLinearLayer,
+    circuit_for,
+    linear_shape,
+    linear_weight,
+    require_supported,
+)
 
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
 _INPUT_SECONDS = 1.0e-3
@@ -112,6 +114,16 @@ def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
     )
 
 
+def check_encrypted(network: QuantizedNetwork, parameters: EncryptionParameters) -> None:
+    """Raise unless the network can be evaluated encrypted, exactly and hiding its weights.
+
+    ModelError names a layer without a circuit, ConfigError the layer and the figure for which the
+    parameters are too small. For the model's owner: the reason may depend on the weights.
+    """
+    require_supported(network)
+    linear_plans(network, parameters)
+
+
 def linear_plans(
     network: QuantizedNetwork, parameters: EncryptionParameters, images: int = 1
 ) -> planner.NetworkPlan:
@@ -128,7 +140,7 @@ def linear_plans(
                 raise ModelError(
                     f"layer '{layer.name}': {error}; replace it in the model, or use --cpu"
                 ) from None
-            layers.append(planner.LinearLayer(layer.name, shape, linear_weight(layer)))
+            layers.append(planner.WeightedLayer(layer.name, shape, linear_weight(layer)))
     return planner.plan(layers, parameters, network.fixed_point, images)
 
 

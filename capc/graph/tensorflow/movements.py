@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.builder import Builder, Value
-from capc.graph.folding import BATCH
 from capc.graph.layers import Concat, Pad, Reshape, Shape, Transpose
-from capc.graph.operands import constant_at, tensor_at
+from capc.graph.tensorflow.builder import Builder, Value
+from capc.graph.tensorflow.folding import BATCH
+from capc.graph.tensorflow.operands import constant_at, tensor_at
 
 
 def reshape(builder: Builder, node: Any, values: Sequence[Value]) -> str:

@@ -10,9 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from capc.ckks.context import ckks_context
+from capc.ckks.network import multiplicative_depth, rehearse
+from capc.ckks.session import (
+    EncryptedInput,
+    HomomorphicClient,
+    HomomorphicServer,
+    network_program,
+    plan_from_json,
+)
 from capc.errors import ConfigError, ModelError, ProtocolError
 from capc.fixed_point import Float64
-from capc.graph.evaluate import evaluate_float
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import (
     Add,
     AvgPool,
@@ -29,16 +38,7 @@ from capc.graph.layers import (
     Square,
     Transpose,
 )
-from capc.he.ckks import ckks_context
 from capc.he.parameters import EncryptionParameters
-from capc.inference.homomorphic import multiplicative_depth, rehearse
-from capc.inference.homomorphic_session import (
-    EncryptedInput,
-    HomomorphicClient,
-    HomomorphicServer,
-    network_program,
-    plan_from_json,
-)
 from capc.transport.channel import Channel
 
 ROOT = Path(__file__).resolve().parents[2]
