@@ -174,7 +174,7 @@ def test_a_command_that_fails_says_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="absent"):
         main(command)
     result = subprocess.run(
-        [sys.executable, "-m", "capc.cli", "graph", *command],
+        [*COMMAND, *command],
         capture_output=True,
         text=True,
         check=False,
