@@ -27,7 +27,7 @@ setup:
 	@scripts/setup.sh
 
 models: setup
-	$(PYTHON_RUN) scripts/train_models.py --n_parties=$(N_PARTIES) $(ARGS)
+	$(PYTHON_RUN) -m capc.cli models --n_parties=$(N_PARTIES) $(ARGS)
 
 run: setup
 	$(PYTHON_RUN) run_experiment.py --n_parties=$(N_PARTIES) --n_queries=$(N_QUERIES) \
@@ -55,10 +55,10 @@ test-python: setup
 	$(PYTHON_RUN) -m pytest $(ARGS)
 
 bench: setup
-	$(PYTHON_RUN) -m capc.harness.bench $(AREA) $(ARGS)
+	$(PYTHON_RUN) -m capc.bench.command $(AREA) $(ARGS)
 
 table1: setup
-	$(PYTHON_RUN) -m capc.harness.table1 $(ARGS)
+	$(PYTHON_RUN) -m capc.bench.table1 $(ARGS)
 
 figures: setup
 	$(PYTHON_RUN) -m capc.cli learn all --config=$(EXPERIMENT) $(ARGS)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import io
 import logging
-import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from capc.errors import CapcError
-
-_USAGE_STATUS = 2
-_INTERRUPTED_STATUS = 130
+from capc.command_line import ExitStatus, run_command, status_table
+from capc.errors import ConfigError
+from capc.roles import MODULES as PARTIES
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class _Command:
 
 _COMMANDS = {
     "run": _Command(
-        "capc.harness.main",
+        "capc.harness.experiment",
         "run the whole protocol, as run_experiment.py does",
         "capc run --n_parties=3 --ignore_parties",
     ),
@@ -42,66 +38,59 @@ _COMMANDS = {
         "capc graph inspect models/cryptonets-relu.pb",
     ),
     "accuracy": _Command(
-        "capc.harness.accuracy",
+        "capc.bench.accuracy",
         "a model's accuracy in TensorFlow, in the protocol's integers, and encrypted",
         "capc accuracy models/cryptonets-relu.pb --dataset_name mnist --encrypted 100",
     ),
     "privacy": _Command(
-        "capc.privacy.__main__",
+        "capc.privacy.privacy_command",
         "the privacy account: epsilon of votes, calibration of the noise",
-        "capc privacy calibrate --help",
+        "capc privacy calibrate --epsilon 2 --delta 1e-6 --queries 500",
     ),
     "learn": _Command(
-        "capc.learning.__main__",
+        "capc.harness.learn_command",
         "the learning experiments: train, query, retrain",
-        "capc learn --help",
+        "capc learn all --config config/learning/mnist.json",
     ),
     "models": _Command(
-        "capc.harness.train",
+        "capc.learning.train_command",
         "train one model per answering party, as scripts/train_models.py does",
         "capc models --n_parties=3",
     ),
-}
-_PARTIES = {
-    "querying": "capc.parties.querying_party",
-    "answering": "capc.parties.answering_party",
-    "guardian": "capc.parties.privacy_guardian",
+    "bench": _Command(
+        "capc.bench.bench_command",
+        "benchmarks, each peer in the same run, to results/bench/",
+        "capc bench inference --repeat=50",
+    ),
+    "table1": _Command(
+        "capc.bench.table1",
+        "the paper's Table 1 with ours beside it, to results/table1.csv",
+        "capc table1 --n_queries=5",
+    ),
+    "models-table": _Command(
+        "capc.bench.models_table",
+        "one encrypted query of each model of a table, to results/bench/models.csv",
+        "capc models-table --models=resnet-8",
+    ),
 }
 
 
 def main(argv: Sequence[str] | None = None, program: str = "capc") -> int:
     """Call a subcommand; its exit status. A CapcError is one line on standard error, status 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that lacks a character shows a question mark in its place: no run ends by it.
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
-    try:
-        return _dispatch(arguments, program)
-    except CapcError as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        sys.stderr.write(f"capc: error: {' '.join(str(error).split())}\n")
-        return _USAGE_STATUS
-    except KeyboardInterrupt:
-        sys.stderr.write("capc: stopped\n")
-        return _INTERRUPTED_STATUS
-    except BrokenPipeError:
-        # Who reads our output has gone; nothing may be written to it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return run_command(lambda: _dispatch(arguments, program), debug="--debug" in arguments)
 
 
 def _dispatch(arguments: list[str], program: str) -> int:
     logging.captureWarnings(True)
     if not arguments or arguments[0] in ("-h", "--help"):
         _print_usage(sys.stdout if arguments else sys.stderr)
-        return 0 if arguments else _USAGE_STATUS
+        return ExitStatus.OK if arguments else ExitStatus.USAGE
     name, rest = arguments[0], arguments[1:]
     if name == "party":
         return _dispatch_party(rest)
     if name not in _COMMANDS:
-        raise CapcError(f"{name} is no subcommand; there are {', '.join(_COMMANDS)}")
+        raise ConfigError(f"{name} is no subcommand; there are {', '.join(_COMMANDS)}")
     module = _import(_COMMANDS[name].module, name)
     if name == "run":
         status: int = module.main(rest, program if program != "capc" else "capc run")
@@ -117,10 +106,10 @@ def _dispatch_party(arguments: list[str]) -> int:
             "usage: capc party {querying,answering,guardian} --config FILE --control SOCKET\n\n"
             f"{_COMMANDS['party'].help}\n\nexample: {_COMMANDS['party'].example}\n"
         )
-        return 0 if arguments else _USAGE_STATUS
-    if arguments[0] not in _PARTIES:
-        raise CapcError(f"{arguments[0]} is no party; there are {', '.join(_PARTIES)}")
-    entry: Callable[[list[str]], int] = _import(_PARTIES[arguments[0]], "party").main
+        return ExitStatus.OK if arguments else ExitStatus.USAGE
+    if arguments[0] not in PARTIES:
+        raise ConfigError(f"{arguments[0]} is no party; there are {', '.join(PARTIES)}")
+    entry: Callable[[list[str]], int] = _import(PARTIES[arguments[0]], "party").main
     return entry(arguments[1:])
 
 
@@ -129,8 +118,8 @@ def _import(module: str, command: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and module.startswith(error.name):
-            raise CapcError(f"this installation has no `capc {command}`") from None
-        raise CapcError(
+            raise ConfigError(f"this installation has no `capc {command}`") from None
+        raise ConfigError(
             f"the Python package {error.name} is missing: run `make setup`, or pip install it"
         ) from None
 
@@ -141,7 +130,7 @@ def _print_usage(out: TextIO) -> None:
     lines += [f"  {name:<{width}}  {command.help}" for name, command in _COMMANDS.items()]
     lines += ["", "examples:"]
     lines += [f"  {command.example}" for command in _COMMANDS.values()]
-    lines += ["", "capc SUBCOMMAND --help shows its flags."]
+    lines += ["", status_table(), "", "capc SUBCOMMAND --help shows its flags."]
     out.write("\n".join(lines) + "\n")
 
 

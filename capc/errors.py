@@ -2,7 +2,13 @@
 
 
 class CapcError(Exception):
-    """Base of every error that reaches the command line as one line and a non-zero exit status."""
+    """Base of every error that reaches the command line as one line.
+
+    `exit_status` is one of capc.command_line.ExitStatus: 2 where a flag or a file cannot be used,
+    1 where something that runs has failed.
+    """
+
+    exit_status = 2
 
 
 class ConfigError(CapcError):
@@ -19,6 +25,20 @@ class RangeError(ModelError):
 
 class ProtocolError(CapcError):
     """A peer that sent what the protocol does not allow, another version, or nothing in time."""
+
+    exit_status = 1
+
+
+class FileError(CapcError):
+    """A results file that cannot be written."""
+
+    exit_status = 1
+
+
+class ProgramError(CapcError):
+    """A program that this one has started, and that failed."""
+
+    exit_status = 1
 
 
 class BudgetError(CapcError):

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Where the repository lies, and files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+import capc
 from capc.errors import CapcError, ConfigError
+
+REPOSITORY = Path(capc.__file__).resolve().parents[1]
 
 OWNER, EVERYONE = 0o600, 0o644  # who may read a file
 _FOLDER_MODE = {OWNER: 0o700, EVERYONE: 0o755}

@@ -1,115 +1,11 @@
-"""Train the parties' private models; see docs/models.md.
+"""The earlier name of `capc models`: train the parties' private models."""
 
-python scripts/train_models.py --n_parties 3
-python scripts/train_models.py --ignore_parties --epochs 14
-"""
-
-from __future__ import annotations
-
-import argparse
-import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from capc.errors import CapcError  # noqa: E402
-from capc.learning.party_models import (  # noqa: E402
-    TrainedModel,
-    TrainingPlan,
-    train_party_models,
-)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train what is missing; returns the exit status."""
-    chosen = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    console = Console()
-    try:
-        plan = TrainingPlan(
-            n_parties=chosen.n_parties,
-            dataset_name=chosen.dataset_name,
-            model_type=chosen.model_type,
-            checkpoint_dir=chosen.checkpoint_dir,
-            seed=chosen.seed,
-            epochs=chosen.epochs,
-            shared=chosen.ignore_parties,
-        )
-        rows = _train(plan, console, force=chosen.force)
-    except CapcError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped: finished models are kept, the next run trains the others\n")
-        return 130
-    console.print(_table(plan, rows))
-    return 0
-
-
-def _train(plan: TrainingPlan, console: Console, *, force: bool) -> list[TrainedModel]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("models"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("training", total=len(plan.parties))
-
-        def report(place: int, epoch: int, epochs: int) -> None:
-            name = plan.parties[place]
-            bar.update(
-                task,
-                completed=place + epoch / epochs,
-                description=f"training {name}, epoch {epoch} of {epochs}",
-            )
-
-        rows = train_party_models(plan, force=force, progress=report)
-        bar.update(task, completed=len(plan.parties), description="trained")
-    return rows
-
-
-def _table(plan: TrainingPlan, rows: list[TrainedModel]) -> Table:
-    table = Table(title=f"{plan.folder}: models of {plan.dataset_name} (accuracy.csv)")
-    for name in ("model", "examples", "epochs", "test accuracy", "seconds"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        accuracy = f"{100 * row.test_accuracy:.2f} %"
-        table.add_row(
-            row.file, str(row.train_examples), str(row.epochs), accuracy, f"{row.seconds:.1f}"
-        )
-    return table
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Train one model per answering party, each on a shard of its own.",
-        epilog="example: python scripts/train_models.py --n_parties 3",
-    )
-    parser.add_argument("--n_parties", type=int, default=1, help="models to train, default 1")
-    parser.add_argument("--dataset_name", default="mnist", help="default %(default)s")
-    parser.add_argument("--model_type", default="cryptonets-relu", help="default %(default)s")
-    parser.add_argument(
-        "--checkpoint_dir", type=Path, default=ROOT / "models", help="default models/"
-    )
-    parser.add_argument("--seed", type=int, default=2, help="shards and first weights, default 2")
-    parser.add_argument("--epochs", type=int, help="default: by the size of a shard, 8 to 30")
-    parser.add_argument(
-        "--ignore_parties",
-        action="store_true",
-        help="one model on the whole training set, <checkpoint_dir>/<model_type>.pb",
-    )
-    parser.add_argument("--force", action="store_true", help="train again what is there")
-    return parser
-
+from capc.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["models", *sys.argv[1:]]))

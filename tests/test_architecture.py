@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     "errors",
+    "roles",
     "console",
+    "command_line",
     "files",
     "fixed_point",
     "transport",
@@ -27,6 +29,7 @@ FLOORS = (
     "parties",
     "learning",
     "harness",
+    "bench",
     "he_transformer",
     "cli",
 )

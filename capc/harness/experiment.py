@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,35 +12,33 @@ from typing import Any
 
 from rich.console import Console
 
-from capc.console import table_console
+from capc.command_line import ExitStatus, run_command
+from capc.console import epsilon_text, show_line, table_console
 from capc.errors import CapcError
 from capc.harness import report
 from capc.harness.account import epsilon_after, epsilon_before
+from capc.harness.launchers.processes import Launcher, PartySpec, party_command
+from capc.harness.launchers.subprocesses import SubprocessLauncher
+from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.models import float_files, model_files, prepared_files
 from capc.harness.outcome import Outcome
 from capc.harness.preflight import check_machine
-from capc.harness.processes import Launcher, PartySpec, party_command
 from capc.harness.queries import Queries, load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.rundir import RunDirectory, machine, now
-from capc.harness.settings import Settings
+from capc.harness.settings import Settings, parse_settings
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_queries, write_summary
-from capc.harness.tmux import TmuxLauncher
 from capc.harness.verify import Check, check_models, check_run, load_models
-from capc.harness.view import epsilon_text, show_line
-from capc.harness.without_panes import SubprocessLauncher
 from capc.parties.config import PartyConfig, QuerySource
-from capc.transport.control_messages import GUARDIAN, QUERYING, answering
+from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
 
 logger = logging.getLogger("capc.driver")
 
-PARTY_MODULES = {
-    QUERYING: "capc.parties.querying_party",
-    GUARDIAN: "capc.parties.privacy_guardian",
-    "answering": "capc.parties.answering_party",
-}
-EXIT_FAILED, EXIT_NOTHING_ANSWERED, EXIT_DISAGREES, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+def main(argv: Sequence[str] | None = None, program: str = "capc run") -> int:
+    """The exit status of a run; CapcError for flags and files that cannot be used."""
+    return run(parse_settings(argv, program))
 
 
 def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
@@ -66,7 +65,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
         floats = load_models(float_files(settings, models), queries, settings.num_classes)
     for line in check_models(networks, queries, settings):
         show_line(console, line, "yellow" if line.startswith("WARNING") else "")
-    experiment = Experiment(settings, launcher, queries, prepared, modules or PARTY_MODULES)
+    experiment = Experiment(settings, launcher, queries, prepared, modules or MODULES)
     return experiment.run(
         console,
         lambda recorder: check_run(networks, queries, recorder.results, settings.privacy, floats),
@@ -134,7 +133,7 @@ class Experiment:
         logger.setLevel(logging.DEBUG if self._settings.debug else logging.INFO)
         self._record = self._run_record()
         directory.write_run_json(self._record)
-        status = EXIT_FAILED
+        status: int = ExitStatus.FAILED
         try:
             with directory.log_file("driver").open("a", encoding="utf-8") as log:
                 consoles = [console, Console(file=log, width=120)]
@@ -144,7 +143,9 @@ class Experiment:
             logger.error("%s", error)
             raise
         finally:
-            self._launcher.finish(keep=status in (0, EXIT_DISAGREES) or self._settings.debug)
+            self._launcher.finish(
+                keep=status in (ExitStatus.OK, ExitStatus.DISAGREES) or self._settings.debug
+            )
             if not self._settings.debug:
                 directory.remove_party_directories()
             self._record |= {"end": now(), "exit_status": status}
@@ -180,7 +181,7 @@ class Experiment:
         if not outcome.succeeded:
             report.show_failure(consoles, outcome)
             report.show_files(consoles, directory, None, finished=False)
-            return EXIT_INTERRUPTED if outcome.interrupted else EXIT_FAILED
+            return ExitStatus.INTERRUPTED if outcome.interrupted else ExitStatus.FAILED
         return self._conclude(consoles, recorder, check(recorder))
 
     def _recorder(self, console: Console) -> Recorder:
@@ -245,25 +246,25 @@ class Experiment:
         wrong = [query for query, found in checks.items() if found.agrees is False]
         unchecked = [query for query, found in checks.items() if found.agrees is None]
         missing = self._settings.n_queries - len(results.answers)
-        status, complaints = 0, []
+        status, complaints = ExitStatus.OK, []
         if missing and results.refused is None:
             complaints.append(f"{missing} queries have no answer, and nobody says why")
-            status = EXIT_FAILED
+            status = ExitStatus.FAILED
         if results.refused is not None:
             complaints.append(
                 f"the budget refused {missing} of {self._settings.n_queries} queries: "
                 f"{results.refused.reason}"
             )
-            status = status if results.answers else EXIT_NOTHING_ANSWERED
+            status = status if results.answers else ExitStatus.NOTHING_ANSWERED
         if self._settings.verify and unchecked:
             complaints.append(f"--verify: the parties did not open {len(unchecked)} queries")
-            status = EXIT_DISAGREES
+            status = ExitStatus.DISAGREES
         if wrong:
             complaints.append(
                 f"DISAGREEMENT: {len(wrong)} results differ from the plain computation on the same "
                 f"models, the first for query {wrong[0]}: do not use these labels"
             )
-            status = EXIT_DISAGREES
+            status = ExitStatus.DISAGREES
         for complaint in complaints:
             logger.error("%s", complaint)
             for console in consoles[:1]:
@@ -279,7 +280,7 @@ class Experiment:
         return PartySpec(name, (), directory, self._directory.log_file(name))
 
     def _with_control(self, spec: PartySpec, control: Path) -> PartySpec:
-        module = self._modules[spec.name if spec.name in self._modules else "answering"]
+        module = self._modules[role_of(spec.name)]
         command = party_command(module, spec.directory / "config.json", control)
         return dataclasses.replace(spec, command=command)
 
@@ -345,3 +346,7 @@ class Experiment:
 
 def _as_dict(value: Any) -> dict[str, Any] | None:
     return None if value is None else dataclasses.asdict(value)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
-from collections.abc import Sequence
-from typing import NoReturn
 
-from capc.errors import ConfigError
+from capc.command_line import Parser, add_results_dir
 from capc.graph.calibration_flags import add_calibration
 from capc.parties.config import CONVERSIONS, GC_BACKENDS
 
@@ -16,46 +13,16 @@ DATASETS = ("mnist", "fashion-mnist", "cifar10", "svhn")
 DEFAULT_SIGMA = 0.1
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
-_EXAMPLE = """example:
-  run_experiment.py --n_parties=3 --ignore_parties --encryption_params=config/10.json
-
-  Runs the protocol with three answering parties on one real MNIST image, in a tmux session, and
-  leaves the label and all times in results/latest. Exit status: 0 all went well; 1 a party
-  failed; 2 a flag or file cannot be used; 3 the result disagrees with the plain computation;
-  130 stopped by Ctrl-C.
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """One line for what cannot be read, where argparse prints every flag before it."""
-
-    def parse_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        flags, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            self.error(self._unknown(unknown[0]))
-        return flags
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
-
-    def _unknown(self, word: str) -> str:
-        if not word.startswith("-"):
-            return f"{word!r} stands alone: every value follows its flag"
-        name = word.partition("=")[0]
-        close = difflib.get_close_matches(name, self._option_string_actions, 1)
-        return f"there is no flag {name}" + (f"; did you mean {close[0]}?" if close else "")
+_EXAMPLE = "--n_parties=3 --ignore_parties --encryption_params=config/10.json"
 
 
 def build_parser(program: str) -> argparse.ArgumentParser:
     """Every flag with its default and meaning; ConfigError for a command line it cannot read."""
-    parser = _Parser(
-        prog=program,
-        description="Run CaPC: answering parties, a querying party and a privacy guardian.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = Parser(
+        program,
+        description="Run the whole protocol: answering parties, a querying party and a privacy "
+        "guardian.\nThe labels, the times and the logs are left in results/latest.",
+        examples=[f"{program} {_EXAMPLE}"],
     )
     _add_experiment(parser.add_argument_group("the experiment"))
     _add_models(parser.add_argument_group("models and queries"))
@@ -194,7 +161,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         help="a tmux pane per party, or plain processes (default tmux)",
     )
     add("--session", default="capc", help="name of the tmux session (default capc)")
-    add("--results_dir", default="results", help="where runs are kept (default results/)")
+    add_results_dir(group, "results", "where runs are kept")
     add(
         "--log_timing_file",
         default=None,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from capc.errors import ConfigError, ModelError
+from capc.command_line import ExitStatus
+from capc.errors import ConfigError, ModelError, ProgramError
+from capc.files import REPOSITORY
 from capc.graph.calibration import Calibration
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
-from capc.harness.settings import REPOSITORY, Settings
+from capc.harness.launchers.processes import party_environment
+from capc.harness.settings import Settings
 
 Say = Callable[[str], None]
 
@@ -47,26 +49,21 @@ def _missing(folder: Path, n_parties: int) -> list[str]:
 
 
 def _train(settings: Settings, folder: Path, say: Say) -> None:
-    script = REPOSITORY / "scripts" / "train_models.py"
-    if not script.is_file():
-        raise ConfigError(
-            f"{folder} lacks models and {script} is not there to train them; use --ignore_parties"
-        )
     missing = len(_missing(folder, settings.n_parties))
     say(f"{missing} of {settings.n_parties} models are missing in {folder}: training them now")
     command = [
-        *(sys.executable, str(script)),
+        *(sys.executable, "-m", "capc.learning.train_command"),
         f"--n_parties={settings.n_parties}",
         f"--checkpoint_dir={settings.checkpoint_dir}",
         f"--dataset_name={settings.dataset_name}",
         f"--model_type={settings.model_type}",
         f"--seed={settings.seed}",
     ]
-    status = subprocess.run(command, check=False).returncode
-    if status == 128 + signal.SIGINT:
+    status = subprocess.run(command, check=False, env=party_environment()).returncode
+    if status == ExitStatus.INTERRUPTED:
         raise KeyboardInterrupt
     if status:
-        raise ConfigError(
+        raise ProgramError(
             f"training the models failed (exit status {status}, see above); --ignore_parties uses "
             "one ready model for all"
         )
@@ -81,7 +78,7 @@ def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list
     if unready:
         say(f"preparing {len(unready)} model{'s' if len(unready) > 1 else ''}")
         command = [
-            *(sys.executable, "-m", "capc.cli", "graph", "prepare"),
+            *(sys.executable, "-m", "capc.inference.graph_command", "prepare"),
             *(str(path) for path in unready),
             f"--input_node={settings.input_node}",
             f"--output_node={settings.output_node}",

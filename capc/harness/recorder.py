@@ -11,13 +11,13 @@ from typing import TextIO
 
 from rich.console import Console
 
+from capc.console import epsilon_text, printable, seconds_text
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import FixedPoint
 from capc.harness.tables import QUERY_COLUMNS, TIMING_COLUMNS, RowWriter
-from capc.harness.view import LiveView, PartyRow, View, epsilon_text, printable, seconds_text
+from capc.harness.view import LiveView, PartyRow, View
+from capc.roles import GUARDIAN, QUERYING
 from capc.transport.control_messages import (
-    GUARDIAN,
-    QUERYING,
     Announce,
     Answer,
     Budget,

@@ -9,13 +9,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from capc.console import bytes_text, epsilon_text, seconds_text, show_line
 from capc.harness.outcome import Outcome
 from capc.harness.paper import PAPER_NOTE
 from capc.harness.recorder import Results
 from capc.harness.rundir import RunDirectory
 from capc.harness.tables import ALL_PHASES
 from capc.harness.verify import Check
-from capc.harness.view import bytes_text, epsilon_text, seconds_text, show_line
 
 _MAX_ROWS = 20
 _WIDTH_WITH_SPREAD = 80

@@ -14,9 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from capc.errors import ConfigError
-from capc.harness.settings import REPOSITORY
-from capc.harness.tables import replace_file
+from capc.errors import ConfigError, FileError
+from capc.files import EVERYONE, REPOSITORY, write_whole
 
 _PACKAGES = ("capc", "numpy", "seal-python", "opendp", "pandas", "libtmux", "rich", "cryptography")
 
@@ -78,7 +77,7 @@ class RunDirectory:
 
     def write_run_json(self, content: dict[str, Any]) -> None:
         text = json.dumps(_finite(content), indent=2, default=str, allow_nan=False)
-        replace_file(self.path / "run.json", text.encode() + b"\n")
+        write_whole(self.path / "run.json", text + "\n", mode=EVERYONE, error=FileError)
 
 
 def _finite(value: Any) -> Any:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import capc
 from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
+from capc.files import REPOSITORY
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
 from capc.harness.flags import DATASETS, DEFAULT_SIGMA, build_parser
@@ -24,7 +24,6 @@ from capc.parties.config import PrivacySettings
 from capc.privacy.noise import refuse_wrap, reserved_range
 from capc.transport.control_messages import MAX_PARTIES
 
-REPOSITORY = Path(capc.__file__).resolve().parents[1]
 MAX_QUERIES = 1_000_000
 MAX_CLASSES = 1000
 MAX_TIMEOUT_SECONDS = 1e6  # a selector takes 32-bit milliseconds

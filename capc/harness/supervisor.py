@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ProtocolError
-from capc.harness.outcome import Failure, Observer, Outcome
-from capc.harness.processes import (
+from capc.harness.launchers.processes import (
     Launcher,
     PartySpec,
     Process,
@@ -26,12 +25,12 @@ from capc.harness.processes import (
     last_lines,
     status_text,
 )
+from capc.harness.outcome import Failure, Observer, Outcome
 from capc.harness.signals import SignalEvents
+from capc.roles import GUARDIAN, QUERYING
 from capc.transport.control import ControlConnection, ControlListener
 from capc.transport.control_messages import (
     CONTROL_VERSION,
-    GUARDIAN,
-    QUERYING,
     Announce,
     Answer,
     Done,

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capc.errors import CapcError
+from capc.errors import FileError
+from capc.files import EVERYONE, write_whole
 from capc.harness.paper import PAPER_GROUPS, PAPER_NOTE, paper_seconds
-from capc.transport.control_messages import PHASES, QUERYING
+from capc.roles import PHASES, QUERYING
 
 if TYPE_CHECKING:
     import pandas
@@ -59,14 +60,10 @@ SUMMARY_COLUMNS = (
 ALL_PHASES = "offline+online"
 
 
-class TableError(CapcError):
-    """A results file that cannot be written."""
-
-
 class RowWriter:
     """Appends rows to a CSV file, each written whole at once.
 
-    When the disk is full the file keeps every earlier row, and a TableError says so.
+    When the disk is full the file keeps every earlier row, and a FileError says so.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -75,7 +72,7 @@ class RowWriter:
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
-            raise TableError(f"cannot create {path}: {error.strerror}") from None
+            raise FileError(f"cannot create {path}: {error.strerror}") from None
         self._size = 0
         self._append(dict(zip(columns, columns, strict=True)))
 
@@ -90,10 +87,10 @@ class RowWriter:
         try:
             written = os.write(self._file, line)
         except OSError as error:
-            raise TableError(self._complaint(error.strerror)) from None
+            raise FileError(self._complaint(error.strerror)) from None
         if written < len(line):
             os.ftruncate(self._file, self._size)
-            raise TableError(self._complaint("No space left on device"))
+            raise FileError(self._complaint("No space left on device"))
         self._size += written
 
     def _complaint(self, reason: str | None) -> str:
@@ -120,22 +117,21 @@ def _cell(value: object) -> object:
     return value
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TableError(f"cannot write {path}: {error.strerror}") from None
+def write_table(
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Iterable[object]],
+    *,
+    make_folder: bool = False,
+) -> None:
+    """Replace a CSV file, whole or not at all. FileError where that fails."""
+    content = b"".join([csv_line(columns), *(csv_line(row) for row in rows)])
+    write_whole(path, content, mode=EVERYONE, make_folder=make_folder, error=FileError)
 
 
 def write_queries(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Replace queries.csv by the checked rows."""
-    lines = [csv_line(QUERY_COLUMNS)]
-    lines += [csv_line([row.get(name) for name in QUERY_COLUMNS]) for row in rows]
-    replace_file(path, b"".join(lines))
+    write_table(path, QUERY_COLUMNS, ([row.get(name) for name in QUERY_COLUMNS] for row in rows))
 
 
 def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list[dict[str, Any]]:
@@ -199,6 +195,6 @@ def _summary_row(step: str, phase: str, group: pandas.DataFrame) -> dict[str, An
 
 def write_summary(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write summary.csv."""
-    lines = [csv_line(SUMMARY_COLUMNS)]
-    lines += [csv_line([row.get(name) for name in SUMMARY_COLUMNS]) for row in rows]
-    replace_file(path, b"".join(lines))
+    write_table(
+        path, SUMMARY_COLUMNS, ([row.get(name) for name in SUMMARY_COLUMNS] for row in rows)
+    )

@@ -29,7 +29,7 @@ from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
-from capc.transport.control_messages import GUARDIAN, QUERYING, answering
+from capc.roles import GUARDIAN, QUERYING, answering
 
 VOTE_MODULUS = 1 << 32
 _NEGLIGIBLE = 2.0**-60

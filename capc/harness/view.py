@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from rich.console import Console, Group, JustifyMethod
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from capc.console import bytes_text, epsilon_text, seconds_text, show_line
 
 _REFRESH_SECONDS = 0.25
 # Column, whether its values are numbers, and the narrowest terminal that has room for it.
@@ -36,38 +37,6 @@ class PartyRow:
     bytes_sent: int = 0
     bytes_received: int = 0
     epsilon: float | None = None
-
-
-def bytes_text(count: float) -> str:
-    """A number of bytes with a unit, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
-
-
-def seconds_text(seconds: float) -> str:
-    """A time with a unit that suits it."""
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
-def epsilon_text(epsilon: float | None) -> str:
-    if epsilon is None:
-        return ""
-    return "infinite" if math.isinf(epsilon) else f"{epsilon:.4g}"
-
-
-def printable(text: str) -> str:
-    """Text of a party without what would steer the terminal."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "?" for character in text
-    )
-
-
-def show_line(console: Console, text: str, style: str = "") -> None:
-    """One line as it is: not wrapped, no markup."""
-    console.print(printable(text), style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 class View:

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from capc.command_line import Parser, run_command, whole_number
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.prepared import load_network, prepare
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
-_USAGE_STATUS = 2
 _DEFAULT_PARAMETERS = Path(__file__).resolve().parents[2] / "config" / "fast.json"
 
 
@@ -61,21 +61,21 @@ def _prepared(chosen: argparse.Namespace, model: Path) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="capc graph",
-        description="Models as this project runs them.",
-        epilog="example: capc graph inspect models/cryptonets-relu.pb",
+    parser = Parser(
+        "capc graph",
+        description="Show what a model needs in the protocol, or prepare it for serving.",
+        examples=["capc graph inspect models/cryptonets-relu.pb"],
     )
     commands = parser.add_subparsers(dest="command", required=True)
     ready = commands.add_parser(
         "prepare",
         help="import models into the cache, so that serving them needs no TensorFlow",
-        epilog="example: capc graph prepare models/3/0.pb models/3/1.pb models/3/2.pb",
+        examples=["capc graph prepare models/3/0.pb models/3/1.pb models/3/2.pb"],
     )
     shown = commands.add_parser(
         "inspect",
         help="show layers, shapes, ranges, packing, expected seconds and bytes",
-        epilog="example: capc graph inspect --fraction_bits 12 model.pb",
+        examples=["capc graph inspect --fraction_bits 12 model.pb"],
     )
     for command in (ready, shown):
         command.add_argument(
@@ -96,10 +96,15 @@ def _parser() -> argparse.ArgumentParser:
         )
         add_calibration(command)
     shown.add_argument(
-        "--fraction_bits", type=_bits, help="default: what a run takes, 12 where they fit"
+        "--fraction_bits",
+        type=whole_number(0, 29),
+        help="default: what a run takes, 12 where they fit",
     )
     shown.add_argument(
-        "--batch_size", type=_count, default=1, help="queries asked together; default %(default)s"
+        "--batch_size",
+        type=whole_number(1),
+        default=1,
+        help="queries asked together; default %(default)s",
     )
     shown.add_argument(
         "--encryption_params",
@@ -109,15 +114,5 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{count} is not at least 1")
-    return count
-
-
-def _bits(text: str) -> int:
-    bits = int(text)
-    if not 0 <= bits <= 29:
-        raise argparse.ArgumentTypeError(f"{bits} is not between 0 and 29")
-    return bits
+if __name__ == "__main__":
+    sys.exit(run_command(main))

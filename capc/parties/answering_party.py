@@ -22,8 +22,8 @@ from capc.inference.unencrypted import PlainInferenceServer
 from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Batch, ProgramAddress, send_vote_share
 from capc.parties.runtime import HOST, Runtime, encryption_parameters, run_party
+from capc.roles import GUARDIAN, QUERYING
 from capc.transport.channel import Channel, Traffic
-from capc.transport.control_messages import GUARDIAN, QUERYING
 from capc.transport.endpoints import Listener, connect
 
 logger = logging.getLogger(__name__)

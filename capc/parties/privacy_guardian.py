@@ -32,8 +32,8 @@ from capc.privacy.account_file import AccountFile
 from capc.privacy.budget import Budget
 from capc.privacy.conversion import Conversion, GridEdgeWarning
 from capc.privacy.noise import reserved_range, sample_noise
+from capc.roles import GUARDIAN, QUERYING
 from capc.transport.channel import Channel, Traffic, total_traffic
-from capc.transport.control_messages import GUARDIAN, QUERYING
 from capc.transport.endpoints import Listener
 
 logger = logging.getLogger(__name__)

@@ -28,9 +28,9 @@ from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Admission, Batch, ProgramAddress
 from capc.parties.queries import load_queries
 from capc.parties.runtime import HOST, Runtime, encryption_parameters, run_party
+from capc.roles import GUARDIAN
+from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
-from capc.transport.control_messages import GUARDIAN
-from capc.transport.control_messages import answering as answering_name
 from capc.transport.endpoints import connect
 
 logger = logging.getLogger(__name__)

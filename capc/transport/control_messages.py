@@ -14,29 +14,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from capc.errors import ProtocolError
+from capc.roles import PARTY_NAME, PHASES, STEPS
 from capc.transport.endpoints import Peer
 
 CONTROL_VERSION = 1
 MAX_LINE_BYTES = 1 << 20
 MAX_PARTIES = 400  # certificates of this many parties fit in one line
-
-STEPS = ("1a", "1b", "1c", "2", "3")
-PHASES = ("setup", "offline", "online")
-
-QUERYING = "querying"
-GUARDIAN = "guardian"
-_PARTY_NAME = re.compile(r"querying|guardian|answering-(?:0|[1-9][0-9]{0,3})")
-
-
-def answering(index: int) -> str:
-    """The name of answering party `index`."""
-    return f"answering-{index}"
 
 
 @dataclass(frozen=True)
@@ -242,7 +230,7 @@ def _one_of(*allowed: str) -> Callable[[Any], str]:
 
 
 def _name(value: Any) -> str:
-    if type(value) is not str or not _PARTY_NAME.fullmatch(value):
+    if type(value) is not str or not PARTY_NAME.fullmatch(value):
         raise _Invalid
     return value
 

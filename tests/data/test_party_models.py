@@ -192,7 +192,7 @@ def test_the_script_fails_in_one_line(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: --n_parties is 0")
+    assert done.returncode == 2
+    assert done.stderr.startswith("capc: error: --n_parties is 0")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())

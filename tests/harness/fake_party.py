@@ -17,8 +17,8 @@ import sys
 import threading
 from pathlib import Path
 
+from capc.roles import GUARDIAN, QUERYING
 from capc.transport.control import ControlClient
-from capc.transport.control_messages import GUARDIAN, QUERYING
 
 
 def wait_forever() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from capc import cli
 from capc.errors import ModelError
-from capc.harness.settings import REPOSITORY
+from capc.files import REPOSITORY
 
 
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_lines_of_an_error_are_joined(
     def fail(*_: object) -> int:
         raise ModelError("one\n  two")
 
-    monkeypatch.setattr("capc.harness.main.main", fail)
+    monkeypatch.setattr("capc.harness.experiment.main", fail)
     assert cli.main(["run"]) == 2
     assert capsys.readouterr().err == "capc: error: one two\n"
 
@@ -69,7 +69,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     def stop(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("capc.harness.main.main", stop)
+    monkeypatch.setattr("capc.harness.experiment.main", stop)
     assert cli.main(["run"]) == 130
     assert capsys.readouterr().err == "capc: stopped\n"
 

@@ -14,20 +14,21 @@ import pytest
 from libtmux import Server
 from rich.console import Console
 
-from capc.errors import CapcError, ConfigError
+from capc.errors import CapcError, ConfigError, FileError, ProgramError
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import save_network
 from capc.harness import experiment
-from capc.harness.experiment import PARTY_MODULES, Experiment, warnings
+from capc.harness.experiment import Experiment, warnings
+from capc.harness.launchers.subprocesses import SubprocessLauncher
+from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.queries import Queries
 from capc.harness.settings import Settings, parse_settings
-from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS, TableError
-from capc.harness.tmux import TmuxLauncher
+from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS
 from capc.harness.verify import check_run
-from capc.harness.without_panes import SubprocessLauncher
+from capc.roles import MODULES
 
 CLASSES = 4
-FAKES = dict.fromkeys(PARTY_MODULES, "fake_party")
+FAKES = dict.fromkeys(MODULES, "fake_party")
 
 
 def constant_network(label: int) -> Network:
@@ -246,11 +247,11 @@ def test_a_full_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def full(self: Any, row: Any, timing: Any) -> None:
         if timing.query == 1:
-            raise TableError("cannot write timings.csv: No space left on device")
+            raise FileError("cannot write timings.csv: No space left on device")
         really(self, row, timing)
 
     monkeypatch.setattr(experiment.Recorder, "_on_timing", full)
-    with pytest.raises(TableError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         bench.run(answering_0="hang")
     assert bench.json()["exit_status"] == 1
     assert "No space left" in bench.json()["failure"]
@@ -317,7 +318,7 @@ def test_a_training_that_fails(
         "capc.harness.models.subprocess.run",
         lambda command, **_: subprocess.CompletedProcess(command, 5),
     )
-    with pytest.raises(ConfigError, match="exit status 5"):
+    with pytest.raises(ProgramError, match="exit status 5"):
         experiment.model_files(bench.settings(f"--checkpoint_dir={tmp_path}"), lambda _: None)
 
 

@@ -16,12 +16,12 @@ import psutil
 import pytest
 
 from capc.errors import ConfigError
-from capc.harness.forks import FORK_FROM, ForkedProcess, Forks, Starter, can_fork
-from capc.harness.processes import UNKNOWN_STATUS, ChildProcess, PartySpec
+from capc.harness.launchers.fork_client import FORK_FROM, ForkedProcess, Forks, Starter, can_fork
+from capc.harness.launchers.fork_server import RINGS_MADE, make_contexts
+from capc.harness.launchers.processes import UNKNOWN_STATUS, ChildProcess, PartySpec
 from capc.he.context import context
 from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PartyConfig
-from capc.parties.nursery import RINGS_MADE, make_contexts
 
 MODULE = "capc.parties.answering_party"
 SECONDS = 60.0

@@ -18,13 +18,14 @@ pytest.importorskip("capc.gc._engine", reason="the circuit extension is not buil
 from capc.data.saved_queries import save_queries
 from capc.graph.layers import Conv2D, Dense, Input, Network, Relu, Reshape
 from capc.graph.prepared import save_network
-from capc.harness.experiment import PARTY_MODULES, Experiment
-from capc.harness.processes import PartySpec, Process
+from capc.harness.experiment import Experiment
+from capc.harness.launchers.processes import PartySpec, Process
+from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.queries import load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.settings import parse_settings
 from capc.harness.verify import check_run
-from capc.harness.without_panes import SubprocessLauncher
+from capc.roles import MODULES
 from capc.transport.control_messages import Message, Progress, Timing
 
 random = np.random.default_rng(11)
@@ -86,7 +87,7 @@ class Bench:
             ]
         )
         queries = load_queries(settings)
-        made = Experiment(settings, self.launcher, queries, self.models, PARTY_MODULES)
+        made = Experiment(settings, self.launcher, queries, self.models, MODULES)
         with (self.folder / "screen.txt").open("w") as screen:
             return made.run(
                 Console(file=screen, width=200),

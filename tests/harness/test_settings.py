@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from capc.errors import ConfigError
+from capc.files import REPOSITORY
 from capc.harness.flags import build_parser
-from capc.harness.settings import REPOSITORY, parse_settings
+from capc.harness.settings import parse_settings
 
 SECURE = json.dumps(
     {

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from capc.harness.launchers.processes import PartySpec
+from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.outcome import Failure, Outcome
-from capc.harness.processes import PartySpec
 from capc.harness.supervisor import Supervisor
-from capc.harness.without_panes import SubprocessLauncher
 from capc.transport.control_messages import Announce, Answer, Message, Ready
 
 FAKE = Path(__file__).with_name("fake_party.py")
@@ -290,7 +290,9 @@ def test_works_outside_the_main_thread(bench: Bench) -> None:
 
 
 def test_without_pidfd(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capc.harness.processes.ExitWatch._pidfd", staticmethod(lambda pid: None))
+    monkeypatch.setattr(
+        "capc.harness.launchers.processes.ExitWatch._pidfd", staticmethod(lambda pid: None)
+    )
     outcome = bench.run(answering_1="die", guardian="hang")
     assert outcome.cause is not None
     assert outcome.cause.party == "answering-1"

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from capc.errors import FileError
 from capc.harness.paper import paper_seconds
 from capc.harness.tables import (
     QUERY_COLUMNS,
     SUMMARY_COLUMNS,
     TIMING_COLUMNS,
     RowWriter,
-    TableError,
     summarise,
     write_queries,
     write_summary,
@@ -67,7 +67,7 @@ def test_a_full_disk_keeps_earlier_rows(
         return really(descriptor, data[:partial])
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(TableError, match=r"No space left.*rows written so far are kept"):
+    with pytest.raises(FileError, match=r"No space left.*rows written so far are kept"):
         writer.append({"a": 33333, "b": 44444})
     assert (tmp_path / "rows.csv").read_text() == "a,b\n1,2\n"
     writer.close()
@@ -76,14 +76,14 @@ def test_a_full_disk_keeps_earlier_rows(
 def test_a_device_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = os.open
     monkeypatch.setattr(os, "open", lambda path, flags, mode: opened("/dev/full", os.O_WRONLY))
-    with pytest.raises(TableError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         RowWriter(tmp_path / "rows.csv", ("a",))
 
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="cannot create"):
+    with pytest.raises(FileError, match="cannot create"):
         RowWriter(tmp_path / "none" / "rows.csv", ("a",))
-    with pytest.raises(TableError, match="cannot write"):
+    with pytest.raises(FileError, match="cannot be written"):
         write_queries(tmp_path / "none" / "queries.csv", [])
 
 

@@ -14,11 +14,11 @@ import pytest
 from libtmux import Server
 
 from capc.errors import ConfigError
-from capc.harness import tmux
+from capc.harness.launchers import tmux
+from capc.harness.launchers.processes import PartySpec
+from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.outcome import Outcome
-from capc.harness.processes import PartySpec
 from capc.harness.supervisor import Supervisor
-from capc.harness.tmux import TmuxLauncher
 from capc.transport.control_messages import Answer, Message
 
 FAKE = Path(__file__).with_name("fake_party.py")

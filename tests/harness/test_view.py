@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from capc.console import bytes_text, printable, seconds_text
 from capc.errors import ProtocolError
 from capc.harness.recorder import Recorder
 from capc.harness.report import show_times
-from capc.harness.view import LiveView, PartyRow, View, bytes_text, printable, seconds_text
+from capc.harness.view import LiveView, PartyRow, View
 from capc.transport.control_messages import (
     Answer,
     Budget,

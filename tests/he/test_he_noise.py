@@ -25,9 +25,8 @@ from capc.he.context import context
 from capc.he.noise import FLOOD_RATIO_BITS, own_noise, reply_noise, return_level
 from capc.he.packing import plan_packing
 from capc.he.parameters import EncryptionParameters
-from capc.he.planner import layer_norm, plan
+from capc.he.planner import WeightedLayer, layer_norm, plan
 from capc.he.shapes import LinearShape
-from capc.inference.protocols import WeightedLayer
 
 
 def weights_for(name: str, seed: int = 0) -> np.ndarray:

@@ -13,7 +13,6 @@ from two_party import run
 
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
-from capc.graph import encrypted
 from capc.graph.layers import Conv2D, Dense, Input, Layer, MaxPool, Network, Relu, Reshape, Square
 from capc.graph.prepared import save_network
 from capc.graph.quantize import quantize
@@ -22,6 +21,7 @@ from capc.he.context import context
 from capc.he.noise import own_noise, return_level
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer
+from capc.inference import layout
 from capc.inference.client import KeyRing
 from capc.inference.costs import query_costs, total_cost
 from capc.inference.graph_command import main
@@ -53,7 +53,7 @@ def small(scale: float = 0.3) -> Network:
 def test_expected_bytes_are_those_that_travel(
     kept: int, queries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encrypted, "MAX_KEPT_BYTES", kept)
+    monkeypatch.setattr(layout, "MAX_KEPT_BYTES", kept)
     network = quantize(small(), FixedPoint(41, 12), (0.0, 1.0))
     costs = query_costs(network, FAST, queries)
     assert set(costs) == {"c", "p", "r", "s", "d"}
@@ -148,7 +148,7 @@ def test_inspect_prints_expectations_and_refusals(
 
 @pytest.mark.slow
 def test_a_row_of_the_models_table() -> None:
-    from capc.harness.benchmarks.models import measure_model  # noqa: PLC0415  TensorFlow
+    from capc.bench.areas.models import measure_model  # noqa: PLC0415  TensorFlow
 
     try:
         row = measure_model("cryptonets-gelu", 20, 2)

@@ -15,11 +15,11 @@ from two_party import TINY, assert_bit_for_bit
 
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
-from capc.graph import encrypted
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.he.parameters import EncryptionParameters
+from capc.inference import layout, protocols
 from capc.inference.costs import check_encrypted
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
@@ -78,7 +78,7 @@ def test_every_kind_of_layer_is_among_them() -> None:
         for layer in network.layers
     }
     expected = {
-        kind.__name__ for kind in (*encrypted.LINEAR, *encrypted.NON_LINEAR, *encrypted.LOCAL)
+        kind.__name__ for kind in (*protocols.LINEAR, *protocols.NON_LINEAR, *protocols.LOCAL)
     }
     assert kinds == expected
 
@@ -92,9 +92,9 @@ def test_secure_parameters(config: str) -> None:
 
 def test_in_pieces_and_without_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Layers too large to keep run both phases online, all of them in pieces."""
-    monkeypatch.setattr(encrypted, "PIECE_BYTES", 1 << 14)
+    monkeypatch.setattr(layout, "PIECE_BYTES", 1 << 14)
     for kept in (0, 1 << 17):
-        monkeypatch.setattr(encrypted, "MAX_KEPT_BYTES", kept)
+        monkeypatch.setattr(layout, "MAX_KEPT_BYTES", kept)
         for seed, network in seeds_that_fit(8)[:4]:
             assert_bit_for_bit(network, random_images(network, seed, 2, -1.0))
 
@@ -112,7 +112,7 @@ def test_a_window_of_padding_alone_is_refused() -> None:
     bits = {"x": 4, "p": 4, "f": 4, "d": 8}
     network = QuantizedNetwork(FixedPoint(30, 4), (0.0, 1.0), layers, {}, bits)
     with pytest.raises(ModelError, match=r"'p': a window of .* lies in its padding .*--cpu"):
-        encrypted.require_supported(network)
+        protocols.require_supported(network)
 
 
 def test_calibrated_networks_saturate_alike(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from capc import cli
 from capc.data.datasets import normalised
 from capc.data.saved_queries import load_answers, save_queries
 from capc.errors import ConfigError
-from capc.learning import __main__ as program
 from capc.learning import imported, session
 from capc.learning.experiment import Privacy
 from capc.learning.imported import load_answered, parse_sources
@@ -79,7 +79,7 @@ def call(store, tmp_path, *arguments, stage="retrain"):
     )
     config.write_text(json.dumps(experiment.as_json()))
     folders = [f"--cache={store.root}", f"--out={tmp_path / 'out'}", "--workers=0"]
-    return program.main([stage, f"--config={config}", *folders, *arguments])
+    return cli.main(["learn", stage, f"--config={config}", *folders, *arguments])
 
 
 def test_the_originals_folder_and_a_runs_folder_are_retrained_on(store, tmp_path, data, capsys):
@@ -241,5 +241,5 @@ def test_which_party_gets_which_folder():
     ],
 )
 def test_what_is_wrong_is_one_line(store, tmp_path, capsys, stage, arguments, said):
-    assert call(store, tmp_path, *arguments, stage=stage) == 1
+    assert call(store, tmp_path, *arguments, stage=stage) == 2
     assert said in capsys.readouterr().err.splitlines()[-1]

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from capc import cli
 from capc.data.datasets import normalised
 from capc.data.saved_queries import load_answers, load_saved_queries, save_queries
 from capc.errors import ConfigError
-from capc.learning import __main__ as program
 from capc.learning import results, session
 from capc.learning.experiment import Privacy, Split
 from capc.learning.query_stage import STAGE as QUERIES
@@ -196,8 +196,8 @@ def config_file(folder, **fields):
 
 
 def call(store, tmp_path, *arguments):
-    folders = [f"--cache={store.root}", f"--out={tmp_path / 'out'}", "--workers=0"]
-    return program.main([*folders, *arguments])
+    folders = [f"--cache={store.root}", f"--results_dir={tmp_path / 'out'}", "--workers=0"]
+    return cli.main(["learn", *folders, *arguments])
 
 
 def test_the_program_leaves_tables_and_figures_and_nothing_private(store, tmp_path):
@@ -261,7 +261,7 @@ def test_a_sweep_over_parties(store, tmp_path):
         (["sweep"], "the config has no sweep"),
         (["train", "--set=parties=7000"], "parties is 7000"),
         (["train", "--set=parties=901"], "gets no training examples"),
-        (["train", "--out=/proc/none"], "--out: /proc/none/tiny cannot be written"),
+        (["train", "--out=/proc/none"], "--results_dir: /proc/none/tiny cannot be written"),
         (
             ["query", "--secure", "--encryption_params=none.json"],
             "names none.json, which is no file",
@@ -273,10 +273,10 @@ def test_what_is_wrong_is_one_line(store, tmp_path, capsys, arguments, message):
     config = (
         [] if any("--config" in a for a in arguments) else [f"--config={config_file(tmp_path)}"]
     )
-    assert call(store, tmp_path, *arguments, *config) == 1
+    assert call(store, tmp_path, *arguments, *config) == 2
     said = capsys.readouterr().err
     assert message in said
-    assert said.startswith("capc learn: error: ")
+    assert said.startswith("capc: error: ")
 
 
 def test_answers_of_another_form_are_refused(tmp_path):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from capc.privacy.__main__ import main
+from capc import cli
 from capc.privacy.accountant import Accountant
 from capc.privacy.rdp import Mechanism
 
@@ -25,7 +25,7 @@ def files(tmp_path):
 
 
 def run(capsys, *arguments):
-    status = main([str(argument) for argument in arguments])
+    status = cli.main(["privacy", *(str(argument) for argument in arguments)])
     out, err = capsys.readouterr()
     return status, json.loads(out) if out else None, err
 
@@ -147,19 +147,19 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, extra, reason):
     (tmp_path / "text.npy").write_text("5 3\n")
     base = ["epsilon", "--votes", "good.npy", "--sigma", "40", "--delta", "1e-6"]
     status, _, err = run(capsys, *base, *extra)
-    assert status == 1
+    assert status == 2
     assert reason in err
     assert err.strip().count("\n") == 0
 
 
 def test_it_starts_fast_and_alone():
     program = (
-        "import sys; import capc.privacy.__main__\n"
+        "import sys; import capc.privacy.privacy_command\n"
         "assert not {'opendp', 'scipy', 'pandas', 'tensorflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
     shown = subprocess.run(
-        [sys.executable, "-m", "capc.privacy", "epsilon", "--help"],
+        [sys.executable, "-m", "capc.cli", "privacy", "epsilon", "--help"],
         check=True,
         timeout=60,
         capture_output=True,
@@ -190,4 +190,4 @@ def test_an_account_in_a_file_is_read(tmp_path, capsys):
     assert report["private"] and "do not publish" in err
     assert report["charges"][1]["count"] == 885
     assert json.loads(output.read_text())["withheld"] == ["epsilon", "order"]
-    assert run(capsys, "account", "--file", tmp_path / "none", "--delta", "1e-5")[0] == 1
+    assert run(capsys, "account", "--file", tmp_path / "none", "--delta", "1e-5")[0] == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from protocol_runs import Runner
 
+from capc.command_line import ExitStatus
 from capc.errors import ConfigError
 from capc.privacy.account_file import AccountFile
 from capc.privacy.accountant import Accountant
@@ -33,7 +34,7 @@ def test_the_next_run_goes_on_and_the_budget_refuses_when_spent(
     assert before["epsilon_before"] == 0
     assert before["epsilon_after"] == after["epsilon_before"] < after["epsilon_after"]
     assert Accountant.load(path).counts == {GNMAX: 3}
-    assert run_protocol(*flags).status == 2
+    assert run_protocol(*flags).status == ExitStatus.NOTHING_ANSWERED
     with AccountFile(path), pytest.raises(ConfigError, match="in use by another run"):
         run_protocol(*flags)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protocol_runs import Runner
 
-from capc.harness.forks import FORK_FROM
+from capc.harness.launchers.fork_client import FORK_FROM
 
 
 def test_forked_parties_give_the_label(run_protocol: Runner) -> None:

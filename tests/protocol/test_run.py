@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from protocol_runs import ROOT, Runner
 
+from capc.command_line import ExitStatus
 from capc.data.datasets import queries
 from capc.privacy.budget import Budget
 
@@ -90,7 +91,7 @@ def test_the_budget_ends_the_run(run_protocol: Runner) -> None:
 
 def test_a_budget_for_no_query_at_all(run_protocol: Runner) -> None:
     finished = run_protocol("--n_parties=1", "--sigma=1", "--epsilon=0.1")
-    assert finished.status == 2
+    assert finished.status == ExitStatus.NOTHING_ANSWERED
     assert len(finished.table("queries")) == 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from capc.harness.tables import csv_line, replace_file
+from capc.harness.tables import write_table
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def parse_rows(text: str) -> list[Row]:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Replace a table, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, b"".join([csv_line(COLUMNS), *(csv_line(astuple(row)) for row in rows)]))
+    write_table(path, COLUMNS, (astuple(row) for row in rows), make_folder=True)
 
 
 def _number(text: str) -> float | None:

@@ -14,9 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from capc.bench.two_parties import MAX_LOGIT, EncryptedRun, run_encrypted
+from capc.command_line import ExitStatus, Parser
 from capc.console import table_console
 from capc.data.datasets import DATASETS, dataset_info, queries
 from capc.errors import ConfigError
+from capc.files import REPOSITORY
 from capc.fixed_point import Float64, Int64
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.layers import QuantizedNetwork
@@ -25,13 +28,10 @@ from capc.graph.ring_choice import to_ring, why_fewer_bits
 from capc.graph.tensorflow.importer import check_input_shape
 from capc.graph.tensorflow.logits import tensorflow_logits
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
-from capc.harness.settings import REPOSITORY
-from capc.harness.two_parties import MAX_LOGIT, EncryptedRun, run_encrypted
 from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import check_encrypted
 from capc.inference.reference import evaluate
 
-EXIT_DISAGREES = 3
 _BATCH = 250
 _DEFAULT_PARAMETERS = REPOSITORY / "config" / "fast.json"
 
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
     else:
         table_console().print(_table(found))
-    return 0 if found.bit_for_bit == found.encrypted else EXIT_DISAGREES
+    return ExitStatus.OK if found.bit_for_bit == found.encrypted else ExitStatus.DISAGREES
 
 
 def _measured(chosen: argparse.Namespace, count: int, encrypted: int) -> Accuracy:
@@ -187,11 +187,11 @@ def _table(found: Accuracy) -> Table:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="capc accuracy",
+    parser = Parser(
+        "capc accuracy",
         description="A model's accuracy in TensorFlow and in the protocol's integers, over test "
-        "images; the first of them also encrypted, between two processes.",
-        epilog="example: capc accuracy models/cryptonets-relu.pb --dataset_name mnist",
+        "images.\nThe first of them are also evaluated encrypted, between two processes.",
+        examples=["capc accuracy models/cryptonets-relu.pb --dataset_name mnist"],
     )
     add = parser.add_argument
     add("model", type=Path, help=".pb, SavedModel folder, .keras or .h5")

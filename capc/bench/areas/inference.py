@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
+from capc.bench.areas import ckks as homomorphic
+from capc.bench.rows import Row, measured, skipped
+from capc.bench.runs import MeasuredRun, measured_run
 from capc.data.datasets import queries
+from capc.errors import ProgramError
+from capc.files import REPOSITORY
 from capc.fixed_point import Float64
 from capc.graph.layers import Conv2D, Dense
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
-from capc.harness.benchmarks import homomorphic
-from capc.harness.benchmarks.rows import Row, measured, skipped
-from capc.harness.benchmarks.runs import BenchmarkError, MeasuredRun, measured_run
-from capc.harness.settings import REPOSITORY
 
 CONFIGS = ("config/fast.json", "config/10.json")
 STEPS = ("1a", "1b", "1c")
@@ -123,14 +124,14 @@ def _run_spu(interpreter: str, folders: list[Path], repeat: int) -> dict[str, li
         output = parties[1].communicate(timeout=_SPU_SECONDS)[0]
         statuses = [party.wait(timeout=_SPU_SECONDS) for party in parties]
     except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"SPU did not finish within {_SPU_SECONDS} s") from None
+        raise ProgramError(f"SPU did not finish within {_SPU_SECONDS} s") from None
     finally:
         for party in parties:
             party.kill()
             party.wait()
     if any(statuses):
         said = [line for folder in folders for line in _lines(folder / "errors.txt")[-1:]]
-        raise BenchmarkError(f"SPU ended with status {statuses}: {' | '.join(said)}")
+        raise ProgramError(f"SPU ended with status {statuses}: {' | '.join(said)}")
     report: dict[str, list[float]] = json.loads(output.decode().splitlines()[-1])
     return report
 

@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from capc.harness.benchmarks.rows import Row, measured
-from capc.harness.benchmarks.runs import BenchmarkError
-from capc.harness.settings import REPOSITORY
+from capc.bench.rows import Row, measured
+from capc.errors import ProgramError
+from capc.files import REPOSITORY
 
 PARTIES = 10
 EPOCHS = 2
@@ -41,5 +41,5 @@ def _stage(stage: str, folder: Path) -> float:
     result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     if result.returncode:
         said = result.stderr.strip().splitlines()[-1:] or [f"status {result.returncode}"]
-        raise BenchmarkError(f"capc learn {stage} failed: {said[0]}")
+        raise ProgramError(f"capc learn {stage} failed: {said[0]}")
     return time.perf_counter() - start

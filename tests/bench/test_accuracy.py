@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from capc import cli
+from capc.bench import accuracy
 from capc.graph.float_reference import evaluate_float
 from capc.graph.prepared import load_network, prepare
-from capc.harness import accuracy
 
 SHIPPED = Path(__file__).parents[2] / "models" / "cryptonets-relu.pb"
 COUNT = 8

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.bench.rows import Row, measured
 from capc.ckks.session import (
     EncryptedInput,
     HomomorphicClient,
@@ -27,13 +28,12 @@ from capc.ckks.session import (
     network_program,
 )
 from capc.data.datasets import load_dataset, normalised
+from capc.errors import ProgramError
+from capc.files import REPOSITORY
 from capc.fixed_point import Float64
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import load_network, save_network
-from capc.harness.benchmarks.rows import Row, measured
-from capc.harness.benchmarks.runs import BenchmarkError
-from capc.harness.settings import REPOSITORY
 from capc.he.parameters import EncryptionParameters
 from capc.transport.channel import Channel
 
@@ -46,7 +46,7 @@ _RIDGE = 10.0
 
 def run(repeat: int) -> list[Row]:
     """CryptoNets and a linear classifier on MNIST, with and without complex packing."""
-    from capc.harness.benchmarks.models import cryptonets  # noqa: PLC0415  needs TensorFlow
+    from capc.bench.areas.models import cryptonets  # noqa: PLC0415  needs TensorFlow
 
     data = load_dataset("mnist")
     images = normalised(data.test_images[:BATCH]).astype(np.float64)
@@ -115,7 +115,7 @@ def _batch(network: Network, parameters: EncryptionParameters, images: Float64) 
                 found = _ask(connection, network.input.name, images)
                 output, _ = server.communicate(timeout=_SECONDS)
     if server.returncode:
-        raise BenchmarkError(f"the server ended with status {server.returncode}")
+        raise ProgramError(f"the server ended with status {server.returncode}")
     spent = found.processor_seconds + float(json.loads(output)["processor_seconds"])
     return replace(found, processor_seconds=spent)
 

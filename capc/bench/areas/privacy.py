@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from capc.bench.rows import Row, measured
 from capc.fixed_point import Int64
-from capc.harness.benchmarks.rows import Row, measured
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
 from capc.privacy.noise import reserved_range, sample_noise

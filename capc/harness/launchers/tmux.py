@@ -21,8 +21,8 @@ from pathlib import Path
 from libtmux import Server
 
 from capc.errors import ConfigError
-from capc.harness.forks import Starter
-from capc.harness.processes import (
+from capc.harness.launchers.fork_client import Starter
+from capc.harness.launchers.processes import (
     UNKNOWN_STATUS,
     ExitWatch,
     PartySpec,
@@ -30,7 +30,7 @@ from capc.harness.processes import (
     party_environment,
     signal_group,
 )
-from capc.transport.control_messages import GUARDIAN, QUERYING
+from capc.roles import GUARDIAN, QUERYING
 
 MAX_ANSWERING_PANES = 4
 _MINIMUM_VERSION = (3, 2)

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capc.errors import CapcError
+from capc.bench import bench_command as bench
+from capc.bench.areas import ckks, gc, inference, privacy
+from capc.bench.rows import COLUMNS, Row, measured, parse_rows, skipped, write_rows
+from capc.bench.runs import MeasuredRun
+from capc.bench.table1 import measured_cells
+from capc.errors import CapcError, ConfigError
+from capc.files import REPOSITORY
 from capc.graph.layers import Dense, Input, Network
-from capc.harness import bench
-from capc.harness.benchmarks import circuits, homomorphic, inference, privacy
-from capc.harness.benchmarks.rows import COLUMNS, Row, measured, parse_rows, skipped, write_rows
-from capc.harness.benchmarks.runs import MeasuredRun
-from capc.harness.settings import REPOSITORY
-from capc.harness.table1 import measured_cells
 from capc.he.parameters import EncryptionParameters
 
 
@@ -69,22 +69,22 @@ def test_the_engines_table_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monk
     row = Row("relu", "builtin", 2, 0.5, 0.25, 0.75, 10, 20, "note")
     write_rows(tmp_path / "table.csv", [row])
     program = tmp_path / "bench_gc"
-    monkeypatch.setattr(circuits, "_FOLDER", tmp_path)
+    monkeypatch.setattr(gc, "_FOLDER", tmp_path)
     with pytest.raises(CapcError, match="not built"):
-        circuits.run(2)
+        gc.run(2)
     program.write_text(f'#!/bin/sh\ncat "{tmp_path}/table.csv"\n')
     program.chmod(0o755)
-    found = circuits.run(2)
+    found = gc.run(2)
     assert found[0] == row and found[1].implementation == "emp-0.3"
     program.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     with pytest.raises(CapcError, match="broken"):
-        circuits.run(2)
+        gc.run(2)
 
 
 def test_the_program_writes_the_areas_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.main(["privacy", "--repeat=1", f"--output={tmp_path}"]) == 0
+    assert bench.main(["privacy", "--repeat=1", f"--results_dir={tmp_path}"]) == 0
     rows = parse_rows((tmp_path / "privacy.csv").read_text())
     assert {row.benchmark for row in rows} == {
         "account_10000_histograms",
@@ -93,7 +93,7 @@ def test_the_program_writes_the_areas_table(
     }
     assert all(row.median_s is not None and row.median_s > 0 for row in rows)
     assert "budget_step" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
+    with pytest.raises(ConfigError, match="nothing is no area"):
         bench.main(["nothing"])
 
 
@@ -105,7 +105,7 @@ def test_a_failing_area_is_one_line_and_status_1(
 
     monkeypatch.setattr(privacy, "run", fail)
     assert bench.main(["privacy", f"--output={tmp_path}"]) == 1
-    assert capsys.readouterr().err == "bench privacy: no luck\n"
+    assert capsys.readouterr().err == "capc bench: error: privacy: no luck\n"
 
 
 def test_table_1_has_the_papers_cells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_table_1_has_the_papers_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     timings = run.timings
     later = timings[timings["step"] == "1c"].assign(step="3")
     run = MeasuredRun(1.0, 2.0, pd.concat([timings, later]), {})
-    monkeypatch.setattr("capc.harness.table1.measured_run", lambda **_: run)
+    monkeypatch.setattr("capc.bench.table1.measured_run", lambda **_: run)
     cells = measured_cells("N = 8192", "config/10.json", 3, 8192)
     assert [cell.steps for cell in cells] == ["1a", "1b-1c", "2-3"]
     assert cells[0].paper_s == 14.22 and cells[0].mean_s == pytest.approx(2.1)
@@ -133,10 +133,10 @@ def test_ckks_row_of_two_processes() -> None:
     name = "he_seal_ckks_config_N12_L4.json"
     parameters = EncryptionParameters.from_json(str(REPOSITORY / "config" / name))
     images = np.random.default_rng(1).uniform(0, 1, (5, 2))
-    batch = homomorphic._batch(network, parameters, images)
+    batch = ckks._batch(network, parameters, images)
     assert np.abs(batch.results - images @ weight).max() < 2.0**-batch.bits
     up, down = batch.moved
     assert 0 <= up - 2 * (32 + 4096 * (4 + 3 + 3)) < 64
     assert 0 <= down - 2 * 4096 * 4 < 64
-    row = homomorphic._row("ckks_small_5", "N12_L4", [batch], images @ weight)
+    row = ckks._row("ckks_small_5", "N12_L4", [batch], images @ weight)
     assert row.n == 1 and row.bytes_sent == up and "5 images, one image a slot" in row.note

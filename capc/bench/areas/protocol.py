@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from capc.harness.benchmarks.rows import Row, measured
-from capc.harness.benchmarks.runs import measured_run
+from capc.bench.rows import Row, measured
+from capc.bench.runs import measured_run
 
 MANY = 50
 _PHASES = ("offline", "online")

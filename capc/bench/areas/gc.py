@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 
-from capc.errors import ConfigError
-from capc.harness.benchmarks.rows import Row, parse_rows, skipped
-from capc.harness.benchmarks.runs import BenchmarkError
-from capc.harness.settings import REPOSITORY
+from capc.bench.rows import Row, parse_rows, skipped
+from capc.errors import ConfigError, ProgramError
+from capc.files import REPOSITORY
 
 _FOLDER = REPOSITORY / "gc-emp-test" / "bin"
 
@@ -16,7 +15,7 @@ _FOLDER = REPOSITORY / "gc-emp-test" / "bin"
 def run(repeat: int) -> list[Row]:
     """Rows of bench_gc and, in the same run, of bench_emp.
 
-    ConfigError where bench_gc is not built, BenchmarkError where a program fails.
+    ConfigError where bench_gc is not built, ProgramError where a program fails.
     """
     rows = _rows("bench_gc", repeat)
     if rows is None:
@@ -34,5 +33,5 @@ def _rows(program: str, repeat: int) -> list[Row] | None:
     )
     if result.returncode:
         said = result.stderr.strip().splitlines()[-1:] or [f"status {result.returncode}"]
-        raise BenchmarkError(f"{program} failed: {said[0]}")
+        raise ProgramError(f"{program} failed: {said[0]}")
     return parse_rows(result.stdout)

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from capc.bench.two_parties import MAX_LOGIT, run_encrypted
 from capc.data.datasets import load_dataset, normalised
 from capc.errors import ConfigError
+from capc.files import REPOSITORY
 from capc.fixed_point import Float64
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.float_reference import evaluate_float
@@ -25,8 +27,6 @@ from capc.graph.prepared import save_network
 from capc.graph.ring_choice import to_ring
 from capc.graph.tensorflow.importer import network_of_keras
 from capc.graph.tensorflow.loader import load_tensorflow
-from capc.harness.settings import REPOSITORY
-from capc.harness.two_parties import MAX_LOGIT, run_encrypted
 from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import check_encrypted
 from capc.inference.protocols import NON_LINEAR, circuit_for

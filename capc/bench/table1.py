@@ -1,9 +1,8 @@
-"""`make table1`: the paper's Table 1 (seconds, batch of 1, CryptoNets-ReLU), ours beside it."""
+"""`capc table1`: the paper's Table 1 (seconds, batch of 1, CryptoNets-ReLU), ours beside it."""
 
 from __future__ import annotations
 
-import argparse
-import sys
+import io
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -13,8 +12,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from capc.errors import CapcError
-from capc.harness.benchmarks.runs import measured_run
+from capc.bench.runs import measured_run
+from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
+from capc.console import seconds_text
+from capc.errors import FileError
+from capc.files import EVERYONE, write_whole
 from capc.harness.paper import (
     LATER_SECONDS,
     PAPER_GROUPS,
@@ -23,8 +25,7 @@ from capc.harness.paper import (
     STEP_1A_SECONDS,
 )
 from capc.harness.rundir import machine
-from capc.harness.tables import csv_line, replace_file
-from capc.harness.view import seconds_text
+from capc.harness.tables import write_table
 
 CONFIGS = {8192: "config/10.json", 16384: "config/11.json", 32768: "config/12.json"}
 PLAIN = "no encryption"
@@ -48,30 +49,30 @@ class Cell:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all four rows, print the table, write results/table1.csv and .txt; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="make table1", description=__doc__, epilog="example: make table1 ARGS=--n_queries=5"
-    )
-    parser.add_argument("--n_queries", type=int, default=20, help="queries a row (default: 20)")
-    parser.add_argument("--output", type=Path, default=Path("results"), help="folder")
-    options = parser.parse_args(argv)
-    if options.n_queries < 1:
-        parser.error(f"--n_queries is {options.n_queries}; at least one is needed")
+    options = _parser().parse_args(argv)
+    folder = Path(options.results_dir)
     cells: list[Cell] = []
-    try:
-        for degree, config in CONFIGS.items():
-            cells += measured_cells(f"N = {degree}", config, options.n_queries, degree)
-        cells += measured_cells(PLAIN, CONFIGS[8192], options.n_queries, None)
-        options.output.mkdir(parents=True, exist_ok=True)
-        names = tuple(field.name for field in fields(Cell))
-        lines = [csv_line(names), *(csv_line(astuple(cell)) for cell in cells)]
-        replace_file(options.output / "table1.csv", b"".join(lines))
-        with (options.output / "table1.txt").open("w", encoding="utf-8") as file:
-            for console in (Console(width=120), Console(file=file, width=120)):
-                show(console, cells)
-    except (CapcError, OSError) as error:
-        sys.stderr.write(f"table1: {error}\n")
-        return 1
-    return 0
+    for degree, config in CONFIGS.items():
+        cells += measured_cells(f"N = {degree}", config, options.n_queries, degree)
+    cells += measured_cells(PLAIN, CONFIGS[8192], options.n_queries, None)
+    names = tuple(field.name for field in fields(Cell))
+    write_table(folder / "table1.csv", names, (astuple(cell) for cell in cells), make_folder=True)
+    text = io.StringIO()
+    for console in (Console(width=120), Console(file=text, width=120)):
+        show(console, cells)
+    write_whole(folder / "table1.txt", text.getvalue(), mode=EVERYONE, error=FileError)
+    return ExitStatus.OK
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "capc table1", description=__doc__, examples=["capc table1 --n_queries=5", "make table1"]
+    )
+    parser.add_argument(
+        "--n_queries", type=whole_number(1), default=20, help="queries a row (default: 20)"
+    )
+    add_results_dir(parser, "results", "where table1.csv and table1.txt go", "--output")
+    return parser
 
 
 def measured_cells(row: str, config: str, n_queries: int, degree: int | None) -> list[Cell]:
@@ -116,7 +117,3 @@ def show(console: Console, cells: Sequence[Cell]) -> None:
     here = machine()
     console.print(f"ours: {here['cpu']}, {here['cores']} cores, every party on it", style="dim")
     console.print(f"paper: {PAPER_NOTE}; its steps 1a on a GPU without encryption: 3.15 s")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

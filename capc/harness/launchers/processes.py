@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from capc.errors import ConfigError
-from capc.harness.settings import REPOSITORY
+from capc.files import REPOSITORY
 
 UNKNOWN_STATUS = 255  # ended, but how is not known: its pane was closed
 

@@ -7,12 +7,14 @@ import json
 import math
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from capc.errors import CapcError, ConfigError
+from capc.command_line import ExitStatus, Parser
+from capc.errors import ConfigError
 from capc.files import write_whole
 from capc.fixed_point import Int64
 from capc.privacy.accountant import Accountant
@@ -22,13 +24,15 @@ from capc.privacy.dependent import NOISES, expected_cost_rdp
 from capc.privacy.rdp import Mechanism
 from capc.privacy.votes import Answered, check_answered, check_votes, load_array
 
-_EXAMPLES = """examples:
-  capc privacy epsilon --votes votes.npy --sigma 40 --threshold 300 --sigma_threshold 200 \\
-      --delta 1e-6 --bound independent --conversion improved --answered answered.npy
-  capc privacy calibrate --epsilon 2 --delta 1e-6 --queries 500       (prints sigma)
-  capc privacy calibrate --epsilon 2 --delta 1e-6 --sigma 40          (prints queries)
-  capc privacy account --file account.json --delta 1e-6               (of `capc run --account`)
-"""
+_EPSILON_EXAMPLE = (
+    "capc privacy epsilon --votes votes.npy --sigma 40 --threshold 300 --sigma_threshold 200 "
+    "--delta 1e-6 --answered answered.npy"
+)
+_CALIBRATE_EXAMPLES = (
+    "capc privacy calibrate --epsilon 2 --delta 1e-6 --queries 500       (prints sigma)",
+    "capc privacy calibrate --epsilon 2 --delta 1e-6 --sigma 40          (prints queries)",
+)
+_ACCOUNT_EXAMPLE = "capc privacy account --file account.json --delta 1e-6"
 
 _PRIVATE_NOTE = (
     "private: this epsilon is computed from the votes and tells about them; do not publish it"
@@ -39,40 +43,42 @@ _INFINITE = "infinite"
 _WITHHELD = ("epsilon", "order")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the subcommand; JSON on standard output, 0, or one line on standard error and 1."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the subcommand: JSON on standard output, remarks on standard error; the exit status."""
     options = _parser().parse_args(argv)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            report = options.run(options)
-        for warning in caught:
-            _say(f"capc privacy: warning: {warning.message}")
-        if report["epsilon"] == _INFINITE:
-            _say("capc privacy: epsilon is infinite: a charged answer had no noise (sigma 0)")
-        if report["private"]:
-            _say(f"capc privacy: {_PRIVATE_NOTE}")
-        _say(json.dumps(report, allow_nan=False), sys.stdout)
-        if options.output is not None:
-            _write_report(options.output, report, include_private=options.include_private)
-    except CapcError as error:
-        _say(f"capc privacy: error: {error}")
-        return 1
-    return 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        report = options.run(options)
+    for warning in caught:
+        _say(f"capc privacy: warning: {warning.message}")
+    if report["epsilon"] == _INFINITE:
+        _say("capc privacy: epsilon is infinite: a charged answer had no noise (sigma 0)")
+    if report["private"]:
+        _say(f"capc privacy: {_PRIVATE_NOTE}")
+    _say(json.dumps(report, allow_nan=False), sys.stdout)
+    if options.output is not None:
+        _write_report(options.output, report, include_private=options.include_private)
+    return ExitStatus.OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    look: dict[str, Any] = {
-        "epilog": _EXAMPLES,
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-    }
-    parser = argparse.ArgumentParser(prog="capc privacy", description=__doc__, **look)
-    commands = parser.add_subparsers(required=True, metavar="{epsilon,calibrate,account}")
-    epsilon = commands.add_parser("epsilon", help="epsilon of queries with saved votes", **look)
-    calibrate = commands.add_parser(
-        "calibrate", help="sigma for a number of queries, or queries for a sigma", **look
+def _parser() -> Parser:
+    parser = Parser(
+        "capc privacy",
+        description=__doc__,
+        examples=[_EPSILON_EXAMPLE, *_CALIBRATE_EXAMPLES, _ACCOUNT_EXAMPLE],
     )
-    account = commands.add_parser("account", help="what an account in a file has spent", **look)
+    commands = parser.add_subparsers(required=True, metavar="{epsilon,calibrate,account}")
+    epsilon = commands.add_parser(
+        "epsilon", help="epsilon of queries with saved votes", examples=[_EPSILON_EXAMPLE]
+    )
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="sigma for a number of queries, or queries for a sigma",
+        examples=_CALIBRATE_EXAMPLES,
+    )
+    account = commands.add_parser(
+        "account", help="what an account in a file has spent", examples=[_ACCOUNT_EXAMPLE]
+    )
     _add_epsilon_flags(epsilon)
     _add_calibrate_flags(calibrate)
     account.add_argument("--file", required=True, metavar="FILE", help="as `capc run` keeps it")
@@ -81,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--sigma_threshold", type=float, help="scale of the threshold's noise")
     for command in (epsilon, calibrate, account):
         add = command.add_argument
-        add("--delta", required=True, type=float)
+        add("--delta", required=True, type=float, help="delta of the guarantee")
         add("--conversion", choices=CONVERSIONS, default="improved", help="default: improved")
-        add("--output", metavar="FILE", type=Path, help="write the JSON here, too")
+        add("--output", metavar="FILE", type=Path, help="write the JSON to this file, too")
         add("--include_private", action="store_true", help="leave private figures in that file")
     return parser
 
@@ -250,7 +256,3 @@ def _write_report(path: Path, report: dict[str, Any], *, include_private: bool) 
 
 def _say(line: str, stream: TextIO | None = None) -> None:
     (sys.stderr if stream is None else stream).write(line + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

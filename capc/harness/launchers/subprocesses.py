@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from capc.harness.forks import Starter
-from capc.harness.processes import PartySpec, Process
+from capc.harness.launchers.fork_client import Starter
+from capc.harness.launchers.processes import PartySpec, Process
 
 
 class SubprocessLauncher:

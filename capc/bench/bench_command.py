@@ -1,8 +1,7 @@
-"""`make bench`: measure, print one table an area, and leave it in results/bench/<area>.csv."""
+"""`capc bench`: measure, print one table an area, and leave it in results/bench/<area>.csv."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
@@ -13,49 +12,54 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from capc.console import table_console
-from capc.errors import CapcError
-from capc.harness.benchmarks.rows import Row, write_rows
-from capc.harness.view import bytes_text, seconds_text
+from capc.bench.rows import Row, write_rows
+from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
+from capc.console import bytes_text, seconds_text, table_console
+from capc.errors import CapcError, ConfigError
 
 AREAS = {
-    "gc": "capc.harness.benchmarks.circuits",
-    "inference": "capc.harness.benchmarks.inference",
-    "protocol": "capc.harness.benchmarks.protocol",
-    "privacy": "capc.harness.benchmarks.privacy",
-    "learning": "capc.harness.benchmarks.learning",
+    "gc": "capc.bench.areas.gc",
+    "linear_layers": "capc.bench.areas.linear_layers",
+    "inference": "capc.bench.areas.inference",
+    "protocol": "capc.bench.areas.protocol",
+    "privacy": "capc.bench.areas.privacy",
+    "learning": "capc.bench.areas.learning",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, or 1 where a measured program failed."""
-    parser = argparse.ArgumentParser(
-        prog="make bench",
-        description="Measure, each peer in the same run as ours.",
-        epilog="example: make bench AREA=inference ARGS=--repeat=50",
-    )
-    parser.add_argument("areas", nargs="*", metavar="area", help=f"of {', '.join(AREAS)}; all")
-    parser.add_argument("--repeat", type=int, default=30, help="repetitions (default: 30)")
-    parser.add_argument("--output", type=Path, default=Path("results/bench"), help="folder")
-    options = parser.parse_args(argv)
+    """The exit status: 1 where a measured program failed; the other areas are still measured."""
+    options = _parser().parse_args(argv)
     if unknown := set(options.areas) - set(AREAS):
-        parser.error(f"{sorted(unknown)[0]} is no area; there are {', '.join(AREAS)}")
-    if not 1 <= options.repeat <= 100_000:
-        parser.error(f"--repeat is {options.repeat}; allowed are 1 to 100000")
+        raise ConfigError(f"{sorted(unknown)[0]} is no area; there are {', '.join(AREAS)}")
     console = table_console(160)
-    status = 0
+    status = ExitStatus.OK
     for area in options.areas or AREAS:
-        path = options.output / f"{area}.csv"
+        path = Path(options.results_dir) / f"{area}.csv"
         try:
             rows = importlib.import_module(AREAS[area]).run(options.repeat)
             write_rows(path, rows)
         except CapcError as error:
-            sys.stderr.write(f"bench {area}: {error}\n")
-            status = 1
+            sys.stderr.write(f"capc bench: error: {area}: {error}\n")
+            status = ExitStatus.FAILED
             continue
         show(console, area, rows)
         console.print(f"{path}; load of the machine now: {_load()}", highlight=False)
     return status
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "capc bench",
+        description="Measure, each peer in the same run as ours: a table and a CSV for each area.",
+        examples=["capc bench inference --repeat=50", "make bench AREA=gc"],
+    )
+    parser.add_argument("areas", nargs="*", metavar="area", help=f"of {', '.join(AREAS)}; all")
+    parser.add_argument(
+        "--repeat", type=whole_number(1, 100_000), default=30, help="repetitions (default: 30)"
+    )
+    add_results_dir(parser, "results/bench", "where the CSVs go", "--output")
+    return parser
 
 
 def show(console: Console, area: str, rows: Sequence[Row]) -> None:
@@ -87,7 +91,3 @@ def show(console: Console, area: str, rows: Sequence[Row]) -> None:
 
 def _load() -> str:
     return " ".join(f"{value:.1f}" for value in os.getloadavg())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

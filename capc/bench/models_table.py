@@ -1,47 +1,36 @@
-"""`python -m capc.harness.models_table`: every model of the table encrypted, one row each."""
+"""`capc models-table`: every model of the table encrypted, one row each."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
 from rich.table import Table
 
+from capc.bench.areas.models import MODELS, ModelRow, measure_model
+from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
 from capc.console import table_console
-from capc.errors import CapcError
-from capc.harness.benchmarks.models import MODELS, ModelRow, measure_model
-from capc.harness.settings import REPOSITORY
-from capc.harness.tables import csv_line, replace_file
+from capc.harness.tables import write_table
 
 COLUMNS = tuple(field.name for field in fields(ModelRow))
-TABLE = REPOSITORY / "results" / "bench" / "models.csv"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write the CSV; status 1 where a model differs from the reference."""
+    """Measure, print, write the CSV; status 3 where a model differs from the reference."""
     chosen = _parser().parse_args(arguments)
+    path = Path(chosen.results_dir)
+    path = path if path.suffix == ".csv" else path / "models.csv"
     console = table_console()
     rows: list[ModelRow] = []
     for name in chosen.models:
         console.print(f"{name} …", highlight=False)
-        try:
-            rows.append(measure_model(name, chosen.images, chosen.queries))
-        except CapcError as error:
-            console.print(f"error: {name}: {error}", soft_wrap=True, highlight=False)
-            return 1
-        _write(chosen.out, rows)
+        rows.append(measure_model(name, chosen.images, chosen.queries))
+        write_table(path, COLUMNS, (astuple(row) for row in rows), make_folder=True)
     console.print(_table(rows))
-    console.print(f"written to {chosen.out}", soft_wrap=True)
-    return 0 if all(row.agrees for row in rows) else 1
-
-
-def _write(path: Path, rows: Sequence[ModelRow]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [csv_line(COLUMNS), *(csv_line(astuple(row)) for row in rows)]
-    replace_file(path, b"".join(lines))
+    console.print(f"written to {path}", soft_wrap=True)
+    return ExitStatus.OK if all(row.agrees for row in rows) else ExitStatus.DISAGREES
 
 
 def _table(rows: Sequence[ModelRow]) -> Table:
@@ -64,23 +53,29 @@ def _table(rows: Sequence[ModelRow]) -> Table:
     return table
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m capc.harness.models_table",
-        description="Runs one encrypted query of each model between two processes, compares it "
-        "with the plain reference bit for bit, and the reference with TensorFlow.",
-        epilog="example: python -m capc.harness.models_table --models resnet-8,mobilenet-v2-0.35",
+def _parser() -> Parser:
+    parser = Parser(
+        "capc models-table",
+        description="Runs one encrypted query of each model between two processes. Compares it "
+        "with the plain reference\nbit for bit, and the reference with TensorFlow.",
+        examples=["capc models-table --models resnet-8,mobilenet-v2-0.35"],
     )
     parser.add_argument(
         "--models", type=_names, default=list(MODELS), help=f"from {', '.join(MODELS)}; default all"
     )
     parser.add_argument(
-        "--images", type=int, default=50, help="compared with TensorFlow; default %(default)s"
+        "--images",
+        type=whole_number(1),
+        default=50,
+        help="compared with TensorFlow; default %(default)s",
     )
     parser.add_argument(
-        "--queries", type=int, default=3, help="encrypted, one by one; default %(default)s"
+        "--queries",
+        type=whole_number(1),
+        default=3,
+        help="encrypted, one by one; default %(default)s",
     )
-    parser.add_argument("--out", type=Path, default=TABLE, help="default %(default)s")
+    add_results_dir(parser, "results/bench", "where models.csv goes", "--out")
     return parser
 
 
@@ -90,7 +85,3 @@ def _names(text: str) -> list[str]:
         if name not in MODELS:
             raise argparse.ArgumentTypeError(f"no model '{name}'; there are {', '.join(MODELS)}")
     return names
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,14 +14,10 @@ from typing import Any
 
 import pandas
 
-from capc.errors import CapcError
-from capc.harness.processes import last_lines
-from capc.harness.settings import REPOSITORY
-from capc.transport.control_messages import QUERYING
-
-
-class BenchmarkError(CapcError):
-    """A program that a benchmark measures failed."""
+from capc.errors import ProgramError
+from capc.files import REPOSITORY
+from capc.harness.launchers.processes import last_lines
+from capc.roles import QUERYING
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def measured_run(
 ) -> MeasuredRun:
     """Run the experiment program with the shipped model and without panes; its times.
 
-    BenchmarkError, with the program's last lines, where it fails.
+    ProgramError, with the program's last lines, where it fails.
     """
     with tempfile.TemporaryDirectory(prefix="capc-bench-") as folder:
         command = [
@@ -91,7 +87,7 @@ def measured_run(
             wall, after = time.perf_counter() - start, _processor_seconds()
         if status:
             said = " | ".join(last_lines(output, 3))
-            raise BenchmarkError(f"{' '.join(command[1:])} ended with status {status}: {said}")
+            raise ProgramError(f"{' '.join(command[1:])} ended with status {status}: {said}")
         latest = Path(folder) / "latest"
         record = json.loads((latest / "run.json").read_text())
         return MeasuredRun(wall, after - before, pandas.read_csv(latest / "timings.csv"), record)

@@ -21,10 +21,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-import capc
 from capc.data.datasets import dataset_info, normalised
 from capc.data.saved_queries import save_queries
 from capc.errors import ConfigError, ProtocolError
+from capc.files import REPOSITORY
 from capc.learning.experiment import Privacy
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import Ask, Ballot, query_key, query_seed, simulated
@@ -41,7 +41,6 @@ from capc.privacy.conversion import Conversion, GridEdgeWarning
 log = logging.getLogger(__name__)
 
 FROZEN = "frozen"
-REPOSITORY = Path(capc.__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -217,7 +216,7 @@ class _Protocol:
 
     def _run(self, folder: Path, queries: int, privacy: Privacy, account: Path) -> None:
         command = [
-            *(sys.executable, "-m", "capc.cli", "run", "--launcher=subprocess"),
+            *(sys.executable, "-m", "capc.harness.experiment", "--launcher=subprocess"),
             f"--n_parties={len(self._models) - 1}",
             f"--n_queries={queries}",
             f"--batch_size={min(self._options.batch_size, queries)}",

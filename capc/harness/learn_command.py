@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from capc.errors import CapcError, ConfigError
+from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
+from capc.errors import ConfigError
+from capc.files import REPOSITORY
+from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.he.parameters import EncryptionParameters
 from capc.learning import results
 from capc.learning.experiment import Experiment, load_experiment
@@ -30,7 +33,6 @@ from capc.learning.imported import imported_trials, load_answered, parse_sources
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
 from capc.learning.retrain_stage import retrain, retraining_trials
-from capc.learning.secure import REPOSITORY, SecureOptions, query_securely
 from capc.learning.session import Session
 from capc.learning.store import Store
 from capc.learning.train_stage import train
@@ -38,42 +40,39 @@ from capc.learning.workers import Progress
 
 STAGES = ("train", "query", "retrain", "all", "sweep")
 
-_EXAMPLE = """examples:
-  capc learn all --config config/learning/mnist.json
-  capc learn query --config config/learning/mnist.json --secure --secure_queries 10 \\
-      --set privacy.sigma=0 --set privacy.sigma_threshold=0
-  capc learn sweep --config config/learning/mnist.json --workers 2
-  capc learn retrain --config config/learning/mnist.json --answers 0=results/latest
+_DESCRIPTION = """Train private models, put queries to the vote, retrain, and show what came of it.
 
-  train: private models. query: train, then the vote. retrain and all: everything, with tables and
-  figures in <out>/<name>/. sweep: train and query for each number of parties of the config.
-  Stages keep their results by content below --cache and go on where they were stopped.
-"""
+train: private models. query: train, then the vote. retrain and all: everything, with tables and
+figures in <results_dir>/<name>/. sweep: train and query for each number of parties of the config.
+Stages keep their results by content below --cache and go on where they were stopped."""
+_EXAMPLES = (
+    "capc learn all --config config/learning/mnist.json",
+    "capc learn query --config config/learning/mnist.json --secure --secure_queries 10 "
+    "--set privacy.sigma=0 --set privacy.sigma_threshold=0",
+    "capc learn sweep --config config/learning/mnist.json --workers 2",
+    "capc learn retrain --config config/learning/mnist.json --answers 0=results/latest",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a stage and those before it; 0, or one line on standard error and 1."""
+    """Run a stage and those before it; the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     console = Console(stderr=True)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        try:
-            experiment = load_experiment(options.config, options.set)
-            if options.secure:
-                options.encryption_params = _encryption_params(options.encryption_params)
-            session = Session(
-                experiment,
-                Store(options.cache),
-                workers=options.workers,
-                ray_address=options.ray,
-                bar=_bars(console),
-            )
-            _Command(session, options, console).run()
-        except CapcError as error:
-            sys.stderr.write(f"capc learn: error: {' '.join(str(error).split())}\n")
-            return 1
-    return 0
+        experiment = load_experiment(options.config, options.set)
+        if options.secure:
+            options.encryption_params = _encryption_params(options.encryption_params)
+        session = Session(
+            experiment,
+            Store(options.cache),
+            workers=options.workers,
+            ray_address=options.ray,
+            bar=_bars(console),
+        )
+        _Command(session, options, console).run()
+    return ExitStatus.OK
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -114,8 +113,7 @@ class _Command:
     @property
     def _folder(self) -> Path:
         name = self._session.experiment.name + ("-imported" if self._options.answers else "")
-        folder: Path = self._options.out / name
-        return folder
+        return Path(self._options.results_dir) / name
 
     def run(self) -> None:
         stage = self._options.stage
@@ -124,7 +122,8 @@ class _Command:
             tempfile.TemporaryFile(dir=self._folder).close()
         except OSError as error:
             raise ConfigError(
-                f"--out: {self._folder} cannot be written: {error.strerror}; name another folder"
+                f"--results_dir: {self._folder} cannot be written: "
+                f"{error.strerror}; name another folder"
             ) from None
         if self._options.answers:
             self._imported(stage)
@@ -315,14 +314,8 @@ def _bars(console: Console) -> Any:
     return bar
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="capc learn",
-        description=__doc__,
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    parser = Parser("capc learn", description=_DESCRIPTION, examples=_EXAMPLES)
     add = parser.add_argument
     add("stage", choices=STAGES, help="how far to go")
     add("--config", required=True, type=Path, metavar="FILE", help="an experiment, JSON")
@@ -333,12 +326,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FIELD=VALUE",
         help="another value for a field of the config, as privacy.sigma=10; may be repeated",
     )
-    add(
-        "--out",
-        type=Path,
-        default=Path("results/learning"),
-        help="where tables and figures go (default results/learning)",
-    )
+    add_results_dir(parser, "results/learning", "where tables and figures go", "--out")
     add(
         "--cache",
         type=Path,
@@ -347,7 +335,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--workers",
-        type=_at_least(0),
+        type=whole_number(0),
         default=os.cpu_count() or 1,
         help="processes (default: cores; 0: this one alone)",
     )
@@ -361,7 +349,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--include_private",
         action="store_true",
-        help="also write raw votes and data-dependent epsilons, to <out>/<name>/private",
+        help="also write raw votes and data-dependent epsilons, to <results_dir>/<name>/private",
     )
     add(
         "--answers",
@@ -378,20 +366,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_secure(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--secure", action="store_true", help="ask by `capc run`, for the first strategy")
-    add("--secure_queries", type=_at_least(1), default=20, help="at most per party (default 20)")
-    add("--batch_size", type=_at_least(1), default=1, help="queries asked together (default 1)")
+    add("--secure_queries", type=whole_number(1), default=20, help="at most per party (default 20)")
+    add("--batch_size", type=whole_number(1), default=1, help="queries asked together (default 1)")
     add("--encryption_params", default="config/fast.json", help="default config/fast.json")
     add("--verify", action="store_true", help="insecure: open shares and noise, and compare all")
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.strip().isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} up")
-        return int(text)
-
-    return number
-
-
-if __name__ == "__main__":
-    sys.exit(main())

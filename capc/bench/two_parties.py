@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from capc.errors import ConfigError
+from capc.files import REPOSITORY
 from capc.fixed_point import Float64, Int64
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.ring_choice import to_ring
-from capc.harness.settings import REPOSITORY
 from capc.he.parameters import EncryptionParameters
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.reference import encode_images

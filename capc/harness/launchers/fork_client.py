@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 from capc.errors import ConfigError
-from capc.harness.processes import (
+from capc.harness.launchers.fork_server import PID, STATUS
+from capc.harness.launchers.processes import (
     UNKNOWN_STATUS,
     ChildProcess,
     PartySpec,
@@ -18,7 +19,6 @@ from capc.harness.processes import (
     party_environment,
     signal_group,
 )
-from capc.parties.nursery import PID, STATUS
 
 FORK_FROM = 8  # parties; fewer start as fast by themselves
 _MODULE = "capc.parties.answering_party"
@@ -124,7 +124,7 @@ class Forks:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._nursery = subprocess.Popen(
-                [sys.executable, "-m", "capc.parties.nursery", str(theirs.fileno())],
+                [sys.executable, "-m", "capc.harness.launchers.fork_server", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=party_environment(),
                 start_new_session=True,

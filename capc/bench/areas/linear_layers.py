@@ -1,4 +1,7 @@
-"""Seconds and bytes of the encrypted linear layers alone, both sides in one process."""
+"""Seconds and bytes of CryptoNets-ReLU's encrypted linear layers alone, both sides in one process.
+
+The configs are those that the runs of the other areas use.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from capc.bench.rows import Row, measured
+from capc.files import REPOSITORY
 from capc.fixed_point import FixedPoint, Int64
+from capc.he.allocation import keep_freed_memory
 from capc.he.client import HEClient
 from capc.he.packing import plan_packing
 from capc.he.parameters import EncryptionParameters
@@ -26,7 +32,36 @@ CRYPTONETS_RELU: Mapping[str, LinearShape] = {
 }
 ONLINE = ("encrypt", "evaluate", "decrypt")
 
+CONFIGS = ("fast.json", "10.json")
+_RING = FixedPoint(41, 12)
+_MESSAGES = {"prepare inputs": "offline", "encrypt": "online", "evaluate": "reply"}
+
 Result = TypeVar("Result")
+
+
+def run(repeat: int) -> list[Row]:
+    """A row for each layer and operation, and for one query of all layers, under each config."""
+    keep_freed_memory()
+    rows = []
+    for config in CONFIGS:
+        path = REPOSITORY / "config" / config
+        parameters = EncryptionParameters.from_json(str(path))
+        taken = measure(parameters, _RING, CRYPTONETS_RELU, repeat)
+        rows += _rows(taken, f"builtin {config}")
+    return rows
+
+
+def _rows(taken: Measurements, implementation: str) -> list[Row]:
+    rows = []
+    for (layer, operation), seconds in taken.seconds.items():
+        sent = taken.bytes_sent.get((layer, _MESSAGES.get(operation, operation)))
+        traffic = None if sent is None else (sent, 0)
+        name = f"{layer or 'set-up'}: {operation}"
+        rows.append(measured(name, implementation, seconds, moved=traffic))
+    for name, operations in (("one query", None), ("one query, online", ONLINE)):
+        sums = taken.per_query(operations)
+        rows.append(measured(name, implementation, sums, note="all layers"))
+    return rows
 
 
 @dataclass
@@ -45,16 +80,14 @@ class Measurements:
         self.seconds.setdefault((layer, operation), []).append(time.perf_counter() - start)
         return result
 
-    def median(self, layer: str, operation: str) -> float:
-        return float(np.median(self.seconds[layer, operation]))
-
-    def total(self, operations: tuple[str, ...] | None = None) -> float:
-        """The sum of the medians per query, over all layers, of these or of all operations."""
-        return sum(
-            self.median(layer, operation)
-            for layer, operation in self.seconds
+    def per_query(self, operations: tuple[str, ...] | None = None) -> list[float]:
+        """Seconds of each query over all layers, of these or of all operations."""
+        chosen = [
+            seconds
+            for (layer, operation), seconds in self.seconds.items()
             if layer and (operation in operations if operations else operation != "weights")
-        )
+        ]
+        return [sum(parts) for parts in zip(*chosen, strict=True)]
 
 
 def measure(

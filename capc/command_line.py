@@ -1,0 +1,138 @@
+"""What all programs of CaPC share on the command line: exit statuses, a parser, one-line errors."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import NoReturn
+
+from capc.errors import CapcError, ConfigError
+
+
+class ExitStatus(IntEnum):
+    """The exit statuses of `capc` and run_experiment.py, the same for every subcommand."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DISAGREES = 3
+    NOTHING_ANSWERED = 4
+    INTERRUPTED = 130
+
+
+STATUS_MEANINGS = {
+    ExitStatus.OK: "all went well",
+    ExitStatus.FAILED: "a party, a program or a results file failed",
+    ExitStatus.USAGE: "a flag or a file cannot be used",
+    ExitStatus.DISAGREES: "a result differs from the plain computation",
+    ExitStatus.NOTHING_ANSWERED: "the privacy budget admitted no query",
+    ExitStatus.INTERRUPTED: "stopped by Ctrl-C",
+}
+
+
+def status_table() -> str:
+    """The exit statuses, one on each line, as `--help` prints them."""
+    lines = [f"  {status.value:>3}  {meaning}" for status, meaning in STATUS_MEANINGS.items()]
+    return "\n".join(["exit status:", *lines])
+
+
+def epilog(*examples: str) -> str:
+    """What `--help` of a subcommand ends with: its examples, and the exit statuses."""
+    heading = "example:" if len(examples) == 1 else "examples:"
+    return "\n".join([heading, *(f"  {example}" for example in examples), "", status_table()])
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one line, by ConfigError, what it cannot read.
+
+    `examples` are complete commands. They stand at the end of the help, above the exit statuses.
+    """
+
+    def __init__(
+        self,
+        prog: str | None = None,
+        *,
+        description: str | None = None,
+        examples: Sequence[str] = (),
+        **others: object,
+    ) -> None:
+        settings: dict[str, object] = {
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "allow_abbrev": False,
+            **others,
+        }
+        if examples:
+            settings["epilog"] = epilog(*examples)
+        super().__init__(prog, description=description, **settings)  # type: ignore[arg-type]
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        flags, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unknown(unknown[0]))
+        return flags
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
+
+    def _unknown(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"{word!r} stands alone: every value follows its flag"
+        name = word.partition("=")[0]
+        close = difflib.get_close_matches(name, self._option_string_actions, 1)
+        return f"there is no flag {name}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A flag's type: a whole number from `least` to `most`."""
+    allowed = f"from {least} up" if most is None else f"from {least} to {most}"
+
+    def number(text: str) -> int:
+        try:
+            value = int(text) if len(text) <= 20 else None
+        except ValueError:
+            value = None
+        if value is None or value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text[:40]} is no whole number {allowed}")
+        return value
+
+    return number
+
+
+def add_results_dir(
+    parser: argparse._ActionsContainer, default: object, meaning: str, *old_names: str
+) -> None:
+    """`--results_dir`, the same for every subcommand; `old_names` are earlier spellings of it."""
+    shown = f"{meaning} (default: {default})"
+    parser.add_argument("--results_dir", metavar="FOLDER", default=default, help=shown)
+    for name in old_names:
+        parser.add_argument(name, dest="results_dir", help=argparse.SUPPRESS)
+
+
+def run_command(entry: Callable[[], int], *, debug: bool = False) -> int:
+    """The exit status of `entry`; what a user can cause or meet is one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a character shows a question mark in its place: no run ends by it.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+    try:
+        return entry()
+    except CapcError as error:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(f"capc: error: {' '.join(str(error).split())}\n")
+        return ExitStatus(error.exit_status)
+    except KeyboardInterrupt:
+        sys.stderr.write("capc: stopped\n")
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        # Who reads our output has gone; nothing may be written to it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.FAILED
