@@ -18,8 +18,9 @@ from capc.data.saved_queries import load_answers, load_saved_queries
 from capc.errors import ConfigError, ProtocolError
 from capc.graph.float_reference import evaluate_float
 from capc.graph.prepared import load_network, prepare
+from capc.harness import secure_queries as secure
 from capc.harness.secure_queries import SecureOptions, query_securely
-from capc.learning import secure, session
+from capc.learning import session
 from capc.learning.experiment import Privacy
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
