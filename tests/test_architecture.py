@@ -18,6 +18,7 @@ FLOORS = (
     "command_line",
     "files",
     "fixed_point",
+    "piecewise",
     "transport",
     "graph",
     "gc",

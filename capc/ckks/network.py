@@ -10,30 +10,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from capc.ckks.context import CkksContext
 from capc.ckks.slots import fresh
 from capc.ckks.tensor import CipherTensor
 from capc.errors import ConfigError, ModelError
 from capc.fixed_point import Float64
-from capc.graph.kernels import linear_map, linear_weights, moved, window_counts
 from capc.graph.layers import (
+    KINDS,
     Add,
     AvgPool,
     Bias,
     Conv2D,
     Dense,
     Layer,
+    Movement,
     Negative,
     Network,
+    Rescale,
     Square,
+    WeightedLayer,
 )
-
-MOVING = ("Reshape", "Pad", "Concat", "Transpose", "Gather")
-POLYNOMIAL = ", ".join(("Conv2D, Dense, AvgPool, Add, Bias, Negative, Square", *MOVING))
 
 _MOST_ROW_ENTRIES = 1 << 21  # of one banded matrix
 
@@ -125,45 +125,35 @@ def require_polynomial(network: Network) -> None:
 
 def is_polynomial(layer: Layer) -> bool:
     """Whether CKKS can evaluate a layer."""
-    return type(layer).__name__ in {*MOVING, "Rescale"} or isinstance(
-        layer, Conv2D | Dense | AvgPool | Add | Bias | Negative | Square
-    )
+    return isinstance(layer, Movement) or type(layer) in _RULES
 
 
 def multiplicative_depth(network: Network) -> int:
     """The most multiplications in a row, each of which takes a level."""
     depth: dict[str, int] = {network.input.name: 0}
     for layer in network.layers[1:]:
-        own = isinstance(layer, Conv2D | Dense | AvgPool | Square)
+        own = isinstance(layer, WeightedLayer | AvgPool | Square)
         depth[layer.name] = max(depth[name] for name in layer.inputs) + own
     return max(depth.values())
 
 
 def _evaluate(layer: Layer, inputs: list[CipherTensor], fallback: Fallback | None) -> CipherTensor:
-    first = inputs[0]
-    if type(layer).__name__ in MOVING:
-        return _move(layer, inputs)
-    if isinstance(layer, Conv2D | Dense):
-        linear = first.linear(_applied(layer), linear_weights(layer))
-        return linear.plus_constant(layer.bias)
-    if isinstance(layer, AvgPool):
-        return average(layer, first)
-    if is_polynomial(layer):
-        return _elementwise(layer, inputs)
+    if isinstance(layer, Movement):
+        return CipherTensor.joined(lambda *arrays: layer.moved(arrays), inputs)
+    rule = _RULES.get(type(layer))
+    if rule is not None:
+        return rule(layer, inputs)
     if fallback is not None:
-        return fallback(layer, first)
+        return fallback(layer, inputs[0])
     raise ModelError(f"layer '{layer.name}' ({type(layer).__name__}) is no polynomial")
 
 
-def _elementwise(layer: Layer, inputs: list[CipherTensor]) -> CipherTensor:
-    first = inputs[0]
-    if isinstance(layer, Add):
-        return first.plus(inputs[1])
-    if isinstance(layer, Bias):
-        return first.plus_constant(np.asarray(layer.value, dtype=np.float64))
-    if isinstance(layer, Negative):
-        return first.negated()
-    return first.squared() if isinstance(layer, Square) else first
+def _weighted(layer: WeightedLayer, inputs: list[CipherTensor]) -> CipherTensor:
+    return inputs[0].linear(_applied(layer), layer.weights).plus_constant(layer.offsets)
+
+
+def _bias(layer: Bias, inputs: list[CipherTensor]) -> CipherTensor:
+    return inputs[0].plus_constant(np.asarray(layer.value, dtype=np.float64))
 
 
 def average(layer: AvgPool, tensor: CipherTensor) -> CipherTensor:
@@ -181,17 +171,36 @@ def average(layer: AvgPool, tensor: CipherTensor) -> CipherTensor:
         groups=channels,
     )
     sums = tensor.summed(_applied(summing), ones)
-    return sums.times_constant(1.0 / window_counts(layer, tensor.shape))
+    return sums.times_constant(1.0 / layer.counts(tensor.shape))
 
 
-def _applied(layer: Conv2D | Dense) -> Callable[[Float64, Float64], Float64]:
+_RULES: dict[type[Layer], Callable[[Any, list[CipherTensor]], CipherTensor]] = {
+    Conv2D: _weighted,
+    Dense: _weighted,
+    AvgPool: lambda layer, inputs: average(layer, inputs[0]),
+    Add: lambda _layer, inputs: inputs[0].plus(inputs[1]),
+    Bias: _bias,
+    Negative: lambda _layer, inputs: inputs[0].negated(),
+    Square: lambda _layer, inputs: inputs[0].squared(),
+    Rescale: lambda _layer, inputs: inputs[0],
+}
+"""How CKKS evaluates a layer; what is neither here nor a Movement is refused by its name."""
+
+POLYNOMIAL = ", ".join(
+    name
+    for name, kind in KINDS.items()
+    if (kind in _RULES and kind is not Rescale) or issubclass(kind, Movement)
+)
+
+
+def _applied(layer: WeightedLayer) -> Callable[[Float64, Float64], Float64]:
     def apply(values: Float64, weights: Float64) -> Float64:
         if isinstance(layer, Conv2D) and layer.groups == 1:
             width = values.shape[2] + sum(layer.padding[1])
             entries = weights.shape[0] * weights.shape[2] * width * math.prod(layer.shape[1:])
             if entries <= _MOST_ROW_ENTRIES:
                 return convolve_rows(layer, values, weights)
-        result: Float64 = linear_map(layer, values, weights, np.matmul)
+        result: Float64 = layer.product(values, weights, np.matmul)
         return result
 
     return apply
@@ -219,13 +228,3 @@ def convolve_rows(layer: Conv2D, values: Float64, kernel: Float64) -> Float64:
         window = padded[:, top : top + reach : layer.dilations[0]].reshape(len(values), -1)
         result[:, line] = (window @ matrix).reshape(len(values), width, filters)
     return result
-
-
-def _move(layer: Layer, inputs: list[CipherTensor]) -> CipherTensor:
-    def move(*arrays: NDArray[np.float64]) -> NDArray[np.float64]:
-        result = moved(layer, arrays)
-        if result is None:
-            raise ModelError(f"layer '{layer.name}' does not only move numbers")
-        return result
-
-    return CipherTensor.joined(move, inputs)

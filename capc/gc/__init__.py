@@ -17,7 +17,6 @@ from capc.gc.circuits import (
 )
 from capc.gc.session import EvaluatorBatch, EvaluatorSession, GarblerBatch, GarblerSession
 from capc.gc.smooth_circuits import (
-    PiecewiseTable,
     from_bristol,
     multi_label_inputs,
     narrow_square_circuit,
@@ -31,7 +30,6 @@ __all__ = [
     "EvaluatorSession",
     "GarblerBatch",
     "GarblerSession",
-    "PiecewiseTable",
     "argmax_circuit",
     "bounded_relu_circuit",
     "from_bristol",

@@ -15,8 +15,7 @@ from capc.errors import RangeError
 from capc.fixed_point import FixedPoint, Int64
 from capc.gc import _engine
 from capc.gc.circuits import Circuit
-
-PiecewiseTable = _engine.PiecewiseLinear
+from capc.piecewise import PiecewiseTable
 
 
 def narrow_square_circuit(ring_bits: int, shift: int, drop: int, value_bits: int) -> Circuit:
@@ -32,15 +31,20 @@ def narrow_square_circuit(ring_bits: int, shift: int, drop: int, value_bits: int
 
 
 def piecewise_linear_circuit(ring_bits: int, shift: int, table: PiecewiseTable) -> Circuit:
-    """A public piecewise-linear function of v = x >> shift.
+    """The public piecewise-linear function `table` of v = x >> shift.
 
-    With reach p and 2^r segments, w = v + 2^p and h = p + 1 - r: inside [-2^p, 2^p) segment
-    j = w >> h and u = w mod 2^h give y = (bases[j] + slopes[j] * u) >> slope_bits. Below it y is
-    the constant `below`, above it `above`, or v itself where `above` is None.
+    Raises ValueError for a table that no circuit has.
     """
     return Circuit(
         f"piecewise linear {ring_bits} >> {shift}",
-        _engine.piecewise_linear_circuit(ring_bits, shift, table),
+        _engine.piecewise_linear_circuit(ring_bits, shift, engine_table(table)),
+    )
+
+
+def engine_table(table: PiecewiseTable) -> _engine.PiecewiseLinear:
+    """The table as the engine takes it."""
+    return _engine.PiecewiseLinear(
+        table.reach, table.slope_bits, table.slopes, table.bases, table.below, table.above
     )
 
 

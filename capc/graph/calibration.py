@@ -23,18 +23,7 @@ import numpy as np
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import Float64
 from capc.graph.float_reference import float_layers
-from capc.graph.layers import (
-    Bias,
-    BoundedRelu,
-    Layer,
-    LeakyRelu,
-    Network,
-    PiecewiseLinear,
-    Relu,
-    Shape,
-    Square,
-)
-from capc.graph.piecewise import FUNCTIONS
+from capc.graph.layers import Activation, Bias, BoundedRelu, Layer, Network, Relu, Shape
 from capc.graph.quantize import layer_ranges, to_integers
 
 DEFAULT_MARGIN = 2.0
@@ -137,7 +126,7 @@ def _bounded(network: Network, bounds: Mapping[str, float]) -> Network:
         elif isinstance(layer, Relu):
             layers.append(BoundedRelu(layer.name, layer.inputs, layer.shape, cap=bound))
         else:
-            source = next(other for other in network.layers if other.name == layer.inputs[0])
+            source = network.layer(layer.inputs[0])
             clip = _clipped(source, layer.name, bound, names)
             layers += [*clip, replace(layer, inputs=(clip[-1].name,))]
     return Network(tuple(layers))
@@ -176,15 +165,14 @@ def bound_exponent(largest: float, margin: float) -> int:
     return min(max(exponent, _SMALLEST_EXPONENT), _LARGEST_EXPONENT)
 
 
-def _is_unbounded(layer: Layer) -> bool:
-    if isinstance(layer, PiecewiseLinear):
-        return FUNCTIONS[layer.function].above is None
-    return isinstance(layer, Relu | LeakyRelu | Square)
+def needs_bound(layer: Layer) -> bool:
+    """Whether calibration gives the layer an upper end."""
+    return isinstance(layer, Activation) and layer.needs_bound
 
 
 def _largest_values(network: Network, examples: Float64) -> dict[str, float]:
     """By unbounded layer: the largest output of a Relu, the largest |input| of any other."""
-    found = {layer.name: 0.0 for layer in network.layers if _is_unbounded(layer)}
+    found = {layer.name: 0.0 for layer in network.layers if needs_bound(layer)}
     for start in range(0, len(examples), _IMAGES_AT_ONCE):
         values = float_layers(network, examples[start : start + _IMAGES_AT_ONCE])
         for layer in network.layers:

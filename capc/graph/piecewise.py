@@ -1,14 +1,8 @@
 """Smooth activations as piecewise-linear functions of integers, with a measured error.
 
-v carries f fractional bits. [-2^reach, 2^reach) is cut into 2^r equal segments of 2^h values; with
-w = v + 2^reach, segment j = w >> h and u = w mod 2^h give
-
-    y = (bases[j] + slopes[j] * u) >> slope_bits
-
-Below the segments y is a constant; above them another, or v itself. Equal segments need no
-comparison in a circuit: the leading bits of v are the segment. Slope and base of a segment make the
-largest error on it smallest among lines parallel to the chord; half a unit is added to the base, so
-that the shift rounds.
+The integers carry f fractional bits; capc.piecewise says what a table of them means. Slope and base
+of a segment make the largest error on it smallest among lines parallel to the chord; half a unit is
+added to the base, so that the shift rounds.
 """
 
 from __future__ import annotations
@@ -19,11 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from capc.errors import ModelError
-from capc.fixed_point import Float64, Int64
-from capc.graph.layers import PiecewiseLinear
+from capc.fixed_point import Float64
+from capc.piecewise import PiecewiseTable, apply_table
 
 SLOPE_BITS = 10
 _SAMPLES = 65  # per segment, to centre its line
@@ -41,28 +34,6 @@ class Function:
     segments: int
     below: float
     above: float | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """The integers of the formula above; `above` None stands for v."""
-
-    reach: int
-    slope_bits: int
-    slopes: tuple[int, ...]
-    bases: tuple[int, ...]
-    below: int
-    above: int | None
-
-    @property
-    def offset_bits(self) -> int:
-        """h: 2^h values lie in one segment."""
-        return self.reach + 1 - (len(self.slopes).bit_length() - 1)
-
-
-def table_in(layer: PiecewiseLinear) -> Table:
-    """The table that a quantised layer carries."""
-    return Table(layer.reach, layer.slope_bits, layer.slopes, layer.bases, layer.below, layer.above)
 
 
 def _sigmoid(x: Float64) -> Float64:
@@ -109,7 +80,7 @@ FUNCTIONS: dict[str, Function] = {
 
 
 @lru_cache(maxsize=64)
-def table_of(function: str, fraction_bits: int) -> Table:
+def table_of(function: str, fraction_bits: int) -> PiecewiseTable:
     """The integers that stand for `function` at `fraction_bits`.
 
     Raises ModelError for a function that FUNCTIONS does not hold.
@@ -132,43 +103,7 @@ def table_of(function: str, fraction_bits: int) -> Table:
         bases.append(round(centre * 2**slope_bits))
     above = None if shape.above is None else round(shape.above * unit)
     below = round(shape.below * unit)
-    return Table(reach, slope_bits, tuple(slopes), tuple(bases), below, above)
-
-
-def apply_table(table: Table, values: ArrayLike) -> Int64:
-    """The formula, element by element, on signed integers."""
-    v = np.asarray(values, dtype=np.int64)
-    limit = np.int64(1) << np.int64(table.reach)
-    w = np.clip(v, -limit, limit - 1) + limit
-    bits = np.int64(table.offset_bits)
-    segment, offset = w >> bits, w & ((np.int64(1) << bits) - 1)
-    slopes = np.asarray(table.slopes, dtype=np.int64)
-    bases = np.asarray(table.bases, dtype=np.int64)
-    inside = (bases[segment] + slopes[segment] * offset) >> np.int64(table.slope_bits)
-    above = v if table.above is None else np.int64(table.above)
-    result = np.where(v < -limit, np.int64(table.below), np.where(v < limit, inside, above))
-    return np.asarray(result, dtype=np.int64)
-
-
-def table_range(table: Table, low: Int64, high: Int64) -> tuple[Int64, Int64]:
-    """The least and greatest result for each interval [low, high] of integers, exactly.
-
-    Each piece is monotone: its extremes are at the ends of what an interval has of it.
-    """
-    limit, length = 1 << table.reach, 1 << table.offset_bits
-    far = np.iinfo(np.int64)
-    edges = [(int(far.min), -limit - 1), (limit, int(far.max))]
-    edges += [(start, start + length - 1) for start in range(-limit, limit, length)]
-    least, most = np.full(low.shape, far.max), np.full(low.shape, far.min)
-    for first, last in edges:
-        meets = (low <= last) & (high >= first)
-        if not meets.any():
-            continue
-        for end in (np.clip(low, first, last), np.clip(high, first, last)):
-            value = apply_table(table, end)
-            least = np.where(meets, np.minimum(least, value), least)
-            most = np.where(meets, np.maximum(most, value), most)
-    return least, most
+    return PiecewiseTable(reach, slope_bits, tuple(slopes), tuple(bases), below, above)
 
 
 @lru_cache(maxsize=64)

@@ -19,19 +19,13 @@ import numpy as np
 
 from capc.errors import ModelError
 from capc.files import write_whole
-from capc.graph import layers as layer_types
 from capc.graph.calibration import Calibration, calibrated
-from capc.graph.layers import Layer, Network
+from capc.graph.layers import KINDS, Layer, Network
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
-FORMAT = 7  # part of the cache key: raise it whenever importing gives other layers
+FORMAT = 8  # part of the cache key: raise it whenever importing gives other layers
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
-_KINDS: dict[str, type[Layer]] = {
-    kind.__name__: kind
-    for kind in vars(layer_types).values()
-    if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
-}
 
 
 def save_network(network: Network, path: Path) -> None:
@@ -147,7 +141,7 @@ def _intact(path: Path) -> bool:
 
 
 def _layer(entry: dict[str, Any], place: int, archive: Any) -> Layer:
-    kind = _KINDS[entry.pop("kind")]
+    kind = KINDS[entry.pop("kind")]
     values = {name: _tuples(value) for name, value in entry.items()}
     for field in fields(kind):
         if field.name not in values:

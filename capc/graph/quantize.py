@@ -8,40 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from capc.errors import ModelError, RangeError
-from capc.fixed_point import MAX_RING_BITS, FixedPoint, Int64
-from capc.graph.bounds import Interval, bits_of, interval_of, propagate
+from capc.errors import RangeError
+from capc.fixed_point import MAX_RING_BITS, FixedPoint
 from capc.graph.layers import (
-    Add,
+    Activation,
     AvgPool,
-    Bias,
-    BoundedRelu,
-    Concat,
-    Conv2D,
-    Dense,
     Input,
     Layer,
-    LeakyRelu,
     Network,
-    PiecewiseLinear,
     QuantizedNetwork,
-    Relu,
     Rescale,
-    Square,
+    Scales,
+    WeightedLayer,
 )
-from capc.graph.piecewise import table_of
-
-_FRACTION_DROPPING = Relu | BoundedRelu | LeakyRelu | Square | PiecewiseLinear | Rescale
-_WIDTH_STEP = 4  # of a square's value_bits: the coarser, the less it says about the weights
-_WAY_OUT = (
-    "use fewer fractional bits, calibrate on public examples (--calibration), or train with Relu6 "
-    "for ReLU or with smaller weights"
-)
+from capc.graph.layers.interval import Interval, bits_of
+from capc.graph.layers.linear import WAY_OUT
 
 
 @dataclass(frozen=True)
@@ -70,15 +54,19 @@ def quantize(
         if found.bits > fixed_point.ring_bits:
             raise RangeError(
                 f"layer '{found.name}' needs {found.bits} bits, of which {found.fraction_bits} "
-                f"fractional; the ring has {fixed_point.ring_bits}: {_WAY_OUT}"
+                f"fractional; the ring has {fixed_point.ring_bits}: {WAY_OUT}"
             )
     bounds = {found.name: (found.low, found.high) for found in ranges}
     return QuantizedNetwork(
         fixed_point=fixed_point,
         input_range=(float(input_range[0]), float(input_range[1])),
         layers=tuple(
-            _with_width(layer, bounds, integers.fraction_bits, fixed_point)
-            if isinstance(layer, Square)
+            layer.with_proof(
+                bounds[layer.inputs[0]],
+                integers.scales(layer, fixed_point.fraction_bits),
+                fixed_point,
+            )
+            if isinstance(layer, Activation)
             else layer
             for layer in integers.layers
         ),
@@ -105,7 +93,7 @@ def required_ring_bits(
     if widest.bits > most:
         raise RangeError(
             f"layer '{widest.name}' needs {widest.bits} bits, of which {widest.fraction_bits} "
-            f"fractional; a ring has {most} at most: {_WAY_OUT}"
+            f"fractional; a ring has {most} at most: {WAY_OUT}"
         )
     if not 0 <= max_logit < float("inf"):
         raise RangeError(f"max_logit is {max_logit}; it must be a number >= 0")
@@ -126,6 +114,11 @@ class IntegerLayers:
     layers: tuple[Layer, ...]
     fraction_bits: dict[str, int]
 
+    def scales(self, layer: Layer, fraction_bits: int) -> Scales:
+        """The fractional bits around one of the layers, for the network's `fraction_bits`."""
+        inputs = tuple(self.fraction_bits[name] for name in layer.inputs)
+        return Scales(inputs, self.fraction_bits[layer.name], fraction_bits)
+
 
 def to_integers(network: Network, fraction_bits: int) -> IntegerLayers:
     """Round the weights and place the Rescale layers, for activations with `fraction_bits`."""
@@ -135,7 +128,7 @@ def to_integers(network: Network, fraction_bits: int) -> IntegerLayers:
     names = {layer.name for layer in network.layers}
     for layer in network.layers:
         ready = layer
-        if isinstance(layer, Conv2D | Dense | AvgPool) and bits[layer.inputs[0]] > fraction_bits:
+        if isinstance(layer, WeightedLayer | AvgPool) and bits[layer.inputs[0]] > fraction_bits:
             source = layer.inputs[0]
             if source not in rescaled:
                 inserted = _rescale(source, layer, result, names)
@@ -143,8 +136,8 @@ def to_integers(network: Network, fraction_bits: int) -> IntegerLayers:
                 bits[inserted.name] = fraction_bits
                 rescaled[source] = inserted.name
             ready = replace(layer, inputs=(rescaled[source],))
-        bits[ready.name] = _output_bits(ready, bits, fraction_bits)
-        result.append(_rounded(ready, fraction_bits, bits[ready.name]))
+        bits[ready.name] = ready.output_bits([bits[name] for name in ready.inputs], fraction_bits)
+        result.append(ready.rounded(fraction_bits, bits[ready.name]))
     return IntegerLayers(tuple(result), bits)
 
 
@@ -155,36 +148,21 @@ def layer_ranges(
 
     Past 2^62 the figures are upper estimates in floating point.
     """
-    first = integers.layers[0]
-    intervals: dict[str, Interval] = {first.name: interval_of(first, fraction_bits, input_range)}
-    for layer in integers.layers[1:]:
+    intervals: dict[str, Interval] = {}
+    for layer in integers.layers:
+        if isinstance(layer, Input):
+            intervals[layer.name] = layer.pixels(fraction_bits, input_range)
+            continue
         inputs = [intervals[name] for name in layer.inputs]
-        shifts = [integers.fraction_bits[name] for name in layer.inputs]
-        output = integers.fraction_bits[layer.name]
-        intervals[layer.name] = propagate(layer, inputs, shifts, output, fraction_bits)
+        if not all(interval.exact for interval in inputs):
+            inputs = [interval.as_float() for interval in inputs]
+        intervals[layer.name] = layer.interval(inputs, integers.scales(layer, fraction_bits))
     found = []
     for layer in integers.layers:
         low, high = intervals[layer.name].ends()
         bits = integers.fraction_bits[layer.name]
         found.append(LayerRange(layer.name, low, high, bits_of(low, high), bits))
     return found
-
-
-def _with_width(
-    layer: Square,
-    bounds: dict[str, tuple[int, int]],
-    bits: dict[str, int],
-    fixed_point: FixedPoint,
-) -> Square:
-    """The square with the public number of bits that its argument is proved to have."""
-    shift = bits[layer.inputs[0]] - bits[layer.name]
-    low, high = (end >> shift for end in bounds[layer.inputs[0]])
-    proved = max(abs(low), abs(high)).bit_length()
-    fraction = fixed_point.fraction_bits
-    width = max(-(-proved // _WIDTH_STEP) * _WIDTH_STEP, fraction // 2 + 1, 2)
-    # No square that fits the ring has a wider argument.
-    widest = min((fixed_point.ring_bits + fraction) // 2, fixed_point.ring_bits - shift)
-    return replace(layer, value_bits=min(width, widest))
 
 
 def _rescale(source: str, user: Layer, earlier: Iterable[Layer], names: set[str]) -> Rescale:
@@ -195,58 +173,3 @@ def _rescale(source: str, user: Layer, earlier: Iterable[Layer], names: set[str]
         name += "_"
     names.add(name)
     return Rescale(name=name, inputs=(source,), shape=shape)
-
-
-def _output_bits(layer: Layer, bits: dict[str, int], fraction_bits: int) -> int:
-    if isinstance(layer, Conv2D | Dense | AvgPool):
-        return 2 * fraction_bits
-    if isinstance(layer, Input | _FRACTION_DROPPING):
-        return fraction_bits
-    if isinstance(layer, Add | Concat):
-        return max(bits[name] for name in layer.inputs)
-    return bits[layer.inputs[0]]
-
-
-def _rounded(layer: Layer, fraction_bits: int, output_bits: int) -> Layer:
-    if isinstance(layer, Conv2D):
-        return replace(
-            layer,
-            kernel=_integers(layer, layer.kernel, fraction_bits),
-            bias=_integers(layer, layer.bias, output_bits),
-        )
-    if isinstance(layer, Dense):
-        return replace(
-            layer,
-            weight=_integers(layer, layer.weight, fraction_bits),
-            bias=_integers(layer, layer.bias, output_bits),
-        )
-    if isinstance(layer, Bias):
-        return replace(layer, value=_integers(layer, layer.value, output_bits))
-    return _rounded_activation(layer, fraction_bits)
-
-
-def _rounded_activation(layer: Layer, fraction_bits: int) -> Layer:
-    if isinstance(layer, BoundedRelu):
-        return replace(layer, cap=max(int(np.rint(np.ldexp(layer.cap, fraction_bits))), 1))
-    if isinstance(layer, LeakyRelu):
-        return replace(layer, slope=int(np.rint(np.ldexp(layer.slope, fraction_bits))))
-    if isinstance(layer, PiecewiseLinear):
-        return replace(layer, **vars(table_of(layer.function, fraction_bits)))
-    return layer
-
-
-def _integers(layer: Layer, weights: NDArray[Any], bits: int) -> Int64:
-    scaled = np.rint(np.asarray(weights, dtype=np.float64) * 2.0**bits)
-    if not np.all(np.isfinite(scaled)):
-        raise ModelError(
-            f"layer '{layer.name}' has a weight that is not a finite number: the training "
-            "diverged; train again with a lower learning rate"
-        )
-    largest = float(np.abs(scaled).max(initial=0.0))
-    if largest >= 2.0 ** (MAX_RING_BITS - 1):
-        needed = int(np.floor(np.log2(largest))) + 2
-        raise RangeError(
-            f"layer '{layer.name}' has a weight or bias that needs {needed} bits, of which {bits} "
-            f"fractional; a ring has {MAX_RING_BITS} at most: {_WAY_OUT}"
-        )
-    return np.asarray(scaled, dtype=np.int64)

@@ -12,30 +12,27 @@ from dataclasses import replace
 import numpy as np
 
 from capc.fixed_point import Float64
-from capc.graph.float_reference import float_layer
-from capc.graph.kernels import linear_weights
 from capc.graph.layers import (
+    Activation,
     AvgPool,
     Bias,
-    BoundedRelu,
     Conv2D,
     Dense,
     Gather,
     Layer,
-    LeakyRelu,
     MaxPool,
     Negative,
     Network,
     Pad,
-    Relu,
     Reshape,
     Transpose,
+    WeightedLayer,
 )
 
 _MOST_FOLDED_WEIGHTS = 1 << 20
 _MOST_GROWTH = 8  # a wide pool before a narrow Dense costs less by itself than as one matrix
-_WEIGHTED = (Conv2D, Dense, AvgPool)
-_AFFINE = (Conv2D, Dense, AvgPool, Reshape, Pad, Transpose, Bias, Gather, Negative)
+_WEIGHTED = (WeightedLayer, AvgPool)
+_AFFINE = (WeightedLayer, AvgPool, Reshape, Pad, Transpose, Bias, Gather, Negative)
 
 
 def simplify(network: Network) -> Network:
@@ -59,12 +56,10 @@ def fold_linear_chains(network: Network) -> Network:
     2^20 weights, nor many times those of the run. Its rows take the input in row-major order.
     """
     for chain in _chains(network):
-        source = next(layer for layer in network.layers if layer.name == chain[0].inputs[0])
+        source = network.layer(chain[0].inputs[0])
         size = int(np.prod(source.shape))
         folded = size * chain[-1].shape[0]
-        apart = sum(
-            int(linear_weights(layer).size) for layer in chain if isinstance(layer, Conv2D | Dense)
-        )
+        apart = sum(int(layer.weights.size) for layer in chain if isinstance(layer, WeightedLayer))
         if folded > _MOST_FOLDED_WEIGHTS or folded > _MOST_GROWTH * max(apart, 1 << 10):
             continue
         network = _replace_chain(network, chain, source, size)
@@ -84,7 +79,7 @@ def affine_map(chain: list[Layer], shape: tuple[int, ...]) -> tuple[Float64, Flo
 
 def _through(chain: list[Layer], values: Float64) -> Float64:
     for layer in chain:
-        values = float_layer(layer, [values])
+        values = layer.real([values])
     return values.reshape(len(values), -1)
 
 
@@ -156,7 +151,7 @@ def _with_maxima_before_activations(network: Network) -> Network:
     uses = _uses(network)
     for pool in network.layers:
         before = layers[pool.inputs[0]] if pool.inputs else None
-        grows = isinstance(before, Relu | BoundedRelu | LeakyRelu)
+        grows = isinstance(before, Activation) and before.grows
         if not isinstance(pool, MaxPool) or before is None or not grows or uses[before.name] > 1:
             continue
         layers[before.name] = replace(pool, name=before.name, inputs=before.inputs)

@@ -19,8 +19,11 @@ from capc.he.symmetric import SEED_BYTES
 
 
 @dataclass(frozen=True)
-class WeightedLayer:
-    """A linear layer to be planned: `weight` holds centred integers of the shape's weight_shape."""
+class Product:
+    """A product with weights, to be planned.
+
+    `weight` holds centred integers of the shape's weight_shape.
+    """
 
     name: str
     shape: LinearShape
@@ -52,7 +55,7 @@ class NetworkPlan:
 
 
 def plan(
-    layers: Iterable[WeightedLayer],
+    layers: Iterable[Product],
     parameters: EncryptionParameters,
     fixed_point: FixedPoint,
     images: int = 1,

@@ -15,7 +15,7 @@ from capc.errors import CapcError, ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.gc.circuits import Circuit
 from capc.gc.session import EvaluatorBatch, EvaluatorSession
-from capc.graph.layers import Input, Layer
+from capc.graph.layers import Input, Layer, WeightedLayer
 from capc.he.client import HEClient, PreparedInputs
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
@@ -23,23 +23,16 @@ from capc.inference.layout import (
     GROUPS_AT_ONCE,
     MAX_CIPHERTEXT_BYTES,
     CircuitPlan,
-    arrange,
     circuit_plans,
     group_count,
     grouped,
+    instance_words,
     linear_packing,
     split_point,
     table_bytes,
 )
 from capc.inference.plan import check_plan, plan_from_json
-from capc.inference.protocols import (
-    LINEAR,
-    NON_LINEAR,
-    LinearLayer,
-    NonLinearLayer,
-    circuit_for,
-    require_supported,
-)
+from capc.inference.protocols import circuits_of, require_supported
 from capc.inference.reference import evaluate_layer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -89,13 +82,9 @@ class InferenceClient:
             self._split = split_point(self.plan)
             self._packings: dict[tuple[str, int], Packing] = {}
             for layer in self.plan.layers:
-                if isinstance(layer, LINEAR):
+                if isinstance(layer, WeightedLayer):
                     self._packing(layer, 1)
-            self._circuits: dict[str, Circuit] = {
-                layer.name: circuit_for(self.plan, layer)
-                for layer in self.plan.layers
-                if isinstance(layer, NON_LINEAR)
-            }
+            self._circuits: dict[str, Circuit] = circuits_of(self.plan)
         except (CapcError, TypeError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
         self._ring = self.plan.fixed_point
@@ -114,11 +103,11 @@ class InferenceClient:
         circuits: dict[str, Sequence[EvaluatorBatch]] = {}
         plans = circuit_plans(self.plan, self._circuits, batch_size)
         for layer in self.plan.layers:
-            if isinstance(layer, LINEAR):
+            if isinstance(layer, WeightedLayer):
                 inputs[layer.name] = self._prepare_inputs(
                     self._packing(layer, batch_size), batch_size
                 )
-            elif isinstance(layer, NON_LINEAR) and plans[layer.name].ahead:
+            elif layer.name in plans and plans[layer.name].ahead:
                 plan = plans[layer.name]
                 circuits[layer.name] = [
                     self._evaluator.prepare(plan.circuit, piece.stop - piece.start)
@@ -155,18 +144,18 @@ class InferenceClient:
         self, layer: Layer, prepared: PreparedQuery, shares: dict[str, Int64]
     ) -> None:
         inputs = [shares[name] for name in layer.inputs]
-        if isinstance(layer, LINEAR):
+        if isinstance(layer, WeightedLayer):
             packing = self._packing(layer, prepared.batch_size)
             shares[layer.name] = self._multiply(packing, inputs[0], prepared.inputs[layer.name])
-        elif isinstance(layer, NON_LINEAR):
+        elif layer.name in self._circuits:
             output = self._run_circuit(layer, prepared, inputs[0])
             shares[layer.name] = output.reshape(prepared.batch_size, *layer.shape)
         else:
             shares[layer.name] = self._ring.reduce(evaluate_layer(self.plan, layer, inputs))
 
-    def _run_circuit(self, layer: NonLinearLayer, prepared: PreparedQuery, share: Int64) -> Int64:
+    def _run_circuit(self, layer: Layer, prepared: PreparedQuery, share: Int64) -> Int64:
         plan = prepared.plans[layer.name]
-        words = arrange(self.plan, layer, share, own=False)
+        words = instance_words(self.plan, layer, share, own=False)
         parts = []
         for place, piece in enumerate(plan.pieces):
             if plan.ahead:
@@ -176,7 +165,7 @@ class InferenceClient:
                 parts.append(self._evaluator.run(plan.circuit, words[piece]))
         return np.concatenate(parts)
 
-    def _packing(self, layer: LinearLayer, batch_size: int) -> Packing:
+    def _packing(self, layer: WeightedLayer, batch_size: int) -> Packing:
         key = layer.name, batch_size
         if key not in self._packings:
             self._packings[key] = linear_packing(self.plan, layer, self._degree, batch_size)

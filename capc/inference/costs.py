@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from capc.errors import ModelError
-from capc.gc.circuits import Circuit
-from capc.graph.layers import QuantizedNetwork
+from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he import planner
 from capc.he.noise import FLOOD_RATIO_BITS
 from capc.he.packing import Packing
@@ -25,15 +24,7 @@ from capc.inference.layout import (
     queries_at_once,
     table_bytes,
 )
-from capc.inference.protocols import (
-    LINEAR,
-    NON_LINEAR,
-    NonLinearLayer,
-    circuit_for,
-    linear_shape,
-    linear_weight,
-    require_supported,
-)
+from capc.inference.protocols import circuits_of, linear_shape, require_supported
 
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
 _INPUT_SECONDS = 1.0e-3
@@ -77,12 +68,12 @@ def query_costs(
     """
     require_supported(network)
     linear = linear_plans(network, parameters, images_together(queries))
-    plans = circuit_plans(network, _circuits(network), queries)
+    plans = circuit_plans(network, circuits_of(network), queries)
     costs = {}
     for layer in network.layers:
-        if isinstance(layer, LINEAR):
+        if isinstance(layer, WeightedLayer):
             costs[layer.name] = _linear_cost(linear.layers[layer.name], parameters, queries)
-        elif isinstance(layer, NON_LINEAR):
+        elif layer.name in plans:
             costs[layer.name] = _circuit_cost(layer, plans[layer.name], queries)
     return costs
 
@@ -90,15 +81,7 @@ def query_costs(
 def at_once(network: QuantizedNetwork, batch_size: int, parties: int = 1) -> int:
     """How many queries of a batch run at a time, with so many answering parties of this model."""
     require_supported(network)
-    return queries_at_once(batch_size, parties * table_bytes(network, _circuits(network)))
-
-
-def _circuits(network: QuantizedNetwork) -> dict[str, Circuit]:
-    return {
-        layer.name: circuit_for(network, layer)
-        for layer in network.layers
-        if isinstance(layer, NON_LINEAR)
-    }
+    return queries_at_once(batch_size, parties * table_bytes(network, circuits_of(network)))
 
 
 def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
@@ -133,14 +116,14 @@ def linear_plans(
     """
     layers = []
     for layer in network.layers:
-        if isinstance(layer, LINEAR):
+        if isinstance(layer, WeightedLayer):
             try:
                 shape = linear_shape(network, layer)
             except ValueError as error:
                 raise ModelError(
                     f"layer '{layer.name}': {error}; replace it in the model, or use --cpu"
                 ) from None
-            layers.append(planner.WeightedLayer(layer.name, shape, linear_weight(layer)))
+            layers.append(planner.Product(layer.name, shape, layer.weights))
     return planner.plan(layers, parameters, network.fixed_point, images)
 
 
@@ -174,7 +157,7 @@ def _products(packing: Packing) -> int:
     return sum(len(packing.products(output)) for output in range(packing.output_polynomials))
 
 
-def _circuit_cost(layer: NonLinearLayer, plan: CircuitPlan, queries: int) -> LayerCost:
+def _circuit_cost(layer: Layer, plan: CircuitPlan, queries: int) -> LayerCost:
     count = math.prod(layer.shape)
     gates = plan.circuit.and_count
     tables, labels = (

@@ -9,17 +9,7 @@ from rich.table import Table
 from capc.console import table_console
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
-from capc.graph.layers import (
-    AvgPool,
-    BoundedRelu,
-    Conv2D,
-    Dense,
-    Layer,
-    LeakyRelu,
-    MaxPool,
-    Network,
-    PiecewiseLinear,
-)
+from capc.graph.layers import Network, PiecewiseLinear
 from capc.graph.piecewise import max_error
 from capc.graph.quantize import layer_ranges, quantize, to_integers
 from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits
@@ -43,9 +33,9 @@ def layer_table(
     for layer, found in zip(integers.layers, ranges, strict=True):
         table.add_row(
             layer.name,
-            _kind(given.get(layer.name, layer)),
+            given.get(layer.name, layer).label(),
             "x".join(str(size) for size in layer.shape),
-            f"{_weight_count(layer):,}" if _weight_count(layer) else "",
+            f"{layer.weight_count:,}" if layer.weight_count else "",
             f"{_real(found.low, found.fraction_bits):.4g}",
             f"{_real(found.high, found.fraction_bits):.4g}",
             str(found.bits),
@@ -174,27 +164,6 @@ def show_costs(
 
 def _seconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
-
-
-def _kind(layer: Layer) -> str:
-    name = type(layer).__name__
-    if isinstance(layer, BoundedRelu):
-        return f"{name} <= {layer.cap:g}"
-    if isinstance(layer, Conv2D):
-        rows, columns = layer.kernel.shape[:2]
-        grouped = f" g{layer.groups}" if layer.groups > 1 else ""
-        return f"{name} {rows}x{columns} s{layer.strides[0]}{grouped}"
-    if isinstance(layer, AvgPool | MaxPool):
-        return f"{name} {layer.window[0]}x{layer.window[1]} s{layer.strides[0]}"
-    return name
-
-
-def _weight_count(layer: Layer) -> int:
-    if isinstance(layer, Conv2D):
-        return int(layer.kernel.size + layer.bias.size)
-    if isinstance(layer, Dense):
-        return int(layer.weight.size + layer.bias.size)
-    return int(isinstance(layer, LeakyRelu))
 
 
 def _real(value: int, bits: int) -> float:

@@ -10,10 +10,9 @@ import numpy as np
 
 from capc.fixed_point import Int64
 from capc.gc.circuits import Circuit
-from capc.graph.kernels import windows
-from capc.graph.layers import MaxPool, QuantizedNetwork
+from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he.packing import Packing, plan_packing
-from capc.inference.protocols import LINEAR, NON_LINEAR, LinearLayer, NonLinearLayer, linear_shape
+from capc.inference.protocols import GarbledCircuit, linear_shape, protocol_of
 
 GROUPS_AT_ONCE = 16  # messages read before the first reply of a batch
 MAX_PUBLIC_KEY_BYTES = 1 << 26
@@ -43,7 +42,7 @@ def table_bytes(network: QuantizedNetwork, circuits: Mapping[str, Circuit]) -> i
     return sum(
         sum(circuits[layer.name].offline_bytes(math.prod(layer.shape)))
         for layer in network.layers
-        if isinstance(layer, NON_LINEAR)
+        if layer.name in circuits
     )
 
 
@@ -71,9 +70,9 @@ def circuit_plans(
     plans: dict[str, CircuitPlan] = {}
     kept = 0
     for layer in network.layers:
-        if not isinstance(layer, NON_LINEAR):
+        circuit = circuits.get(layer.name)
+        if circuit is None:
             continue
-        circuit = circuits[layer.name]
         instances = batch_size * math.prod(layer.shape)
         total = circuit.offline_bytes(instances)[0]
         ahead = kept + total <= MAX_KEPT_BYTES
@@ -85,7 +84,7 @@ def circuit_plans(
 
 
 def linear_packing(
-    network: QuantizedNetwork, layer: LinearLayer, degree: int, batch_size: int = 1
+    network: QuantizedNetwork, layer: WeightedLayer, degree: int, batch_size: int = 1
 ) -> Packing:
     """How a linear layer of a batch lies in polynomials of `degree` coefficients."""
     return plan_packing(linear_shape(network, layer), degree, images_together(batch_size))
@@ -109,20 +108,20 @@ def grouped(packing: Packing, values: Int64, padding: Int64) -> Int64:
     return whole.reshape(groups, images, *values.shape[1:])
 
 
-def arrange(network: QuantizedNetwork, layer: NonLinearLayer, share: Int64, *, own: bool) -> Int64:
+def instance_words(network: QuantizedNetwork, layer: Layer, share: Int64, *, own: bool) -> Int64:
     """A share (batch, *shape) as the words of one circuit instance an output: (instances, words).
 
-    Windows are gathered for MaxPool. A padded pixel is -t/2, which no other value is below: one
-    party (`own`) holds all of it, the other 0.
+    A padded pixel is -t/2, which no other value is below: one party (`own`) holds all of it, the
+    other 0.
     """
-    if not isinstance(layer, MaxPool):
-        return share.reshape(-1, 1)
-    lowest = network.fixed_point.modulus // 2 if own else 0
-    view = windows(share, layer.window, layer.strides, layer.padding, fill=lowest)
-    gathered = view.transpose(0, 1, 2, 5, 3, 4)
-    return np.ascontiguousarray(gathered.reshape(-1, layer.window[0] * layer.window[1]))
+    protocol = protocol_of(layer)
+    if not isinstance(protocol, GarbledCircuit):
+        raise TypeError(f"{type(layer).__name__} has no circuit")
+    return protocol.words(layer, share, network.fixed_point.modulus // 2 if own else 0)
 
 
 def split_point(network: QuantizedNetwork) -> int:
     """Where step 1b begins: the index of the last linear layer of a supported network."""
-    return max(place for place, layer in enumerate(network.layers) if isinstance(layer, LINEAR))
+    return max(
+        place for place, layer in enumerate(network.layers) if isinstance(layer, WeightedLayer)
+    )

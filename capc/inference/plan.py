@@ -15,19 +15,13 @@ import numpy as np
 
 from capc.errors import CapcError, ProtocolError
 from capc.fixed_point import FixedPoint
-from capc.graph import layers as layer_types
-from capc.graph.layers import Input, Layer, QuantizedNetwork
+from capc.graph.layers import KINDS, Input, Layer, QuantizedNetwork
 from capc.inference.reference import evaluate_layers
+from capc.piecewise import PiecewiseTable
 
 MAX_LAYERS = 1000
 MAX_ELEMENTS = 1 << 24  # of one layer's output or one weight array
 MAX_NAME_CHARACTERS = 200
-
-_KINDS = {
-    kind.__name__: kind
-    for kind in vars(layer_types).values()
-    if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
-}
 
 
 def public_part(network: QuantizedNetwork) -> QuantizedNetwork:
@@ -90,7 +84,13 @@ def plan_from_json(value: dict[str, Any]) -> QuantizedNetwork:
             raise ValueError("the last layer is no vector of logits")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProtocolError(f"the peer sent a plan that cannot be followed ({error})") from None
-    return QuantizedNetwork(fixed_point, (low, high), tuple(known.values()), {}, bits)
+    return QuantizedNetwork(
+        fixed_point=fixed_point,
+        input_range=(low, high),
+        layers=tuple(known.values()),
+        bounds={},
+        fraction_bits=bits,
+    )
 
 
 def check_plan(plan: QuantizedNetwork) -> None:
@@ -119,17 +119,23 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
     entry: dict[str, Any] = {"kind": type(layer).__name__}
     for field in dataclasses.fields(layer):
         content = getattr(layer, field.name)
-        entry[field.name] = list(content.shape) if field.type == "Weights" else content
+        if field.type == "Weights":
+            content = list(content.shape)
+        elif isinstance(content, PiecewiseTable):
+            content = vars(content)
+        entry[field.name] = content
     return entry
 
 
 def _layer_from_json(entry: dict[str, Any]) -> Layer:
-    kind = _KINDS[entry["kind"]]
+    kind = KINDS[entry["kind"]]
     content: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         value = _tuples(entry[field.name])
         if field.type == "Weights":
             value = _zeros(_checked_shape(value))
+        elif field.type == "PiecewiseTable | None" and value is not None:
+            value = PiecewiseTable(**{name: _tuples(item) for name, item in value.items()})
         content[field.name] = value
     layer = kind(**content)
     _checked_shape(layer.shape)

@@ -1,14 +1,20 @@
-"""What encrypted evaluation makes of each layer: products, circuits, or work on shares alone.
+"""What an encrypted run makes of each layer: a product, a garbled circuit, or work on shares alone.
 
-All of it but the weights is public, and follows from the plan that both parties have.
+PROTOCOLS is the one table of it. It has an entry for each class of layer and no default: a class
+that it lacks is an error when this module is imported. All of it but the weights is public, and
+follows from the plan that both parties have.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from capc.errors import ModelError
-from capc.fixed_point import Int64
+from capc.fixed_point import FixedPoint, Int64
 from capc.gc.circuits import (
     Circuit,
     bounded_relu_circuit,
@@ -17,12 +23,10 @@ from capc.gc.circuits import (
     relu_circuit,
     truncate_circuit,
 )
-from capc.gc.smooth_circuits import (
-    PiecewiseTable,
-    narrow_square_circuit,
-    piecewise_linear_circuit,
-)
+from capc.gc.smooth_circuits import narrow_square_circuit, piecewise_linear_circuit
+from capc.graph.kernels import windows
 from capc.graph.layers import (
+    KINDS,
     Add,
     AvgPool,
     Bias,
@@ -32,6 +36,7 @@ from capc.graph.layers import (
     Dense,
     Gather,
     Input,
+    Layer,
     LeakyRelu,
     MaxPool,
     Negative,
@@ -42,30 +47,63 @@ from capc.graph.layers import (
     Relu,
     Rescale,
     Reshape,
+    Scales,
     Square,
     Transpose,
+    WeightedLayer,
 )
-from capc.graph.piecewise import Table, table_in
 from capc.he.shapes import LinearShape
 
-LinearLayer: TypeAlias = Conv2D | Dense
-NonLinearLayer: TypeAlias = (
-    Relu | BoundedRelu | LeakyRelu | Square | MaxPool | PiecewiseLinear | Rescale
-)
 
-LINEAR = (Conv2D, Dense)
-NON_LINEAR = (Relu, BoundedRelu, LeakyRelu, Square, MaxPool, PiecewiseLinear, Rescale)
-LOCAL = (Input, Add, AvgPool, Bias, Concat, Gather, Negative, Pad, Reshape, Transpose)
+def _share_as_words(layer: Layer, share: Int64, padding: int) -> Int64:
+    """One word of the share for each output."""
+    return share.reshape(-1, 1)
 
 
-def linear_shape(network: QuantizedNetwork, layer: LinearLayer) -> LinearShape:
-    """The public shape of a linear layer."""
-    if isinstance(layer, Dense):
-        return LinearShape.dense(*layer.weight.shape)
-    source = next(other for other in network.layers if other.name == layer.inputs[0])
+def _no_refusal(layer: Layer) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class EncryptedProduct:
+    """The querying party's encrypted share times the answering party's weights.
+
+    `shape(layer, input shape)` is the public shape of the product. Raises ValueError for a layer
+    that no packing fits.
+    """
+
+    shape: Callable[[Any, tuple[int, ...]], LinearShape]
+
+
+@dataclass(frozen=True)
+class GarbledCircuit:
+    """A circuit on shares, one instance for each number of the output.
+
+    `circuit(layer, ring, scales)` takes both shares, applies the layer and gives a fresh share; it
+    raises ValueError for figures that no circuit has. `words(layer, share, padding)` arranges a
+    share (n, *input shape) as the inputs of the instances, (instances, words); `padding` stands in
+    padded pixels. `refusal(layer)` says why such a layer cannot run, or None.
+    """
+
+    circuit: Callable[[Any, FixedPoint, Scales], Circuit]
+    words: Callable[[Any, Int64, int], Int64] = _share_as_words
+    refusal: Callable[[Any], str | None] = _no_refusal
+
+
+@dataclass(frozen=True)
+class OnShares:
+    """Each party evaluates the layer on its own share: nothing is sent."""
+
+
+Protocol: TypeAlias = EncryptedProduct | GarbledCircuit | OnShares
+
+
+def _convolution(layer: Conv2D, shape: tuple[int, ...]) -> LinearShape:
+    height, width, depth = shape
+    rows, columns, group_depth, filters = layer.kernel.shape
     return LinearShape.convolution(
-        cast(tuple[int, int, int], source.shape),
-        cast(tuple[int, int, int, int], layer.kernel.shape),
+        (height, width, depth),
+        (rows, columns, group_depth, filters),
         strides=layer.strides,
         padding=layer.padding,
         dilations=layer.dilations,
@@ -73,64 +111,133 @@ def linear_shape(network: QuantizedNetwork, layer: LinearLayer) -> LinearShape:
     )
 
 
-def linear_weight(layer: LinearLayer) -> Int64:
-    """The centred integer weights."""
-    return layer.weight if isinstance(layer, Dense) else layer.kernel
+def _dense(layer: Dense, shape: tuple[int, ...]) -> LinearShape:
+    return LinearShape.dense(*layer.weight.shape)
 
 
-def circuit_for(network: QuantizedNetwork, layer: NonLinearLayer) -> Circuit:
-    """The circuit of one instance: shares in, the function, a fresh share out.
+def _relu(layer: Relu, ring: FixedPoint, scales: Scales) -> Circuit:
+    return relu_circuit(ring.ring_bits, scales.shift)
+
+
+def _bounded_relu(layer: BoundedRelu, ring: FixedPoint, scales: Scales) -> Circuit:
+    """Without the cap where no value of the ring reaches it."""
+    bits, cap = ring.ring_bits, int(layer.cap)
+    if cap >> (bits - 1 - scales.shift):
+        return relu_circuit(bits, scales.shift)
+    return bounded_relu_circuit(bits, scales.shift, cap)
+
+
+def _leaky_relu(layer: LeakyRelu, ring: FixedPoint, scales: Scales) -> Circuit:
+    """A slope that rounds to 1 leaves the identity."""
+    slope, fraction = int(layer.slope), scales.fraction_bits
+    if slope >= 1 << fraction:
+        return truncate_circuit(ring.ring_bits, scales.shift)
+    return leaky_relu_circuit(ring.ring_bits, scales.shift, slope, fraction)
+
+
+def _square(layer: Square, ring: FixedPoint, scales: Scales) -> Circuit:
+    return narrow_square_circuit(
+        ring.ring_bits, scales.shift, scales.fraction_bits, layer.value_bits
+    )
+
+
+def _piecewise_linear(layer: PiecewiseLinear, ring: FixedPoint, scales: Scales) -> Circuit:
+    return piecewise_linear_circuit(ring.ring_bits, scales.shift, layer.integers)
+
+
+def _rescale(layer: Rescale, ring: FixedPoint, scales: Scales) -> Circuit:
+    return truncate_circuit(ring.ring_bits, scales.shift)
+
+
+def _maximum(layer: MaxPool, ring: FixedPoint, scales: Scales) -> Circuit:
+    return maximum_circuit(ring.ring_bits, layer.window[0] * layer.window[1])
+
+
+def _window_words(layer: MaxPool, share: Int64, padding: int) -> Int64:
+    """The windows of the share, one row each."""
+    view = windows(share, layer.placement, fill=padding)
+    gathered = view.transpose(0, 1, 2, 5, 3, 4)
+    return np.ascontiguousarray(gathered.reshape(-1, layer.window[0] * layer.window[1]))
+
+
+def _padding_alone(layer: MaxPool) -> str | None:
+    if all(max(pair) < size for size, pair in zip(layer.window, layer.padding, strict=True)):
+        return None
+    return (
+        f"a window of {layer.window} lies in its padding {layer.padding} alone; pad by less than "
+        "the window"
+    )
+
+
+PROTOCOLS: dict[type[Layer], Protocol] = {
+    Input: OnShares(),
+    Conv2D: EncryptedProduct(_convolution),
+    Dense: EncryptedProduct(_dense),
+    AvgPool: OnShares(),
+    Add: OnShares(),
+    Bias: OnShares(),
+    Negative: OnShares(),
+    Reshape: OnShares(),
+    Pad: OnShares(),
+    Concat: OnShares(),
+    Transpose: OnShares(),
+    Gather: OnShares(),
+    Relu: GarbledCircuit(_relu),
+    BoundedRelu: GarbledCircuit(_bounded_relu),
+    LeakyRelu: GarbledCircuit(_leaky_relu),
+    Square: GarbledCircuit(_square),
+    PiecewiseLinear: GarbledCircuit(_piecewise_linear),
+    Rescale: GarbledCircuit(_rescale),
+    MaxPool: GarbledCircuit(_maximum, words=_window_words, refusal=_padding_alone),
+}
+
+
+def require_complete(table: dict[type[Layer], Protocol]) -> None:
+    """Raise TypeError unless the table has an entry for each class of layer, and no other."""
+    lacking = sorted(kind.__name__ for kind in set(KINDS.values()) ^ set(table))
+    if lacking:
+        raise TypeError(f"PROTOCOLS and the layers do not agree on {', '.join(lacking)}")
+
+
+require_complete(PROTOCOLS)
+
+
+def protocol_of(layer: Layer) -> Protocol:
+    """How the two parties evaluate a layer."""
+    return PROTOCOLS[type(layer)]
+
+
+def circuits_of(network: QuantizedNetwork) -> dict[str, Circuit]:
+    """By name, the circuit of each layer that has one.
 
     Raises ValueError where a peer's plan holds figures that no circuit has.
     """
-    ring, fraction = network.fixed_point.ring_bits, network.fixed_point.fraction_bits
-    shift = network.fraction_bits[layer.inputs[0]] - network.fraction_bits[layer.name]
-    if isinstance(layer, Square):
-        return narrow_square_circuit(ring, shift, fraction, layer.value_bits)
-    if isinstance(layer, MaxPool):
-        return maximum_circuit(ring, layer.window[0] * layer.window[1])
-    if isinstance(layer, PiecewiseLinear):
-        return piecewise_linear_circuit(ring, shift, _engine_table(table_in(layer)))
-    if isinstance(layer, LeakyRelu) and int(layer.slope) < 1 << fraction:
-        return leaky_relu_circuit(ring, shift, int(layer.slope), fraction)
-    if isinstance(layer, Relu | BoundedRelu):
-        return _rectifier(ring, shift, int(layer.cap) if isinstance(layer, BoundedRelu) else None)
-    return truncate_circuit(ring, shift)
+    circuits = {}
+    for layer in network.layers:
+        protocol = protocol_of(layer)
+        if isinstance(protocol, GarbledCircuit):
+            scales = network.scales(layer)
+            circuits[layer.name] = protocol.circuit(layer, network.fixed_point, scales)
+    return circuits
 
 
-def _rectifier(ring: int, shift: int, cap: int | None) -> Circuit:
-    """Relu, with its cap where a value of the ring reaches it."""
-    if cap is None or cap >> (ring - 1 - shift):
-        return relu_circuit(ring, shift)
-    return bounded_relu_circuit(ring, shift, cap)
-
-
-def _engine_table(table: Table) -> PiecewiseTable:
-    return PiecewiseTable(
-        table.reach, table.slope_bits, table.slopes, table.bases, table.below, table.above
-    )
+def linear_shape(network: QuantizedNetwork, layer: WeightedLayer) -> LinearShape:
+    """The public shape of a product. Raises ValueError for one that no packing fits."""
+    protocol = protocol_of(layer)
+    if not isinstance(protocol, EncryptedProduct):
+        raise TypeError(f"{type(layer).__name__} is no encrypted product")
+    return protocol.shape(layer, network.layer(layer.inputs[0]).shape)
 
 
 def require_supported(network: Network | QuantizedNetwork) -> None:
     """ModelError, naming the layer and a way out, where a network cannot run encrypted."""
-    if not any(isinstance(layer, LINEAR) for layer in network.layers):
+    if not any(isinstance(layer, WeightedLayer) for layer in network.layers):
         raise ModelError(
-            f"no layer up to '{network.layers[-1].name}' is linear, so that there is nothing to "
+            f"no layer up to '{network.output.name}' is linear, so that there is nothing to "
             "encrypt; name a later --output_node, or use --cpu"
         )
     for layer in network.layers:
-        if not isinstance(layer, (*LINEAR, *NON_LINEAR, *LOCAL)):
-            raise ModelError(
-                f"layer '{layer.name}': {type(layer).__name__} cannot be evaluated encrypted; "
-                "replace it in the model, or use --cpu"
-            )
-        if isinstance(layer, MaxPool) and not _has_pixels(layer):
-            raise ModelError(
-                f"layer '{layer.name}': a window of {layer.window} lies in its padding "
-                f"{layer.padding} alone; pad by less than the window, or use --cpu"
-            )
-
-
-def _has_pixels(layer: MaxPool) -> bool:
-    """True where padding alone never fills a window."""
-    return all(max(pair) < size for size, pair in zip(layer.window, layer.padding, strict=True))
+        protocol = protocol_of(layer)
+        refusal = protocol.refusal(layer) if isinstance(protocol, GarbledCircuit) else None
+        if refusal is not None:
+            raise ModelError(f"layer '{layer.name}': {refusal}, or use --cpu")

@@ -15,7 +15,7 @@ import numpy as np
 
 from capc.fixed_point import Int64
 from capc.gc.session import GarblerBatch, GarblerSession
-from capc.graph.layers import Input, QuantizedNetwork
+from capc.graph.layers import Input, Layer, QuantizedNetwork, WeightedLayer
 from capc.he.packing import Blocks
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, PreparedReply, ReceivedInputs, ServerLayer
@@ -24,22 +24,14 @@ from capc.inference.layout import (
     MAX_CIPHERTEXT_BYTES,
     MAX_PUBLIC_KEY_BYTES,
     CircuitPlan,
-    arrange,
     circuit_plans,
     grouped,
+    instance_words,
     linear_packing,
     split_point,
 )
 from capc.inference.plan import plan_to_json, public_part
-from capc.inference.protocols import (
-    LINEAR,
-    NON_LINEAR,
-    LinearLayer,
-    NonLinearLayer,
-    circuit_for,
-    linear_weight,
-    require_supported,
-)
+from capc.inference.protocols import circuits_of, require_supported
 from capc.inference.reference import evaluate_layer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -95,13 +87,9 @@ class InferenceServer:
         self._degree = parameters.poly_modulus_degree
         self._linear: dict[tuple[str, Blocks], ServerLayer] = {}
         for layer in network.layers:
-            if isinstance(layer, LINEAR):
+            if isinstance(layer, WeightedLayer):
                 self._server_layer(layer, 1)
-        self._circuits = {
-            layer.name: circuit_for(network, layer)
-            for layer in network.layers
-            if isinstance(layer, NON_LINEAR)
-        }
+        self._circuits = circuits_of(network)
         self._garbler = GarblerSession(channel.duplex(MessageType.CIRCUIT))
 
     def prepare(self, batch_size: int) -> PreparedInference:
@@ -114,10 +102,10 @@ class InferenceServer:
             shape = (batch_size, *layer.shape)
             if isinstance(layer, Input):
                 shares[layer.name] = np.zeros(shape, dtype=np.int64)
-            elif isinstance(layer, LINEAR):
+            elif isinstance(layer, WeightedLayer):
                 shares[layer.name] = self._ring.uniform(shape)
                 groups[layer.name] = self._prepare_groups(layer, shares)
-            elif isinstance(layer, NON_LINEAR):
+            elif layer.name in self._circuits:
                 shares[layer.name] = self._ring.uniform(shape)
                 plan, masks = plans[layer.name], shares[layer.name].reshape(-1, 1)
                 if plan.ahead:
@@ -139,17 +127,17 @@ class InferenceServer:
         self._evaluate(prepared, self._split, len(self._network.layers))
         return prepared.shares[self._network.output.name]
 
-    def _server_layer(self, layer: LinearLayer, batch_size: int) -> ServerLayer:
+    def _server_layer(self, layer: WeightedLayer, batch_size: int) -> ServerLayer:
         """The layer's weights, packed for batches of this size; kept for the next one."""
         packing = linear_packing(self._network, layer, self._degree, batch_size)
         key = layer.name, packing.blocks
         if key not in self._linear:
-            self._linear[key] = self._he.prepare_layer(layer.name, packing, linear_weight(layer))
+            self._linear[key] = self._he.prepare_layer(layer.name, packing, layer.weights)
             logger.info("layer %s, batches of %d: %s", layer.name, batch_size, packing)
         return self._linear[key]
 
     def _prepare_groups(
-        self, layer: LinearLayer, shares: Mapping[str, Int64]
+        self, layer: WeightedLayer, shares: Mapping[str, Int64]
     ) -> list[PreparedGroup]:
         """The querying party gets its product plus W * (this share) + b - (the fresh share)."""
         own = evaluate_layer(self._network, layer, [shares[layer.inputs[0]]])
@@ -167,16 +155,16 @@ class InferenceServer:
 
     def _evaluate(self, prepared: PreparedInference, start: int, stop: int) -> None:
         for layer in self._network.layers[start:stop]:
-            if isinstance(layer, LINEAR):
+            if isinstance(layer, WeightedLayer):
                 linear = self._server_layer(layer, len(prepared.shares[layer.name]))
                 self._multiply(linear, prepared.groups[layer.name])
-            elif isinstance(layer, NON_LINEAR):
+            elif layer.name in self._circuits:
                 self._run_circuit(layer, prepared)
 
-    def _run_circuit(self, layer: NonLinearLayer, prepared: PreparedInference) -> None:
+    def _run_circuit(self, layer: Layer, prepared: PreparedInference) -> None:
         plan = prepared.plans[layer.name]
         share = prepared.shares[layer.inputs[0]]
-        words = arrange(self._network, layer, share, own=True)
+        words = instance_words(self._network, layer, share, own=True)
         masks = prepared.shares[layer.name].reshape(-1, 1)
         for place, piece in enumerate(plan.pieces):
             if plan.ahead:

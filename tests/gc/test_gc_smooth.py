@@ -14,7 +14,6 @@ from capc.errors import RangeError
 from capc.fixed_point import FixedPoint, Int64
 from capc.gc import (
     Circuit,
-    PiecewiseTable,
     _engine,
     bounded_relu_circuit,
     from_bristol,
@@ -28,13 +27,9 @@ from capc.gc import (
     to_bristol,
     top_k_circuit,
 )
-from capc.graph.piecewise import FUNCTIONS, Table, apply_table, max_error, table_of
-
-
-def engine_table(table: Table) -> PiecewiseTable:
-    return PiecewiseTable(
-        table.reach, table.slope_bits, table.slopes, table.bases, table.below, table.above
-    )
+from capc.gc.smooth_circuits import engine_table
+from capc.graph.piecewise import FUNCTIONS, max_error, table_of
+from capc.piecewise import apply_table
 
 
 def check(circuit: Circuit, bits: int, x: Int64, expected: Int64, seed: int) -> None:
@@ -76,7 +71,7 @@ def test_narrow_square(bits: int, shift: int, value_bits: int, seed: int) -> Non
 @pytest.mark.parametrize(("bits", "fraction", "shift"), [(41, 12, 12), (57, 8, 8), (25, 12, 0)])
 def test_piecewise_linear(function: str, bits: int, fraction: int, shift: int) -> None:
     table = table_of(function, fraction)
-    circuit = piecewise_linear_circuit(bits, shift, engine_table(table))
+    circuit = piecewise_linear_circuit(bits, shift, table)
     limit = 1 << table.reach
     near = np.array([-limit - 1, -limit, limit - 1, limit]) << shift
     half = 1 << (bits - 1)
@@ -133,7 +128,7 @@ CIRCUITS: list[Callable[[], Circuit]] = [
     lambda: leaky_relu_circuit(60, 12, 819, 12),
     lambda: narrow_square_circuit(45, 12, 12, 20),
     lambda: maximum_circuit(45, 4),
-    lambda: piecewise_linear_circuit(57, 12, engine_table(table_of("gelu", 12))),
+    lambda: piecewise_linear_circuit(57, 12, table_of("gelu", 12)),
     lambda: top_k_circuit(41, 10, 3, 32),
     lambda: step_circuit(41, 32),
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from capc.graph.kernels import window_shape
+from capc.graph.kernels import Window
 from capc.graph.layers import (
     Add,
     AvgPool,
@@ -77,7 +77,7 @@ def convolution(maker: Maker) -> None:
         maker.integer(1, min(3, (side - 1) // dilation + 1))
         for side, dilation in zip(room, dilations, strict=True)
     )
-    sides = window_shape(maker.last.shape, size, strides, padding, dilations)
+    sides = Window(size, strides, padding, dilations).outputs(maker.last.shape)
     maker.simple(
         Conv2D,
         shape=(*sides, filters),
@@ -95,7 +95,7 @@ def pool(maker: Maker) -> None:
     size = (maker.integer(1, min(3, height)), maker.integer(1, min(3, width)))
     padding = tuple((maker.integer(0, side - 1), maker.integer(0, side - 1)) for side in size)
     strides = maker.integers(1, 3, 2)
-    sides = window_shape(maker.last.shape, size, strides, padding)
+    sides = Window(size, strides, padding).outputs(maker.last.shape)
     kind = MaxPool if maker.integer(0, 1) else AvgPool
     fields = {"window": size, "strides": strides, "padding": padding}
     maker.simple(kind, shape=(*sides, channels), **fields)

@@ -121,13 +121,15 @@ def _activation(layer: Layer, x: int, drop: int, f: int) -> int:
 
 
 def _piecewise(layer: PiecewiseLinear, v: int) -> int:
-    limit = 2**layer.reach
+    table = layer.table
+    assert table is not None
+    limit = 2**table.reach
     if v < -limit:
-        return layer.below
+        return table.below
     if v >= limit:
-        return v if layer.above is None else layer.above
-    segment, offset = divmod(v + limit, 2 * limit // len(layer.slopes))
-    return (layer.bases[segment] + layer.slopes[segment] * offset) // 2**layer.slope_bits
+        return v if table.above is None else table.above
+    segment, offset = divmod(v + limit, 2 * limit // len(table.slopes))
+    return (table.bases[segment] + table.slopes[segment] * offset) // 2**table.slope_bits
 
 
 def _convolution(layer: Conv2D, x: np.ndarray, index: tuple[int, ...]) -> int:

@@ -12,8 +12,8 @@ from random_networks import random_images, random_network
 
 from capc.errors import ModelError, RangeError
 from capc.fixed_point import MAX_RING_BITS, FixedPoint
-from capc.graph.bounds import bits_of
 from capc.graph.layers import Add, Conv2D, Dense, Input, Layer, Network, Relu, Rescale
+from capc.graph.layers.interval import bits_of
 from capc.graph.quantize import layer_ranges, quantize, required_ring_bits, to_integers
 from capc.inference.reference import encode_images, evaluate_layers
 

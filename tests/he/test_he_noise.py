@@ -25,7 +25,7 @@ from capc.he.context import context
 from capc.he.noise import FLOOD_RATIO_BITS, own_noise, reply_noise, return_level
 from capc.he.packing import plan_packing
 from capc.he.parameters import EncryptionParameters
-from capc.he.planner import WeightedLayer, layer_norm, plan
+from capc.he.planner import Product, layer_norm, plan
 from capc.he.shapes import LinearShape
 
 
@@ -115,7 +115,7 @@ def test_reply_noise_stays_below_its_bound_and_decrypts(
 @pytest.mark.parametrize("ring_bits", [37, 41])
 def test_flooding_of_cryptonets_relu(config: str, ring_bits: int) -> None:
     parameters, fixed_point = load(config), FixedPoint(ring_bits, 12)
-    layers = [WeightedLayer(n, CRYPTONETS[n], weights_for(n)) for n in CRYPTONETS]
+    layers = [Product(n, CRYPTONETS[n], weights_for(n)) for n in CRYPTONETS]
     result = plan(layers, parameters, fixed_point)
     setting = context(parameters, ring_bits)
     for name, planned in result.layers.items():
@@ -137,7 +137,7 @@ def test_the_level_is_public_and_as_low_as_it_can_be() -> None:
 def test_planned_bytes_are_the_bytes_sent() -> None:
     client, server = pair(load("fast"))
     for name, shape in CRYPTONETS.items():
-        layers = [WeightedLayer(name, shape, weights_for(name))]
+        layers = [Product(name, shape, weights_for(name))]
         planned = plan(layers, load("fast"), FixedPoint(41, 12)).layers[name]
         layer = server.prepare_layer(name, planned.packing, weights_for(name))
         prepared = client.prepare_inputs(planned.packing)
@@ -153,7 +153,7 @@ def test_planned_bytes_are_the_bytes_sent() -> None:
 
 def test_bad_plans_are_refused() -> None:
     shape = LinearShape.dense(980, 100)
-    layer = WeightedLayer("fc1", shape, weights_for("dense"))
+    layer = Product("fc1", shape, weights_for("dense"))
     small = EncryptionParameters("HE_SEAL", 4096, 128, (36, 36, 37))
     with pytest.raises(
         ConfigError, match=r"too small for the model: layer 'fc1' needs .* flooding"
@@ -167,20 +167,20 @@ def test_bad_plans_are_refused() -> None:
         plan([layer], EncryptionParameters("HE_SEAL", 8192, 128, (30, 30)), FixedPoint(45, 12))
     with pytest.raises(ConfigError, match="at least two primes"):
         plan([layer], EncryptionParameters("HE_SEAL", 8192, 128, (60,)), FixedPoint(41, 12))
-    huge = WeightedLayer("fc2", LinearShape.dense(1, 1), np.array([[2**40]]))
+    huge = Product("fc2", LinearShape.dense(1, 1), np.array([[2**40]]))
     with pytest.raises(RangeError, match="layer 'fc2' has a weight of 42 bits"):
         plan([huge], load("fast"), FixedPoint(41, 12))
     wide = LinearShape.convolution((9, 600, 1), (9, 600, 1, 1))
     with pytest.raises(ConfigError, match="poly_modulus_degree 1024 is too small for the model"):
         plan(
-            [WeightedLayer("c", wide, np.zeros(wide.weight_shape, np.int64))],
+            [Product("c", wide, np.zeros(wide.weight_shape, np.int64))],
             TOY,
             FixedPoint(41, 12),
         )
 
 
 def test_large_weights_are_refused_for_lack_of_flooding() -> None:
-    layer = WeightedLayer("fc", LinearShape.dense(4, 1), np.full((4, 1), 2**39))
+    layer = Product("fc", LinearShape.dense(4, 1), np.full((4, 1), 2**39))
     with pytest.raises(ConfigError, match=r"layer 'fc' needs 8\d\.\d bits of flooding"):
         plan([layer], load("fast"), FixedPoint(41, 12))
 

@@ -77,10 +77,7 @@ def test_every_kind_of_layer_is_among_them() -> None:
         for _, network in seeds_that_fit(group)
         for layer in network.layers
     }
-    expected = {
-        kind.__name__ for kind in (*protocols.LINEAR, *protocols.NON_LINEAR, *protocols.LOCAL)
-    }
-    assert kinds == expected
+    assert kinds == {kind.__name__ for kind in protocols.PROTOCOLS}
 
 
 @pytest.mark.parametrize("config", ["fast.json", "deep.json"])
@@ -110,7 +107,13 @@ def test_a_window_of_padding_alone_is_refused() -> None:
         Dense("d", ("f",), (2,), np.zeros((2, 2), np.int64), np.zeros(2, np.int64)),
     )
     bits = {"x": 4, "p": 4, "f": 4, "d": 8}
-    network = QuantizedNetwork(FixedPoint(30, 4), (0.0, 1.0), layers, {}, bits)
+    network = QuantizedNetwork(
+        fixed_point=FixedPoint(30, 4),
+        input_range=(0.0, 1.0),
+        layers=layers,
+        bounds={},
+        fraction_bits=bits,
+    )
     with pytest.raises(ModelError, match=r"'p': a window of .* lies in its padding .*--cpu"):
         protocols.require_supported(network)
 

@@ -63,8 +63,8 @@ class FakeRun:
         self.flags = []
 
     def __call__(self, command, **_):
-        assert command[:4] == [sys.executable, "-m", "capc.cli", "run"]
-        flags = dict(word.lstrip("-").split("=", 1) for word in command[4:] if "=" in word)
+        assert command[:3] == [sys.executable, "-m", "capc.harness.experiment"]
+        flags = dict(word.lstrip("-").split("=", 1) for word in command[3:] if "=" in word)
         self.flags.append(flags | {"verify": "--verify" in command})
         if self.status == 0:
             self._answer(flags)

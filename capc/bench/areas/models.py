@@ -29,7 +29,7 @@ from capc.graph.tensorflow.importer import network_of_keras
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import check_encrypted
-from capc.inference.protocols import NON_LINEAR, circuit_for
+from capc.inference.protocols import circuits_of
 from capc.inference.reference import evaluate
 from capc.learning.architectures import build_model
 
@@ -242,9 +242,8 @@ def _fitting_config(network: QuantizedNetwork) -> str:
 def _circuit_work(network: QuantizedNetwork) -> tuple[int, int]:
     """Values that pass through circuits, and the AND gates of all."""
     values = gates = 0
-    for layer in network.layers:
-        if isinstance(layer, NON_LINEAR):
-            count = int(np.prod(layer.shape))
-            values += count
-            gates += count * circuit_for(network, layer).and_count
+    for name, circuit in circuits_of(network).items():
+        count = int(np.prod(network.layer(name).shape))
+        values += count
+        gates += count * circuit.and_count
     return values, gates

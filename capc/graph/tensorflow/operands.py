@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.kernels import same_padding, window_shape
+from capc.graph.kernels import Window, same_padding
 from capc.graph.layers import Shape
 from capc.graph.tensorflow.builder import Builder, Constant, Value
 
@@ -97,7 +97,7 @@ def sides_of(
 ) -> tuple[int, int]:
     """(H_out, W_out) of the node's windows over (H, W, C); ModelError where not one fits."""
     try:
-        return window_shape(shape, size, pair_of(node, "strides"), padding, dilations)
+        return Window(size, pair_of(node, "strides"), padding, dilations).outputs(shape)
     except ModelError as error:
         raise ModelError(
             f"node '{node.name}' ({node.op}): {error}; use larger images, a smaller window or SAME "

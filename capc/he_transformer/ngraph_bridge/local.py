@@ -21,7 +21,6 @@ from capc.ckks.slots import fresh
 from capc.ckks.tensor import CipherTensor
 from capc.errors import ConfigError, ModelError
 from capc.fixed_point import Float64
-from capc.graph.float_reference import float_layer
 from capc.graph.layers import Layer, Network
 from capc.graph.tensorflow.importer import network_of
 from capc.he_transformer.link import insecure_allowed
@@ -142,7 +141,7 @@ class _Local:
         return ArithmeticGraph(self._graph, batch, local=self._refreshed, watch=self._watch)
 
     def _activation(self, layer: Layer, tensor: CipherTensor) -> CipherTensor:
-        return self._refreshed(tensor, lambda values: float_layer(layer, [values]))
+        return self._refreshed(tensor, lambda values: layer.real([values]))
 
     def _refreshed(self, tensor: CipherTensor, apply: Callable[[Array], Array]) -> CipherTensor:
         """Decrypt, apply, encrypt again. Its rehearsal guesses the range from sample values."""

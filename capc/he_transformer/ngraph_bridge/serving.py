@@ -20,11 +20,11 @@ from capc.ckks.session import (
 from capc.ckks.tensor import CipherTensor
 from capc.errors import CapcError, ConfigError, ModelError
 from capc.fixed_point import FixedPoint, Float64, choose_ring_bits
-from capc.graph.layers import Conv2D, Dense, Layer, Network, QuantizedNetwork
+from capc.graph.layers import Layer, Network, QuantizedNetwork, WeightedLayer
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.graph.tensorflow.importer import network_of
 from capc.he.parameters import EncryptionParameters
-from capc.he.planner import WeightedLayer, plan
+from capc.he.planner import Product, plan
 from capc.he_transformer.link import (
     INSECURE,
     MIXED_BATCH,
@@ -47,7 +47,7 @@ from capc.he_transformer.ngraph_bridge.verbose import (
     say,
     say_parameters,
 )
-from capc.inference.protocols import linear_shape, linear_weight, require_supported
+from capc.inference.protocols import linear_shape, require_supported
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import send_words
 from capc.transport.channel import Channel
@@ -334,9 +334,9 @@ def integer_network(network: Network, offer: OfferedTensor) -> QuantizedNetwork:
 def require_flooding(network: QuantizedNetwork, parameters: EncryptionParameters) -> None:
     """ConfigError, naming the layer, where the parameters are too small for the network."""
     layers = [
-        WeightedLayer(layer.name, linear_shape(network, layer), linear_weight(layer))
+        Product(layer.name, linear_shape(network, layer), layer.weights)
         for layer in network.layers
-        if isinstance(layer, Conv2D | Dense)
+        if isinstance(layer, WeightedLayer)
     ]
     plan(layers, parameters, network.fixed_point)
 

@@ -8,22 +8,21 @@ import sys
 import time
 
 from capc.ckks.context import default_scale
-from capc.graph.layers import Layer
+from capc.graph.layers import Bias, Conv2D, Dense, Gather, Layer, Square, Transpose
 from capc.he.parameters import EncryptionParameters
 
 PARAMETERS, OPERATIONS, COMMUNICATION = 1, 3, 4
 
 _GREEN, _RED, _END = "\033[1;32m", "\033[1;31m", "\033[0m"
-_NAMES = {
-    "AvgPool": "AvgPool",
-    "Bias": "Add",
-    "Conv2D": "Convolution",
-    "Dense": "Dot",
-    "Gather": "Slice",
-    "Relu6": "BoundedRelu",
-    "Square": "Multiply",
-    "Transpose": "Reshape",
+_NAMES: dict[type[Layer], str] = {
+    Bias: "Add",
+    Conv2D: "Convolution",
+    Dense: "Dot",
+    Gather: "Slice",
+    Square: "Multiply",
+    Transpose: "Reshape",
 }
+"""nGraph's names of layers, where they are not those of the classes."""
 
 
 def log_level() -> int:
@@ -49,8 +48,7 @@ def is_verbose(operation: str) -> bool:
 
 def operation_name(layer: Layer) -> str:
     """A layer as nGraph calls it."""
-    kind = type(layer).__name__
-    return _NAMES.get(kind, kind)
+    return _NAMES.get(type(layer), type(layer).__name__)
 
 
 def say_parameters(parameters: EncryptionParameters, scheme: str) -> None:

@@ -1,0 +1,372 @@
+"""The layers that are linear in their input: products with weights, sums, averages.
+
+Over integers, with f the fractional bits of weights and activations, Conv2D, Dense and AvgPool take
+f bits and give 2f. The others keep what they are given; Add takes inputs with fewer bits times
+2^(difference).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capc.errors import ModelError, RangeError
+from capc.fixed_point import MAX_RING_BITS, Float64, Int64
+from capc.graph.exact import column_magnitude, exact_matmul, magnitude
+from capc.graph.kernels import (
+    Array,
+    Matmul,
+    Pair,
+    Shape,
+    Window,
+    convolve,
+    window_counts,
+    window_sums,
+)
+from capc.graph.layers.base import Layer, Scales, Weights
+from capc.graph.layers.interval import LIMIT, MARGIN, Interval
+
+WAY_OUT = (
+    "use fewer fractional bits, calibrate on public examples (--calibration), or train with Relu6 "
+    "for ReLU or with smaller weights"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Input(Layer):
+    """The query: `inputs` is empty."""
+
+    def real(self, inputs: Sequence[Float64]) -> Float64:
+        raise self._error()
+
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        raise self._error()
+
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        raise self._error()
+
+    def _error(self) -> ModelError:
+        return ModelError(f"layer '{self.name}' is an input: its values are the query's")
+
+    def pixels(self, fraction_bits: int, input_range: tuple[float, float]) -> Interval:
+        """The encoded pixels: rint(x * 2^fraction_bits) for x in the closed `input_range`.
+
+        Raises RangeError for a range that is none, or too wide.
+        """
+        low, high = (float(end) for end in input_range)
+        if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+            raise RangeError(f"the input range is {input_range}; it must be two numbers in order")
+        if max(abs(low), abs(high)) * 2.0**fraction_bits >= LIMIT:
+            raise RangeError(
+                f"the input range {input_range} is too wide at {fraction_bits} bits; scale the "
+                "pixels, to [0, 1] for instance"
+            )
+        ends = [int(np.rint(np.ldexp(end, fraction_bits))) for end in (low, high)]
+        shape = (1, *self.shape)
+        return Interval(np.full(shape, ends[0], np.int64), np.full(shape, ends[1], np.int64))
+
+    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
+        return fraction_bits
+
+    def rounded(self, fraction_bits: int, output_bits: int) -> Input:
+        return self
+
+    def label(self) -> str:
+        return "Input"
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedLayer(Layer, abstract=True):
+    """A product with secret weights, plus a bias: what homomorphic encryption evaluates."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Array:
+        """The kernel or the weight matrix; its last axis counts the outputs."""
+
+    @property
+    @abstractmethod
+    def offsets(self) -> Array:
+        """The bias, of shape (outputs,)."""
+
+    @abstractmethod
+    def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:
+        """The layer on `values` with other weights of the same shape, without bias."""
+
+    def real(self, inputs: Sequence[Float64]) -> Float64:
+        return np.asarray(self.product(inputs[0], self.weights, np.matmul) + self.offsets)
+
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        return np.asarray(self.product(inputs[0], self.weights, exact_matmul) + self.offsets)
+
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        x, weights = inputs[0], self.weights
+        flat = weights.reshape(-1, weights.shape[-1])
+        estimate = column_magnitude(flat) * x.widest() + float(magnitude(self.offsets))
+        if not x.exact or estimate >= LIMIT:
+            x = x.as_float()
+            weights = weights.astype(np.float64)
+        matmul: Matmul = exact_matmul if x.exact else np.matmul
+        positive, negative = np.maximum(weights, 0), np.minimum(weights, 0)
+        low, high = (
+            self.product(first, positive, matmul)
+            + self.product(second, negative, matmul)
+            + self.offsets
+            for first, second in ((x.low, x.high), (x.high, x.low))
+        )
+        if x.exact:
+            return Interval(low, high)
+        slack = estimate * MARGIN
+        return Interval(low - slack, high + slack)
+
+    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
+        return 2 * fraction_bits
+
+    @property
+    def weight_count(self) -> int:
+        return int(self.weights.size + self.offsets.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2D(WeightedLayer):
+    """Cross-correlation of (H, W, C_in) with zero padding; kernel (kh, kw, C_in // groups, C_out).
+
+    `padding` is ((top, bottom), (left, right)) in pixels; `bias` has shape (C_out,).
+    """
+
+    kernel: Weights = field(repr=False)
+    bias: Weights = field(repr=False)
+    strides: Pair = (1, 1)
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+    dilations: Pair = (1, 1)
+    groups: int = 1
+
+    @property
+    def weights(self) -> Array:
+        return self.kernel
+
+    @property
+    def offsets(self) -> Array:
+        return self.bias
+
+    @property
+    def placement(self) -> Window:
+        """Where the kernel is laid."""
+        rows, columns = self.kernel.shape[:2]
+        return Window((rows, columns), self.strides, self.padding, self.dilations)
+
+    def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:
+        return convolve(values, weights, self.placement, self.groups, matmul)
+
+    def rounded(self, fraction_bits: int, output_bits: int) -> Conv2D:
+        return replace(
+            self,
+            kernel=as_integers(self, self.kernel, fraction_bits),
+            bias=as_integers(self, self.bias, output_bits),
+        )
+
+    def label(self) -> str:
+        rows, columns = self.kernel.shape[:2]
+        grouped = f" g{self.groups}" if self.groups > 1 else ""
+        return f"Conv2D {rows}x{columns} s{self.strides[0]}{grouped}"
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(WeightedLayer):
+    """y = x @ weight + bias for x of shape (n_in,); weight (n_in, n_out), bias (n_out,)."""
+
+    weight: Weights = field(repr=False)
+    bias: Weights = field(repr=False)
+
+    @property
+    def weights(self) -> Array:
+        return self.weight
+
+    @property
+    def offsets(self) -> Array:
+        return self.bias
+
+    def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:
+        return matmul(values, weights)
+
+    def rounded(self, fraction_bits: int, output_bits: int) -> Dense:
+        return replace(
+            self,
+            weight=as_integers(self, self.weight, fraction_bits),
+            bias=as_integers(self, self.bias, output_bits),
+        )
+
+    def label(self) -> str:
+        return "Dense"
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(Layer):
+    """The mean over windows of (H, W, C); padded pixels are not counted.
+
+    Over integers: the sum, times rint(2^f / pixels counted). The factor is public, so each party
+    does this alone on its share. `padding` as in Conv2D.
+    """
+
+    window: Pair
+    strides: Pair
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+
+    @property
+    def placement(self) -> Window:
+        """Where the windows lie."""
+        return Window(self.window, self.strides, self.padding)
+
+    def sums(self, images: Array) -> Array:
+        """The sum over each window, (n, H, W, C) to (n, H_out, W_out, C)."""
+        return window_sums(images, self.placement)
+
+    def counts(self, shape: Shape) -> Int64:
+        """How many pixels that are not padding each window of (H, W, C) has: (H_out, W_out, 1)."""
+        return window_counts(shape, self.placement)
+
+    def factors(self, shape: Shape, fraction_bits: int) -> Int64:
+        """The public factors rint(2^fraction_bits / pixels counted), (H_out, W_out, 1)."""
+        factors = np.rint(np.ldexp(1.0, fraction_bits) / self.counts(shape))
+        return np.asarray(factors, dtype=np.int64)
+
+    def real(self, inputs: Sequence[Float64]) -> Float64:
+        return np.asarray(self.sums(inputs[0]) / self.counts(inputs[0].shape[1:]))
+
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        factors = self.factors(inputs[0].shape[1:], scales.fraction_bits)
+        return np.asarray(self.sums(inputs[0]) * factors)
+
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        pixels = self.window[0] * self.window[1]
+        x = inputs[0].within(pixels * 2.0**scales.fraction_bits)
+        factors = self.factors(x.low.shape[1:], scales.fraction_bits)
+        return Interval(self.sums(x.low) * factors, self.sums(x.high) * factors)
+
+    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
+        return 2 * fraction_bits
+
+    def rounded(self, fraction_bits: int, output_bits: int) -> AvgPool:
+        return self
+
+    def label(self) -> str:
+        return f"AvgPool {self.window[0]}x{self.window[1]} s{self.strides[0]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Layer):
+    """The sum of two inputs of one shape."""
+
+    def real(self, inputs: Sequence[Float64]) -> Float64:
+        return inputs[0] + inputs[1]
+
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        x, y = aligned(inputs, scales)
+        return np.asarray(x + y)
+
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        x, y = aligned_intervals(inputs, scales)
+        return x.plus(y)
+
+    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
+        return max(input_bits)
+
+    def rounded(self, fraction_bits: int, output_bits: int) -> Add:
+        return self
+
+    def label(self) -> str:
+        return "Add"
+
+
+@dataclass(frozen=True, eq=False)
+class Bias(Layer):
+    """x + value; `value` broadcasts against the shape of x and takes x's fractional bits."""
+
+    value: Weights = field(repr=False)
+
+    def real(self, inputs: Sequence[Float64]) -> Float64:
+        return np.asarray(inputs[0] + self.value)
+
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        return np.asarray(inputs[0] + self.value)
+
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        value = np.broadcast_to(self.value, inputs[0].low.shape)
+        return inputs[0].plus(Interval(value, value))
+
+    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
+        return input_bits[0]
+
+    def rounded(self, fraction_bits: int, output_bits: int) -> Bias:
+        return replace(self, value=as_integers(self, self.value, output_bits))
+
+    def label(self) -> str:
+        return "Bias"
+
+
+@dataclass(frozen=True, eq=False)
+class Negative(Layer):
+    """-x, exactly; each party negates its share."""
+
+    def real(self, inputs: Sequence[Float64]) -> Float64:
+        return -inputs[0]
+
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        return -inputs[0]
+
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        return Interval(-inputs[0].high, -inputs[0].low)
+
+    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
+        return input_bits[0]
+
+    def rounded(self, fraction_bits: int, output_bits: int) -> Negative:
+        return self
+
+    def label(self) -> str:
+        return "Negative"
+
+
+def aligned(inputs: Sequence[Int64], scales: Scales) -> list[Int64]:
+    """Every input with the fractional bits of the output."""
+    return [
+        values << np.int64(scales.output - bits)
+        for values, bits in zip(inputs, scales.inputs, strict=True)
+    ]
+
+
+def aligned_intervals(inputs: Sequence[Interval], scales: Scales) -> list[Interval]:
+    """The same for intervals: exact, or none of them exact."""
+    result = [
+        interval.times(1 << (scales.output - bits))
+        for interval, bits in zip(inputs, scales.inputs, strict=True)
+    ]
+    if not all(interval.exact for interval in result):
+        result = [interval.as_float() for interval in result]
+    return result
+
+
+def as_integers(layer: Layer, weights: NDArray[Any], bits: int) -> Int64:
+    """rint(weights * 2^bits).
+
+    ModelError, naming the layer, for what is not finite; RangeError for what no ring holds.
+    """
+    scaled = np.rint(np.asarray(weights, dtype=np.float64) * 2.0**bits)
+    if not np.all(np.isfinite(scaled)):
+        raise ModelError(
+            f"layer '{layer.name}' has a weight that is not a finite number: the training "
+            "diverged; train again with a lower learning rate"
+        )
+    largest = float(np.abs(scaled).max(initial=0.0))
+    if largest >= 2.0 ** (MAX_RING_BITS - 1):
+        needed = int(np.floor(np.log2(largest))) + 2
+        raise RangeError(
+            f"layer '{layer.name}' has a weight or bias that needs {needed} bits, of which {bits} "
+            f"fractional; a ring has {MAX_RING_BITS} at most: {WAY_OUT}"
+        )
+    return np.asarray(scaled, dtype=np.int64)

@@ -1,0 +1,111 @@
+"""The layers that only move numbers, or put zeros beside them.
+
+Each party evaluates them alone on its share: padded zeros are shares of zero. They keep the
+fractional bits of their input.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from capc.fixed_point import Float64, Int64
+from capc.graph.kernels import Array, Pair
+from capc.graph.layers.base import Layer, Scales
+from capc.graph.layers.interval import Interval
+from capc.graph.layers.linear import aligned, aligned_intervals
+
+
+@dataclass(frozen=True, eq=False)
+class Movement(Layer, abstract=True):
+    """A layer whose output holds the numbers of its inputs, and zeros, in other places."""
+
+    @abstractmethod
+    def moved(self, inputs: Sequence[Array]) -> Array:
+        """The output for arrays (n, *input shape) of any numbers: (n, *shape)."""
+
+    def real(self, inputs: Sequence[Float64]) -> Float64:
+        return self.moved(inputs)
+
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        return self.moved(inputs)
+
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        low = self.moved([interval.low for interval in inputs])
+        return Interval(low, self.moved([interval.high for interval in inputs]))
+
+    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
+        return input_bits[0]
+
+    def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
+        return self
+
+    def label(self) -> str:
+        return type(self).__name__
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Movement):
+    """The same numbers in row-major order under another shape."""
+
+    def moved(self, inputs: Sequence[Array]) -> Array:
+        return inputs[0].reshape(len(inputs[0]), *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Movement):
+    """Zeros around (H, W, C): `padding` is ((top, bottom), (left, right)) in pixels."""
+
+    padding: tuple[Pair, Pair]
+
+    def moved(self, inputs: Sequence[Array]) -> Array:
+        return np.pad(inputs[0], ((0, 0), *self.padding, (0, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Movement):
+    """The inputs side by side along `axis`, counted in the shape of one image.
+
+    Over integers it takes inputs with fewer fractional bits times 2^(difference).
+    """
+
+    axis: int
+
+    def moved(self, inputs: Sequence[Array]) -> Array:
+        return np.concatenate(list(inputs), axis=self.axis + 1)
+
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        return self.moved(aligned(inputs, scales))
+
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        return super().interval(aligned_intervals(inputs, scales), scales)
+
+    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
+        return max(input_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Transpose(Movement):
+    """Axis k of the output is axis permutation[k] of the input, batch axis not counted."""
+
+    permutation: tuple[int, ...]
+
+    def moved(self, inputs: Sequence[Array]) -> Array:
+        return inputs[0].transpose(0, *(axis + 1 for axis in self.permutation))
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Movement):
+    """Slices of the input along `axis`, counted in the shape of one image: indices[k] at place k.
+
+    An index may occur more than once, or not at all: what is cut, reversed, repeated, broadcast.
+    """
+
+    axis: int
+    indices: tuple[int, ...]
+
+    def moved(self, inputs: Sequence[Array]) -> Array:
+        return inputs[0].take(self.indices, axis=self.axis + 1)
