@@ -1,0 +1,1 @@
+"""Purely homomorphic evaluation of polynomial networks: CKKS, a batch in the slots."""

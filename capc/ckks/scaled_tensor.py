@@ -45,10 +45,12 @@ class ScaledTensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of one image's values."""
         return self.magnitude.shape[1:]
 
     @property
     def size(self) -> int:
+        """How many values an image has: as many ciphertexts as there are."""
         return self.magnitude.size
 
     @property
@@ -135,6 +137,7 @@ class ScaledTensor:
         )
 
     def factor_for(self, magnitude: Float64) -> float:
+        """The scale at which factors up to `magnitude` are encoded for a product."""
         reach = float(magnitude.max(initial=0.0))
         return weight_scale(self.context, self.primes, self.scale, reach, self.depth)
 
@@ -155,10 +158,12 @@ class ScaledTensor:
         return result
 
     def require_real(self) -> None:
+        """Raise ConfigError where each slot holds two images."""
         if self.is_complex:
             raise ConfigError("complex packing holds two images in a slot: it cannot multiply them")
 
     def prime_values(self) -> tuple[int, ...]:
+        """The primes of the modulus that is left."""
         return self.context.primes[: self.primes]
 
     def _dropped_to(self, primes: int) -> Self:
@@ -191,6 +196,7 @@ class ScaledTensor:
         return from_elements(context, self.shape, results)
 
     def by_element(self, change: Callable[[int, UInt64], UInt64]) -> Parts | None:
+        """The residues with `change(index, residues)` of each ciphertext; None for a rehearsal."""
         if self.parts is None:
             return None
         residues = enumerate(elements(self.parts, self.context.degree))

@@ -147,6 +147,7 @@ class CipherTensor(ScaledTensor):
         )
 
     def negated(self) -> CipherTensor:
+        """The tensor times -1: no level, no noise."""
         parts = self._each(lambda part, prime: negate_mod(part, prime).astype(part.dtype))
         return replace(self, sample=-self.sample, parts=parts)
 
@@ -217,6 +218,8 @@ class CipherTensor(ScaledTensor):
         )
 
     def plus_encoded(self, slots: Callable[[int], NDArray[Any]]) -> Parts | None:
+        """The residues plus the encoding of `slots(index)` in each ciphertext."""
+
         def add(index: int, block: UInt64) -> UInt64:
             encoded = self.context.encoded(slots(index), self.scale, self.primes)
             total = block.copy()

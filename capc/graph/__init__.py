@@ -1,0 +1,1 @@
+"""Networks as short lists of layers, over reals and over integers, with proven ranges."""

@@ -1,0 +1,1 @@
+"""Two-party inference: one server, one client, the plain reference, what a query costs."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from capc.errors import ModelError
 from capc.fixed_point import FixedPoint, Float64, Int64
@@ -39,6 +40,7 @@ class Activation(Layer, abstract=True):
     def needs_bound(self) -> bool:
         """Whether calibration gives the layer an upper end, as its output has none of its own."""
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         return fraction_bits
 
@@ -57,23 +59,29 @@ class Relu(Activation):
     grows: ClassVar[bool] = True
 
     @property
+    @override
     def needs_bound(self) -> bool:
         return True
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return np.maximum(inputs[0], 0.0)
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return np.maximum(inputs[0], 0) >> np.int64(scales.shift)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         x = inputs[0]
         positive = Interval(np.maximum(x.low, 0), np.maximum(x.high, 0))
         return positive.dropped(scales.shift)
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
         return self
 
+    @override
     def label(self) -> str:
         return "Relu"
 
@@ -91,24 +99,30 @@ class BoundedRelu(Activation):
     grows: ClassVar[bool] = True
 
     @property
+    @override
     def needs_bound(self) -> bool:
         return False
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return np.clip(inputs[0], 0.0, self.cap)
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         kept = np.maximum(inputs[0], 0) >> np.int64(scales.shift)
         return np.asarray(np.minimum(kept, int(self.cap)))
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         x, cap = inputs[0], int(self.cap)
         positive = Interval(np.maximum(x.low, 0), np.maximum(x.high, 0)).dropped(scales.shift)
         return Interval(np.minimum(positive.low, cap), np.minimum(positive.high, cap))
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
         return replace(self, cap=max(int(np.rint(np.ldexp(self.cap, fraction_bits))), 1))
 
+    @override
     def label(self) -> str:
         return f"BoundedRelu <= {self.cap:g}"
 
@@ -126,12 +140,15 @@ class LeakyRelu(Activation):
     grows: ClassVar[bool] = True
 
     @property
+    @override
     def needs_bound(self) -> bool:
         return True
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return np.where(inputs[0] >= 0, inputs[0], self.slope * inputs[0])
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         # slope * x may pass 2^63, so x is cut at f bits: slope * high is whole, the rest is floored
         x, slope, bits = inputs[0], int(self.slope), np.int64(scales.fraction_bits)
@@ -139,6 +156,7 @@ class LeakyRelu(Activation):
         sloped = (slope * high + ((slope * low) >> bits)) >> np.int64(scales.shift)
         return np.where(x >= 0, x >> np.int64(scales.shift), sloped)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         slope = int(self.slope)
         x = inputs[0].within(max(slope, 1))
@@ -149,9 +167,11 @@ class LeakyRelu(Activation):
 
         return Interval(end(x.low), end(x.high))
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
         return replace(self, slope=int(np.rint(np.ldexp(self.slope, fraction_bits))))
 
+    @override
     def label(self) -> str:
         return "LeakyRelu"
 
@@ -167,18 +187,22 @@ class Square(Activation):
     value_bits: int = 0
 
     @property
+    @override
     def needs_bound(self) -> bool:
         return True
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return inputs[0] * inputs[0]
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         # x = 2^f high + low: the square modulo 2^64 although x * x may pass 2^63
         x, bits = inputs[0] >> np.int64(scales.shift), np.int64(scales.fraction_bits)
         high, low = x >> bits, x & np.int64((1 << scales.fraction_bits) - 1)
         return np.asarray(((high * high) << bits) + 2 * high * low + ((low * low) >> bits))
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         x = inputs[0].dropped(scales.shift)
         x = x.within(x.widest())
@@ -187,9 +211,11 @@ class Square(Activation):
         squares = Interval(np.where(spans_zero, 0, ends.min(axis=0)), ends.max(axis=0))
         return squares.dropped(scales.fraction_bits)
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
         return self
 
+    @override
     def with_proof(self, argument: tuple[int, int], scales: Scales, ring: FixedPoint) -> Layer:
         low, high = (end >> scales.shift for end in argument)
         proved = max(abs(low), abs(high)).bit_length()
@@ -198,6 +224,7 @@ class Square(Activation):
         widest = min((ring.ring_bits + scales.fraction_bits) // 2, ring.ring_bits - scales.shift)
         return replace(self, value_bits=min(width, widest))
 
+    @override
     def label(self) -> str:
         return "Square"
 
@@ -214,6 +241,7 @@ class PiecewiseLinear(Activation):
     table: PiecewiseTable | None = None
 
     @property
+    @override
     def needs_bound(self) -> bool:
         return FUNCTIONS[self.function].above is None
 
@@ -224,12 +252,15 @@ class PiecewiseLinear(Activation):
             raise ModelError(f"layer '{self.name}' has no table: it is not over integers")
         return self.table
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return exact_function(self.function, inputs[0])
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return apply_table(self.integers, inputs[0] >> np.int64(scales.shift))
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         x, table = inputs[0].dropped(scales.shift), self.integers
         if x.exact:
@@ -242,9 +273,11 @@ class PiecewiseLinear(Activation):
             return Interval(np.full_like(x.low, least), np.full_like(x.high, most))
         return Interval(np.full_like(x.low, least), np.maximum(x.high, most))
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
         return replace(self, table=table_of(self.function, fraction_bits))
 
+    @override
     def label(self) -> str:
         return f"PiecewiseLinear {self.function}"
 
@@ -259,21 +292,27 @@ class Rescale(Activation):
     grows: ClassVar[bool] = True
 
     @property
+    @override
     def needs_bound(self) -> bool:
         return False
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return inputs[0]
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return inputs[0] >> np.int64(scales.shift)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         return inputs[0].dropped(scales.shift)
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
         return self
 
+    @override
     def label(self) -> str:
         return "Rescale"
 
@@ -294,21 +333,27 @@ class MaxPool(Layer):
         """Where the windows lie."""
         return Window(self.window, self.strides, self.padding)
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return window_maxima(inputs[0], self.placement)
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return window_maxima(inputs[0], self.placement)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         low, high = (window_maxima(end, self.placement) for end in (inputs[0].low, inputs[0].high))
         return Interval(low, high)
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         return input_bits[0]
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
         return self
 
+    @override
     def label(self) -> str:
         return f"MaxPool {self.window[0]}x{self.window[1]} s{self.strides[0]}"

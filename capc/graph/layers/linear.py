@@ -1,8 +1,8 @@
 """The layers that are linear in their input: products with weights, sums, averages.
 
-Over integers, with f the fractional bits of weights and activations, Conv2D, Dense and AvgPool take
-f bits and give 2f. The others keep what they are given; Add takes inputs with fewer bits times
-2^(difference).
+Over integers, with f the fractional bits of weights, Conv2D, Dense and AvgPool add f bits to those
+of their input: an activation has f, so that a product has 2f. The others keep what they are given;
+Add takes inputs with fewer bits times 2^(difference).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from capc.errors import ModelError, RangeError
 from capc.fixed_point import MAX_RING_BITS, Float64, Int64
@@ -41,12 +42,15 @@ WAY_OUT = (
 class Input(Layer):
     """The query: `inputs` is empty."""
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         raise self._error()
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         raise self._error()
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         raise self._error()
 
@@ -70,12 +74,15 @@ class Input(Layer):
         shape = (1, *self.shape)
         return Interval(np.full(shape, ends[0], np.int64), np.full(shape, ends[1], np.int64))
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         return fraction_bits
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Input:
         return self
 
+    @override
     def label(self) -> str:
         return "Input"
 
@@ -98,12 +105,15 @@ class WeightedLayer(Layer, abstract=True):
     def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:
         """The layer on `values` with other weights of the same shape, without bias."""
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return np.asarray(self.product(inputs[0], self.weights, np.matmul) + self.offsets)
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return np.asarray(self.product(inputs[0], self.weights, exact_matmul) + self.offsets)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         x, weights = inputs[0], self.weights
         flat = weights.reshape(-1, weights.shape[-1])
@@ -124,10 +134,12 @@ class WeightedLayer(Layer, abstract=True):
         slack = estimate * MARGIN
         return Interval(low - slack, high + slack)
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
-        return 2 * fraction_bits
+        return input_bits[0] + fraction_bits
 
     @property
+    @override
     def weight_count(self) -> int:
         return int(self.weights.size + self.offsets.size)
 
@@ -147,10 +159,12 @@ class Conv2D(WeightedLayer):
     groups: int = 1
 
     @property
+    @override
     def weights(self) -> Array:
         return self.kernel
 
     @property
+    @override
     def offsets(self) -> Array:
         return self.bias
 
@@ -160,9 +174,11 @@ class Conv2D(WeightedLayer):
         rows, columns = self.kernel.shape[:2]
         return Window((rows, columns), self.strides, self.padding, self.dilations)
 
+    @override
     def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:
         return convolve(values, weights, self.placement, self.groups, matmul)
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Conv2D:
         return replace(
             self,
@@ -170,6 +186,7 @@ class Conv2D(WeightedLayer):
             bias=as_integers(self, self.bias, output_bits),
         )
 
+    @override
     def label(self) -> str:
         rows, columns = self.kernel.shape[:2]
         grouped = f" g{self.groups}" if self.groups > 1 else ""
@@ -184,16 +201,20 @@ class Dense(WeightedLayer):
     bias: Weights = field(repr=False)
 
     @property
+    @override
     def weights(self) -> Array:
         return self.weight
 
     @property
+    @override
     def offsets(self) -> Array:
         return self.bias
 
+    @override
     def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:
         return matmul(values, weights)
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Dense:
         return replace(
             self,
@@ -201,6 +222,7 @@ class Dense(WeightedLayer):
             bias=as_integers(self, self.bias, output_bits),
         )
 
+    @override
     def label(self) -> str:
         return "Dense"
 
@@ -235,25 +257,31 @@ class AvgPool(Layer):
         factors = np.rint(np.ldexp(1.0, fraction_bits) / self.counts(shape))
         return np.asarray(factors, dtype=np.int64)
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return np.asarray(self.sums(inputs[0]) / self.counts(inputs[0].shape[1:]))
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         factors = self.factors(inputs[0].shape[1:], scales.fraction_bits)
         return np.asarray(self.sums(inputs[0]) * factors)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         pixels = self.window[0] * self.window[1]
         x = inputs[0].within(pixels * 2.0**scales.fraction_bits)
         factors = self.factors(x.low.shape[1:], scales.fraction_bits)
         return Interval(self.sums(x.low) * factors, self.sums(x.high) * factors)
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
-        return 2 * fraction_bits
+        return input_bits[0] + fraction_bits
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> AvgPool:
         return self
 
+    @override
     def label(self) -> str:
         return f"AvgPool {self.window[0]}x{self.window[1]} s{self.strides[0]}"
 
@@ -262,23 +290,29 @@ class AvgPool(Layer):
 class Add(Layer):
     """The sum of two inputs of one shape."""
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return inputs[0] + inputs[1]
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         x, y = aligned(inputs, scales)
         return np.asarray(x + y)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         x, y = aligned_intervals(inputs, scales)
         return x.plus(y)
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         return max(input_bits)
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Add:
         return self
 
+    @override
     def label(self) -> str:
         return "Add"
 
@@ -289,22 +323,28 @@ class Bias(Layer):
 
     value: Weights = field(repr=False)
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return np.asarray(inputs[0] + self.value)
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return np.asarray(inputs[0] + self.value)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         value = np.broadcast_to(self.value, inputs[0].low.shape)
         return inputs[0].plus(Interval(value, value))
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         return input_bits[0]
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Bias:
         return replace(self, value=as_integers(self, self.value, output_bits))
 
+    @override
     def label(self) -> str:
         return "Bias"
 
@@ -313,21 +353,27 @@ class Bias(Layer):
 class Negative(Layer):
     """-x, exactly; each party negates its share."""
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return -inputs[0]
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return -inputs[0]
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         return Interval(-inputs[0].high, -inputs[0].low)
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         return input_bits[0]
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Negative:
         return self
 
+    @override
     def label(self) -> str:
         return "Negative"
 

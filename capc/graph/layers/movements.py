@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from capc.fixed_point import Float64, Int64
 from capc.graph.kernels import Array, Pair
@@ -27,22 +28,28 @@ class Movement(Layer, abstract=True):
     def moved(self, inputs: Sequence[Array]) -> Array:
         """The output for arrays (n, *input shape) of any numbers: (n, *shape)."""
 
+    @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return self.moved(inputs)
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return self.moved(inputs)
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         low = self.moved([interval.low for interval in inputs])
         return Interval(low, self.moved([interval.high for interval in inputs]))
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         return input_bits[0]
 
+    @override
     def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
         return self
 
+    @override
     def label(self) -> str:
         return type(self).__name__
 
@@ -51,6 +58,7 @@ class Movement(Layer, abstract=True):
 class Reshape(Movement):
     """The same numbers in row-major order under another shape."""
 
+    @override
     def moved(self, inputs: Sequence[Array]) -> Array:
         return inputs[0].reshape(len(inputs[0]), *self.shape)
 
@@ -61,6 +69,7 @@ class Pad(Movement):
 
     padding: tuple[Pair, Pair]
 
+    @override
     def moved(self, inputs: Sequence[Array]) -> Array:
         return np.pad(inputs[0], ((0, 0), *self.padding, (0, 0)))
 
@@ -74,15 +83,19 @@ class Concat(Movement):
 
     axis: int
 
+    @override
     def moved(self, inputs: Sequence[Array]) -> Array:
         return np.concatenate(list(inputs), axis=self.axis + 1)
 
+    @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
         return self.moved(aligned(inputs, scales))
 
+    @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
         return super().interval(aligned_intervals(inputs, scales), scales)
 
+    @override
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         return max(input_bits)
 
@@ -93,6 +106,7 @@ class Transpose(Movement):
 
     permutation: tuple[int, ...]
 
+    @override
     def moved(self, inputs: Sequence[Array]) -> Array:
         return inputs[0].transpose(0, *(axis + 1 for axis in self.permutation))
 
@@ -107,5 +121,6 @@ class Gather(Movement):
     axis: int
     indices: tuple[int, ...]
 
+    @override
     def moved(self, inputs: Sequence[Array]) -> Array:
         return inputs[0].take(self.indices, axis=self.axis + 1)

@@ -1,0 +1,1 @@
+"""TensorFlow graphs and Keras models, read into layers and written from them."""
