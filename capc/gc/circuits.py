@@ -125,12 +125,14 @@ def maximum_circuit(ring_bits: int, window: int) -> Circuit:
     return Circuit(f"maximum {ring_bits} x {window}", _engine.maximum_circuit(ring_bits, window))
 
 
-def step_circuit(ring_bits: int, vote_bits: int) -> Circuit:
-    """One class of a multi-label vote: the evaluator learns [x >= 0] - s mod 2^vote_bits.
+def step_circuit(ring_bits: int, output_bits: int, place: int = 0) -> Circuit:
+    """A step function: the evaluator learns 2^place * [x >= 0] - s mod 2^output_bits.
 
-    The garbler subtracts the class's public or private threshold from its share beforehand.
+    With place 0 it is one class of a multi-label vote: the garbler subtracts the class's public or
+    private threshold from its share beforehand. 0 <= place < output_bits.
     """
-    return Circuit(f"step {ring_bits}", _engine.step_circuit(ring_bits, vote_bits))
+    name = f"step {ring_bits} << {place}"
+    return Circuit(name, _engine.step_circuit(ring_bits, output_bits, place))
 
 
 def top_k_circuit(ring_bits: int, classes: int, k: int, vote_bits: int) -> Circuit:

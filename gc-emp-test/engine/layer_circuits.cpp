@@ -156,12 +156,15 @@ std::size_t maximum_and_count(std::size_t ring_bits, std::size_t window) {
   return window * (ring_bits - 1) + 2 * ring_bits * (window - 1);
 }
 
-Circuit step_circuit(std::size_t ring_bits, std::size_t vote_bits) {
+Circuit step_circuit(std::size_t ring_bits, std::size_t output_bits, std::size_t place) {
   require_range("ring_bits", ring_bits, 1, 64);
-  require_range("vote_bits", vote_bits, 1, 64);
+  require_range("output_bits", output_bits, 1, 64);
+  require_range("place", place, 0, output_bits - 1);
   Builder builder;
   const Bits x = builder.reconstruct(builder.shared_input(ring_bits));
-  builder.output_shared({builder.not_(x.back())}, vote_bits, false);
+  Bits y(place, Bit::constant(false));
+  y.push_back(builder.not_(x.back()));
+  builder.output_shared(y, output_bits, false);
   return builder.finish();
 }
 

@@ -26,9 +26,10 @@ namespace capc::gc {
 [[nodiscard]] Circuit maximum_circuit(std::size_t ring_bits, std::size_t window);
 [[nodiscard]] std::size_t maximum_and_count(std::size_t ring_bits, std::size_t window);
 
-/// y = 1 for x >= 0, else 0, shared modulo 2^vote_bits: one class of a multi-label vote. The garbler
-/// subtracts the class's threshold from its share first.
-[[nodiscard]] Circuit step_circuit(std::size_t ring_bits, std::size_t vote_bits);
+/// y = 2^place for x >= 0, else 0, shared modulo 2^output_bits: a step function, and with place 0 one
+/// class of a multi-label vote, for which the garbler subtracts the class's threshold first.
+[[nodiscard]] Circuit step_circuit(std::size_t ring_bits, std::size_t output_bits,
+                                   std::size_t place = 0);
 [[nodiscard]] std::size_t step_and_count(std::size_t ring_bits);
 
 /// y_j = 1 for the `k` greatest of `classes` words, lower indices first on ties, else 0, shared

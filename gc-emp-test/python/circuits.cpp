@@ -150,8 +150,8 @@ void bind_circuits(nb::module_& m) {
   m.def("maximum_circuit", [=](std::size_t bits, std::size_t window) {
     return compiled(maximum_circuit(bits, window));
   });
-  m.def("step_circuit", [=](std::size_t bits, std::size_t vote_bits) {
-    return compiled(step_circuit(bits, vote_bits));
+  m.def("step_circuit", [=](std::size_t bits, std::size_t output_bits, std::size_t place) {
+    return compiled(step_circuit(bits, output_bits, place));
   });
   m.def("top_k_circuit",
         [=](std::size_t bits, std::size_t classes, std::size_t k, std::size_t vote_bits) {

@@ -122,10 +122,12 @@ void maximum() {
 
 void step() {
   for (const std::size_t bits : {1, 5, 37, 64}) {
-    const Circuit circuit = step_circuit(bits, 32);
-    CHECK(circuit.and_count() == step_and_count(bits));
-    for (const std::int64_t x : samples(bits)) {
-      CHECK(evaluate(circuit, {x}, bits).at(0) == (x >= 0 ? 1U : 0U));
+    for (const std::size_t place : {0, 1, 31}) {
+      const Circuit circuit = step_circuit(bits, 32, place);
+      CHECK(circuit.and_count() == step_and_count(bits));
+      for (const std::int64_t x : samples(bits)) {
+        CHECK(evaluate(circuit, {x}, bits).at(0) == (x >= 0 ? Word{1} << place : 0U));
+      }
     }
   }
 }

@@ -80,6 +80,7 @@ def test_other_layers_equal_the_plain_formula(
         (bounded_relu_circuit(bits, shift, cap), np.minimum(np.maximum(x, 0) >> shift, cap)),
         (leaky_relu_circuit(bits, shift, slope, fraction), sloped.astype(np.int64)),
         (step_circuit(bits, bits), (x >= 0).astype(np.int64)),
+        (step_circuit(bits, bits, bits - 2), (x >= 0).astype(np.int64) << (bits - 2)),
     ]
     for circuit, y in cases:
         out, _ = circuit.plain_evaluate(a.ravel(), masks.ravel(), numbers.reduce(x - a).ravel())
