@@ -23,6 +23,17 @@ from capc.graph.layers.interval import Interval, dropped
 from capc.graph.piecewise import FUNCTIONS, exact_function, table_of
 from capc.piecewise import PiecewiseTable, apply_table, table_range
 
+__all__ = [
+    "Activation",
+    "BoundedRelu",
+    "LeakyRelu",
+    "MaxPool",
+    "PiecewiseLinear",
+    "Relu",
+    "Rescale",
+    "Square",
+]
+
 _WIDTH_STEP = 4  # of a square's value_bits: the coarser, the less it says about the weights
 
 

@@ -17,6 +17,17 @@ from capc.fixed_point import FixedPoint, Float64, Int64
 from capc.graph.kernels import Shape
 from capc.graph.layers.interval import Interval
 
+__all__ = [
+    "KINDS",
+    "Layer",
+    "Layers",
+    "Network",
+    "QuantizedNetwork",
+    "Scales",
+    "Shape",
+    "Weights",
+]
+
 Weights = NDArray[Any]
 
 KINDS: dict[str, type[Layer]] = {}

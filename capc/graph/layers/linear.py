@@ -32,6 +32,17 @@ from capc.graph.kernels import (
 from capc.graph.layers.base import Layer, Scales, Weights
 from capc.graph.layers.interval import LIMIT, MARGIN, Interval
 
+__all__ = [
+    "Add",
+    "AvgPool",
+    "Bias",
+    "Conv2D",
+    "Dense",
+    "Input",
+    "Negative",
+    "WeightedLayer",
+]
+
 WAY_OUT = (
     "use fewer fractional bits, calibrate on public examples (--calibration), or train with Relu6 "
     "for ReLU or with smaller weights"

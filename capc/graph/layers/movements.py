@@ -19,6 +19,15 @@ from capc.graph.layers.base import Layer, Scales
 from capc.graph.layers.interval import Interval
 from capc.graph.layers.linear import aligned, aligned_intervals
 
+__all__ = [
+    "Concat",
+    "Gather",
+    "Movement",
+    "Pad",
+    "Reshape",
+    "Transpose",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class Movement(Layer, abstract=True):
