@@ -55,10 +55,10 @@ test-python: setup
 	$(PYTHON_RUN) -m pytest $(ARGS)
 
 bench: setup
-	$(PYTHON_RUN) -m capc.bench.command $(AREA) $(ARGS)
+	$(PYTHON_RUN) -m capc.cli bench $(AREA) $(ARGS)
 
 table1: setup
-	$(PYTHON_RUN) -m capc.bench.table1 $(ARGS)
+	$(PYTHON_RUN) -m capc.cli table1 $(ARGS)
 
 figures: setup
 	$(PYTHON_RUN) -m capc.cli learn all --config=$(EXPERIMENT) $(ARGS)

@@ -1,1 +1,0 @@
-"""What `make bench` measures, one module an area; each gives rows of one table."""
