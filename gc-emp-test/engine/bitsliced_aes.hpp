@@ -51,12 +51,13 @@ template <class T>
 template <const field::Map& kMap, class T>
 [[nodiscard]] inline Planes<T> apply(const Planes<T>& in) {
   Planes<T> out{};
-  [&]<std::size_t... kBit>(std::index_sequence<kBit...>) {
+  const auto all = [&]<std::size_t... kBit>(std::index_sequence<kBit...>) {
     const auto column = [&]<std::size_t kIn>(std::integral_constant<std::size_t, kIn>) {
       ((((kMap[kIn] >> kBit) & 1) != 0 ? void(out[kBit] ^= in[kIn]) : void()), ...);
     };
     (column(std::integral_constant<std::size_t, kBit>{}), ...);
-  }(std::make_index_sequence<8>{});
+  };
+  all(std::make_index_sequence<8>{});
   return out;
 }
 

@@ -127,7 +127,8 @@ struct PlainOutputs {
                                           std::span<const Word> evaluator);
 
 /// The same function with XOR, AND and INV gates only: each Shared output becomes an Evaluator one
-/// and its mask a GarblerFixed input, subtracted by gates. For back ends that know no Shared output.
+/// and its mask a GarblerFixed input, subtracted by gates. For back ends that know no Shared
+/// output.
 [[nodiscard]] Circuit lower_shared_outputs(const Circuit& circuit);
 
 [[nodiscard]] constexpr Word low_bits(Word value, std::size_t bits) {

@@ -249,9 +249,9 @@ void EvaluatorBatch::evaluate_block(std::size_t block, std::size_t lanes, const 
   }
   const std::vector<Op>& ops = circuit_->program.ops();
   const ConstBytes rows = tables.take(circuit_->circuit.and_count() * kTableBytes * lanes);
-  core_->kernels->evaluate({ops.data(), ops.size(), slots, lanes,
-                            {core_->start, first_tweak_ + layout_.gate_tweak(block), layout_.instances()},
-                            rows.data()});
+  const TweakRange tweaks{core_->start, first_tweak_ + layout_.gate_tweak(block),
+                          layout_.instances()};
+  core_->kernels->evaluate({ops.data(), ops.size(), slots, lanes, tweaks, rows.data()});
   read_outputs(block, lanes, tables);
 }
 

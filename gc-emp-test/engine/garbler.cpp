@@ -193,9 +193,9 @@ void GarblerBatch::garble_block(std::size_t block, std::size_t lanes,
   const Circuit& circuit = circuit_->circuit;
   const std::vector<Op>& ops = circuit_->program.ops();
   const Bytes tables = out.take(circuit.and_count() * kTableBytes * lanes);
-  core_->kernels->garble({ops.data(), ops.size(), slots, lanes, delta,
-                          {core_->start, first_tweak_ + layout_.gate_tweak(block), layout_.instances()},
-                          tables.data()});
+  const TweakRange tweaks{core_->start, first_tweak_ + layout_.gate_tweak(block),
+                          layout_.instances()};
+  core_->kernels->garble({ops.data(), ops.size(), slots, lanes, delta, tweaks, tables.data()});
   write_outputs(block, lanes, out);
 }
 
@@ -362,8 +362,8 @@ void GarblerBatch::decode(ConstBytes colours_message, std::span<Word> outputs) {
         for (std::size_t bit = 0; bit < word.bits; ++bit) {
           const unsigned values = unsigned{reader.value<LaneBits>()} ^ permutations_[kept++];
           for (std::size_t i = 0; i < lanes; ++i) {
-            outputs[(first + i) * circuit.garbler_out_words() + index] |=
-                Word{(values >> i) & 1U} << bit;
+            const Word value = (values >> i) & 1U;
+            outputs[(first + i) * circuit.garbler_out_words() + index] |= value << bit;
           }
         }
         ++index;

@@ -23,8 +23,8 @@ void hash_rows(const Row& keys, const std::array<const Block*, kTexts>& x,
 
 void gate_keys(const TweakRange& tweaks, std::uint64_t tweak, Row& even, Row& odd) {
   for (std::size_t i = 0; i < kLanes; ++i) {
-    even[i] = tweaks.start ^ Block{tweak + 2 * i, 0};
-    odd[i] = even[i] ^ Block{1, 0};
+    even[i] = Block{tweak + 2 * i, 0} ^ tweaks.start;
+    odd[i] = Block{1, 0} ^ even[i];
   }
 }
 
@@ -120,7 +120,7 @@ void hash(Block start, std::uint64_t first, const Block* in, Block* out, std::si
     Row x{};
     Row result;
     for (std::size_t j = 0; j < n; ++j) {
-      keys[j] = start ^ Block{first + i + j, 0};
+      keys[j] = Block{first + i + j, 0} ^ start;
       x[j] = sigma(in[i + j]);
     }
     hash_rows<1>(keys, {x}, {result});

@@ -197,8 +197,7 @@ Circuit top_k_circuit(std::size_t ring_bits, std::size_t classes, std::size_t k,
 
 std::size_t top_k_and_count(std::size_t ring_bits, std::size_t classes, std::size_t k) {
   const auto round = [&](std::size_t bits) { return (2 * classes - 3) * bits + classes - 2; };
-  return classes * (ring_bits - 1) + round(ring_bits) +
-         (k - 1) * (classes + round(ring_bits + 1));
+  return classes * (ring_bits - 1) + round(ring_bits) + (k - 1) * (classes + round(ring_bits + 1));
 }
 
 }  // namespace capc::gc

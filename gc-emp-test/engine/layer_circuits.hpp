@@ -14,7 +14,8 @@ namespace capc::gc {
 [[nodiscard]] std::size_t bounded_relu_and_count(std::size_t ring_bits, std::size_t shift,
                                                  Word cap);
 
-/// y = x >> shift for x >= 0, else (slope x) >> (shift + fraction_bits), 0 <= slope < 2^fraction_bits.
+/// y = x >> shift for x >= 0, else (slope x) >> (shift + fraction_bits), 0 <= slope <
+/// 2^fraction_bits.
 [[nodiscard]] Circuit leaky_relu_circuit(std::size_t ring_bits, std::size_t shift, Word slope,
                                          std::size_t fraction_bits);
 
@@ -26,8 +27,8 @@ namespace capc::gc {
 [[nodiscard]] Circuit maximum_circuit(std::size_t ring_bits, std::size_t window);
 [[nodiscard]] std::size_t maximum_and_count(std::size_t ring_bits, std::size_t window);
 
-/// y = 2^place for x >= 0, else 0, shared modulo 2^output_bits: a step function, and with place 0 one
-/// class of a multi-label vote, for which the garbler subtracts the class's threshold first.
+/// y = 2^place for x >= 0, else 0, shared modulo 2^output_bits: a step function, and with place 0
+/// one class of a multi-label vote, for which the garbler subtracts the class's threshold first.
 [[nodiscard]] Circuit step_circuit(std::size_t ring_bits, std::size_t output_bits,
                                    std::size_t place = 0);
 [[nodiscard]] std::size_t step_and_count(std::size_t ring_bits);

@@ -40,8 +40,8 @@ class TransferReceiver {
   TransferReceiver(const Kernels& kernels, const SecretArray<Block>& zero_keys,
                    const SecretArray<Block>& one_keys, Bytes tree_message);
 
-  /// Corrections for the choice bits (bit i of block i / 128; units_for * kUnitBlocks blocks, unused
-  /// bits zero) and the labels of the choices, padded_transfers of them.
+  /// Corrections for the choice bits (bit i of block i / 128; units_for * kUnitBlocks blocks,
+  /// unused bits zero) and the labels of the choices, padded_transfers of them.
   void extend(const Block* choices, std::size_t transfers, Bytes corrections, Block* labels);
 
  private:
@@ -61,7 +61,7 @@ class TransferSender {
   void extend(ConstBytes corrections, std::size_t transfers, Block* labels);
 
   /// Which base keys to ask for: the side of the tree that Δ's path does not take.
-  [[nodiscard]] static Block base_choices(Block delta) { return delta ^ Block{~0ULL, ~0ULL}; }
+  [[nodiscard]] static Block base_choices(Block delta) { return Block{~0ULL, ~0ULL} ^ delta; }
 
  private:
   const Kernels* kernels_;

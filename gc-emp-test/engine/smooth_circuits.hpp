@@ -21,9 +21,9 @@ namespace capc::gc {
 
 /// A function that is linear on 2^r equal segments of [-2^reach, 2^reach) and simple outside.
 ///
-/// For v = (x >> shift) and w = v + 2^reach, segment j = w >> h and u = w mod 2^h, h = reach + 1 - r:
-/// y = (bases[j] + slopes[j] * u) >> slope_bits. Below the segments y = `below`; above them y is
-/// `above`, or v where there is none.
+/// For v = (x >> shift) and w = v + 2^reach, segment j = w >> h and u = w mod 2^h, where
+/// h = reach + 1 - r: y = (bases[j] + slopes[j] * u) >> slope_bits. Below the segments y = `below`;
+/// above them y is `above`, or v where there is none.
 struct PiecewiseLinear {
   std::size_t reach;
   std::size_t slope_bits;

@@ -40,7 +40,9 @@ inline void transpose_rows(const Block* rows, std::size_t units, Block* out) {
     }
     for (std::size_t lane = 0; lane < 8; ++lane) {
       Block* column = out + 512 * unit + 64 * lane;
-      for (std::size_t row = 0; row < 64; ++row) column[row] = {half[0][row][lane], half[1][row][lane]};
+      for (std::size_t row = 0; row < 64; ++row) {
+        column[row] = {half[0][row][lane], half[1][row][lane]};
+      }
     }
   }
 }

@@ -94,7 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static Kept kept;
   Input input(data, size);
   const bool from_the_start = input.byte() == 0xFF;
-  kept.play(
-      input, from_the_start, [&](Peers& peers) { set_up(peers, input); }, step);
+  const auto bent_set_up = [&](Peers& peers) { set_up(peers, input); };
+  kept.play(input, from_the_start, bent_set_up, step);
   return 0;
 }

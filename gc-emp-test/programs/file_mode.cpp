@@ -59,7 +59,7 @@ Inputs make_inputs(const Task& task, const Arguments& arguments, SecretArray<Wor
 
 void load_key(const std::string& path, LinkKey& key) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status {};
+  struct stat status = {};
   if (!file.is_open() || ::fstat(file.get(), &status) != 0) {
     throw SystemError(with_reason("cannot read " + path, errno));
   }

@@ -23,10 +23,10 @@ std::pair<WordsOut, WordsOut> evaluate_plain_many(const CompiledCircuit& compile
   {
     const nb::gil_scoped_release release;
     for (std::size_t i = 0; i < n; ++i) {
-      const PlainOutputs out = evaluate_plain(
-          circuit, a.subspan(i * circuit.online_words(), circuit.online_words()),
-          f.subspan(i * circuit.fixed_words(), circuit.fixed_words()),
-          b.subspan(i * circuit.evaluator_words(), circuit.evaluator_words()));
+      const PlainOutputs out =
+          evaluate_plain(circuit, a.subspan(i * circuit.online_words(), circuit.online_words()),
+                         f.subspan(i * circuit.fixed_words(), circuit.fixed_words()),
+                         b.subspan(i * circuit.evaluator_words(), circuit.evaluator_words()));
       to_evaluator.insert(to_evaluator.end(), out.evaluator.begin(), out.evaluator.end());
       to_garbler.insert(to_garbler.end(), out.garbler.begin(), out.garbler.end());
     }
@@ -47,19 +47,20 @@ void bind_smooth_circuits(nb::module_& m) {
     return std::make_shared<CompiledCircuit>(std::move(circuit));
   };
   nb::class_<PiecewiseLinear>(m, "PiecewiseLinear")
-      .def("__init__",
-           [](PiecewiseLinear* self, std::size_t reach, std::size_t slope_bits,
-              std::vector<std::int64_t> slopes, std::vector<std::int64_t> bases,
-              std::int64_t below, std::optional<std::int64_t> above) {
-             new (self) PiecewiseLinear{reach,           slope_bits, std::move(slopes),
-                                        std::move(bases), below,      above};
-           },
-           nb::arg("reach"), nb::arg("slope_bits"), nb::arg("slopes"), nb::arg("bases"),
-           nb::arg("below"), nb::arg("above").none());
-  m.def("narrow_square_circuit", [=](std::size_t bits, std::size_t shift, std::size_t drop,
-                                     std::size_t value_bits) {
-    return compiled(narrow_square_circuit(bits, shift, drop, value_bits));
-  });
+      .def(
+          "__init__",
+          [](PiecewiseLinear* self, std::size_t reach, std::size_t slope_bits,
+             std::vector<std::int64_t> slopes, std::vector<std::int64_t> bases, std::int64_t below,
+             std::optional<std::int64_t> above) {
+            new (self) PiecewiseLinear{reach, slope_bits, std::move(slopes), std::move(bases),
+                                       below, above};
+          },
+          nb::arg("reach"), nb::arg("slope_bits"), nb::arg("slopes"), nb::arg("bases"),
+          nb::arg("below"), nb::arg("above").none());
+  m.def("narrow_square_circuit",
+        [=](std::size_t bits, std::size_t shift, std::size_t drop, std::size_t value_bits) {
+          return compiled(narrow_square_circuit(bits, shift, drop, value_bits));
+        });
   m.def("piecewise_linear_circuit",
         [=](std::size_t bits, std::size_t shift, const PiecewiseLinear& function) {
           return compiled(piecewise_linear_circuit(bits, shift, function));
@@ -80,12 +81,10 @@ void bind_circuits(nb::module_& m) {
       .def_prop_ro("and_count", [](const CompiledCircuit& c) { return c.circuit.and_count(); })
       .def_prop_ro("and_depth", [](const CompiledCircuit& c) { return c.circuit.and_depth(); })
       .def_prop_ro("term_count", [](const CompiledCircuit& c) { return c.circuit.term_count(); })
-      .def_prop_ro("gate_count",
-                   [](const CompiledCircuit& c) { return c.circuit.gates().size(); })
+      .def_prop_ro("gate_count", [](const CompiledCircuit& c) { return c.circuit.gates().size(); })
       .def_prop_ro("online_words",
                    [](const CompiledCircuit& c) { return c.circuit.online_words(); })
-      .def_prop_ro("fixed_words",
-                   [](const CompiledCircuit& c) { return c.circuit.fixed_words(); })
+      .def_prop_ro("fixed_words", [](const CompiledCircuit& c) { return c.circuit.fixed_words(); })
       .def_prop_ro("evaluator_words",
                    [](const CompiledCircuit& c) { return c.circuit.evaluator_words(); })
       .def_prop_ro("evaluator_out_words",
@@ -125,9 +124,8 @@ void bind_circuits(nb::module_& m) {
   const auto compiled = [](Circuit circuit) {
     return std::make_shared<CompiledCircuit>(std::move(circuit));
   };
-  m.def("relu_circuit", [=](std::size_t bits, std::size_t shift) {
-    return compiled(relu_circuit(bits, shift));
-  });
+  m.def("relu_circuit",
+        [=](std::size_t bits, std::size_t shift) { return compiled(relu_circuit(bits, shift)); });
   m.def("truncate_circuit", [=](std::size_t bits, std::size_t shift) {
     return compiled(truncate_circuit(bits, shift));
   });

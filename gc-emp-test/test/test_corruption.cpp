@@ -37,7 +37,8 @@ const CircuitPtr& circuit() {
 }
 
 /// Set-up, one batch in two phases, one in one phase: every type of message.
-Outcome play(std::size_t target, std::function<void(Message&)> change, std::size_t* messages) {
+Outcome play(std::size_t target, std::function<void(Message&)> change,
+             std::size_t* messages = nullptr) {
   constexpr std::size_t kInstances = 5;
   const Circuit& c = circuit()->circuit;
   const auto a = random_words(kInstances * c.online_words());
@@ -65,26 +66,27 @@ Outcome play(std::size_t target, std::function<void(Message&)> change, std::size
 
 int main() {
   std::size_t messages = 0;
-  CHECK(play(~std::size_t{0}, [](Message&) {}, &messages) == Outcome::Right);
+  const auto nothing = [](Message&) {};
+  CHECK(play(~std::size_t{0}, nothing, &messages) == Outcome::Right);
   CHECK(messages == 3 + 2 + 2 + 1 + 2 + 1);
   std::size_t wrong = 0;
   for (std::size_t target = 0; target < messages; ++target) {
-    CHECK(play(target, [](Message& m) { m.clear(); }, nullptr) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.pop_back(); }, nullptr) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.resize(kHeaderBytes - 1); }, nullptr) ==
+    CHECK(play(target, [](Message& m) { m.clear(); }) == Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.resize(kHeaderBytes - 1); }) ==
           Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.push_back(0); }, nullptr) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.resize(m.size() + (1U << 20U)); }, nullptr) ==
+    CHECK(play(target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.resize(m.size() + (1U << 20U)); }) ==
           Outcome::Refused);
     for (std::size_t byte = 0; byte < kHeaderBytes; byte += 3) {
-      CHECK(play(target, [byte](Message& m) { m[byte] ^= 0x10; }, nullptr) == Outcome::Refused);
+      CHECK(play(target, [byte](Message& m) { m[byte] ^= 0x10; }) == Outcome::Refused);
     }
     for (int i = 0; i < 8; ++i) {
       const auto flip = [](Message& m) {
         const std::size_t bit = rng()() % (8 * (m.size() - kHeaderBytes));
         m[kHeaderBytes + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
       };
-      if (play(target, flip, nullptr) == Outcome::Wrong) ++wrong;
+      if (play(target, flip) == Outcome::Wrong) ++wrong;
     }
   }
   CHECK(wrong > 0);  // else the flips would not reach the body

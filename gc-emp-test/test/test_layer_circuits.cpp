@@ -70,9 +70,8 @@ void bounded_relu() {
 }
 
 void leaky_relu() {
-  for (const auto& [bits, shift, fraction] :
-       std::vector<std::array<std::size_t, 3>>{{6, 0, 3}, {8, 3, 4}, {9, 2, 0}, {41, 12, 12},
-                                               {60, 20, 20}, {64, 0, 12}}) {
+  for (const auto& [bits, shift, fraction] : std::vector<std::array<std::size_t, 3>>{
+           {6, 0, 3}, {8, 3, 4}, {9, 2, 0}, {41, 12, 12}, {60, 20, 20}, {64, 0, 12}}) {
     const Word one = Word{1} << fraction;
     for (const Word slope : {Word{0}, Word{1}, one / 5, one / 2, one - 1}) {
       if (slope >= one) continue;
@@ -88,8 +87,13 @@ void leaky_relu() {
 
 void square() {
   for (const auto& [bits, shift, fraction] :
-       std::vector<std::array<std::size_t, 3>>{{2, 0, 0}, {6, 0, 2}, {8, 2, 3}, {9, 0, 0},
-                                               {41, 12, 12}, {47, 0, 12}, {60, 20, 20},
+       std::vector<std::array<std::size_t, 3>>{{2, 0, 0},
+                                               {6, 0, 2},
+                                               {8, 2, 3},
+                                               {9, 0, 0},
+                                               {41, 12, 12},
+                                               {47, 0, 12},
+                                               {60, 20, 20},
                                                {64, 12, 12}}) {
     const Circuit circuit = square_circuit(bits, shift, fraction);
     std::size_t in_range = 0;

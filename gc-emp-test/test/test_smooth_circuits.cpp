@@ -1,4 +1,5 @@
-// Squares and piecewise-linear functions, exhaustively at small widths and garbled; circuits as text.
+// Squares and piecewise-linear functions, exhaustively at small widths and garbled;
+// circuits as text.
 
 #include <algorithm>
 #include <functional>
