@@ -39,10 +39,9 @@ struct Samples {
 
 void report(const std::string& name, const Options& options, const Samples& samples,
             const std::string& note) {
-  std::printf("%s,builtin,%zu,%.6g,%.6g,%.6g,%llu,%llu,%s\n", name.c_str(),
-              samples.seconds.size(), quantile(samples.seconds, 0.5),
-              quantile(samples.seconds, 0.1), quantile(samples.seconds, 0.9),
-              static_cast<unsigned long long>(samples.from_garbler),
+  std::printf("%s,builtin,%zu,%.6g,%.6g,%.6g,%llu,%llu,%s\n", name.c_str(), samples.seconds.size(),
+              quantile(samples.seconds, 0.5), quantile(samples.seconds, 0.1),
+              quantile(samples.seconds, 0.9), static_cast<unsigned long long>(samples.from_garbler),
               static_cast<unsigned long long>(samples.from_evaluator),
               (std::string(path_name(options.path)) + (note.empty() ? "" : "; ") + note).c_str());
   std::fflush(stdout);
@@ -172,8 +171,9 @@ void relu_1080x47(const Options& options) {
   report("relu_1080x47", options, measure_run(options, circuit, 1080),
          std::to_string(1080 * circuit->circuit.and_count()) + " AND gates");
   const auto gates = std::make_shared<CompiledCircuit>(lower_shared_outputs(relu_circuit(47, 0)));
-  report("relu_1080x47_gates", options, measure_run(options, gates, 1080),
-         std::to_string(1080 * gates->circuit.and_count()) + " AND gates; mask subtracted by gates");
+  report(
+      "relu_1080x47_gates", options, measure_run(options, gates, 1080),
+      std::to_string(1080 * gates->circuit.and_count()) + " AND gates; mask subtracted by gates");
   report("relu_1080x47_online", options, measure_online(options, circuit, 1080), "after prepare");
 }
 
@@ -268,8 +268,7 @@ constexpr Benchmark kBenchmarks[] = {{"relu_1080x47", relu_1080x47},
 int main(int argc, char** argv) {
   Options options;
   if (!parse(argc, argv, options)) return usage();
-  std::printf(
-      "benchmark,implementation,n,median_s,p10_s,p90_s,bytes_sent,bytes_received,note\n");
+  std::printf("benchmark,implementation,n,median_s,p10_s,p90_s,bytes_sent,bytes_received,note\n");
   std::fflush(stdout);
   try {
     for (const Benchmark& benchmark : kBenchmarks) {

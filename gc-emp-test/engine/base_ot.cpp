@@ -57,8 +57,7 @@ class Curve {
   }
   [[nodiscard]] Point times(const Point& base, const Scalar& s) const {
     Point p = point();
-    require(EC_POINT_mul(group_.get(), p.get(), nullptr, base.get(), s.get(), context_.get()) ==
-            1);
+    require(EC_POINT_mul(group_.get(), p.get(), nullptr, base.get(), s.get(), context_.get()) == 1);
     return p;
   }
   [[nodiscard]] Point sum(const Point& a, const Point& b) const {
@@ -79,8 +78,7 @@ class Curve {
   [[nodiscard]] Point decode(ConstBytes bytes) const {
     Point p = point();
     if (bytes[0] != POINT_CONVERSION_UNCOMPRESSED ||
-        EC_POINT_oct2point(group_.get(), p.get(), bytes.data(), kPointBytes, context_.get()) !=
-            1) {
+        EC_POINT_oct2point(group_.get(), p.get(), bytes.data(), kPointBytes, context_.get()) != 1) {
       throw ProtocolError("the peer sent a string that is not a point of P-256");
     }
     return p;

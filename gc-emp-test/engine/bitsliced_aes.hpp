@@ -76,9 +76,9 @@ template <class T>
   const Nibble<T> inverse = multiply(multiply(norm_2, norm_4), square(norm_4));
   const Nibble<T> new_low = multiply(inverse, sum);
   const Nibble<T> new_high = multiply(inverse, high);
-  Planes<T> out = apply<field::kFromTowerAffine>(Planes<T>{
-      new_low[0], new_low[1], new_low[2], new_low[3], new_high[0], new_high[1], new_high[2],
-      new_high[3]});
+  Planes<T> out =
+      apply<field::kFromTowerAffine>(Planes<T>{new_low[0], new_low[1], new_low[2], new_low[3],
+                                               new_high[0], new_high[1], new_high[2], new_high[3]});
   for (const std::size_t bit : {0U, 1U, 5U, 6U}) out[bit] = ~out[bit];
   return out;
 }

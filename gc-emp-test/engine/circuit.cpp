@@ -130,8 +130,7 @@ void Circuit::check_and_measure() {
     term_count_ += word.terms.size();
     shared_words_ += shared ? 1 : 0;
     evaluator_out_words_ += word.kind != OutputKind::Garbler ? 1 : 0;
-    garbler_out_words_ +=
-        word.kind == OutputKind::Garbler || word.kind == OutputKind::Both ? 1 : 0;
+    garbler_out_words_ += word.kind == OutputKind::Garbler || word.kind == OutputKind::Both ? 1 : 0;
   }
 }
 
@@ -190,10 +189,10 @@ Circuit lower_shared_outputs(const Circuit& circuit) {
   std::vector<Bit> map(circuit.wire_count(), Bit::constant(false));
   std::vector<std::size_t> fixed;
   for (const InputWord& word : circuit.inputs()) {
-    const Bits bits = word.partner == kNoPartner
-                          ? builder.input(word.kind, word.wires.size())
-                          : builder.online_partner(static_cast<std::size_t>(word.partner),
-                                                   word.wires.size());
+    const Bits bits =
+        word.partner == kNoPartner
+            ? builder.input(word.kind, word.wires.size())
+            : builder.online_partner(static_cast<std::size_t>(word.partner), word.wires.size());
     for (std::size_t i = 0; i < bits.size(); ++i) map[word.wires[i]] = bits[i];
   }
   std::vector<Bits> masks;

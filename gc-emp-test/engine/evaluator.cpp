@@ -65,8 +65,7 @@ std::unique_ptr<EvaluatorBatch> EvaluatorSession::run(CircuitPtr circuit, std::s
 }
 
 EvaluatorBatch::EvaluatorBatch(std::shared_ptr<EvaluatorSession::Core> core, CircuitPtr circuit,
-                               std::size_t instances,
-                               std::optional<std::span<const Word>> inputs)
+                               std::size_t instances, std::optional<std::span<const Word>> inputs)
     : core_(std::move(core)),
       circuit_(std::move(circuit)),
       layout_(*circuit_, instances),
@@ -207,8 +206,7 @@ void EvaluatorBatch::evaluate(ConstBytes labels) {
 
 void EvaluatorBatch::evaluate_tables(std::size_t chunk, ConstBytes body, Reader* online_labels) {
   grow(core_->slots, circuit_->program.slot_count() * kLanes);
-  grow(core_->stream,
-       std::max(layout_.fixed_bits().size(), layout_.online_bits().size()) * kLanes);
+  grow(core_->stream, std::max(layout_.fixed_bits().size(), layout_.online_bits().size()) * kLanes);
   Reader tables(body);
   RoundKeys seed;
   core_->kernels->expand_key(tables.value<Block>(), seed);
@@ -224,8 +222,7 @@ void EvaluatorBatch::evaluate_tables(std::size_t chunk, ConstBytes body, Reader*
 }
 
 void EvaluatorBatch::evaluate_block(std::size_t block, std::size_t lanes, const Block* own_labels,
-                                    const RoundKeys& seed, Reader& tables,
-                                    Reader* online_labels) {
+                                    const RoundKeys& seed, Reader& tables, Reader* online_labels) {
   Block* const slots = core_->slots.data();
   for (const InputBit& bit : layout_.evaluator_bits()) {
     std::copy_n(own_labels, lanes, slots + bit.slot * kLanes);

@@ -24,8 +24,7 @@ class EvaluatorSession {
   /// The answer (kSetupTreesBytes) to the garbler's SetupChoice.
   void setup_answer(ConstBytes choice, Bytes out);
 
-  [[nodiscard]] std::unique_ptr<EvaluatorBatch> prepare(CircuitPtr circuit,
-                                                        std::size_t instances);
+  [[nodiscard]] std::unique_ptr<EvaluatorBatch> prepare(CircuitPtr circuit, std::size_t instances);
   /// `inputs`: evaluator_words per instance.
   [[nodiscard]] std::unique_ptr<EvaluatorBatch> run(CircuitPtr circuit, std::size_t instances,
                                                     std::span<const Word> inputs);
@@ -87,7 +86,7 @@ class EvaluatorBatch {
   std::size_t chosen_ = 0;
   std::size_t chunk_ = 0;
   SecretArray<Word> inputs_;
-  std::vector<SecretArray<Block>> labels_;        // by chunk, freed once used
+  std::vector<SecretArray<Block>> labels_;         // by chunk, freed once used
   std::vector<std::vector<std::uint8_t>> tables_;  // by chunk, in two phases
   std::vector<Word> outputs_;
   std::vector<LaneBits> colours_;

@@ -45,8 +45,7 @@ void GarblerSession::setup_choose(ConstBytes offer, Bytes out) {
   const Exclusive exclusive(core_->busy);
   if (core_->chosen) throw StateError("the session's set-up was begun already");
   core_->chosen = true;
-  const ConstBytes point =
-      open_message(offer, setup_header(MessageType::SetupOffer), kPointBytes);
+  const ConstBytes point = open_message(offer, setup_header(MessageType::SetupOffer), kPointBytes);
   Writer writer(out);
   writer.value(setup_header(MessageType::SetupChoice));
   writer.value(core_->start);
@@ -69,8 +68,8 @@ void GarblerSession::setup_finish(ConstBytes trees) {
   if (core_->sender) throw StateError("the session's set-up is finished already");
   const ConstBytes body =
       open_message(trees, setup_header(MessageType::SetupTrees), kTreeMessageBytes);
-  core_->sender = std::make_unique<TransferSender>(*core_->kernels, core_->delta.get(),
-                                                   core_->base_keys, body);
+  core_->sender =
+      std::make_unique<TransferSender>(*core_->kernels, core_->delta.get(), core_->base_keys, body);
   core_->base_keys = {};
   core_->ready = true;
 }
@@ -78,8 +77,7 @@ void GarblerSession::setup_finish(ConstBytes trees) {
 std::unique_ptr<GarblerBatch> GarblerSession::prepare(CircuitPtr circuit, std::size_t instances,
                                                       std::span<const Word> fixed) {
   require_two_phases(*circuit);
-  return std::make_unique<GarblerBatch>(core_, std::move(circuit), instances, fixed,
-                                        std::nullopt);
+  return std::make_unique<GarblerBatch>(core_, std::move(circuit), instances, fixed, std::nullopt);
 }
 
 std::unique_ptr<GarblerBatch> GarblerSession::run(CircuitPtr circuit, std::size_t instances,
@@ -125,8 +123,8 @@ void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {
     core_->clock.require_preparing(number_);
     require_size(tables.size(), layout_.tables_bytes(chunk_), "the tables' buffer");
     const std::size_t transfers = layout_.chunk_transfers(chunk_);
-    const ConstBytes corrections = open_message(choice, header(MessageType::Choice, chunk_),
-                                                correction_bytes(transfers));
+    const ConstBytes corrections =
+        open_message(choice, header(MessageType::Choice, chunk_), correction_bytes(transfers));
     grow(core_->labels, padded_transfers(transfers));
     core_->sender->extend(corrections, transfers, core_->labels.data());
     grow(core_->slots, circuit_->program.slot_count() * kLanes);
@@ -155,9 +153,8 @@ void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {
   });
 }
 
-void GarblerBatch::garble_block(std::size_t block, std::size_t lanes,
-                                const Block* evaluator_labels, const RoundKeys& seed,
-                                Writer& out) {
+void GarblerBatch::garble_block(std::size_t block, std::size_t lanes, const Block* evaluator_labels,
+                                const RoundKeys& seed, Writer& out) {
   const Block delta = core_->delta.get();
   const std::size_t first = block * kLanes;
   Block* const slots = core_->slots.data();
@@ -215,8 +212,7 @@ void GarblerBatch::write_outputs(std::size_t block, std::size_t lanes, Writer& o
     const unsigned lane_mask = (1U << lanes) - 1;
     for (const SlotRef& ref : refs) {
       const LaneBits colour = colours(core_->slots.data() + ref.slot * kLanes, lanes);
-      const auto permutation =
-          static_cast<LaneBits>(colour ^ (ref.invert ? lane_mask : 0U));
+      const auto permutation = static_cast<LaneBits>(colour ^ (ref.invert ? lane_mask : 0U));
       if (word.kind != OutputKind::Evaluator) permutations_[kept++] = permutation;
       if (word.kind != OutputKind::Garbler) out.value(permutation);
     }
@@ -276,8 +272,8 @@ void GarblerBatch::take_masked(ConstBytes masked, std::span<const Word> shares) 
     require_size(shares.size(), layout_.instances() * circuit.online_words(), "shares");
     core_->clock.consume(number_);
     labelled_ = true;
-    const ConstBytes packed = open_message(masked, header(MessageType::Masked, 0),
-                                           layout_.masked_bytes() - kHeaderBytes);
+    const ConstBytes packed =
+        open_message(masked, header(MessageType::Masked, 0), layout_.masked_bytes() - kHeaderBytes);
     std::vector<std::uint64_t> words(packed.size() / 8 + 2);
     std::memcpy(words.data(), packed.data(), packed.size());
     BitUnpacker unpacker(words);
@@ -344,7 +340,8 @@ void GarblerBatch::label_shares(ConstBytes masked, std::span<const Word> shares,
 void GarblerBatch::decode(ConstBytes colours_message, std::span<Word> outputs) {
   core_->guard([&] {
     const Circuit& circuit = circuit_->circuit;
-    if (decoded_ || chunk_ != layout_.chunk_count() || (!one_phase_ && labelled_chunks_ != chunk_)) {
+    if (decoded_ || chunk_ != layout_.chunk_count() ||
+        (!one_phase_ && labelled_chunks_ != chunk_)) {
       throw StateError("the batch has no outputs to decode at this point");
     }
     require_size(outputs.size(), layout_.instances() * circuit.garbler_out_words(), "outputs");

@@ -28,13 +28,11 @@ bool has_vaes() {
 bool is_supported(Path path) {
 #if defined(CAPC_GC_X86)
   if (path == Path::AesNi) {
-    return has_aes() && __builtin_cpu_supports("ssse3") &&
-           __builtin_cpu_supports("sse4.1");
+    return has_aes() && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1");
   }
   if (path == Path::Vaes) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           has_vaes();
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && has_vaes();
   }
 #endif
   return path == Path::Portable;
@@ -48,9 +46,12 @@ Path best_path() {
 
 const char* path_name(Path path) {
   switch (path) {
-    case Path::Portable: return "portable";
-    case Path::AesNi: return "aes-ni";
-    case Path::Vaes: return "vaes";
+    case Path::Portable:
+      return "portable";
+    case Path::AesNi:
+      return "aes-ni";
+    case Path::Vaes:
+      return "vaes";
   }
   return "unknown";
 }

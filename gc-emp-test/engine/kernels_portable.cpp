@@ -74,8 +74,8 @@ void evaluate_and(const EvaluateJob& job, const Op& op, std::uint64_t tweak,
     std::memcpy(&generator, table + 16 * i, 16);
     std::memcpy(&evaluator, table + 16 * (job.lanes + i), 16);
     const Block a = a_row[i];
-    out_row[i] = ha[i] ^ hb[i] ^ select(a.colour(), generator) ^
-                 select(b_row[i].colour(), evaluator ^ a);
+    out_row[i] =
+        ha[i] ^ hb[i] ^ select(a.colour(), generator) ^ select(b_row[i].colour(), evaluator ^ a);
   }
 }
 

@@ -65,8 +65,7 @@ void garble_loop(const GarbleJob& job) {
       hb1 = hb1.encrypt_last(kb) ^ xb1;
       const V generator = ha0 ^ ha1 ^ delta.where_colour(b0);
       const V hashes = hb0 ^ hb1;
-      const V out =
-          ha0 ^ hb0 ^ generator.where_colour(a0) ^ hashes.where_colour(b0);
+      const V out = ha0 ^ hb0 ^ generator.where_colour(a0) ^ hashes.where_colour(b0);
       const std::size_t rest = job.lanes - i;
       generator.store_bytes(table + 16 * i, rest);
       (hashes ^ a0).store_bytes(evaluator_table + 16 * i, rest);

@@ -26,8 +26,8 @@ void InputLanes::load(std::uint32_t word) {
     const std::uint64_t low = transpose_8(half[0]);
     const std::uint64_t high = transpose_8(half[1]);
     for (std::size_t bit = 0; bit < 8; ++bit) {
-      turned_[8 * byte + bit] = static_cast<LaneBits>(((low >> (8 * bit)) & 0xff) |
-                                                      (((high >> (8 * bit)) & 0xff) << 8U));
+      turned_[8 * byte + bit] =
+          static_cast<LaneBits>(((low >> (8 * bit)) & 0xff) | (((high >> (8 * bit)) & 0xff) << 8U));
     }
   }
   loaded_ = word;

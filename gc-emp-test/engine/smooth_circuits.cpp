@@ -38,7 +38,8 @@ TableWidths widths_of(const PiecewiseLinear& function) {
   TableWidths widths{};
   widths.index_bits = static_cast<std::size_t>(std::bit_width(segments)) - 1;
   widths.offset_bits = function.reach + 1 - widths.index_bits;
-  const auto [lowest, highest] = std::minmax_element(function.slopes.begin(), function.slopes.end());
+  const auto [lowest, highest] =
+      std::minmax_element(function.slopes.begin(), function.slopes.end());
   constexpr std::int64_t kMost = std::int64_t{1} << 53;
   const std::int64_t last = (std::int64_t{1} << widths.offset_bits) - 1;
   if (*lowest < -(kMost >> widths.offset_bits) || *highest > (kMost >> widths.offset_bits)) {
@@ -87,7 +88,7 @@ void xor_constant(Builder& builder, Bits& word, std::int64_t value, Bit active) 
 }  // namespace
 
 Circuit narrow_square_circuit(std::size_t ring_bits, std::size_t shift, std::size_t drop,
-                       std::size_t value_bits) {
+                              std::size_t value_bits) {
   require_ring(ring_bits, shift);
   require_range("drop", drop, 0, 63);
   require_range("value_bits", value_bits, 2, (ring_bits + drop) / 2);
@@ -95,8 +96,8 @@ Circuit narrow_square_circuit(std::size_t ring_bits, std::size_t shift, std::siz
     throw UsageError("value_bits does not fit between shift and ring_bits, or drop takes all");
   }
   Builder builder;
-  const Bits x = sign_extended(builder.reconstruct(builder.shared_input(ring_bits)),
-                               shift + value_bits + 1);
+  const Bits x =
+      sign_extended(builder.reconstruct(builder.shared_input(ring_bits)), shift + value_bits + 1);
   const Bits size = absolute(builder, slice(x, shift, shift + value_bits + 1));
   const Bits squared = square(builder, size);
   builder.output_shared(slice(squared, drop, squared.size()), ring_bits, false);

@@ -25,15 +25,12 @@ namespace {
 
 void bind_garbler(nb::module_& m) {
   nb::class_<GarblerBatch>(m, "GarblerBatch")
-      .def_prop_ro("chunk_count",
-                   [](const GarblerBatch& b) { return b.layout().chunk_count(); })
+      .def_prop_ro("chunk_count", [](const GarblerBatch& b) { return b.layout().chunk_count(); })
       .def_prop_ro("instances", [](const GarblerBatch& b) { return b.layout().instances(); })
       .def("choice_bytes",
            [](const GarblerBatch& b, std::size_t i) { return b.layout().choice_bytes(i); })
-      .def_prop_ro("masked_bytes",
-                   [](const GarblerBatch& b) { return b.layout().masked_bytes(); })
-      .def_prop_ro("return_bytes",
-                   [](const GarblerBatch& b) { return b.layout().return_bytes(); })
+      .def_prop_ro("masked_bytes", [](const GarblerBatch& b) { return b.layout().masked_bytes(); })
+      .def_prop_ro("return_bytes", [](const GarblerBatch& b) { return b.layout().return_bytes(); })
       .def_prop_ro("has_outputs",
                    [](const GarblerBatch& b) { return b.circuit().garbler_out_words() > 0; })
       .def("garble_chunk",
@@ -55,8 +52,7 @@ void bind_garbler(nb::module_& m) {
            [](GarblerBatch& b) {
              const std::size_t chunk = b.chunks_labelled();
              if (chunk == b.layout().chunk_count()) throw StateError("the batch is labelled");
-             return message(b.layout().labels_bytes(chunk),
-                            [&](Bytes out) { b.label_chunk(out); });
+             return message(b.layout().labels_bytes(chunk), [&](Bytes out) { b.label_chunk(out); });
            })
       .def("decode", [](GarblerBatch& b, nb::handle colours) {
         const Buffer in(colours);
@@ -67,16 +63,16 @@ void bind_garbler(nb::module_& m) {
       });
 
   nb::class_<GarblerSession>(m, "GarblerSession")
-      .def("__init__",
-           [](GarblerSession* self, const std::string& path) {
-             new (self) GarblerSession(path_of(path));
-           },
-           nb::arg("path") = "")
+      .def(
+          "__init__",
+          [](GarblerSession* self, const std::string& path) {
+            new (self) GarblerSession(path_of(path));
+          },
+          nb::arg("path") = "")
       .def("setup_choose",
            [](GarblerSession& s, nb::handle offer) {
              const Buffer in(offer);
-             return message(kSetupChoiceBytes,
-                            [&](Bytes out) { s.setup_choose(in.bytes(), out); });
+             return message(kSetupChoiceBytes, [&](Bytes out) { s.setup_choose(in.bytes(), out); });
            })
       .def("setup_keys", [](GarblerSession& s) { released([&] { s.setup_keys(); }); })
       .def("setup_finish",
@@ -90,8 +86,8 @@ void bind_garbler(nb::module_& m) {
              const auto view = words(fixed, instances, c->circuit.fixed_words(), "fixed");
              return released([&] { return s.prepare(c, instances, view); });
            })
-      .def("run", [](GarblerSession& s, std::shared_ptr<CompiledCircuit> c,
-                     std::size_t instances, const WordsIn& shares, const WordsIn& fixed) {
+      .def("run", [](GarblerSession& s, std::shared_ptr<CompiledCircuit> c, std::size_t instances,
+                     const WordsIn& shares, const WordsIn& fixed) {
         const auto online = words(shares, instances, c->circuit.online_words(), "shares");
         const auto view = words(fixed, instances, c->circuit.fixed_words(), "fixed");
         return released([&] { return s.run(c, instances, online, view); });
@@ -100,8 +96,7 @@ void bind_garbler(nb::module_& m) {
 
 void bind_evaluator(nb::module_& m) {
   nb::class_<EvaluatorBatch>(m, "EvaluatorBatch")
-      .def_prop_ro("chunk_count",
-                   [](const EvaluatorBatch& b) { return b.layout().chunk_count(); })
+      .def_prop_ro("chunk_count", [](const EvaluatorBatch& b) { return b.layout().chunk_count(); })
       .def_prop_ro("instances", [](const EvaluatorBatch& b) { return b.layout().instances(); })
       .def_prop_ro("window", [](const EvaluatorBatch& b) { return b.window(); })
       .def("tables_bytes",
@@ -144,11 +139,12 @@ void bind_evaluator(nb::module_& m) {
       });
 
   nb::class_<EvaluatorSession>(m, "EvaluatorSession")
-      .def("__init__",
-           [](EvaluatorSession* self, const std::string& path) {
-             new (self) EvaluatorSession(path_of(path));
-           },
-           nb::arg("path") = "")
+      .def(
+          "__init__",
+          [](EvaluatorSession* self, const std::string& path) {
+            new (self) EvaluatorSession(path_of(path));
+          },
+          nb::arg("path") = "")
       .def("setup_offer",
            [](EvaluatorSession& s) {
              return message(kSetupOfferBytes, [&](Bytes out) { s.setup_offer(out); });
@@ -156,15 +152,14 @@ void bind_evaluator(nb::module_& m) {
       .def("setup_answer",
            [](EvaluatorSession& s, nb::handle choice) {
              const Buffer in(choice);
-             return message(kSetupTreesBytes,
-                            [&](Bytes out) { s.setup_answer(in.bytes(), out); });
+             return message(kSetupTreesBytes, [&](Bytes out) { s.setup_answer(in.bytes(), out); });
            })
       .def("prepare",
            [](EvaluatorSession& s, std::shared_ptr<CompiledCircuit> c, std::size_t instances) {
              return released([&] { return s.prepare(c, instances); });
            })
-      .def("run", [](EvaluatorSession& s, std::shared_ptr<CompiledCircuit> c,
-                     std::size_t instances, const WordsIn& shares) {
+      .def("run", [](EvaluatorSession& s, std::shared_ptr<CompiledCircuit> c, std::size_t instances,
+                     const WordsIn& shares) {
         const auto view = words(shares, instances, c->circuit.evaluator_words(), "shares");
         return released([&] { return s.run(c, instances, view); });
       });

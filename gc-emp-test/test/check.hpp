@@ -16,18 +16,18 @@
     }                                                                                  \
   } while (false)
 
-#define CHECK_THROWS(type, statement)                                                     \
-  do {                                                                                    \
-    bool thrown = false;                                                                  \
-    try {                                                                                 \
-      statement;                                                                          \
-    } catch (const type&) {                                                               \
-      thrown = true;                                                                      \
-    }                                                                                     \
-    if (!thrown) {                                                                        \
+#define CHECK_THROWS(type, statement)                                                             \
+  do {                                                                                            \
+    bool thrown = false;                                                                          \
+    try {                                                                                         \
+      statement;                                                                                  \
+    } catch (const type&) {                                                                       \
+      thrown = true;                                                                              \
+    }                                                                                             \
+    if (!thrown) {                                                                                \
       std::cerr << __FILE__ << ":" << __LINE__ << ": " << #statement << " throws no " #type "\n"; \
-      std::exit(1);                                                                       \
-    }                                                                                     \
+      std::exit(1);                                                                               \
+    }                                                                                             \
   } while (false)
 
 namespace capc::gc::test {

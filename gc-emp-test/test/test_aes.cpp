@@ -132,8 +132,10 @@ Block hash_of(Block start, std::uint64_t tweak, Block label) {
 void half_gates(const Kernels& kernels) {
   constexpr std::size_t kSlots = 5;
   constexpr std::uint64_t kStride = 1000;
-  const Op ops[] = {{3, 0, 1, false, false, false}, {4, 3, 2, true, false, true},
-                    {0, 4, 3, true, true, false},   {1, 0, 4, false, false, false},
+  const Op ops[] = {{3, 0, 1, false, false, false},
+                    {4, 3, 2, true, false, true},
+                    {0, 4, 3, true, true, false},
+                    {1, 0, 4, false, false, false},
                     {2, 1, 1, true, true, true}};
   const Block start = random_block();
   const Block delta{rng()() | 1U, rng()()};
@@ -166,16 +168,15 @@ void half_gates(const Kernels& kernels) {
         const std::uint64_t tweak = first + 2 * (gate * kStride + i);
         const Block ha = hash_of(start, tweak, a);
         const Block hb = hash_of(start, tweak + 1, b);
-        const Block generator =
-            ha ^ hash_of(start, tweak, a ^ delta) ^ select(b.colour(), delta);
+        const Block generator = ha ^ hash_of(start, tweak, a ^ delta) ^ select(b.colour(), delta);
         const Block evaluator = hb ^ hash_of(start, tweak + 1, b ^ delta) ^ a;
         Block row;
         std::memcpy(&row, &tables[kTableBytes * lanes * gate + 16 * i], 16);
         CHECK(row == generator);
         std::memcpy(&row, &tables[kTableBytes * lanes * gate + 16 * (lanes + i)], 16);
         CHECK(row == evaluator);
-        expected[at(op.out)] = ha ^ select(a.colour(), generator) ^ hb ^
-                               select(b.colour(), evaluator ^ a);
+        expected[at(op.out)] =
+            ha ^ select(a.colour(), generator) ^ hb ^ select(b.colour(), evaluator ^ a);
         bit[at(op.out)] = x & y;
       }
       gate += op.is_and ? 1 : 0;

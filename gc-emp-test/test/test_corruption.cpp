@@ -73,11 +73,9 @@ int main() {
   for (std::size_t target = 0; target < messages; ++target) {
     CHECK(play(target, [](Message& m) { m.clear(); }) == Outcome::Refused);
     CHECK(play(target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.resize(kHeaderBytes - 1); }) ==
-          Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.resize(kHeaderBytes - 1); }) == Outcome::Refused);
     CHECK(play(target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.resize(m.size() + (1U << 20U)); }) ==
-          Outcome::Refused);
+    CHECK(play(target, [](Message& m) { m.resize(m.size() + (1U << 20U)); }) == Outcome::Refused);
     for (std::size_t byte = 0; byte < kHeaderBytes; byte += 3) {
       CHECK(play(target, [byte](Message& m) { m[byte] ^= 0x10; }) == Outcome::Refused);
     }

@@ -32,9 +32,15 @@ Circuit random_circuit(bool with_offline_phase) {
     const Bit a = wires[rng()() % wires.size()];
     const Bit b = wires[rng()() % wires.size()];
     switch (rng()() % 4) {
-      case 0: wires.push_back(builder.xor_(a, b)); break;
-      case 1: wires.push_back(builder.not_(a)); break;
-      default: wires.push_back(builder.and_(a, b)); break;
+      case 0:
+        wires.push_back(builder.xor_(a, b));
+        break;
+      case 1:
+        wires.push_back(builder.not_(a));
+        break;
+      default:
+        wires.push_back(builder.and_(a, b));
+        break;
     }
   }
   const auto word = [&](std::size_t bits) {
@@ -73,16 +79,21 @@ void check_pair(Pair& pair, const CircuitPtr& circuit, std::size_t n) {
 void all_circuits(Path garbler_path, Path evaluator_path) {
   Pair pair(garbler_path, evaluator_path);
   pair.set_up();
-  const CircuitPtr circuits[] = {
-      compile(relu_circuit(47, 0)),           compile(relu_circuit(37, 12)),
-      compile(relu_circuit(64, 20)),          compile(truncate_circuit(33, 8)),
-      compile(argmax_circuit(37, 10, 32)),    compile(argmax_circuit(8, 3, 64)),
-      compile(noisy_argmax_circuit(32, 10, true)), compile(noisy_argmax_circuit(16, 5, false)),
-      compile(lower_shared_outputs(relu_circuit(20, 4))),
-      compile(bounded_relu_circuit(37, 12, Word{6} << 12U)),
-      compile(leaky_relu_circuit(37, 12, 819, 12)), compile(square_circuit(41, 12, 12)),
-      compile(maximum_circuit(37, 9)), compile(step_circuit(37, 32)),
-      compile(top_k_circuit(16, 5, 2, 32))};
+  const CircuitPtr circuits[] = {compile(relu_circuit(47, 0)),
+                                 compile(relu_circuit(37, 12)),
+                                 compile(relu_circuit(64, 20)),
+                                 compile(truncate_circuit(33, 8)),
+                                 compile(argmax_circuit(37, 10, 32)),
+                                 compile(argmax_circuit(8, 3, 64)),
+                                 compile(noisy_argmax_circuit(32, 10, true)),
+                                 compile(noisy_argmax_circuit(16, 5, false)),
+                                 compile(lower_shared_outputs(relu_circuit(20, 4))),
+                                 compile(bounded_relu_circuit(37, 12, Word{6} << 12U)),
+                                 compile(leaky_relu_circuit(37, 12, 819, 12)),
+                                 compile(square_circuit(41, 12, 12)),
+                                 compile(maximum_circuit(37, 9)),
+                                 compile(step_circuit(37, 32)),
+                                 compile(top_k_circuit(16, 5, 2, 32))};
   for (const CircuitPtr& circuit : circuits) {
     check_pair(pair, circuit, 1);
     check_pair(pair, circuit, 18);

@@ -76,8 +76,7 @@ void piecewise_linear() {
       }
     }
   }
-  CHECK(piecewise_linear_circuit(9, 1, bent).and_count() ==
-        piecewise_linear_and_count(9, 1, bent));
+  CHECK(piecewise_linear_circuit(9, 1, bent).and_count() == piecewise_linear_and_count(9, 1, bent));
   PiecewiseLinear broken = bent;
   broken.bases.pop_back();
   CHECK_THROWS(UsageError, (void)piecewise_linear_circuit(9, 0, broken));
@@ -101,9 +100,9 @@ void garbled_equals_plain() {
 }
 
 void bristol() {
-  for (const Circuit& source : {relu_circuit(13, 3), bounded_relu_circuit(9, 2, 13),
-                                argmax_circuit(7, 4, 5), narrow_square_circuit(12, 2, 2, 5),
-                                noisy_argmax_circuit(6, 3, true)}) {
+  for (const Circuit& source :
+       {relu_circuit(13, 3), bounded_relu_circuit(9, 2, 13), argmax_circuit(7, 4, 5),
+        narrow_square_circuit(12, 2, 2, 5), noisy_argmax_circuit(6, 3, true)}) {
     const Circuit lowered = lower_shared_outputs(source);
     std::vector<InputKind> owners;
     for (const InputWord& word : lowered.inputs()) owners.push_back(word.kind);
