@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <iostream>
@@ -33,8 +34,8 @@ struct Samples {
 
 [[nodiscard]] double quantile(std::vector<double> values, double q) {
   std::sort(values.begin(), values.end());
-  const auto index = static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5);
-  return values[index];
+  const long index = std::lround(q * static_cast<double>(values.size() - 1));
+  return values[static_cast<std::size_t>(index)];
 }
 
 void report(const std::string& name, const Options& options, const Samples& samples,

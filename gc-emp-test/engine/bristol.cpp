@@ -152,8 +152,9 @@ class Reader {
   }
 
   [[nodiscard]] Bit get(std::uint64_t wire) const {
-    if (wire >= wires_.size() || !wires_[wire]) lines_.fail("a wire is used before it is set");
-    return *wires_[wire];
+    const std::optional<Bit> bit = wire < wires_.size() ? wires_[wire] : std::nullopt;
+    if (!bit) lines_.fail("a wire is used before it is set");
+    return *bit;
   }
 
   void set(std::uint64_t wire, Bit bit) {

@@ -27,14 +27,15 @@ std::string_view trim(std::string_view text) {
 }
 
 bool parse_integer(std::string_view text, Word& value) {
-  const char* end = text.data() + text.size();
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
   if (text.starts_with('-')) {
     std::int64_t negative = 0;
-    const auto [stop, error] = std::from_chars(text.data(), end, negative);
+    const auto [stop, error] = std::from_chars(begin, end, negative);
     value = static_cast<Word>(negative);
     return error == std::errc{} && stop == end;
   }
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  const auto [stop, error] = std::from_chars(begin, end, value);
   return error == std::errc{} && stop == end;
 }
 

@@ -65,6 +65,7 @@ bool serve_command(BackEnd& back_end, const Link& link) {
 }  // namespace
 
 void run_session(ProgramKind kind, const Arguments& arguments) {
+  if (!arguments.classes) throw UsageError("--session needs --classes");
   const Task task{kind, arguments.ring_bits, *arguments.classes, arguments.vote_bits,
                   arguments.with_threshold};
   Circuit circuit = build_circuit(task);

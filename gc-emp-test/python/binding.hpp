@@ -72,7 +72,7 @@ template <class Fill>
   auto* data = reinterpret_cast<std::int64_t*>(owned->data());
   nb::capsule owner(owned.get(),
                     [](void* p) noexcept { delete static_cast<std::vector<Word>*>(p); });
-  owned.release();
+  static_cast<void>(owned.release());  // the capsule has it now
   return WordsOut(data, {rows, columns}, owner);
 }
 

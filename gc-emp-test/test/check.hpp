@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <random>
 #include <string>
@@ -31,6 +32,18 @@
   } while (false)
 
 namespace capc::gc::test {
+
+/// Runs the tests: an exception that nothing catches is printed and ends them with 1.
+template <class Tests>
+[[nodiscard]] int run_tests(Tests tests) {
+  try {
+    tests();
+  } catch (const std::exception& error) {
+    std::cerr << "uncaught exception: " << error.what() << "\n";
+    return 1;
+  }
+  return 0;
+}
 
 /// Reproducible inputs; secrets of the engine itself always come from the system.
 inline std::mt19937_64& rng() {

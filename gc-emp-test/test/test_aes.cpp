@@ -58,7 +58,7 @@ void published_vectors(const Kernels& kernels) {
 }
 
 void against_openssl(const Kernels& kernels) {
-  for (const std::size_t count : {1, 3, 4, 16, 17, 100}) {
+  for (const std::size_t count : {1U, 3U, 4U, 16U, 17U, 100U}) {
     SecretArray<Block> keys(count), in(count), out(count);
     for (auto& b : keys) b = random_block();
     for (auto& b : in) b = random_block();
@@ -140,7 +140,7 @@ void half_gates(const Kernels& kernels) {
   const Block start = random_block();
   const Block delta{rng()() | 1U, rng()()};
   const std::uint64_t first = rng()() & ~std::uint64_t{1};
-  for (const std::size_t lanes : {1, 3, 4, 7, 16}) {
+  for (const std::size_t lanes : {1U, 3U, 4U, 7U, 16U}) {
     SecretArray<Block> zero(kSlots * kLanes), active(kSlots * kLanes);
     std::vector<std::uint8_t> bit(kSlots * kLanes), tables(3 * kTableBytes * lanes);
     for (std::size_t i = 0; i < 3 * kLanes; ++i) {
@@ -204,17 +204,19 @@ void orthomorphism() {
 }  // namespace
 
 int main() {
-  orthomorphism();
-  for (const Path path : {Path::Portable, Path::AesNi, Path::Vaes}) {
-    if (!is_supported(path)) {
-      std::cout << path_name(path) << ": not on this processor\n";
-      continue;
+  return run_tests([] {
+    orthomorphism();
+    for (const Path path : {Path::Portable, Path::AesNi, Path::Vaes}) {
+      if (!is_supported(path)) {
+        std::cout << path_name(path) << ": not on this processor\n";
+        continue;
+      }
+      const Kernels& kernels = kernels_of(path);
+      published_vectors(kernels);
+      against_openssl(kernels);
+      half_gates(kernels);
+      leaf_sums(kernels);
+      transpose(kernels);
     }
-    const Kernels& kernels = kernels_of(path);
-    published_vectors(kernels);
-    against_openssl(kernels);
-    half_gates(kernels);
-    leaf_sums(kernels);
-    transpose(kernels);
-  }
+  });
 }

@@ -48,8 +48,8 @@ void rescale_circuits() {
       }
     }
   }
-  for (const std::size_t bits : {32, 47, 63, 64}) {
-    for (const std::size_t shift : {0, 1, 12, 30}) {
+  for (const std::size_t bits : {32U, 47U, 63U, 64U}) {
+    for (const std::size_t shift : {0U, 1U, 12U, 30U}) {
       const Circuit relu = relu_circuit(bits, shift);
       const Circuit truncate = truncate_circuit(bits, shift);
       CHECK(relu.and_count() == relu_and_count(bits, shift));
@@ -107,7 +107,7 @@ void argmax_circuits() {
     }
   }
   for (std::size_t classes = 1; classes <= 17; ++classes) {
-    for (const std::size_t bits : {1, 8, 37, 47, 64}) {
+    for (const std::size_t bits : {1U, 8U, 37U, 47U, 64U}) {
       const Circuit circuit = argmax_circuit(bits, classes, 32);
       CHECK(circuit.and_count() == argmax_and_count(bits, classes));
       const std::vector<Word> pool = random_words(3);  // few values, so that ties happen
@@ -161,7 +161,7 @@ void noisy_argmax_circuits() {
       }
     }
   }
-  for (const std::size_t classes : {1, 2, 3, 7, 10, 33}) {
+  for (const std::size_t classes : {1U, 2U, 3U, 7U, 10U, 33U}) {
     const Circuit with = noisy_argmax_circuit(32, classes, true);
     const Circuit without = noisy_argmax_circuit(32, classes, false);
     CHECK(with.and_count() == noisy_argmax_and_count(32, classes, true));
@@ -203,9 +203,11 @@ void slots_are_few() {
 }  // namespace
 
 int main() {
-  rescale_circuits();
-  argmax_circuits();
-  noisy_argmax_circuits();
-  malformed_circuits();
-  slots_are_few();
+  return run_tests([] {
+    rescale_circuits();
+    argmax_circuits();
+    noisy_argmax_circuits();
+    malformed_circuits();
+    slots_are_few();
+  });
 }

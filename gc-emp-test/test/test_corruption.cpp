@@ -65,34 +65,36 @@ Outcome play(std::size_t target, std::function<void(Message&)> change,
 }  // namespace
 
 int main() {
-  std::size_t messages = 0;
-  const auto nothing = [](Message&) {};
-  CHECK(play(~std::size_t{0}, nothing, &messages) == Outcome::Right);
-  CHECK(messages == 3 + 2 + 2 + 1 + 2 + 1);
-  std::size_t wrong = 0;
-  for (std::size_t target = 0; target < messages; ++target) {
-    CHECK(play(target, [](Message& m) { m.clear(); }) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.resize(kHeaderBytes - 1); }) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.resize(m.size() + (1U << 20U)); }) == Outcome::Refused);
-    for (std::size_t byte = 0; byte < kHeaderBytes; byte += 3) {
-      CHECK(play(target, [byte](Message& m) { m[byte] ^= 0x10; }) == Outcome::Refused);
+  return run_tests([] {
+    std::size_t messages = 0;
+    const auto nothing = [](Message&) {};
+    CHECK(play(~std::size_t{0}, nothing, &messages) == Outcome::Right);
+    CHECK(messages == 3 + 2 + 2 + 1 + 2 + 1);
+    std::size_t wrong = 0;
+    for (std::size_t target = 0; target < messages; ++target) {
+      CHECK(play(target, [](Message& m) { m.clear(); }) == Outcome::Refused);
+      CHECK(play(target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
+      CHECK(play(target, [](Message& m) { m.resize(kHeaderBytes - 1); }) == Outcome::Refused);
+      CHECK(play(target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
+      CHECK(play(target, [](Message& m) { m.resize(m.size() + (1U << 20U)); }) == Outcome::Refused);
+      for (std::size_t byte = 0; byte < kHeaderBytes; byte += 3) {
+        CHECK(play(target, [byte](Message& m) { m[byte] ^= 0x10; }) == Outcome::Refused);
+      }
+      for (int i = 0; i < 8; ++i) {
+        const auto flip = [](Message& m) {
+          const std::size_t bit = rng()() % (8 * (m.size() - kHeaderBytes));
+          m[kHeaderBytes + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+        };
+        if (play(target, flip) == Outcome::Wrong) ++wrong;
+      }
     }
-    for (int i = 0; i < 8; ++i) {
-      const auto flip = [](Message& m) {
-        const std::size_t bit = rng()() % (8 * (m.size() - kHeaderBytes));
-        m[kHeaderBytes + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
-      };
-      if (play(target, flip) == Outcome::Wrong) ++wrong;
-    }
-  }
-  CHECK(wrong > 0);  // else the flips would not reach the body
+    CHECK(wrong > 0);  // else the flips would not reach the body
 
-  // A session that met an error refuses to go on: its ends are out of step.
-  Tampering pair(3, [](Message& m) { m.pop_back(); });
-  pair.set_up();
-  const auto a = random_words(6), b = random_words(3);
-  CHECK_THROWS(ProtocolError, (void)pair.run(circuit(), 1, a, {}, b));
-  CHECK_THROWS(StateError, (void)pair.garbler.run(circuit(), 1, a, {}));
+    // A session that met an error refuses to go on: its ends are out of step.
+    Tampering pair(3, [](Message& m) { m.pop_back(); });
+    pair.set_up();
+    const auto a = random_words(6), b = random_words(3);
+    CHECK_THROWS(ProtocolError, (void)pair.run(circuit(), 1, a, {}, b));
+    CHECK_THROWS(StateError, (void)pair.garbler.run(circuit(), 1, a, {}));
+  });
 }

@@ -111,7 +111,7 @@ void square() {
 
 void maximum() {
   for (std::size_t window = 1; window <= 10; ++window) {
-    for (const std::size_t bits : {1, 3, 37, 64}) {
+    for (const std::size_t bits : {1U, 3U, 37U, 64U}) {
       const Circuit circuit = maximum_circuit(bits, window);
       CHECK(circuit.and_count() == maximum_and_count(bits, window));
       for (int i = 0; i < 50; ++i) {
@@ -125,8 +125,8 @@ void maximum() {
 }
 
 void step() {
-  for (const std::size_t bits : {1, 5, 37, 64}) {
-    for (const std::size_t place : {0, 1, 31}) {
+  for (const std::size_t bits : {1U, 5U, 37U, 64U}) {
+    for (const std::size_t place : {0U, 1U, 31U}) {
       const Circuit circuit = step_circuit(bits, 32, place);
       CHECK(circuit.and_count() == step_and_count(bits));
       for (const std::int64_t x : samples(bits)) {
@@ -156,7 +156,7 @@ void top_k() {
       check_top_k(circuit, x, k, 2);
     }
   }
-  for (const std::size_t classes : {2, 3, 10}) {
+  for (const std::size_t classes : {2U, 3U, 10U}) {
     for (std::size_t k = 1; k < classes; k += 2) {
       const Circuit circuit = top_k_circuit(41, classes, k, 32);
       CHECK(circuit.and_count() == top_k_and_count(41, classes, k));
@@ -180,11 +180,13 @@ void out_of_range() {
 }  // namespace
 
 int main() {
-  bounded_relu();
-  leaky_relu();
-  square();
-  maximum();
-  step();
-  top_k();
-  out_of_range();
+  return run_tests([] {
+    bounded_relu();
+    leaky_relu();
+    square();
+    maximum();
+    step();
+    top_k();
+    out_of_range();
+  });
 }

@@ -98,11 +98,11 @@ void all_circuits(Path garbler_path, Path evaluator_path) {
     check_pair(pair, circuit, 1);
     check_pair(pair, circuit, 18);
     if (garbler_path == Path::Portable) continue;  // bit-sliced AES takes its time
-    for (const std::size_t n : {2, 5, 16, 33}) check_pair(pair, circuit, n);
+    for (const std::size_t n : {2U, 5U, 16U, 33U}) check_pair(pair, circuit, n);
   }
   for (int i = 0; i < 20; ++i) {
     const CircuitPtr circuit = compile(random_circuit(i % 2 == 0));
-    for (const std::size_t n : {1, 3, 18}) check_pair(pair, circuit, n);
+    for (const std::size_t n : {1U, 3U, 18U}) check_pair(pair, circuit, n);
   }
 }
 
@@ -164,7 +164,7 @@ void tweaks_run_out_instead_of_repeating() {
 /// Every hash of a batch: each tweak once, and inside what the batch reserves.
 void tweaks_of_a_batch_are_distinct() {
   const CompiledCircuit compiled(relu_circuit(6, 1));
-  for (const std::size_t n : {1, 2, 15, 16, 17, 40}) {
+  for (const std::size_t n : {1U, 2U, 15U, 16U, 17U, 40U}) {
     const BatchLayout layout(compiled, n);
     std::set<std::uint64_t> seen;
     std::size_t total = 0;
@@ -232,15 +232,17 @@ void sessions_in_parallel() {
 }  // namespace
 
 int main() {
-  for (const Path path : {Path::Portable, Path::AesNi, Path::Vaes}) {
-    if (is_supported(path)) all_circuits(path, path);
-  }
-  all_circuits(Path::Portable, best_path());
-  many_chunks();
-  batches_are_used_once_and_in_order();
-  misuse();
-  tweaks_run_out_instead_of_repeating();
-  tweaks_of_a_batch_are_distinct();
-  nothing_repeats();
-  sessions_in_parallel();
+  return run_tests([] {
+    for (const Path path : {Path::Portable, Path::AesNi, Path::Vaes}) {
+      if (is_supported(path)) all_circuits(path, path);
+    }
+    all_circuits(Path::Portable, best_path());
+    many_chunks();
+    batches_are_used_once_and_in_order();
+    misuse();
+    tweaks_run_out_instead_of_repeating();
+    tweaks_of_a_batch_are_distinct();
+    nothing_repeats();
+    sessions_in_parallel();
+  });
 }

@@ -40,7 +40,7 @@ void check_everywhere(const Circuit& circuit, std::size_t bits, const Function& 
 void squares() {
   for (std::size_t bits = 4; bits <= 12; ++bits) {
     for (std::size_t shift = 0; shift + 2 <= bits; ++shift) {
-      for (const std::size_t drop : {0, 1, 4}) {
+      for (const std::size_t drop : {0U, 1U, 4U}) {
         for (std::size_t n = 2; n <= (bits + drop) / 2; ++n) {
           if (shift + n > bits || drop >= 2 * n) continue;
           const Circuit circuit = narrow_square_circuit(bits, shift, drop, n);
@@ -62,7 +62,7 @@ void piecewise_linear() {
   const PiecewiseLinear bent{3, 2, {-3, 5, 0, -1}, {9, -7, 2, 30}, -2, std::nullopt};
   const PiecewiseLinear flat{3, 1, {1, 2, 7, 3}, {-1, 0, 3, 8}, 0, 11};
   for (const PiecewiseLinear& table : {bent, flat}) {
-    for (const std::size_t bits : {4, 5, 9}) {
+    for (const std::size_t bits : {4U, 5U, 9U}) {
       for (std::size_t shift = 0; shift < 3; ++shift) {
         const Circuit circuit = piecewise_linear_circuit(bits, shift, table);
         CHECK(circuit.and_count() <= piecewise_linear_and_count(bits, shift, table));
@@ -133,8 +133,10 @@ void bristol() {
 }  // namespace
 
 int main() {
-  squares();
-  piecewise_linear();
-  garbled_equals_plain();
-  bristol();
+  return run_tests([] {
+    squares();
+    piecewise_linear();
+    garbled_equals_plain();
+    bristol();
+  });
 }

@@ -66,7 +66,7 @@ void extension(Path receiver_path, Path sender_path) {
   TransferSender sender(kernels_of(sender_path), delta, keys.chosen, trees);
   std::set<std::pair<std::uint64_t, std::uint64_t>> labels_seen;
   std::size_t total = 0;
-  for (const std::size_t count : {1, 127, 128, 470, 512, 513, 3008, 3008}) {
+  for (const std::size_t count : {1U, 127U, 128U, 470U, 512U, 513U, 3008U, 3008U}) {
     const std::size_t padded = padded_transfers(count);
     SecretArray<Block> choices(padded / 128), t(padded), q(padded);
     for (std::size_t i = 0; i < count; ++i) {
@@ -91,11 +91,13 @@ void extension(Path receiver_path, Path sender_path) {
 }  // namespace
 
 int main() {
-  base_transfers();
-  bad_points();
-  const Path best = best_path();
-  extension(best, best);
-  extension(Path::Portable, best);
-  extension(best, Path::Portable);
-  if (is_supported(Path::AesNi)) extension(Path::AesNi, Path::AesNi);
+  return run_tests([] {
+    base_transfers();
+    bad_points();
+    const Path best = best_path();
+    extension(best, best);
+    extension(Path::Portable, best);
+    extension(best, Path::Portable);
+    if (is_supported(Path::AesNi)) extension(Path::AesNi, Path::AesNi);
+  });
 }

@@ -280,16 +280,18 @@ void test_endpoint() {
 }  // namespace
 
 int main() {
-  std::signal(SIGPIPE, SIG_IGN);  // as the programs do
-  test_plain_link();
-  test_link_that_ends_or_stays_silent();
-  test_link_whose_owner_goes();
-  test_tls(true);
-  test_tls(false);
-  test_agreement();
-  test_frames();
-  test_integer_edges();
-  test_arguments();
-  test_options_that_do_not_belong();
-  test_endpoint();
+  return test::run_tests([] {
+    std::signal(SIGPIPE, SIG_IGN);  // as the programs do
+    test_plain_link();
+    test_link_that_ends_or_stays_silent();
+    test_link_whose_owner_goes();
+    test_tls(true);
+    test_tls(false);
+    test_agreement();
+    test_frames();
+    test_integer_edges();
+    test_arguments();
+    test_options_that_do_not_belong();
+    test_endpoint();
+  });
 }
