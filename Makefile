@@ -17,6 +17,7 @@ help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
 	@echo "make run N_PARTIES=3           the whole protocol on MNIST, in tmux"
 	@echo "make test                      every test"
+	@echo "make lint                      the linters of both halves (part of make test)"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
@@ -39,6 +40,7 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	scripts/lint_cpp.sh
 
 test-cpp: setup
 	ctest --test-dir build/gc --output-on-failure
