@@ -6,18 +6,21 @@ ENCRYPTION_PARAMS ?= config/fast.json
 LAUNCHER ?= tmux
 ARGS ?=
 AREA ?=
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 EXPERIMENT ?= config/learning/mnist.json
 VENV := .venv
 PYTHON_RUN := $(VENV)/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: help setup models run test test-cpp test-sanitizers test-python lint bench table1 figures lock clean
+.PHONY: help setup models run test test-cpp test-sanitizers test-python lint fuzz bench table1 figures lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
 	@echo "make run N_PARTIES=3           the whole protocol on MNIST, in tmux"
 	@echo "make test                      every test"
 	@echo "make lint                      the linters of both halves (part of make test)"
+	@echo "make fuzz [FUZZ_SECONDS=60]    fuzz the C++ half's inputs (FUZZ_TARGETS: some of them)"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
@@ -52,6 +55,9 @@ test-sanitizers: setup
 		-DCMAKE_RUNTIME_OUTPUT_DIRECTORY="$(CURDIR)/build/sanitizers/bin" >build/sanitizers.log
 	@cmake --build build/sanitizers --parallel 2 >>build/sanitizers.log || { tail -n 30 build/sanitizers.log; exit 1; }
 	ctest --test-dir build/sanitizers --output-on-failure --parallel 2
+
+fuzz:
+	@FUZZ_SECONDS="$(FUZZ_SECONDS)" FUZZ_TARGETS="$(FUZZ_TARGETS)" scripts/fuzz.sh
 
 test-python: setup
 	$(PYTHON_RUN) -m pytest $(ARGS)
