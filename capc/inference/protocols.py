@@ -21,6 +21,7 @@ from capc.gc.circuits import (
     leaky_relu_circuit,
     maximum_circuit,
     relu_circuit,
+    step_circuit,
     truncate_circuit,
 )
 from capc.gc.smooth_circuits import narrow_square_circuit, piecewise_linear_circuit
@@ -49,6 +50,7 @@ from capc.graph.layers import (
     Reshape,
     Scales,
     Square,
+    Step,
     Transpose,
     WeightedLayer,
 )
@@ -149,6 +151,10 @@ def _rescale(layer: Rescale, ring: FixedPoint, scales: Scales) -> Circuit:
     return truncate_circuit(ring.ring_bits, scales.shift)
 
 
+def _step(layer: Step, ring: FixedPoint, scales: Scales) -> Circuit:
+    return step_circuit(ring.ring_bits, ring.ring_bits, scales.output)
+
+
 def _maximum(layer: MaxPool, ring: FixedPoint, scales: Scales) -> Circuit:
     return maximum_circuit(ring.ring_bits, layer.window[0] * layer.window[1])
 
@@ -187,6 +193,7 @@ PROTOCOLS: dict[type[Layer], Protocol] = {
     LeakyRelu: GarbledCircuit(_leaky_relu),
     Square: GarbledCircuit(_square),
     PiecewiseLinear: GarbledCircuit(_piecewise_linear),
+    Step: GarbledCircuit(_step),
     Rescale: GarbledCircuit(_rescale),
     MaxPool: GarbledCircuit(_maximum, words=_window_words, refusal=_padding_alone),
 }

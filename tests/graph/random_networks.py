@@ -27,11 +27,12 @@ from capc.graph.layers import (
     Relu,
     Reshape,
     Square,
+    Step,
     Transpose,
 )
 from capc.graph.piecewise import FUNCTIONS
 
-Step = Callable[["Maker"], None]
+Growth = Callable[["Maker"], None]
 
 
 class Maker:
@@ -102,7 +103,7 @@ def pool(maker: Maker) -> None:
 
 
 def activation(maker: Maker) -> None:
-    kind = [Relu, BoundedRelu, LeakyRelu, Square, PiecewiseLinear][maker.integer(0, 4)]
+    kind = [Relu, BoundedRelu, LeakyRelu, Square, PiecewiseLinear, Step][maker.integer(0, 5)]
     if kind is PiecewiseLinear:
         maker.simple(kind, function=str(maker.random.choice(list(FUNCTIONS))))
     elif kind is BoundedRelu:
@@ -151,10 +152,10 @@ def junction(maker: Maker) -> None:
     maker.layers.append(Concat(maker.name(), inputs, shape, axis=axis))
 
 
-STEPS: list[Step] = [convolution, convolution, activation, activation, pool, movement, junction]
+STEPS: list[Growth] = [convolution, convolution, activation, activation, pool, movement, junction]
 
 
-def random_network(seed: int, steps: int = 5, kinds: list[Step] | None = None) -> Network:
+def random_network(seed: int, steps: int = 5, kinds: list[Growth] | None = None) -> Network:
     """`steps` random layers over an image, then one or two dense layers."""
     maker = Maker(seed)
     choices = kinds or STEPS

@@ -32,6 +32,7 @@ from capc.graph.layers import (
     Rescale,
     Reshape,
     Square,
+    Step,
     Transpose,
 )
 
@@ -114,6 +115,8 @@ def _activation(layer: Layer, x: int, drop: int, f: int) -> int:
         return x >> drop if x >= 0 else (x * int(layer.slope)) >> (drop + f)
     if isinstance(layer, Square):
         return ((x >> drop) ** 2) >> f
+    if isinstance(layer, Step):
+        return int(x >= 0) << f
     if isinstance(layer, PiecewiseLinear):
         return _piecewise(layer, x >> drop)
     assert isinstance(layer, Rescale)

@@ -11,7 +11,7 @@ import pytest
 from capc.errors import ModelError
 from capc.fixed_point import FixedPoint
 from capc.graph.float_reference import evaluate_float
-from capc.graph.layers import BoundedRelu, Gather, MaxPool, Network, Relu, Square
+from capc.graph.layers import BoundedRelu, Gather, MaxPool, Network, Relu, Square, Step
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.graph.tensorflow.importer import network_of_keras
 from capc.graph.tensorflow.loader import load_tensorflow
@@ -87,6 +87,12 @@ MODELS: dict[str, Any] = {
     "prelu": keras_prelu(),
     "prelu of channels": keras_prelu(shared_axes=[1, 2]),
     "selu": lambda x: conv(conv(x, activation="selu")),
+    "step": of(lambda v: tf.cast(v >= 0.1, tf.float32)),
+    "at most": of(lambda v: tf.cast(v <= 0.1, tf.float32)),
+    "above": of(lambda v: tf.cast(v > [0.1, 0.0, -0.2, 0.3], tf.float32)),
+    "below": of(lambda v: tf.cast(v < 0.2, tf.float32)),
+    "sign": of(tf.sign),
+    "binary values": lambda x: conv(of(tf.sign)(conv(x)), activation="relu"),
     "global max": lambda x: L.GlobalMaxPooling2D()(conv(x)),
     "maxout": of(lambda v: tf.reduce_max(tf.reshape(v, (-1, 6, 6, 2, 2)), axis=-1)),
     "mean of channels": of(lambda v: tf.reduce_mean(v, axis=-1)),
@@ -132,11 +138,12 @@ def test_operation_equals_keras_and_its_integers_follow(name: str) -> None:
         ("clip", {BoundedRelu}),
         ("relu up to 1", {BoundedRelu}),
         ("global max", {MaxPool}),
+        ("below", {Step}),
     ],
 )
 def test_operation_is_few_layers(name: str, kinds: set[type]) -> None:
     network, _ = network_and_model(MODELS[name])
-    watched = (Gather, MaxPool, Relu, BoundedRelu, Square)
+    watched = (Gather, MaxPool, Relu, BoundedRelu, Square, Step)
     assert {type(layer) for layer in network.layers if isinstance(layer, watched)} == kinds
 
 
@@ -195,3 +202,20 @@ def test_rows_merged_into_the_batch_are_for_a_product_alone() -> None:
 
     with pytest.raises(ModelError, match="rows were merged into the batch"):
         network_and_model(of(mixed))
+
+
+def test_a_comparison_at_its_bound_is_tensorflows() -> None:
+    """Exactly at the bound, and at zero, where > and >= part."""
+    x = np.array([[-1.0, 0.25, 0.5, 0.0]])
+    for function in (
+        lambda v: tf.cast(v >= 0.25, tf.float32),
+        lambda v: tf.cast(v > 0.25, tf.float32),
+        lambda v: tf.cast(v <= 0.25, tf.float32),
+        lambda v: tf.cast(v > 0.25, tf.float32),
+        tf.sign,
+    ):
+        images = keras.Input((4,))
+        model = keras.Model(images, L.Lambda(function)(images))
+        network = network_of_keras(model, "the model")
+        expected = function(tf.constant(x, tf.float32)).numpy()
+        np.testing.assert_array_equal(evaluate_float(network, x), expected)

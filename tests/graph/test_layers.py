@@ -23,6 +23,7 @@ from capc.graph.layers import (
     Rescale,
     Scales,
     Square,
+    Step,
 )
 from capc.graph.layers.interval import Interval
 from capc.graph.piecewise import FUNCTIONS
@@ -77,6 +78,7 @@ ACTIVATIONS: list[Activation] = [
     BoundedRelu("y", ("x",), (1,), cap=6.0),
     LeakyRelu("y", ("x",), (1,), slope=0.2),
     Square("y", ("x",), (1,)),
+    Step("y", ("x",), (1,)),
     Rescale("y", ("x",), (1,)),
     *(PiecewiseLinear("y", ("x",), (1,), function=function) for function in FUNCTIONS),
 ]

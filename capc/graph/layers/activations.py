@@ -32,6 +32,7 @@ __all__ = [
     "Relu",
     "Rescale",
     "Square",
+    "Step",
 ]
 
 _WIDTH_STEP = 4  # of a square's value_bits: the coarser, the less it says about the weights
@@ -291,6 +292,43 @@ class PiecewiseLinear(Activation):
     @override
     def label(self) -> str:
         return f"PiecewiseLinear {self.function}"
+
+
+@dataclass(frozen=True, eq=False)
+class Step(Activation):
+    """1 for x >= 0, else 0: the activation of networks with binary values.
+
+    Over integers 2^f for x >= 0, else 0.
+    """
+
+    grows: ClassVar[bool] = True
+
+    @property
+    @override
+    def needs_bound(self) -> bool:
+        return False
+
+    @override
+    def real(self, inputs: Sequence[Float64]) -> Float64:
+        return np.asarray(inputs[0] >= 0, dtype=np.float64)
+
+    @override
+    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
+        return np.asarray(inputs[0] >= 0, dtype=np.int64) << np.int64(scales.output)
+
+    @override
+    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
+        low, high = (end >= 0 for end in (inputs[0].low, inputs[0].high))
+        ones = Interval(low.astype(np.int64), high.astype(np.int64))
+        return ones.times(1 << scales.output)
+
+    @override
+    def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
+        return self
+
+    @override
+    def label(self) -> str:
+        return "Step"
 
 
 @dataclass(frozen=True, eq=False)

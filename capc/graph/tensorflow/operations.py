@@ -9,14 +9,17 @@ import numpy as np
 
 from capc.errors import ModelError
 from capc.graph.layers import (
+    Add,
     AvgPool,
     BoundedRelu,
     Conv2D,
     Dense,
     LeakyRelu,
     MaxPool,
+    Negative,
     PiecewiseLinear,
     Relu,
+    Step,
 )
 from capc.graph.piecewise import SELU_SCALE
 from capc.graph.tensorflow.activations import NAMED, SPELLED_OUT, function_of
@@ -202,6 +205,36 @@ def _leaky_relu(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     return builder.add(LeakyRelu(name=node.name, inputs=(source,), shape=shape, slope=slope))
 
 
+def _compared(builder: Builder, node: Any, values: Sequence[Value]) -> str:
+    """x >= c is a step of x - c, x <= c one of c - x; x > c and x < c are one less the other."""
+    place = 0 if isinstance(values[0], str) else 1
+    source, bound = tensor_at(node, values, place), constant_at(node, values, 1 - place)
+    above = (node.op in {"Greater", "GreaterEqual"}) == (place == 0)
+    strict = node.op in {"Greater", "Less"}
+    if above == strict:  # the step is of c - x
+        source = builder.negated(f"{node.name}/negated", source)
+        bound = -bound
+    less = builder.shifted(f"{node.name}/shifted", source, -bound.astype(np.float64))
+    name = builder.unused(f"{node.name}/step") if strict else node.name
+    step = builder.add(Step(name=name, inputs=(less,), shape=builder.shape(less)))
+    if not strict:
+        return step
+    return builder.shifted(node.name, builder.negated(f"{node.name}/rest", step), np.array(1.0))
+
+
+def _sign(builder: Builder, node: Any, values: Sequence[Value]) -> str:
+    """1, 0 or -1: a step of x less a step of -x."""
+    source = tensor_at(node, values)
+    shape = builder.shape(source)
+    other = builder.add(Negative(builder.unused(f"{node.name}/negated"), (source,), shape))
+    steps = [
+        builder.add(Step(builder.unused(f"{node.name}/step"), (of,), shape))
+        for of in (source, other)
+    ]
+    minus = builder.add(Negative(builder.unused(f"{node.name}/minus"), (steps[1],), shape))
+    return builder.add(Add(name=node.name, inputs=(steps[0], minus), shape=shape))
+
+
 def _smooth(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     source = tensor_at(node, values)
     return builder.add(
@@ -270,7 +303,11 @@ OPERATIONS: dict[str, Convert] = {
     "FusedBatchNormV2": _batch_norm,
     "FusedBatchNormV3": _batch_norm,
     "GatherV2": gather,
+    "Greater": _compared,
+    "GreaterEqual": _compared,
     "LeakyRelu": _leaky_relu,
+    "Less": _compared,
+    "LessEqual": _compared,
     "MatMul": _matmul,
     "Max": reduced,
     "MaxPool": _pool,
@@ -289,6 +326,7 @@ OPERATIONS: dict[str, Convert] = {
     "Reshape": reshape,
     "ReverseV2": reverse,
     "Selu": _selu,
+    "Sign": _sign,
     "Slice": slice_operation,
     "SpaceToBatchND": space_to_batch,
     "Split": split,
