@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from capc.errors import ConfigError
-from capc.fixed_point import Int64
+from capc.fixed_point import Int64, modulo
 from capc.gc import _engine
 
 
@@ -174,27 +174,29 @@ def noisy_argmax_inputs(
     mask_sums: ArrayLike,
     noise: ArrayLike,
     *,
+    voters: int,
     threshold: int | None = None,
     threshold_noise: ArrayLike = 0,
 ) -> Int64:
     """The guardian's online words of noisy_argmax_circuit, shape (instances, words).
 
     `mask_sums` Ŝ and `noise` g: (classes,) or (instances, classes); `threshold_noise` g_T: one per
-    instance. The sums Ŝ + g and Ŝ + g_T - T cost nothing here and no gate in the circuit.
-    Raises ConfigError where noise or threshold could wrap around modulo 2^vote_bits.
+    instance. A class has 0 to `voters` votes. The sums Ŝ + g and Ŝ + g_T - T cost nothing here and
+    no gate in the circuit. Words are in [0, 2^vote_bits). Raises ConfigError where votes with this
+    noise, or their distance to the threshold, could wrap around as signed vote_bits-bit numbers.
     """
     sums = np.atleast_2d(np.asarray(mask_sums, dtype=np.int64))
     votes_noise = np.atleast_2d(np.asarray(noise, dtype=np.int64))
-    if threshold is None:
-        offset = np.zeros((sums.shape[0], 1), dtype=np.int64)
-    else:
-        drawn = np.asarray(threshold_noise, dtype=np.int64).reshape(-1, 1)
-        offset = np.broadcast_to(drawn - np.int64(threshold), (sums.shape[0], 1))
-    limit = 1 << (vote_bits - 2)
-    if np.any(np.abs(votes_noise) >= limit) or np.any(np.abs(offset) >= limit):
-        raise ConfigError(
-            f"noise or threshold reaches 2^{vote_bits - 2}, too large for {vote_bits}-bit votes; "
-            "use a smaller sigma or threshold"
-        )
+    offset: Int64 = np.zeros((1, 1), dtype=np.int64)
+    if threshold is not None:
+        offset = np.asarray(threshold_noise, dtype=np.int64).reshape(-1, 1) - np.int64(threshold)
+    limit = 1 << (vote_bits - 1)
+    for added in (votes_noise, offset):
+        if np.any(added < -limit) or np.any(added + np.int64(voters) >= limit):
+            raise ConfigError(
+                f"noise or threshold is too large for {vote_bits}-bit votes of {voters} parties; "
+                "use a smaller sigma or threshold"
+            )
     noisy = sums + votes_noise
-    return noisy if threshold is None else np.concatenate([noisy, sums + offset], axis=1)
+    words = noisy if threshold is None else np.concatenate([noisy, sums + offset], axis=1)
+    return modulo(vote_bits, words)

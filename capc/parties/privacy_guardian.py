@@ -18,6 +18,7 @@ import numpy as np
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Int64, modulo
+from capc.gc.circuits import noisy_argmax_inputs
 from capc.gc.programs import BackEnd, CircuitProgram
 from capc.parties.config import PrivacySettings
 from capc.parties.messages import (
@@ -131,17 +132,18 @@ class Guardian:
         return modulo(VOTE_BITS, total)
 
     def _open_label(self, vote_share: Int64, noise: Noise) -> Int64:
-        """Step 3: garbles; learns which queries were answered, (count,).
-
-        With v = S + S-hat, feeds S-hat + g for the label and, with a threshold, S-hat + g_T - T
-        for the comparison of the maximum with it.
-        """
-        noisy_votes = modulo(VOTE_BITS, vote_share + noise.votes)
+        """Step 3: the noisy argmax, for the querying party; which queries it answers, (count,)."""
+        words = noisy_argmax_inputs(
+            VOTE_BITS,
+            vote_share,
+            noise.votes,
+            voters=self._runtime.config.n_parties,
+            threshold=self._settings.threshold,
+            threshold_noise=noise.maximum,
+        )
+        answered = self._program.evaluate(words)
         if self._settings.threshold is None:
-            self._program.evaluate(noisy_votes)
             return np.ones(len(vote_share), dtype=np.int64)
-        above = modulo(VOTE_BITS, vote_share + noise.maximum[:, None] - self._settings.threshold)
-        answered = self._program.evaluate(np.hstack([noisy_votes, above]))
         if answered is None:
             raise ProtocolError("the circuit program told the guardian nothing")
         return answered[:, 0]

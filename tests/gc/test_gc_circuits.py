@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,8 +147,9 @@ def test_step_3_answers_and_labels(
     threshold_noise = rng.integers(-scale, scale + 1, 20)
     mask_sums = rng.integers(0, 1 << 32, (20, classes))
     online = noisy_argmax_inputs(
-        32, mask_sums, noise, threshold=threshold, threshold_noise=threshold_noise
+        32, mask_sums, noise, voters=300, threshold=threshold, threshold_noise=threshold_noise
     )
+    assert 0 <= online.min() <= online.max() < 1 << 32
     circuit = noisy_argmax_circuit(32, classes, threshold is not None)
     out, to_garbler = circuit.plain_evaluate(online, np.zeros((20, 0)), votes - mask_sums)
     label = (votes + noise).argmax(axis=1)
@@ -164,18 +166,32 @@ def test_step_3_answers_and_labels(
 def test_a_negative_noisy_count_loses() -> None:
     """An unsigned comparison would let it win: it is the greatest number modulo 2^32."""
     circuit = noisy_argmax_circuit(32, 3, False)
-    online = noisy_argmax_inputs(32, [0, 0, 0], [-5, -7, -6])
+    online = noisy_argmax_inputs(32, [0, 0, 0], [-5, -7, -6], voters=1)
     out, _ = circuit.plain_evaluate(online, np.zeros((1, 0)), [[1, 1, 1]])
     assert out.tolist() == [[0]]
-    online = noisy_argmax_inputs(32, [0, 0, 0], [-5, 1, -6])
+    online = noisy_argmax_inputs(32, [0, 0, 0], [-5, 1, -6], voters=1)
     assert circuit.plain_evaluate(online, np.zeros((1, 0)), [[1, 1, 1]])[0].tolist() == [[1]]
 
 
-def test_noise_that_could_wrap_around_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("noise", "threshold", "threshold_noise"),
+    [
+        ((1 << 15) - 10, None, 0),
+        (-(1 << 15) - 1, None, 0),
+        (0, 1 << 15, -1),
+        (0, 1, (1 << 15) - 9),
+    ],
+)
+def test_noise_that_could_wrap_around_is_refused(
+    noise: int, threshold: int | None, threshold_noise: int
+) -> None:
+    """With ten voters; one less, or one voter less, is the largest that fits."""
+    given: dict[str, Any] = {"threshold": threshold, "threshold_noise": threshold_noise}
     with pytest.raises(ConfigError, match="smaller sigma"):
-        noisy_argmax_inputs(16, [0, 0], [0, 1 << 14])
-    with pytest.raises(ConfigError, match="smaller sigma"):
-        noisy_argmax_inputs(16, [0, 0], [0, 0], threshold=1 << 14)
+        noisy_argmax_inputs(16, [0, 0], [0, noise], voters=10, **given)
+    nearer = noise - (noise > 0) + (noise < 0)
+    given["threshold_noise"] -= (threshold_noise > 0) - (threshold_noise < 0)
+    noisy_argmax_inputs(16, [0, 0], [0, nearer], voters=10, **given)
 
 
 @pytest.mark.parametrize("bits", [2, 17, 37, 47, 64])

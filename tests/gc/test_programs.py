@@ -147,7 +147,12 @@ def test_threshold_and_label(
 ) -> None:
     votes, noise, threshold, threshold_noise = election
     words = noisy_argmax_inputs(
-        VOTES, [0] * CLASSES, noise, threshold=threshold, threshold_noise=threshold_noise
+        VOTES,
+        [0] * CLASSES,
+        noise,
+        voters=12,
+        threshold=threshold,
+        threshold_noise=threshold_noise,
     )
     opened, learnt = count(histogram, words, np.array([votes], dtype=np.int64))
     answered = max(votes) + threshold_noise >= threshold
@@ -160,7 +165,9 @@ def test_threshold_and_label(
 def test_threshold_is_reached_by_equality(histogram: Pair) -> None:
     votes = np.array([[0, 5, 0, 0, 0, 0, 0, 0, 0, 0]] * 2, dtype=np.int64)
     nothing = np.zeros((2, CLASSES), dtype=np.int64)
-    words = noisy_argmax_inputs(VOTES, nothing, nothing, threshold=5, threshold_noise=[0, -1])
+    words = noisy_argmax_inputs(
+        VOTES, nothing, nothing, voters=5, threshold=5, threshold_noise=[0, -1]
+    )
     opened, learnt = count(histogram, words, votes)
     assert opened is not None
     assert opened.tolist() == [[1], [0]]
