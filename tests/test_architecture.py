@@ -17,6 +17,7 @@ FLOORS = (
     "console",
     "command_line",
     "files",
+    "child_process",
     "fixed_point",
     "piecewise",
     "transport",
@@ -34,6 +35,8 @@ FLOORS = (
     "he_transformer",
     "cli",
 )
+# A server on another machine cannot tell a client that is not connected that it now listens.
+ALLOWED_WAITS = {"capc/he_transformer/link.py": 1}
 MODULES = sorted((ROOT / "capc").rglob("*.py"))
 
 
@@ -88,11 +91,106 @@ def test_parties_import_only_their_own_side() -> None:
     assert not imported_by("answering_party") & {"capc.inference.client", "capc.he.client"}
 
 
+def is_number(node: ast.expr | None, constants: set[str]) -> bool:
+    """Whether a number stands there: a literal, or a constant of the module."""
+    if isinstance(node, ast.Name):
+        return node.id in constants
+    if isinstance(node, ast.UnaryOp | ast.BinOp):
+        return all(
+            is_number(part, constants)
+            for part in ast.iter_child_nodes(node)
+            if isinstance(part, ast.expr)
+        )
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+
+
+def number_constants(tree: ast.Module) -> set[str]:
+    """The names that the module's own level sets to numbers."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and is_number(node.value, names):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def sleep_names(tree: ast.Module) -> set[str]:
+    """What the module calls `sleep`, by whatever name it imports it."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == "sleep"
+    }
+
+
+def timed_waits(source: str) -> Iterator[tuple[int, str]]:
+    """Line and reason of every wait that only time ends: sleeps, and waits for a fixed time."""
+    tree = ast.parse(source)
+    constants, sleeps = number_constants(tree), sleep_names(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name):
+            sleeping = (
+                node.attr == "sleep" if isinstance(node, ast.Attribute) else node.id in sleeps
+            )
+            if sleeping:
+                yield node.lineno, "sleep"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            limits = [*node.args[:1], *(one.value for one in node.keywords if one.arg == "timeout")]
+            if node.func.attr == "wait" and any(is_number(limit, constants) for limit in limits):
+                yield node.lineno, "wait for a fixed time"
+            empty = [isinstance(one, ast.List | ast.Tuple) and not one.elts for one in node.args]
+            if node.func.attr == "select" and len(node.args) == 4 and all(empty[:3]):
+                yield node.lineno, "select on nothing"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ntime.sleep(1)",
+        "import time as clock\nclock.sleep(seconds)",
+        "from time import sleep\nsleep(1)",
+        "from time import sleep as rest\nrest(seconds)",
+        "import asyncio\nawait asyncio.sleep(0.1)",
+        "import time\nnap = time.sleep",
+        "import threading\nthreading.Event().wait(0.1)",
+        "event.wait(timeout=0.1)",
+        "condition.wait(5)",
+        "PAUSE = 0.2\nevent.wait(PAUSE)",
+        "PAUSE: float = 2 * 60\nevent.wait(timeout=PAUSE)",
+        "BASE = 2\nPAUSE = BASE / 4\nwhile not done():\n    event.wait(PAUSE)",
+        "import select\nselect.select([], [], [], 0.1)",
+        "import select\nselect.select((), (), (), seconds)",
+    ],
+)
+def test_the_gate_is_shut(source: str) -> None:
+    """Each of these lets time pass, and nothing else can end it or is waited for."""
+    assert len(list(timed_waits(source))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "event.wait()",
+        "event.wait(timeout_seconds)",
+        "process.wait()",
+        "ray.wait(tasks, num_returns=1)",
+        "ready, _, _ = select.select([connection], [], [], seconds)",
+        "events = selector.select(max(0.0, until - now))",
+        "sleepy = 'time.sleep(1)'",
+    ],
+)
+def test_the_gate_lets_events_through(source: str) -> None:
+    assert not list(timed_waits(source))
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_sleep_and_no_weak_generator(path: Path) -> None:
     """Waiting is on events; secrets come from the operating system."""
     text = path.read_text()
-    assert "time.sleep(" not in text
+    waits = [line for line, _ in timed_waits(text)]
+    assert len(waits) <= ALLOWED_WAITS.get(str(path.relative_to(ROOT)), 0), f"lines {waits}"
     if "learning" not in path.parts:
         names = set(imported_modules(path))
         assert "random" not in names

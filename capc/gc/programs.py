@@ -26,6 +26,7 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from capc.child_process import ends_within
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Int64
 from capc.gc.circuits import Circuit, argmax_circuit, as_words, noisy_argmax_circuit
@@ -349,18 +350,16 @@ class CircuitProgram:
         """Close the program's input, which ends it; kill it where it does not end."""
         with contextlib.suppress(OSError):
             self._input.close()
-        self._wait_for_end_of_output()
-        try:
-            self._process.wait(timeout=_END_SECONDS)
-        except subprocess.TimeoutExpired:
+        self._read_to_the_end()
+        if not ends_within(self._process, _END_SECONDS):
             self._process.kill()
             self._process.wait()
         self._drain_messages()
         self._output.close()
         self._messages.close()
 
-    def _wait_for_end_of_output(self) -> None:
-        """Waiting for a process with a time limit is polling; its output's end is an event."""
+    def _read_to_the_end(self) -> None:
+        """Take what the program still writes, so that it can end."""
         deadline = time.monotonic() + _END_SECONDS
         while not self._output.closed and (left := max(0.0, deadline - time.monotonic())):
             ready, _, _ = select.select([self._output], [], [], left)

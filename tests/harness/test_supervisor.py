@@ -290,9 +290,7 @@ def test_works_outside_the_main_thread(bench: Bench) -> None:
 
 
 def test_without_pidfd(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "capc.harness.launchers.processes.ExitWatch._pidfd", staticmethod(lambda pid: None)
-    )
+    monkeypatch.setattr("capc.child_process.ExitWatch._pidfd", staticmethod(lambda pid: None))
     outcome = bench.run(answering_1="die", guardian="hang")
     assert outcome.cause is not None
     assert outcome.cause.party == "answering-1"

@@ -122,13 +122,14 @@ def _run_spu(interpreter: str, folders: list[Path], repeat: int) -> dict[str, li
     ]
     try:
         output = parties[1].communicate(timeout=_SPU_SECONDS)[0]
-        statuses = [party.wait(timeout=_SPU_SECONDS) for party in parties]
+        parties[0].communicate(timeout=_SPU_SECONDS)
     except subprocess.TimeoutExpired:
         raise ProgramError(f"SPU did not finish within {_SPU_SECONDS} s") from None
     finally:
         for party in parties:
             party.kill()
             party.wait()
+    statuses = [party.returncode for party in parties]
     if any(statuses):
         said = [line for folder in folders for line in _lines(folder / "errors.txt")[-1:]]
         raise ProgramError(f"SPU ended with status {statuses}: {' | '.join(said)}")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 
+from capc.child_process import ends_within
 from capc.errors import ConfigError
 from capc.harness.launchers.fork_server import PID, STATUS
 from capc.harness.launchers.processes import (
@@ -113,9 +114,7 @@ class Forks:
         if self._socket is None or self._nursery is None:
             return
         self._socket.close()
-        try:
-            self._nursery.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not ends_within(self._nursery, _END_SECONDS):
             self._nursery.kill()
             self._nursery.wait()
         self._socket = self._nursery = None

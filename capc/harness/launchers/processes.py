@@ -8,13 +8,13 @@ import selectors
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from capc.child_process import ExitWatch
 from capc.errors import ConfigError
 from capc.files import REPOSITORY
 
@@ -90,39 +90,6 @@ def party_environment() -> dict[str, str]:
 def party_command(module: str, config: Path, control: Path) -> tuple[str, ...]:
     """The command line of a party; only public paths stand on it."""
     return (sys.executable, "-m", module, "--config", str(config), "--control", str(control))
-
-
-class ExitWatch:
-    """A descriptor that becomes readable when a child process has ended."""
-
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
-        self._descriptor = self._pidfd(child.pid)
-        if self._descriptor is None:
-            self._descriptor, write_end = os.pipe()
-            threading.Thread(target=self._wait, args=(child, write_end), daemon=True).start()
-
-    @staticmethod
-    def _pidfd(pid: int) -> int | None:
-        if sys.platform != "linux":
-            return None
-        with contextlib.suppress(OSError):
-            return os.pidfd_open(pid)
-        return None
-
-    @staticmethod
-    def _wait(child: subprocess.Popen[bytes], write_end: int) -> None:
-        child.wait()
-        os.close(write_end)
-
-    def fileno(self) -> int:
-        if self._descriptor is None:
-            raise ValueError("the watch is closed")
-        return self._descriptor
-
-    def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

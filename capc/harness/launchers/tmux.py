@@ -20,11 +20,11 @@ from pathlib import Path
 
 from libtmux import Server
 
+from capc.child_process import ExitWatch
 from capc.errors import ConfigError
 from capc.harness.launchers.fork_client import Starter
 from capc.harness.launchers.processes import (
     UNKNOWN_STATUS,
-    ExitWatch,
     PartySpec,
     Process,
     party_environment,
