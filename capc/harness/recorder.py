@@ -20,13 +20,13 @@ from capc.roles import GUARDIAN, QUERYING
 from capc.transport.control_messages import (
     Announce,
     Answer,
-    Budget,
     Log,
     Message,
     Opened,
     Plan,
     Progress,
     Refused,
+    Spent,
     Timing,
 )
 
@@ -40,7 +40,7 @@ class Results:
     """What a run has brought: by query, by party."""
 
     answers: dict[int, Answer] = field(default_factory=dict)
-    budgets: dict[int, Budget] = field(default_factory=dict)
+    spent: dict[int, Spent] = field(default_factory=dict)
     plans: dict[str, FixedPoint] = field(default_factory=dict)
     opened: dict[tuple[int, str, str, str | None], tuple[int, ...]] = field(default_factory=dict)
     ports: dict[str, int | None] = field(default_factory=dict)
@@ -95,8 +95,8 @@ class Recorder:
             self._on_timing(row, message)
         elif isinstance(message, Answer):
             self._on_answer(party, message)
-        elif isinstance(message, Budget):
-            self._on_budget(party, row, message)
+        elif isinstance(message, Spent):
+            self._on_spent(party, row, message)
         elif isinstance(message, Refused):
             self._on_refused(message)
         elif isinstance(message, Announce):
@@ -156,14 +156,14 @@ class Recorder:
         self.view.answered(len(self.results.answers))
         self._write_query(answer.query)
 
-    def _on_budget(self, party: str, row: PartyRow, budget: Budget) -> None:
+    def _on_spent(self, party: str, row: PartyRow, spent: Spent) -> None:
         if party != GUARDIAN:
             raise ProtocolError("only the guardian keeps the account")
-        if budget.query >= self._n_queries:
-            raise ProtocolError(f"query {budget.query} was not expected")
-        self.results.budgets[budget.query] = budget
-        row.epsilon = budget.epsilon
-        self._write_query(budget.query)
+        if spent.query >= self._n_queries:
+            raise ProtocolError(f"query {spent.query} was not expected")
+        self.results.spent[spent.query] = spent
+        row.epsilon = spent.epsilon
+        self._write_query(spent.query)
 
     def _on_refused(self, refused: Refused) -> None:
         if self.results.refused is None:
@@ -180,17 +180,16 @@ class Recorder:
         """The row of a query, once the querying party and the guardian have both spoken of it."""
         if query in self._written:
             return
-        answer, budget = self.results.answers.get(query), self.results.budgets.get(query)
-        if answer is None or budget is None:
+        answer, spent = self.results.answers.get(query), self.results.spent.get(query)
+        if answer is None or spent is None:
             return
-        if answer.answered != budget.answered:
+        if answer.answered != spent.answered:
             raise ProtocolError(f"the parties disagree on whether query {query} was answered")
         self._written.add(query)
         self._queries.append(self.query_row(query))
         said = f"label {answer.label}" if answer.answered else "not answered"
         place = f"{len(self._written)} of {self._n_queries}"
-        spent = epsilon_text(budget.epsilon)
-        text = f"query {query} ({place}): {said}; epsilon spent: {spent}"
+        text = f"query {query} ({place}): {said}; epsilon spent: {epsilon_text(spent.epsilon)}"
         if self._n_queries > _MAX_LINES and isinstance(self.view, LiveView):
             logger.info("%s", text)  # the table and its bar say enough
         else:
@@ -200,16 +199,16 @@ class Recorder:
 
     def query_row(self, query: int) -> dict[str, object]:
         """What is known of a query before it is checked."""
-        answer, budget = self.results.answers.get(query), self.results.budgets.get(query)
+        answer, spent = self.results.answers.get(query), self.results.spent.get(query)
         labels = self._true_labels
         return {
             "query": query,
             "true_label": None if labels is None else labels[query],
             "label": answer.label if answer is not None else None,
             "answered": answer.answered if answer is not None else None,
-            "epsilon_spent": budget.epsilon if budget is not None else None,
-            "delta": budget.delta if budget is not None else None,
-            "conversion": budget.conversion if budget is not None else None,
+            "epsilon_spent": spent.epsilon if spent is not None else None,
+            "delta": spent.delta if spent is not None else None,
+            "conversion": spent.conversion if spent is not None else None,
             "insecure": self._insecure,
         }
 

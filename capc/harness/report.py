@@ -46,14 +46,14 @@ def show_labels(
     for name in ("query", "label", "true label", "plain label", "reference", "epsilon spent"):
         table.add_column(name, justify="right")
     for answer in answers[:_MAX_ROWS]:
-        check, budget = checks.get(answer.query), results.budgets.get(answer.query)
+        check, spent = checks.get(answer.query), results.spent.get(answer.query)
         table.add_row(
             str(answer.query),
             str(answer.label) if answer.answered else "not answered",
             "" if true_labels is None else str(true_labels[answer.query]),
             "" if check is None else str(check.plain_label),
             _agreement(check),
-            epsilon_text(budget.epsilon if budget else None),
+            epsilon_text(spent.epsilon if spent else None),
         )
     answered = [answer for answer in answers if answer.answered]
     for console in consoles:

@@ -23,14 +23,14 @@ _WORD = np.dtype("<i8")
 
 
 @dataclass(eq=False, repr=False)
-class PlainBatch:
+class UnencryptedBatch:
     """One batch at the answering party: its shares, and the logits once they are known."""
 
     mask: Int64
     logits: Int64 | None = None
 
 
-class PlainInferenceServer:
+class UnencryptedServer:
     """The answering party: evaluates its network on queries in the clear."""
 
     def __init__(self, channel: Channel, network: QuantizedNetwork) -> None:
@@ -38,19 +38,19 @@ class PlainInferenceServer:
         self._network = network
         channel.send_json(MessageType.PLAN, plan_to_json(public_part(network)))
 
-    def prepare(self, batch_size: int) -> PlainBatch:
+    def prepare(self, batch_size: int) -> UnencryptedBatch:
         """Offline: r-hat for a batch, fresh and uniform."""
         shape = (batch_size, *self._network.output.shape)
-        return PlainBatch(self._network.fixed_point.uniform(shape))
+        return UnencryptedBatch(self._network.fixed_point.uniform(shape))
 
-    def evaluate_hidden(self, prepared: PlainBatch) -> None:
+    def evaluate_hidden(self, prepared: UnencryptedBatch) -> None:
         """Step 1a: receive the queries and evaluate the network on them."""
         shape = (len(prepared.mask), *self._network.input.shape)
-        images = receive_words(self._channel, MessageType.PLAIN_QUERY, shape)
+        images = receive_words(self._channel, MessageType.UNENCRYPTED_QUERY, shape)
         signed = self._network.fixed_point.signed(images)
         prepared.logits = evaluate_layers(self._network, signed)[self._network.output.name]
 
-    def evaluate_logits(self, prepared: PlainBatch) -> Int64:
+    def evaluate_logits(self, prepared: UnencryptedBatch) -> Int64:
         """Step 1b: send the querying party's share. Returns r-hat, (batch, C)."""
         if prepared.logits is None:
             raise ValueError("step 1b comes after step 1a")
@@ -59,7 +59,7 @@ class PlainInferenceServer:
         return prepared.mask
 
 
-class PlainInferenceClient:
+class UnencryptedClient:
     """The querying party: shows its queries."""
 
     image_bytes = 0  # held for a query between the two phases
@@ -77,7 +77,7 @@ class PlainInferenceClient:
         """Step 1a: ring elements (batch, *input shape) go out in the clear."""
         if len(images) != prepared:
             raise ValueError(f"{len(images)} queries where {prepared} were prepared")
-        send_words(self._channel, MessageType.PLAIN_QUERY, images)
+        send_words(self._channel, MessageType.UNENCRYPTED_QUERY, images)
         return {}
 
     def evaluate_logits(self, prepared: int, hidden: Mapping[str, Int64]) -> Int64:

@@ -94,11 +94,6 @@ class TrainingPlan:
         return self.folder / f"{party}.pb"
 
 
-def missing_models(plan: TrainingPlan) -> list[str]:
-    """The parties whose model file is not there. Imports nothing heavy."""
-    return [party for party in plan.parties if not plan.model_file(party).is_file()]
-
-
 def train_party_models(
     plan: TrainingPlan, *, force: bool = False, progress: Progress | None = None
 ) -> list[TrainedModel]:

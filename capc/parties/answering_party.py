@@ -18,7 +18,7 @@ from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.ring_choice import to_ring
 from capc.inference.server import InferenceServer
-from capc.inference.unencrypted import PlainInferenceServer
+from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Batch, ProgramAddress, send_vote_share
 from capc.parties.runtime import HOST, Runtime, encryption_parameters, run_party
@@ -37,7 +37,7 @@ class AnsweringParty:
         runtime: Runtime,
         querying: Channel,
         guardian: Channel,
-        inference: InferenceServer | PlainInferenceServer,
+        inference: InferenceServer | UnencryptedServer,
         program: CircuitProgram,
     ) -> None:
         self._runtime = runtime
@@ -145,11 +145,11 @@ def serve(runtime: Runtime) -> None:
 
 def start_inference(
     config: PartyConfig, querying: Channel, network: QuantizedNetwork
-) -> InferenceServer | PlainInferenceServer:
+) -> InferenceServer | UnencryptedServer:
     """Set-up of steps 1a and 1b with the querying party."""
     if config.plain:
         logger.warning("--cpu: no encryption; this party sees every query")
-        return PlainInferenceServer(querying, network)
+        return UnencryptedServer(querying, network)
     parameters = encryption_parameters(config)
     return InferenceServer(querying, network, parameters, allow_insecure=config.insecure)
 

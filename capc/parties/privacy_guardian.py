@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False)
-class Noise:
+class BatchNoise:
     """One batch's noise: `votes` (count, C) for GNMax, `maximum` (count,) for the threshold."""
 
     votes: Int64
@@ -101,7 +101,7 @@ class Guardian:
         if self._runtime.config.verify:
             self._open_noise(batch, noise)
 
-    def _prepare(self, batch: Batch) -> Noise:
+    def _prepare(self, batch: Batch) -> BatchNoise:
         """Offline: fresh noise, and the tables of step 3."""
         classes = self._runtime.config.num_classes
         with self._timed(batch, "2", "offline", ()):
@@ -112,7 +112,7 @@ class Guardian:
                 self._settings.sigma, batch.count * classes, reserved=self._reserved
             )
             maximum = sample_noise(sigma_threshold, batch.count, reserved=self._reserved)
-            noise = Noise(votes.reshape(-1, classes), maximum)
+            noise = BatchNoise(votes.reshape(-1, classes), maximum)
         with self._timed(batch, "3", "offline", ()):
             self._program.prepare(batch.count)
             self._reserve(batch.count)
@@ -131,7 +131,7 @@ class Guardian:
             total += receive_vote_share(channel, batch, classes)
         return modulo(VOTE_BITS, total)
 
-    def _open_label(self, vote_share: Int64, noise: Noise) -> Int64:
+    def _open_label(self, vote_share: Int64, noise: BatchNoise) -> Int64:
         """Step 3: the noisy argmax, for the querying party; which queries it answers, (count,)."""
         words = noisy_argmax_inputs(
             VOTE_BITS,
@@ -159,11 +159,11 @@ class Guardian:
             self._settings.delta,
             self._settings.conversion,
         )
-        control.budget(
+        control.spent(
             query, spent.epsilon, self._settings.delta, self._settings.conversion, answered
         )
 
-    def _open_noise(self, batch: Batch, noise: Noise) -> None:
+    def _open_noise(self, batch: Batch, noise: BatchNoise) -> None:
         for offset in range(batch.count):
             query = batch.first + offset
             self._runtime.control.opened(query, "noise", noise.votes[offset].tolist())

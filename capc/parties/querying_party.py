@@ -23,7 +23,7 @@ from capc.fixed_point import Float64, Int64, modulo
 from capc.gc.programs import BackEnd, CircuitProgram
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import queries_at_once
-from capc.inference.unencrypted import PlainInferenceClient
+from capc.inference.unencrypted import UnencryptedClient
 from capc.parties.config import PartyConfig
 from capc.parties.messages import VOTE_BITS, Admission, Batch, ProgramAddress
 from capc.parties.queries import load_queries
@@ -44,7 +44,7 @@ class Link:
 
     name: str
     channel: Channel
-    inference: InferenceClient | PlainInferenceClient
+    inference: InferenceClient | UnencryptedClient
     argmax: CircuitProgram
 
     def prepare(self, count: int) -> Any:
@@ -246,11 +246,11 @@ def serve(runtime: Runtime) -> None:
 
 def inference_starter(
     config: PartyConfig,
-) -> Callable[[Channel], InferenceClient | PlainInferenceClient]:
+) -> Callable[[Channel], InferenceClient | UnencryptedClient]:
     """Set-up of steps 1a and 1b with one answering party; all share this run's fresh keys."""
     if config.plain:
         logger.warning("--cpu: no encryption; every answering party sees every query")
-        return PlainInferenceClient
+        return UnencryptedClient
     keys = KeyRing(encryption_parameters(config), allow_insecure=config.insecure)
     return lambda channel: InferenceClient(channel, keys)
 

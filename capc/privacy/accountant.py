@@ -28,7 +28,7 @@ from capc.privacy.conversion import (
     privacy_loss,
 )
 from capc.privacy.dependent import (
-    Noise,
+    NoiseLaw,
     log_q_gnmax,
     log_q_threshold,
     total_dependent_rdp,
@@ -78,7 +78,7 @@ class Accountant:
         sigma_threshold: float = 0.0,
         *,
         answered: ArrayLike | None = None,
-        noise: Noise = "discrete",
+        noise: NoiseLaw = "discrete",
     ) -> None:
         """Charge queries data-dependently, from votes of shape (queries, classes).
 

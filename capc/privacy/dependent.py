@@ -18,14 +18,14 @@ from capc.privacy.rdp import Mechanism, gaussian_rdp
 from capc.privacy.tails import log_discrete_difference_tail, log_discrete_tail, log_normal_tail
 from capc.privacy.votes import check_votes
 
-Noise = Literal["continuous", "discrete"]
+NoiseLaw = Literal["continuous", "discrete"]
 
-NOISES: tuple[Noise, ...] = get_args(Noise)
+NOISES: tuple[NoiseLaw, ...] = get_args(NoiseLaw)
 
 _CHUNK = 1 << 19  # elements of (queries, orders) held at once: memory stays flat
 
 
-def check_noise(noise: str) -> Noise:
+def check_noise(noise: str) -> NoiseLaw:
     """The law of the noise by its name; ConfigError for an unknown one."""
     for known in NOISES:
         if noise == known:
@@ -33,7 +33,7 @@ def check_noise(noise: str) -> Noise:
     raise ConfigError(f"noise is {noise!r}; allowed are continuous and discrete")
 
 
-def log_q_gnmax(votes: ArrayLike, sigma: float, noise: Noise = "discrete") -> Float64:
+def log_q_gnmax(votes: ArrayLike, sigma: float, noise: NoiseLaw = "discrete") -> Float64:
     """log of an upper bound on Pr[label is not the class with most votes], shape (queries,).
 
     The union bound over the other classes (Proposition 7). Discrete noise makes ties likely, and
@@ -60,7 +60,7 @@ def log_q_gnmax(votes: ArrayLike, sigma: float, noise: Noise = "discrete") -> Fl
 
 
 def log_pr_answered(
-    votes: ArrayLike, threshold: float, sigma_threshold: float, noise: Noise = "discrete"
+    votes: ArrayLike, threshold: float, sigma_threshold: float, noise: NoiseLaw = "discrete"
 ) -> tuple[Float64, Float64]:
     """(log Pr[answered], log Pr[not answered]) of the noisy threshold, each of shape (queries,)."""
     counts = check_votes(votes)
@@ -80,7 +80,7 @@ def log_pr_answered(
 
 
 def log_q_threshold(
-    votes: ArrayLike, threshold: float, sigma_threshold: float, noise: Noise = "discrete"
+    votes: ArrayLike, threshold: float, sigma_threshold: float, noise: NoiseLaw = "discrete"
 ) -> Float64:
     """log-probability of the less likely outcome of the threshold, shape (queries,)."""
     answered, refused = log_pr_answered(votes, threshold, sigma_threshold, noise)
@@ -149,7 +149,7 @@ def expected_cost_rdp(
     sigma_threshold: float,
     orders: ArrayLike,
     *,
-    noise: Noise = "discrete",
+    noise: NoiseLaw = "discrete",
     dependent: bool = True,
 ) -> Float64:
     """RDP of Confident-GNMax by the original's rule: GNMax times its probability, shape (orders,).

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from capc.errors import ConfigError
 from capc.fixed_point import Float64
 from capc.privacy.conversion import check_orders
-from capc.privacy.dependent import Noise, log_pr_answered
+from capc.privacy.dependent import NoiseLaw, log_pr_answered
 from capc.privacy.rdp import threshold_rdp
 
 
@@ -21,7 +21,7 @@ def exact_threshold_rdp(
     sigma_threshold: float,
     parties: int,
     orders: ArrayLike,
-    noise: Noise = "discrete",
+    noise: NoiseLaw = "discrete",
 ) -> Float64:
     """Largest Renyi divergence of the bit between a count and its neighbour, shape (orders,).
 

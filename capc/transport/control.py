@@ -20,7 +20,6 @@ from capc.transport.control_messages import (
     MAX_PARTIES,
     Announce,
     Answer,
-    Budget,
     Done,
     Error,
     Hello,
@@ -32,6 +31,7 @@ from capc.transport.control_messages import (
     Progress,
     Ready,
     Refused,
+    Spent,
     Stop,
     Timing,
     decode,
@@ -208,10 +208,10 @@ class ControlClient:
     def answer(self, query: int, answered: bool, label: int | None) -> None:
         self._connection.send(Answer(query, answered, label))
 
-    def budget(
+    def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
     ) -> None:
-        self._connection.send(Budget(query, epsilon, delta, conversion, answered))
+        self._connection.send(Spent(query, epsilon, delta, conversion, answered))
 
     def refused(self, query: int, reason: str) -> None:
         self._connection.send(Refused(query, reason))

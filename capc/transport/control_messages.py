@@ -1,10 +1,10 @@
 """The messages between the driver and each party, as JSON lines.
 
-They carry what the experimenter may see: addresses, certificates, progress, times, the label and
-the budget. A line is one JSON object of at most 1 MiB with a `type`; everything else is refused.
+They carry what the experimenter may see: addresses, certificates, progress, times, labels and the
+budget spent. A line is one JSON object of at most 1 MiB with a `type`; everything else is refused.
 Nothing secret is among them, except when a run is started with --verify, which opens the shares.
 
-    party -> driver: hello, announce, plan, ready, progress, timing, answer, budget, refused,
+    party -> driver: hello, announce, plan, ready, progress, timing, answer, spent, refused,
                      opened, log, error, done
     driver -> party: peers, stop
 """
@@ -22,7 +22,7 @@ from capc.errors import ProtocolError
 from capc.roles import PARTY_NAME, PHASES, STEPS
 from capc.transport.endpoints import Peer
 
-CONTROL_VERSION = 1
+CONTROL_VERSION = 2
 MAX_LINE_BYTES = 1 << 20
 MAX_PARTIES = 400  # certificates of this many parties fit in one line
 
@@ -93,10 +93,10 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The guardian's account after a query; `epsilon` may be infinite."""
+class Spent:
+    """What the guardian's account has spent after a query; `epsilon` may be infinite."""
 
-    kind: ClassVar[str] = "budget"
+    kind: ClassVar[str] = "spent"
     query: int
     epsilon: float
     delta: float
@@ -163,7 +163,7 @@ PartyMessage: TypeAlias = (
     | Progress
     | Timing
     | Answer
-    | Budget
+    | Spent
     | Refused
     | Opened
     | Log
@@ -176,7 +176,7 @@ Message: TypeAlias = PartyMessage | DriverMessage
 _MESSAGES: dict[str, type[Any]] = {
     message.kind: message
     for message in (
-        *(Hello, Announce, Plan, Ready, Progress, Timing, Answer, Budget, Refused),
+        *(Hello, Announce, Plan, Ready, Progress, Timing, Answer, Spent, Refused),
         *(Opened, Log, Error, Done, Peers, Stop),
     )
 }

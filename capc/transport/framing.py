@@ -29,9 +29,8 @@ class MessageType(IntEnum):
     PROGRAM = 8  # where and under which key a circuit program listens
     VOTE_SHARE = 9  # step 2: an answering party's share for the privacy guardian
     ADMISSION = 10  # how many queries the privacy budget still admits
-    PLAIN_QUERY = 11  # a query in the clear, only under --cpu
+    UNENCRYPTED_QUERY = 11  # under --cpu; under he-transformer, a tensor that is not encrypted
     LOGIT_SHARE = 12  # step 1b without encryption, only under --cpu
-    GOODBYE = 13  # an orderly end
 
 
 def encode_header(message_type: MessageType, length: int) -> bytes:

@@ -117,7 +117,7 @@ def work(name: str, behaviour: str, client: ControlClient, settings: dict[str, i
             if behaviour == "refuse" and query:
                 client.refused(query, "epsilon would be 3, the budget is 2")
                 break
-            client.budget(query, 1.5 * (query + 1), 1e-5, "improved", True)
+            client.spent(query, 1.5 * (query + 1), 1e-5, "improved", True)
         else:
             client.plan(40, 12)
             client.timing(query, "2", "online", 0.001, bytes_sent=40)

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from capc.errors import ProtocolError
 from capc.transport.control import ControlClient, ControlConnection, ControlListener
 from capc.transport.control_messages import (
+    CONTROL_VERSION,
     MAX_LINE_BYTES,
     Announce,
     Answer,
-    Budget,
     Done,
     Error,
     Hello,
@@ -32,6 +32,7 @@ from capc.transport.control_messages import (
     Progress,
     Ready,
     Refused,
+    Spent,
     Stop,
     Timing,
     decode,
@@ -51,8 +52,8 @@ EXAMPLES: list[Message] = [
     Timing(7, "3", "offline", 1e-6, 1 << 40, 0, 0, 32),
     Answer(0, True, 9),
     Answer(1, False, None),
-    Budget(0, math.inf, 1e-5, "classic", True),
-    Budget(0, 2.5, 1e-5, "improved", False),
+    Spent(0, math.inf, 1e-5, "classic", True),
+    Spent(0, 2.5, 1e-5, "improved", False),
     Refused(4, "too much"),
     Opened(0, "logit_share", "answering-0", (0, (1 << 60) - 1, -3)),
     Opened(0, "noise", None, (-4, 4)),
@@ -98,14 +99,14 @@ def test_a_missing_or_an_extra_field_is_refused(message: Message) -> None:
         b'{"type":"answer","query":true,"answered":true,"label":1}',
         b'{"type":"answer","query":1,"answered":1,"label":1}',
         b'{"type":"answer","query":99999999999999999999,"answered":true,"label":1}',
-        b'{"type":"hello","version":1,"party":"root","pid":1}',
-        b'{"type":"hello","version":1,"party":"answering-007","pid":1}',
+        b'{"type":"hello","version":2,"party":"root","pid":1}',
+        b'{"type":"hello","version":2,"party":"answering-007","pid":1}',
         b'{"type":"announce","host":"h","port":65536,"certificate":"x"}',
         b'{"type":"announce","host":"h","port":0,"certificate":"x"}',
         b'{"type":"progress","query":0,"step":"4","phase":"online"}',
         b'{"type":"plan","ring_bits":0,"fraction_bits":1}',
-        b'{"type":"budget","query":0,"epsilon":NaN,"delta":1e-5,"conversion":"c","answered":true}',
-        b'{"type":"budget","query":0,"epsilon":-1,"delta":1e-5,"conversion":"c","answered":true}',
+        b'{"type":"spent","query":0,"epsilon":NaN,"delta":1e-5,"conversion":"c","answered":true}',
+        b'{"type":"spent","query":0,"epsilon":-1,"delta":1e-5,"conversion":"c","answered":true}',
         b'{"type":"opened","query":0,"name":"key","peer":null,"values":[1]}',
         b'{"type":"opened","query":0,"name":"noise","peer":null,"values":["1"]}',
         b'{"type":"peers","peers":[{"name":"querying"}]}',
@@ -209,7 +210,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-
 
 
 def test_the_client_says_hello(driver: Driver) -> None:
-    assert driver.connection.receive() == [Hello(1, "answering-0", os.getpid())]
+    assert driver.connection.receive() == [Hello(CONTROL_VERSION, "answering-0", os.getpid())]
     assert driver.path.stat().st_mode & 0o077 == 0
 
 

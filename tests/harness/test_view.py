@@ -15,12 +15,12 @@ from capc.harness.report import show_times
 from capc.harness.view import LiveView, PartyRow, View
 from capc.transport.control_messages import (
     Answer,
-    Budget,
     Log,
     Message,
     Opened,
     Plan,
     Refused,
+    Spent,
     Timing,
 )
 
@@ -74,7 +74,7 @@ def test_the_live_table(tmp_path: Path) -> None:
     made.on_state("answering-1", "ready")
     made.on_message("answering-1", Timing(0, "1a", "online", 0.25, 2_000_000, 3000, 4, 1))
     made.on_message("querying", Answer(0, True, 7))
-    made.on_message("guardian", Budget(0, 2.0291, 1e-5, "improved", True))
+    made.on_message("guardian", Spent(0, 2.0291, 1e-5, "improved", True))
     assert made.refresh_at() is not None
     made.refresh()
     assert made.refresh_at() is None
@@ -117,7 +117,7 @@ def test_a_long_run_has_no_line_per_query(tmp_path: Path) -> None:
     console = terminal()
     made = recorder(tmp_path, console, n_queries=100)
     made.on_message("querying", Answer(0, True, 7))
-    made.on_message("guardian", Budget(0, 2.0, 1e-5, "improved", True))
+    made.on_message("guardian", Spent(0, 2.0, 1e-5, "improved", True))
     made.finish()
     assert "label 7" not in text_of(console)
 
@@ -139,8 +139,8 @@ def test_a_batch_is_split_into_its_queries(tmp_path: Path) -> None:
     [
         ("guardian", Answer(0, True, 1)),
         ("querying", Answer(2, True, 1)),
-        ("answering-0", Budget(0, 1.0, 1e-5, "classic", True)),
-        ("guardian", Budget(2, 1.0, 1e-5, "classic", True)),
+        ("answering-0", Spent(0, 1.0, 1e-5, "classic", True)),
+        ("guardian", Spent(2, 1.0, 1e-5, "classic", True)),
         ("answering-0", Plan(12, 12)),
     ],
 )
@@ -157,7 +157,7 @@ def test_an_answer_comes_once_and_both_agree(tmp_path: Path) -> None:
     with pytest.raises(ProtocolError, match="not expected"):
         made.on_message("querying", Answer(0, True, 1))
     with pytest.raises(ProtocolError, match="disagree"):
-        made.on_message("guardian", Budget(0, 1.0, 1e-5, "classic", False))
+        made.on_message("guardian", Spent(0, 1.0, 1e-5, "classic", False))
     made.finish()
 
 

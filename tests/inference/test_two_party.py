@@ -30,7 +30,7 @@ from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.plan import check_plan, plan_from_json, plan_to_json, public_part
 from capc.inference.reference import encode_images, evaluate
 from capc.inference.server import InferenceServer
-from capc.inference.unencrypted import PlainInferenceClient, PlainInferenceServer
+from capc.inference.unencrypted import UnencryptedClient, UnencryptedServer
 from capc.transport.channel import Channel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -243,13 +243,13 @@ def test_without_encryption() -> None:
     with querying, answering, ThreadPoolExecutor(1) as pool:
 
         def answer() -> Int64:
-            server = PlainInferenceServer(answering, network)
+            server = UnencryptedServer(answering, network)
             prepared = server.prepare(3)
             server.evaluate_hidden(prepared)
             return server.evaluate_logits(prepared)
 
         answered = pool.submit(answer)
-        client = PlainInferenceClient(querying)
+        client = UnencryptedClient(querying)
         prepared = client.prepare(3)
         encoded = network.fixed_point.reduce(encode_images(network, images))
         share = client.evaluate_logits(prepared, client.evaluate_hidden(prepared, encoded))

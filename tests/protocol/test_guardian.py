@@ -11,7 +11,7 @@ import pytest
 from capc.errors import ConfigError
 from capc.fixed_point import Int64
 from capc.parties.config import PrivacySettings
-from capc.parties.privacy_guardian import Guardian, Noise
+from capc.parties.privacy_guardian import BatchNoise, Guardian
 
 VOTE_SHARE = np.array([[1, 2, (1 << 32) - 1]])
 
@@ -37,7 +37,7 @@ def guardian(program: Program, threshold: int | None) -> Guardian:
 
 def test_the_words_are_those_of_the_circuit() -> None:
     program = Program()
-    noise = Noise(np.array([[-2, 0, 5]]), np.array([-3]))
+    noise = BatchNoise(np.array([[-2, 0, 5]]), np.array([-3]))
     for threshold in (None, 4):
         assert guardian(program, threshold)._open_label(VOTE_SHARE, noise).tolist() in ([1], [[1]])
     noisy = [(1 << 32) - 1, 2, 4]
@@ -49,7 +49,7 @@ def test_the_words_are_those_of_the_circuit() -> None:
 @pytest.mark.parametrize("reach", [(1 << 31) - 10, -(1 << 31) - 1])
 def test_noise_that_would_wrap_never_reaches_the_circuit(threshold: int | None, reach: int) -> None:
     program = Program()
-    noise = Noise(np.array([[0, reach, 0]]), np.array([0]))
+    noise = BatchNoise(np.array([[0, reach, 0]]), np.array([0]))
     with pytest.raises(ConfigError, match="use a smaller sigma"):
         guardian(program, threshold)._open_label(VOTE_SHARE, noise)
     assert program.words == []

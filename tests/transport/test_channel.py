@@ -182,11 +182,11 @@ def test_nothing_readable_on_the_wire() -> None:
     def client_side() -> None:
         peer = Peer("server", "127.0.0.1", tap.getsockname()[1], server.certificate)
         with connect(client, peer, 5) as channel:
-            channel.send(MessageType.PLAIN_QUERY, secret)
+            channel.send(MessageType.UNENCRYPTED_QUERY, secret)
 
     thread = in_thread(client_side)
     channels = listener.accept(server, {"client": client.certificate}, count=1, timeout_seconds=5)
-    assert channels["client"].recv(MessageType.PLAIN_QUERY) == secret
+    assert channels["client"].recv(MessageType.UNENCRYPTED_QUERY) == secret
     thread.join()
     assert len(seen) > len(secret)
     assert secret[:28] not in bytes(seen)

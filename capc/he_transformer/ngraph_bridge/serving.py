@@ -147,7 +147,7 @@ class _ClientSession:
     def _receive_plain(self) -> dict[str, Float64]:
         """The tensors that the client gives in the clear, in its order."""
         return {
-            name: receive_values(self._channel, MessageType.PLAIN_QUERY, self._shapes[name])
+            name: receive_values(self._channel, MessageType.UNENCRYPTED_QUERY, self._shapes[name])
             for name, offer in self._hello.tensors.items()
             if not offer.is_encrypted and name in self._shapes
         }

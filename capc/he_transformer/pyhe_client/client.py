@@ -99,7 +99,7 @@ class HESealClient:
         values = {name: self._shaped(name, welcome.shapes) for name in self._values}
         for name, is_encrypted in self._encrypted.items():
             if not is_encrypted:
-                send_values(channel, MessageType.PLAIN_QUERY, values[name])
+                send_values(channel, MessageType.UNENCRYPTED_QUERY, values[name])
         secret = {name: values[name] for name, given in self._encrypted.items() if given}
         if welcome.mode == "plain":
             results = _receive_plain(channel)
