@@ -17,6 +17,20 @@ OWNER, EVERYONE = 0o600, 0o644  # who may read a file
 _FOLDER_MODE = {OWNER: 0o700, EVERYONE: 0o755}
 
 
+def cache_root() -> Path:
+    """$CAPC_CACHE, else ~/.cache/capc."""
+    root = os.environ.get("CAPC_CACHE")
+    return Path(root) if root else Path.home() / ".cache" / "capc"
+
+
+def existing(name: str) -> Path | None:
+    """The absolute path of a file or folder as it is named, or else below the repository."""
+    for path in (Path(name).expanduser().absolute(), REPOSITORY / name):
+        if path.exists():
+            return path
+    return None
+
+
 def write_whole(
     path: Path,
     content: str | bytes | Callable[[IO[bytes]], object],

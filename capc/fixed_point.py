@@ -21,6 +21,8 @@ Float64 = NDArray[np.float64]
 MAX_RING_BITS = 60  # the largest plaintext modulus of SEAL
 # Coarse, so that the ring that a model needs says little about its weights.
 RING_BITS = (37, 41, 45, 49, 53, 57)
+VOTE_BITS = 32  # m = 2^32: n votes plus noise never wrap
+MAX_LOGIT = 36.0  # what a ring must hold at least, unless --max_logit says otherwise
 
 
 @dataclass(frozen=True)

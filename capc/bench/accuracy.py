@@ -14,13 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from capc.bench.two_parties import MAX_LOGIT, EncryptedRun, run_encrypted
+from capc.bench.two_parties import EncryptedRun, run_encrypted
 from capc.command_line import ExitStatus, Parser
 from capc.console import table_console
 from capc.data.datasets import DATASETS, dataset_info, queries
 from capc.errors import ConfigError
-from capc.files import REPOSITORY
-from capc.fixed_point import Float64, Int64
+from capc.fixed_point import MAX_LOGIT, Float64, Int64
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network, prepare
@@ -28,12 +27,11 @@ from capc.graph.ring_choice import to_ring, why_fewer_bits
 from capc.graph.tensorflow.importer import check_input_shape
 from capc.graph.tensorflow.logits import tensorflow_logits
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
-from capc.he.parameters import EncryptionParameters
+from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.inference.costs import check_encrypted
 from capc.inference.reference import evaluate
 
 _BATCH = 250
-_DEFAULT_PARAMETERS = REPOSITORY / "config" / "fast.json"
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def _measured(chosen: argparse.Namespace, count: int, encrypted: int) -> Accurac
     check_input_shape(network, info.image_shape, chosen.dataset_name)
     if calibration is not None:
         calibration.require_range(network.input.shape)
-    parameters = EncryptionParameters.from_json(chosen.encryption_params)
+    parameters = read_encryption_params(chosen.encryption_params)
     integers = to_ring(network, info.input_range, MAX_LOGIT)
     if encrypted:
         check_encrypted(integers, parameters)
@@ -198,11 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dataset_name", "--dataset", default="mnist", help=f"one of {', '.join(DATASETS)}")
     add("--n", type=int, help="test images; default all")
     add("--encrypted", type=int, default=100, help="of them encrypted; default %(default)s")
-    add(
-        "--encryption_params",
-        default=str(_DEFAULT_PARAMETERS),
-        help="file, or the JSON itself; default config/fast.json",
-    )
+    add_encryption_params(parser)
     add("--input_node", default=DEFAULT_INPUT, help="default %(default)s")
     add("--output_node", default=DEFAULT_OUTPUT, help="default %(default)s")
     add_calibration(parser)

@@ -21,14 +21,14 @@ from capc.harness.paper import (
     LATER_SECONDS,
     PAPER_GROUPS,
     PAPER_NOTE,
-    STEP_1A_PLAIN_SECONDS,
     STEP_1A_SECONDS,
+    STEP_1A_UNENCRYPTED_SECONDS,
 )
 from capc.harness.rundir import machine
 from capc.harness.tables import write_table
 
 CONFIGS = {8192: "config/10.json", 16384: "config/11.json", 32768: "config/12.json"}
-PLAIN = "no encryption"
+UNENCRYPTED = "no encryption"
 _PHASES = ("offline", "online")
 
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cells: list[Cell] = []
     for degree, config in CONFIGS.items():
         cells += measured_cells(f"N = {degree}", config, options.n_queries, degree)
-    cells += measured_cells(PLAIN, CONFIGS[8192], options.n_queries, None)
+    cells += measured_cells(UNENCRYPTED, CONFIGS[8192], options.n_queries, None)
     names = tuple(field.name for field in fields(Cell))
     write_table(folder / "table1.csv", names, (astuple(cell) for cell in cells), make_folder=True)
     text = io.StringIO()
@@ -85,7 +85,7 @@ def measured_cells(row: str, config: str, n_queries: int, degree: int | None) ->
         online = finished.per_query(members, ("online",))
         paper = LATER_SECONDS.get(steps)
         if paper is None:
-            paper = STEP_1A_SECONDS[degree] if degree else STEP_1A_PLAIN_SECONDS
+            paper = STEP_1A_SECONDS[degree] if degree else STEP_1A_UNENCRYPTED_SECONDS
         mean = float(np.mean(seconds))
         cells.append(
             Cell(

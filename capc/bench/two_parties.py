@@ -19,7 +19,7 @@ import numpy as np
 
 from capc.errors import ConfigError
 from capc.files import REPOSITORY
-from capc.fixed_point import Float64, Int64
+from capc.fixed_point import MAX_LOGIT, Float64, Int64
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.ring_choice import to_ring
@@ -29,7 +29,6 @@ from capc.inference.reference import encode_images
 from capc.inference.server import InferenceServer
 from capc.transport.channel import Channel
 
-MAX_LOGIT = 36.0
 TIMEOUT_SECONDS = 600.0
 
 

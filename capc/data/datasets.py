@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import zipfile
 from dataclasses import dataclass, fields
 from functools import partial
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from capc.data.dataset_formats import UInt8
 from capc.data.dataset_sources import SOURCES, Arrays, SourceError, get
 from capc.errors import ConfigError
-from capc.files import EVERYONE, write_whole
+from capc.files import EVERYONE, cache_root, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +87,7 @@ class Dataset:
 def dataset_info(name: str) -> DatasetInfo:
     """Shape, sizes and range. Raises ConfigError for an unknown name."""
     if name not in DATASETS:
-        raise ConfigError(
-            f"unknown --dataset_name '{name}'; known are {', '.join(sorted(DATASETS))}"
-        )
+        raise ConfigError(f"--dataset_name is {name}; allowed are {', '.join(DATASETS)}")
     return DATASETS[name]
 
 
@@ -129,12 +126,6 @@ def queries(name: str, start: int, count: int) -> tuple[Float32, Labels]:
 def normalised(images: UInt8) -> Float32:
     """Bytes as the models take them: k / 255."""
     return images.astype(np.float32) / np.float32(255)
-
-
-def cache_root() -> Path:
-    """$CAPC_CACHE, else ~/.cache/capc."""
-    root = os.environ.get("CAPC_CACHE")
-    return Path(root) if root else Path.home() / ".cache" / "capc"
 
 
 def _arrays(name: str, wanted: list[str]) -> Arrays:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.data.datasets import Float32, Labels, normalised
+from capc.data.datasets import Float32, Labels, dataset_info, normalised, queries
 from capc.errors import ConfigError
 
 Shape = tuple[int, ...]
@@ -48,6 +48,54 @@ def load_saved_queries(
         raise ConfigError(f"{samples} holds values that are not finite numbers")
     labels = _labels_of(folder, samples, len(pixels))
     return pixels, labels
+
+
+def asked_queries(
+    dataset: str, path: Path | None, start: int, count: int
+) -> tuple[Float32, Labels | None]:
+    """Queries start to start + count - 1 of a data set's test images, or of those saved in `path`.
+
+    Images float32 (count, H, W, C), and labels int64 (count,) where they are known. Raises
+    ConfigError where there are not so many.
+    """
+    if path is None:
+        return queries(dataset, start, count)
+    images, labels = load_saved_queries(path, dataset_info(dataset).image_shape)
+    if start + count > len(images):
+        raise ConfigError(
+            f"--dataset_path {path} holds {len(images)} queries; --start_batch {start} and "
+            f"--n_queries {count} ask for more"
+        )
+    chosen = slice(start, start + count)
+    return images[chosen], None if labels is None else labels[chosen]
+
+
+def check_values(
+    origin: str,
+    dataset: str,
+    images: Float32,
+    labels: Labels | None,
+    num_classes: int | None = None,
+) -> None:
+    """Raise ConfigError, in the name of `origin`, for a pixel or label that the data set has not.
+
+    Labels are below `num_classes`, by default the data set's.
+    """
+    info = dataset_info(dataset)
+    low, high = info.input_range
+    if images.min() < low or images.max() > high:
+        raise ConfigError(
+            f"{origin} holds pixels from {images.min():g} to {images.max():g}; the models take "
+            f"[{low:g}, {high:g}]: add the raw samples (uint8), or save k / 255"
+        )
+    classes = info.num_classes if num_classes is None else num_classes
+    if labels is None:
+        return
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if len(wrong):
+        raise ConfigError(
+            f"{origin} holds the label {wrong[0]}; there are {classes} classes, 0 to {classes - 1}"
+        )
 
 
 def load_answers(path: Path, image_shape: Shape | None = None) -> tuple[Float32, Labels]:

@@ -21,14 +21,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from capc.child_process import ends_within
 from capc.errors import ConfigError, ProtocolError
-from capc.fixed_point import Int64
+from capc.fixed_point import VOTE_BITS, Int64
 from capc.gc.circuits import Circuit, argmax_circuit, as_words, noisy_argmax_circuit
 from capc.transport.channel import Traffic
 
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 ProgramName = Literal["argmax_1", "sum_histogram"]
 BackEnd = Literal["auto", "builtin", "emp"]
+BACK_ENDS: tuple[BackEnd, ...] = get_args(BackEnd)
 
 KEY_BYTES = 32
 
@@ -152,7 +153,7 @@ class CircuitProgram:
         *,
         ring_bits: int | None = None,
         classes: int,
-        vote_bits: int = 32,
+        vote_bits: int = VOTE_BITS,
         with_threshold: bool = False,
         backend: BackEnd = "auto",
         timeout_seconds: float = 60.0,
@@ -183,7 +184,7 @@ class CircuitProgram:
         host: str = "127.0.0.1",
         ring_bits: int | None = None,
         classes: int,
-        vote_bits: int = 32,
+        vote_bits: int = VOTE_BITS,
         with_threshold: bool = False,
         backend: BackEnd = "auto",
         timeout_seconds: float = 60.0,

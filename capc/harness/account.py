@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import cast
 
 from capc.parties.config import PrivacySettings
 from capc.privacy.account_file import AccountFile
 from capc.privacy.accountant import Accountant
-from capc.privacy.conversion import Conversion, GridEdgeWarning
+from capc.privacy.conversion import GridEdgeWarning
 
 
 def epsilon_before(privacy: PrivacySettings) -> float | None:
@@ -33,5 +32,5 @@ def epsilon_after(privacy: PrivacySettings) -> float | None:
 def _epsilon(account: Accountant, privacy: PrivacySettings) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GridEdgeWarning)
-        loss = account.privacy_loss(privacy.delta, cast(Conversion, privacy.conversion))
+        loss = account.privacy_loss(privacy.delta, privacy.conversion)
     return loss.epsilon

@@ -88,7 +88,7 @@ def warnings(settings: Settings) -> list[str]:
             f"WARNING: --threshold {privacy.threshold} is above the {settings.n_parties} votes "
             "there are: only noise reaches it, and hardly a query will be answered"
         )
-    if settings.plain:
+    if settings.unencrypted:
         said.append("WARNING: --cpu: no encryption; queries and models are seen in the clear")
     if "security_level" in settings.insecure_switches:
         said.append("WARNING: --insecure: encryption parameters under 128-bit security")
@@ -228,8 +228,8 @@ class Experiment:
         write_queries(directory.queries_csv, rows)
         summary = summarise(
             directory.timings_csv,
-            degree=settings.encryption_parameters.get("poly_modulus_degree", 0),
-            plain=settings.plain,
+            degree=settings.encryption_parameters.poly_modulus_degree,
+            unencrypted=settings.unencrypted,
             insecure=settings.insecure_switches,
         )
         write_summary(directory.summary_csv, summary)
@@ -302,7 +302,7 @@ class Experiment:
             with_threshold=settings.privacy.threshold is not None,
             insecure=settings.insecure,
             verify=settings.verify,
-            plain=settings.plain,
+            unencrypted=settings.unencrypted,
             debug=settings.debug,
             max_logit=settings.max_logit,
             num_threads=settings.num_threads,
@@ -331,7 +331,7 @@ class Experiment:
             "start": now(),
             "flags": settings.flags,
             "dataset_path": None if settings.dataset_path is None else str(settings.dataset_path),
-            "encryption_parameters": settings.encryption_parameters,
+            "encryption_parameters": settings.encryption_parameters.to_fields(),
             "seed": settings.seed,
             "user": settings.user,
             "qp_id": settings.qp_id,

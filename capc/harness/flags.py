@@ -6,10 +6,13 @@ import argparse
 import math
 
 from capc.command_line import Parser, add_results_dir
+from capc.data.datasets import DATASETS
+from capc.fixed_point import MAX_LOGIT
+from capc.gc.programs import BACK_ENDS
 from capc.graph.calibration_flags import add_calibration
-from capc.parties.config import CONVERSIONS, GC_BACKENDS
+from capc.he.parameter_flags import add_encryption_params
+from capc.privacy.conversion import CONVERSIONS
 
-DATASETS = ("mnist", "fashion-mnist", "cifar10", "svhn")
 DEFAULT_SIGMA = 0.1
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
@@ -82,13 +85,14 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
 
 def _add_cryptography(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
+    add_encryption_params(group, "config/10.json")
     add(
-        "--encryption_params",
-        default="config/10.json",
-        help="file with the encryption parameters, or the JSON itself (default config/10.json)",
+        "--max_logit",
+        type=float,
+        default=MAX_LOGIT,
+        help=f"bound on the logits' size (default {MAX_LOGIT:g})",
     )
-    add("--max_logit", type=float, default=36.0, help="bound on the logits' size (default 36)")
-    add("--cpu", action="store_true", help="no encryption: plain inference, the same files")
+    add("--cpu", action="store_true", help="no encryption: a party sees every query; same files")
     add(
         "--insecure",
         action="store_true",
@@ -101,7 +105,7 @@ def _add_cryptography(group: argparse._ArgumentGroup) -> None:
     )
     add(
         "--gc_backend",
-        choices=GC_BACKENDS,
+        choices=BACK_ENDS,
         default="auto",
         help="engine of the garbled circuits (default auto)",
     )

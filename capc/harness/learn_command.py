@@ -24,9 +24,8 @@ from rich.table import Table
 
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
 from capc.errors import ConfigError
-from capc.files import REPOSITORY
 from capc.harness.secure_queries import SecureOptions, query_securely
-from capc.he.parameters import EncryptionParameters
+from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.learning import results
 from capc.learning.experiment import Experiment, load_experiment
 from capc.learning.imported import imported_trials, load_answered, parse_sources
@@ -63,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         experiment = load_experiment(options.config, options.set)
         if options.secure:
-            options.encryption_params = _encryption_params(options.encryption_params)
+            # As JSON: the protocol's run starts in another folder, and gets these very parameters.
+            parameters = read_encryption_params(options.encryption_params)
+            options.encryption_params = parameters.to_json()
         session = Session(
             experiment,
             Store(options.cache),
@@ -77,28 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     sys.stderr.write(f"capc learn: warning: {message}\n")
-
-
-def _encryption_params(source: str) -> str:
-    """The checked JSON of --encryption_params, which names a file here or below the repository.
-
-    So the protocol's run, which starts elsewhere, gets these very parameters.
-    """
-    places = [Path(source).expanduser().absolute(), REPOSITORY / source]
-    if not source.lstrip().startswith("{"):
-        found = [str(path) for path in places if path.is_file()]
-        if not found:
-            raise ConfigError(
-                f"--encryption_params names {source}, which is no file; give one of config/, or "
-                "the JSON itself"
-            )
-        source = found[0]
-    try:
-        parameters = EncryptionParameters.from_json(source)
-        parameters.require_secure(allow_insecure=False)
-    except ConfigError as error:
-        raise ConfigError(f"--encryption_params: {error}") from None
-    return parameters.to_json()
 
 
 class _Command:
@@ -368,5 +347,5 @@ def _add_secure(group: argparse._ArgumentGroup) -> None:
     add("--secure", action="store_true", help="ask by `capc run`, for the first strategy")
     add("--secure_queries", type=whole_number(1), default=20, help="at most per party (default 20)")
     add("--batch_size", type=whole_number(1), default=1, help="queries asked together (default 1)")
-    add("--encryption_params", default="config/fast.json", help="default config/fast.json")
+    add_encryption_params(group)
     add("--verify", action="store_true", help="insecure: open shares and noise, and compare all")

@@ -12,14 +12,14 @@ PAPER_GROUPS: dict[str, tuple[str, ...]] = {"1a": ("1a",), "1b-1c": ("1b", "1c")
 
 # Step 1a by polynomial modulus degree, on a CPU, with its standard deviation.
 STEP_1A_SECONDS = {8192: (14.22, 0.11), 16384: (29.46, 2.34), 32768: (57.26, 0.39)}
-STEP_1A_PLAIN_SECONDS = (0.152, 0.0082)
+STEP_1A_UNENCRYPTED_SECONDS = (0.152, 0.0082)
 LATER_SECONDS = {"1b-1c": (0.12, 0.0058), "2-3": (0.030, 0.0045)}
 
 
-def paper_seconds(group: str, *, degree: int, plain: bool) -> float | None:
+def paper_seconds(group: str, *, degree: int, unencrypted: bool) -> float | None:
     """The paper's mean for a group of steps, or None where it has none."""
     if group in LATER_SECONDS:
         return LATER_SECONDS[group][0]
-    if plain:
-        return STEP_1A_PLAIN_SECONDS[0]
+    if unencrypted:
+        return STEP_1A_UNENCRYPTED_SECONDS[0]
     return STEP_1A_SECONDS[degree][0] if degree in STEP_1A_SECONDS else None

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast, get_args
+from typing import get_args
 
 from capc.errors import ConfigError
-from capc.gc.programs import BackEnd, ProgramName, find_program
+from capc.gc.programs import ProgramName, find_program
 from capc.harness.settings import Settings
 from capc.parties.runtime import HOST
 from capc.transport.endpoints import Listener
@@ -32,9 +32,9 @@ def check_machine(settings: Settings) -> None:
         _writable("--log_timing_file", settings.log_timing_file)
     if settings.start_port:
         _free_ports(range(settings.start_port, settings.start_port + settings.n_parties + 2))
-    needed: tuple[ProgramName, ...] = ("sum_histogram",) if settings.plain else PROGRAMS
+    needed: tuple[ProgramName, ...] = ("sum_histogram",) if settings.unencrypted else PROGRAMS
     for program in needed:
-        find_program(program, cast(BackEnd, settings.gc_backend))
+        find_program(program, settings.gc_backend)
 
 
 def _writable(flag: str, path: Path) -> None:

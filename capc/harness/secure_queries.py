@@ -16,7 +16,7 @@ import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ from capc.learning.voting import Answers, Round
 from capc.learning.workers import Task
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
-from capc.privacy.conversion import Conversion, GridEdgeWarning
+from capc.privacy.conversion import GridEdgeWarning
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,8 @@ class _Protocol:
         were not answered, goes to those after it. Returns the runs of each party.
         """
         wanted = [min(self._options.queries, len(part)) for part in ballot.examples]
-        asked, runs = [0] * len(wanted), cast("list[_Runs]", [[] for _ in wanted])
+        asked = [0] * len(wanted)
+        runs: list[_Runs] = [[] for _ in wanted]
         while waiting := [place for place, count in enumerate(asked) if count < wanted[place]]:
             for behind, place in enumerate(waiting):
                 room = _admitted(privacy, account, wanted[place] * (len(waiting) - behind))
@@ -252,7 +253,7 @@ def _admitted(privacy: Privacy, account: Path, count: int) -> int:
         privacy.sigma,
         privacy.threshold,
         privacy.sigma_threshold,
-        conversion=cast(Conversion, privacy.conversion),
+        conversion=privacy.conversion,
         account=Accountant.load(account) if account.exists() else None,
     )
     with warnings.catch_warnings():

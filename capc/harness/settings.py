@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import math
 import os
 import re
@@ -15,10 +14,12 @@ from typing import Any
 
 from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
-from capc.files import REPOSITORY
+from capc.files import existing
+from capc.gc.programs import BackEnd
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
-from capc.harness.flags import DATASETS, DEFAULT_SIGMA, build_parser
+from capc.harness.flags import DEFAULT_SIGMA, build_parser
+from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PrivacySettings
 from capc.privacy.noise import refuse_wrap, reserved_range
@@ -36,7 +37,7 @@ _NOT_EMPTY = (
 
 @dataclass(frozen=True)
 class Settings:
-    """One run, validated. Paths are absolute; `encryption_parameters` is the parsed JSON."""
+    """One run, validated. Paths are absolute; `unencrypted` is --cpu."""
 
     n_parties: int
     n_queries: int
@@ -54,7 +55,7 @@ class Settings:
     calibration: Calibration | None
     dataset_name: str
     dataset_path: Path | None
-    encryption_parameters: dict[str, Any]
+    encryption_parameters: EncryptionParameters
     max_logit: float
     num_threads: int
     log_level: int
@@ -62,9 +63,9 @@ class Settings:
     privacy: PrivacySettings
     insecure: bool
     verify: bool
-    plain: bool
+    unencrypted: bool
     debug: bool
-    gc_backend: str
+    gc_backend: BackEnd
     launcher: str
     session: str
     results_dir: Path
@@ -76,8 +77,8 @@ class Settings:
     @property
     def insecure_switches(self) -> str:
         """What weakens this run, joined by +, as every CSV row says it; empty when nothing does."""
-        weak = self.encryption_parameters.get("security_level", 0) < 128
-        switches = {"cpu": self.plain, "security_level": weak, "verify": self.verify}
+        weak = self.encryption_parameters.security_level < 128
+        switches = {"cpu": self.unencrypted, "security_level": weak, "verify": self.verify}
         return "+".join(name for name, on in switches.items() if on)
 
 
@@ -113,7 +114,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
             if flags.dataset_path is None
             else _existing_path("--dataset_path", flags.dataset_path)
         ),
-        encryption_parameters=_encryption_parameters(
+        encryption_parameters=read_encryption_params(
             flags.encryption_params, allow_insecure=flags.insecure or flags.cpu
         ),
         max_logit=flags.max_logit,
@@ -123,7 +124,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         privacy=privacy,
         insecure=flags.insecure,
         verify=flags.verify,
-        plain=flags.cpu,
+        unencrypted=flags.cpu,
         debug=flags.debug,
         gc_backend=flags.gc_backend,
         launcher=flags.launcher,
@@ -142,10 +143,7 @@ def _check_names(flags: argparse.Namespace) -> None:
     for name in _NOT_EMPTY:
         if getattr(flags, name) == "":
             raise ConfigError(f"--{name} is empty; leave it out to take the default")
-    if flags.dataset_name not in DATASETS:
-        raise ConfigError(
-            f"--dataset_name is {flags.dataset_name}; allowed are {', '.join(DATASETS)}"
-        )
+    dataset_info(flags.dataset_name)
     if not _SESSION_NAME.fullmatch(flags.session):
         raise ConfigError(
             f"--session is {flags.session!r}; the name of a tmux session is made of letters, "
@@ -217,39 +215,8 @@ def _noise_fits(flags: argparse.Namespace, name: str, sigma: float, draws: int) 
         raise ConfigError(f"--{name}: {error}") from None
 
 
-def _encryption_parameters(source: str, *, allow_insecure: bool) -> dict[str, Any]:
-    """The JSON of --encryption_params, or of the file it names, as capc.he has checked it."""
-    text = source
-    if not source.lstrip().startswith("{"):
-        path = _existing(source)
-        if path is None or not path.is_file():
-            raise ConfigError(
-                f"--encryption_params names {source}, which is no file; give one of config/, or "
-                "the JSON itself"
-            )
-        text = path.read_text(errors="replace")
-        if not text.lstrip().startswith("{"):
-            raise ConfigError(f"--encryption_params names {source}, which holds no JSON object")
-    try:
-        parameters = EncryptionParameters.from_json(text)
-        parameters.require_secure(allow_insecure)
-    except ConfigError as error:
-        name = "--encryption_params" if text is source else f"--encryption_params {source}"
-        raise ConfigError(f"{name}: {error}") from None
-    checked: dict[str, Any] = json.loads(parameters.to_json())
-    return checked
-
-
-def _existing(name: str) -> Path | None:
-    """A path as given, or, where there is none, the same below the repository."""
-    for path in (Path(name).expanduser().absolute(), REPOSITORY / name):
-        if path.exists():
-            return path
-    return None
-
-
 def _existing_path(flag: str, name: str) -> Path:
-    path = _existing(name)
+    path = existing(name)
     if path is None:
         raise ConfigError(f"{flag} names {name}, which does not exist")
     return path
@@ -264,7 +231,7 @@ def _calibration(flags: argparse.Namespace) -> Calibration | None:
 
 def _checkpoint_dir(name: str) -> Path:
     """A folder that need not exist yet: missing models are trained into it."""
-    path = _existing(name) or Path(name).expanduser().absolute()
+    path = existing(name) or Path(name).expanduser().absolute()
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--checkpoint_dir names {name}, which is no folder")
     return path

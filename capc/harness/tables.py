@@ -134,7 +134,9 @@ def write_queries(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     write_table(path, QUERY_COLUMNS, ([row.get(name) for name in QUERY_COLUMNS] for row in rows))
 
 
-def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list[dict[str, Any]]:
+def summarise(
+    timings: Path, *, degree: int, unencrypted: bool, insecure: str
+) -> list[dict[str, Any]]:
     """Rows of summary.csv from timings.csv.
 
     A step's time for one query is the querying party's, which takes part in every step; where it
@@ -168,12 +170,12 @@ def summarise(timings: Path, *, degree: int, plain: bool, insecure: str) -> list
         )
         if not group.empty:
             row = _summary_row(name, ALL_PHASES, group)
-            rows.append({**row, **_beside_the_paper(row, degree=degree, plain=plain)})
+            rows.append({**row, **_beside_the_paper(row, degree=degree, unencrypted=unencrypted)})
     return [{**row, "insecure": insecure} for row in rows]
 
 
-def _beside_the_paper(row: Mapping[str, Any], *, degree: int, plain: bool) -> dict[str, Any]:
-    figure = paper_seconds(row["step"], degree=degree, plain=plain)
+def _beside_the_paper(row: Mapping[str, Any], *, degree: int, unencrypted: bool) -> dict[str, Any]:
+    figure = paper_seconds(row["step"], degree=degree, unencrypted=unencrypted)
     if figure is None:
         return {}
     ratio = figure / row["median_s"] if row["median_s"] else None

@@ -6,7 +6,6 @@ with the noise off, or opened by --verify, the protocol's label must equal it.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from capc.errors import ConfigError
-from capc.fixed_point import FixedPoint, Float64, Int64
+from capc.fixed_point import VOTE_BITS, FixedPoint, Float64, Int64, modulo
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network
 from capc.graph.prepared import load_network
@@ -25,13 +24,11 @@ from capc.harness.expectations import expectations, machine_memory
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.settings import Settings
-from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
 from capc.roles import GUARDIAN, QUERYING, answering
 
-VOTE_MODULUS = 1 << 32
 _NEGLIGIBLE = 2.0**-60
 
 
@@ -74,7 +71,6 @@ def check_models(networks: Sequence[Network], queries: Queries, settings: Settin
     Returns a warning for each model that gets fewer fractional bits than usual, and what a run is
     expected to cost where that is much.
     """
-    parameters = EncryptionParameters.from_json(json.dumps(settings.encryption_parameters))
     if settings.calibration is not None:
         settings.calibration.require_range(networks[0].input.shape)
     said = []
@@ -82,13 +78,13 @@ def check_models(networks: Sequence[Network], queries: Queries, settings: Settin
     together = [settings.batch_size]
     for network in {id(network): network for network in networks}.values():
         integers = to_ring(network, queries.input_range, settings.max_logit)
-        if not settings.plain:
-            costs[id(network)] = total_cost(query_costs(integers, parameters))
+        if not settings.unencrypted:
+            costs[id(network)] = total_cost(query_costs(integers, settings.encryption_parameters))
             together.append(at_once(integers, settings.batch_size, len(networks)))
         reason = why_fewer_bits(network, queries.input_range, integers.fixed_point)
         if reason is not None:
             said.append(f"WARNING: answering party {networks.index(network)}: {reason}")
-    if settings.plain:
+    if settings.unencrypted:
         return said
     each = [costs[id(network)] for network in networks]
     return said + expectations(each, min(together), settings.timeout_seconds, machine_memory())
@@ -216,7 +212,7 @@ class _Reference:
             fixed_point = self.results.plans[answering(party)]
             if not np.array_equal(fixed_point.signed(fixed_point.reduce(logits)), expected):
                 return False
-            total += one_hot % VOTE_MODULUS
+            total += modulo(VOTE_BITS, one_hot)
         return bool(np.array_equal(total, votes))
 
     def _pair(self, party: str, name: str) -> Int64 | None:

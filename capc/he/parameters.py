@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -55,7 +56,11 @@ class EncryptionParameters:
     @classmethod
     def from_json(cls, source: str) -> EncryptionParameters:
         """Read a JSON object, given as text (it starts with a brace) or as the path of a file."""
-        fields = _load(source)
+        return cls.from_fields(_load(source))
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> EncryptionParameters:
+        """The parameters of a parsed JSON object; ConfigError names what is wrong in it."""
         missing = [name for name in _REQUIRED if name not in fields]
         if missing:
             raise ConfigError(
@@ -68,12 +73,15 @@ class EncryptionParameters:
                 f"the encryption parameters hold the unknown field {unknown[0]!r}; "
                 f"allowed are {', '.join(_REQUIRED + _OPTIONAL)}"
             )
-        if isinstance(fields["coeff_modulus"], list):
-            fields["coeff_modulus"] = tuple(fields["coeff_modulus"])
-        return cls(**fields)
+        bits = fields["coeff_modulus"]
+        return cls(**{**fields, "coeff_modulus": tuple(bits) if isinstance(bits, list) else bits})
 
     def to_json(self) -> str:
         """One line that from_json reads back to an equal object."""
+        return json.dumps(self.to_fields())
+
+    def to_fields(self) -> dict[str, object]:
+        """The JSON object that from_fields reads back to an equal one."""
         fields: dict[str, object] = {
             "scheme_name": self.scheme_name,
             "poly_modulus_degree": self.poly_modulus_degree,
@@ -83,7 +91,7 @@ class EncryptionParameters:
         if self.scale is not None:
             fields["scale"] = self.scale
         fields["complex_packing"] = self.complex_packing
-        return json.dumps(fields)
+        return fields
 
     def require_secure(self, allow_insecure: bool) -> None:
         """Refuse parameters below 128-bit security unless the caller allows them."""

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from capc.command_line import Parser, run_command, whole_number
+from capc.command_line import ExitStatus, Parser, run_command, whole_number
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.prepared import load_network, prepare
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
-
-_DEFAULT_PARAMETERS = Path(__file__).resolve().parents[2] / "config" / "fast.json"
+from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _prepare(chosen)
     else:
         _inspect(chosen)
-    return 0
+    return ExitStatus.OK
 
 
 def _prepare(chosen: argparse.Namespace) -> None:
@@ -35,14 +34,13 @@ def _prepare(chosen: argparse.Namespace) -> None:
 
 
 def _inspect(chosen: argparse.Namespace) -> None:
-    from capc.he.parameters import EncryptionParameters  # noqa: PLC0415
-    from capc.inference.inspection import (  # noqa: PLC0415  rich and SEAL: here only
+    from capc.inference.inspection import (  # noqa: PLC0415  rich: here only
         fitting_fraction_bits,
         show,
         show_costs,
     )
 
-    parameters = EncryptionParameters.from_json(chosen.encryption_params)
+    parameters = read_encryption_params(chosen.encryption_params, allow_insecure=True)
     for model in chosen.model:
         network, pixels = load_network(_prepared(chosen, model)), tuple(chosen.input_range)
         calibration = calibration_of(chosen, pixels)
@@ -106,11 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="queries asked together; default %(default)s",
     )
-    shown.add_argument(
-        "--encryption_params",
-        default=str(_DEFAULT_PARAMETERS),
-        help="file, or the JSON itself; default config/fast.json",
-    )
+    add_encryption_params(shown)
     return parser
 
 

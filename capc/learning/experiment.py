@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
 from capc.learning.architectures import check_model_type
+from capc.privacy.conversion import CONVERSIONS, Conversion
 
 SPLITS = ("uniform", "skewed", "dirichlet")
 STRATEGIES = ("random", "entropy", "gap", "k-centre")
@@ -22,7 +23,6 @@ OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "steps", "cosine")
 NOISES = ("exact", "seeded")
 BOUNDS = ("independent", "dependent")
-CONVERSIONS = ("classic", "improved")
 
 _NAME_LENGTH = 100
 _NAME = re.compile(rf"[^\W_][\w.-]{{0,{_NAME_LENGTH - 1}}}")
@@ -94,7 +94,7 @@ class Privacy:
     sigma_threshold: float = 30.0
     epsilon: float | None = 20.0
     delta: float = 1e-5
-    conversion: str = "improved"
+    conversion: Conversion = "improved"
     bound: str = "independent"
     shared: bool = True
     noise: str = "exact"
@@ -288,9 +288,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return tuple(_value(arguments[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
     if is_dataclass(hint):
         return _build(typing.cast("type[Any]", hint), value, f"{where}.")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if origin is typing.Literal:
+        _choice(where, value, arguments)
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+    elif not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise ConfigError(f"{where} is {value!r}; give a value of type {hint.__name__}")
     return value
 

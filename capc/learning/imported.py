@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.data.datasets import Dataset, DatasetInfo, Float32, dataset_info, queries
-from capc.data.saved_queries import load_answers, load_saved_queries, save_queries
+from capc.data.datasets import Dataset, Float32, dataset_info
+from capc.data.saved_queries import asked_queries, check_values, load_answers, save_queries
 from capc.errors import ConfigError
 from capc.learning.experiment import Experiment
 from capc.learning.retrain_stage import RetrainingJob, Trial
@@ -65,31 +65,17 @@ def load_answered(path: Path, dataset: str) -> Answered:
 
     Raises ConfigError that names the file and says what is wrong.
     """
-    info = dataset_info(dataset)
     if not path.exists():
         raise ConfigError(f"--answers {path} does not exist")
     if (path / "queries.csv").is_file():
-        images, labels = _answers_of_run(path, dataset, info)
+        images, labels = _answers_of_run(path, dataset)
     else:
-        images, labels = load_answers(path, info.image_shape)
-    wrong = labels[(labels < 0) | (labels >= info.num_classes)]
-    if len(wrong):
-        raise ConfigError(
-            f"--answers {path} holds the label {wrong[0]}; {dataset} has the classes 0 to "
-            f"{info.num_classes - 1}"
-        )
-    low, high = info.input_range
-    if images.min() < low or images.max() > high:
-        raise ConfigError(
-            f"--answers {path} holds pixels from {images.min():g} to {images.max():g}; the models "
-            f"take [{low:g}, {high:g}]: add the raw samples (uint8), or save k / 255"
-        )
+        images, labels = load_answers(path, dataset_info(dataset).image_shape)
+    check_values(f"--answers {path}", dataset, images, labels)
     return Answered(path, images, labels)
 
 
-def _answers_of_run(
-    folder: Path, dataset: str, info: DatasetInfo
-) -> tuple[Float32, NDArray[np.int64]]:
+def _answers_of_run(folder: Path, dataset: str) -> tuple[Float32, NDArray[np.int64]]:
     """The answered queries of a run that ended well."""
     import pandas  # noqa: PLC0415
 
@@ -112,7 +98,7 @@ def _answers_of_run(
         raise ConfigError(f"--answers {folder} is of {run.dataset}, not of {dataset}")
     if not len(labels):
         raise ConfigError(f"--answers {folder}: no query of that run was answered")
-    images, truth = run.asked(info)
+    images, truth = run.asked()
     if places.min() < 0 or places.max() >= len(images) or _differ(stated, truth, places):
         raise ConfigError(
             f"--answers {folder}: {run.path or dataset} no longer holds the queries of that run"
@@ -141,13 +127,10 @@ class _Run:
             int(flags["n_queries"]),
         )
 
-    def asked(self, info: DatasetInfo) -> tuple[Float32, NDArray[np.int64] | None]:
+    def asked(self) -> tuple[Float32, NDArray[np.int64] | None]:
         """The queries, and their true labels where they are known."""
-        if self.path is None:
-            return queries(self.dataset, self.start, self.count)
-        images, labels = load_saved_queries(Path(self.path), info.image_shape)
-        chosen = slice(self.start, self.start + self.count)
-        return images[chosen], None if labels is None else labels[chosen]
+        path = None if self.path is None else Path(self.path)
+        return asked_queries(self.dataset, path, self.start, self.count)
 
 
 def _differ(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from capc.errors import ConfigError
 from capc.fixed_point import Float64, Int64
 from capc.learning.experiment import Privacy
 from capc.privacy.accountant import Accountant
-from capc.privacy.conversion import Conversion, default_orders, epsilons
+from capc.privacy.conversion import default_orders, epsilons
 from capc.privacy.dependent import dependent_rdp, log_q_gnmax, log_q_threshold
 from capc.privacy.noise import reserved_range, sample_noise
 from capc.privacy.rdp import Mechanism
@@ -153,7 +152,7 @@ def queries_within_budget(votes: Int64, answered: NDArray[np.bool_], privacy: Pr
             before + threshold_cost + label_cost,
             orders,
             privacy.delta,
-            cast(Conversion, privacy.conversion),
+            privacy.conversion,
         ).min(axis=1)
         refused = np.flatnonzero(worst > privacy.epsilon)
         if len(refused):
@@ -164,7 +163,7 @@ def queries_within_budget(votes: Int64, answered: NDArray[np.bool_], privacy: Pr
 
 def epsilon_of(account: Accountant, privacy: Privacy) -> float:
     """What an account has spent at the experiment's delta and conversion."""
-    return account.privacy_loss(privacy.delta, cast(Conversion, privacy.conversion)).epsilon
+    return account.privacy_loss(privacy.delta, privacy.conversion).epsilon
 
 
 def composed(accounts: list[Accountant]) -> Accountant:

@@ -9,19 +9,19 @@ import logging
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from capc.errors import ConfigError
-from capc.fixed_point import Int64, uniform_bits
-from capc.gc.programs import BackEnd, CircuitProgram
+from capc.fixed_point import VOTE_BITS, Int64, uniform_bits
+from capc.gc.programs import CircuitProgram
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.ring_choice import to_ring
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
-from capc.parties.messages import VOTE_BITS, Batch, ProgramAddress, send_vote_share
-from capc.parties.runtime import HOST, Runtime, encryption_parameters, run_party
+from capc.parties.messages import Batch, ProgramAddress, send_vote_share
+from capc.parties.runtime import HOST, Runtime, run_party
 from capc.roles import GUARDIAN, QUERYING
 from capc.transport.channel import Channel, Traffic
 from capc.transport.endpoints import Listener, connect
@@ -133,7 +133,7 @@ def serve(runtime: Runtime) -> None:
                     ring_bits=ring.ring_bits,
                     classes=config.num_classes,
                     vote_bits=VOTE_BITS,
-                    backend=cast(BackEnd, config.gc_backend),
+                    backend=config.gc_backend,
                     timeout_seconds=config.timeout_seconds,
                 )
             )
@@ -147,10 +147,10 @@ def start_inference(
     config: PartyConfig, querying: Channel, network: QuantizedNetwork
 ) -> InferenceServer | UnencryptedServer:
     """Set-up of steps 1a and 1b with the querying party."""
-    if config.plain:
+    if config.unencrypted:
         logger.warning("--cpu: no encryption; this party sees every query")
         return UnencryptedServer(querying, network)
-    parameters = encryption_parameters(config)
+    parameters = config.encryption_parameters
     return InferenceServer(querying, network, parameters, allow_insecure=config.insecure)
 
 

@@ -1,7 +1,8 @@
 """The public settings that the driver hands a party: one JSON file, in the party's own folder.
 
-Every field is known to all parties, except that only an answering party is told where its own
-model lies, only the querying party where its queries lie, and only the guardian the noise.
+Every field is known to all parties but three: an answering party alone is told where its `model`
+lies, the querying party alone where its `queries` lie, and the guardian alone the noise and the
+budget (`privacy`). The others' files do not have these fields.
 """
 
 from __future__ import annotations
@@ -9,23 +10,31 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from capc.errors import ConfigError
+from capc.fixed_point import MAX_LOGIT
+from capc.gc.programs import BACK_ENDS, BackEnd
+from capc.he.parameters import EncryptionParameters
+from capc.privacy.conversion import CONVERSIONS, Conversion
 
-CONFIG_VERSION = 1
-GC_BACKENDS = ("auto", "builtin", "emp")
-CONVERSIONS = ("classic", "improved")
+CONFIG_VERSION = 2
+
+Choice = TypeVar("Choice", bound=str)
 
 
 @dataclass(frozen=True)
 class QuerySource:
-    """Which queries to ask: those of a data set from `start` on, or the saved ones in `path`."""
+    """Which queries to ask, from number `start` on.
 
-    name: str
+    They are the test images of `dataset`, or where there is a `path`, the queries that are saved
+    there in the data set's shape.
+    """
+
+    dataset: str
     start: int
     path: str | None
 
@@ -42,7 +51,7 @@ class PrivacySettings:
     sigma_threshold: float
     epsilon: float | None
     delta: float
-    conversion: str
+    conversion: Conversion
     account: str | None = None
 
 
@@ -50,9 +59,9 @@ class PrivacySettings:
 class PartyConfig:
     """What one party is told.
 
-    `party` is querying, answering-<index> or guardian; `plain` switches encryption off (--cpu);
-    `verify` lets the party open its shares to the driver; `max_logit` bounds the logits' size;
-    `port` 0 means any free one; `log_file` None means standard error only; `timeout_seconds`
+    `party` is querying, answering-<index> or guardian; `unencrypted` switches encryption off
+    (--cpu); `verify` lets the party open its shares to the driver; `max_logit` bounds the logits'
+    size; `port` 0 means any free one; `log_file` None means standard error only; `timeout_seconds`
     bounds every wait for a peer. `with_threshold` says whether step 3 has one: all know it.
     `model` is set for answering parties, `queries` for the querying party, `privacy` for the
     guardian.
@@ -64,17 +73,17 @@ class PartyConfig:
     num_classes: int
     n_queries: int
     batch_size: int
-    encryption_parameters: Mapping[str, Any]
+    encryption_parameters: EncryptionParameters
     input_range: tuple[float, float]
     with_threshold: bool
     insecure: bool = False
     verify: bool = False
-    plain: bool = False
+    unencrypted: bool = False
     debug: bool = False
-    max_logit: float = 36.0
+    max_logit: float = MAX_LOGIT
     num_threads: int = 1
     log_level: int = 0
-    gc_backend: str = "auto"
+    gc_backend: BackEnd = "auto"
     port: int = 0
     log_file: str | None = None
     timeout_seconds: float = 600.0
@@ -90,15 +99,15 @@ class PartyConfig:
             file.write(text)
 
     def to_json(self) -> dict[str, Any]:
+        """The JSON object of the file; fields that are None for this role are left out."""
         fields: dict[str, Any] = {"version": CONFIG_VERSION}
-        fields |= {name: getattr(self, name) for name in _PLAIN_FIELDS}
-        fields["encryption_parameters"] = dict(self.encryption_parameters)
+        fields |= {name: getattr(self, name) for name in _SHARED_FIELDS}
+        fields["encryption_parameters"] = self.encryption_parameters.to_fields()
         fields["input_range"] = list(self.input_range)
-        fields["privacy"] = {"threshold": self.with_threshold}
         if self.model is not None:
             fields["model"] = self.model
         if self.queries is not None:
-            fields["dataset"] = vars(self.queries).copy()
+            fields["queries"] = vars(self.queries).copy()
         if self.privacy is not None:
             fields["privacy"] = vars(self.privacy).copy()
         return fields
@@ -116,29 +125,24 @@ class PartyConfig:
 
     @classmethod
     def from_json(cls, fields: Any) -> PartyConfig:
+        """The config of a parsed file; ConfigError names the field that is wrong."""
         if not isinstance(fields, dict):
             raise ConfigError("the party's config is not a JSON object")
         if fields.get("version") != CONFIG_VERSION:
             raise ConfigError(f"the party's config is not of version {CONFIG_VERSION}")
-        known = {"version", *_PLAIN_FIELDS, *_NESTED_FIELDS}
-        if unknown := sorted(set(fields) - known):
+        if unknown := sorted(set(fields) - {"version", *_SHARED_FIELDS, *_ROLE_FIELDS}):
             raise ConfigError(f"the party's config has an unknown field: {unknown[0]}")
-        values = {name: _field(fields, name, check) for name, check in _PLAIN_FIELDS.items()}
-        privacy = _field(fields, "privacy", _mapping)
-        full = set(privacy) != {"threshold"}
-        return cls(
-            **values,
-            encryption_parameters=_field(fields, "encryption_parameters", _mapping),
-            input_range=_field(fields, "input_range", _interval),
-            with_threshold=(
-                privacy.get("threshold") is not None
-                if full
-                else _field(privacy, "threshold", _boolean)
-            ),
-            model=_field(fields, "model", _string) if "model" in fields else None,
-            queries=_query_source(fields["dataset"]) if "dataset" in fields else None,
-            privacy=_privacy_settings(privacy) if full else None,
-        )
+        checks = _SHARED_FIELDS | {
+            name: check for name, check in _ROLE_FIELDS.items() if name in fields
+        }
+        config = cls(**{name: _field(fields, name, check) for name, check in checks.items()})
+        privacy = config.privacy
+        if privacy is not None and config.with_threshold != (privacy.threshold is not None):
+            raise ConfigError(
+                f"the party's config: with_threshold is {fields['with_threshold']!r}, but "
+                f"privacy.threshold is {privacy.threshold}"
+            )
+        return config
 
 
 def _field(fields: Mapping[str, Any], name: str, check: Callable[[Any], Any]) -> Any:
@@ -187,11 +191,12 @@ def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else check(value)
 
 
-def _one_of(*allowed: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if type(value) is not str or value not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)}")
-        return value
+def _one_of(allowed: Sequence[Choice]) -> Callable[[Any], Choice]:
+    def check(value: Any) -> Choice:
+        for choice in allowed:
+            if value == choice:
+                return choice
+        raise ValueError(f"one of {', '.join(allowed)}")
 
     return check
 
@@ -211,43 +216,56 @@ def _interval(value: Any) -> tuple[float, float]:
     return low, high
 
 
-def _query_source(fields: Any) -> QuerySource:
+def _encryption_parameters(value: Any) -> EncryptionParameters:
+    return EncryptionParameters.from_fields(_mapping(value))
+
+
+def _query_source(value: Any) -> QuerySource:
+    fields = _mapping(value)
     return QuerySource(
-        name=_field(fields, "name", _string),
+        dataset=_field(fields, "dataset", _string),
         start=_field(fields, "start", _whole(0)),
         path=_field(fields, "path", _optional(_string)),
     )
 
 
-def _privacy_settings(fields: Mapping[str, Any]) -> PrivacySettings:
+def _privacy_settings(value: Any) -> PrivacySettings:
+    fields = _mapping(value)
     return PrivacySettings(
         sigma=_field(fields, "sigma", _real(0)),
         threshold=_field(fields, "threshold", _optional(_whole(1))),
         sigma_threshold=_field(fields, "sigma_threshold", _real(0)),
         epsilon=_field(fields, "epsilon", _optional(_real(0, above=True))),
         delta=_field(fields, "delta", _real(0, above=True)),
-        conversion=_field(fields, "conversion", _one_of(*CONVERSIONS)),
+        conversion=_field(fields, "conversion", _one_of(CONVERSIONS)),
         account=_field(fields, "account", _optional(_string)),
     )
 
 
-_PLAIN_FIELDS: dict[str, Callable[[Any], Any]] = {
+_SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "party": _string,
     "index": _whole(0),
     "n_parties": _whole(1),
     "num_classes": _whole(2),
     "n_queries": _whole(1),
     "batch_size": _whole(1),
+    "encryption_parameters": _encryption_parameters,
+    "input_range": _interval,
+    "with_threshold": _boolean,
     "insecure": _boolean,
     "verify": _boolean,
-    "plain": _boolean,
+    "unencrypted": _boolean,
     "debug": _boolean,
     "max_logit": _real(0, above=True),
     "num_threads": _whole(1),
     "log_level": _whole(0),
-    "gc_backend": _one_of(*GC_BACKENDS),
+    "gc_backend": _one_of(BACK_ENDS),
     "port": _whole(0, 65535),
     "log_file": _optional(_string),
     "timeout_seconds": _real(0, above=True),
 }
-_NESTED_FIELDS = ("encryption_parameters", "input_range", "model", "dataset", "privacy")
+_ROLE_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "model": _string,
+    "queries": _query_source,
+    "privacy": _privacy_settings,
+}

@@ -12,7 +12,6 @@ from capc.fixed_point import Int64
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
-VOTE_BITS = 32  # m = 2^32: n votes plus noise never wrap
 MAX_BATCH = 1 << 20
 _VOTES = struct.Struct("<QII")
 

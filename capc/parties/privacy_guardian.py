@@ -12,17 +12,15 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from capc.errors import ConfigError, ProtocolError
-from capc.fixed_point import Int64, modulo
+from capc.fixed_point import VOTE_BITS, Int64, modulo
 from capc.gc.circuits import noisy_argmax_inputs
-from capc.gc.programs import BackEnd, CircuitProgram
+from capc.gc.programs import CircuitProgram
 from capc.parties.config import PrivacySettings
 from capc.parties.messages import (
-    VOTE_BITS,
     Admission,
     Batch,
     ProgramAddress,
@@ -31,7 +29,7 @@ from capc.parties.messages import (
 from capc.parties.runtime import HOST, Runtime, run_party
 from capc.privacy.account_file import AccountFile
 from capc.privacy.budget import Budget
-from capc.privacy.conversion import Conversion, GridEdgeWarning
+from capc.privacy.conversion import GridEdgeWarning
 from capc.privacy.noise import reserved_range, sample_noise
 from capc.roles import GUARDIAN, QUERYING
 from capc.transport.channel import Channel, Traffic, total_traffic
@@ -71,7 +69,7 @@ class Guardian:
             sigma=self._settings.sigma,
             threshold=self._settings.threshold,
             sigma_threshold=self._settings.sigma_threshold,
-            conversion=cast(Conversion, self._settings.conversion),
+            conversion=self._settings.conversion,
             account=None if account is None else account.account,
         )
         self._account = account
@@ -211,7 +209,7 @@ def serve(runtime: Runtime) -> None:
                     classes=config.num_classes,
                     vote_bits=VOTE_BITS,
                     with_threshold=config.with_threshold,
-                    backend=cast(BackEnd, config.gc_backend),
+                    backend=config.gc_backend,
                     timeout_seconds=config.timeout_seconds,
                 )
             )

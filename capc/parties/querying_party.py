@@ -14,20 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from capc.errors import ConfigError, ProtocolError
-from capc.fixed_point import Float64, Int64, modulo
-from capc.gc.programs import BackEnd, CircuitProgram
+from capc.fixed_point import VOTE_BITS, Float64, Int64, modulo
+from capc.gc.programs import CircuitProgram
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import queries_at_once
 from capc.inference.unencrypted import UnencryptedClient
 from capc.parties.config import PartyConfig
-from capc.parties.messages import VOTE_BITS, Admission, Batch, ProgramAddress
+from capc.parties.messages import Admission, Batch, ProgramAddress
 from capc.parties.queries import load_queries
-from capc.parties.runtime import HOST, Runtime, encryption_parameters, run_party
+from capc.parties.runtime import HOST, Runtime, run_party
 from capc.roles import GUARDIAN
 from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
@@ -248,10 +248,10 @@ def inference_starter(
     config: PartyConfig,
 ) -> Callable[[Channel], InferenceClient | UnencryptedClient]:
     """Set-up of steps 1a and 1b with one answering party; all share this run's fresh keys."""
-    if config.plain:
+    if config.unencrypted:
         logger.warning("--cpu: no encryption; every answering party sees every query")
         return UnencryptedClient
-    keys = KeyRing(encryption_parameters(config), allow_insecure=config.insecure)
+    keys = KeyRing(config.encryption_parameters, allow_insecure=config.insecure)
     return lambda channel: InferenceClient(channel, keys)
 
 
@@ -272,7 +272,7 @@ def join_program(
         classes=config.num_classes,
         vote_bits=VOTE_BITS,
         with_threshold=config.with_threshold and name == "sum_histogram",
-        backend=cast(BackEnd, config.gc_backend),
+        backend=config.gc_backend,
         timeout_seconds=config.timeout_seconds,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 
 from capc.errors import CapcError
 from capc.he.allocation import keep_freed_memory
-from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PartyConfig
 from capc.transport.channel import Traffic
 from capc.transport.control import ControlClient
@@ -132,11 +130,6 @@ def _serve(
         if control is not None:
             control.close()
         logging.shutdown()
-
-
-def encryption_parameters(config: PartyConfig) -> EncryptionParameters:
-    """The run's parameters; ConfigError where they cannot be used."""
-    return EncryptionParameters.from_json(json.dumps(dict(config.encryption_parameters)))
 
 
 def _report(control: ControlClient | None, error: Exception, debug: bool) -> None:

@@ -13,11 +13,8 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ConfigError
-from capc.fixed_point import Int64
+from capc.fixed_point import VOTE_BITS, Int64
 from capc.privacy.rdp import check_sigma
-
-COUNT_BITS = 32
-"""Width in bits of a signed noisy vote in the circuit of step 3."""
 
 LOG2_WRAP_FAILURE = -80
 """A draw of noise that wraps must be rarer than 2 to this power."""
@@ -52,16 +49,16 @@ def refuse_wrap(sigma: float, draws: int, *, reserved: float = 0.0) -> None:
     range that `reserved` leaves. Noise is never clamped: a clamped draw has another law.
     """
     check_sigma(sigma)
-    room = 2.0 ** (COUNT_BITS - 1) - 1.0 - reserved
+    room = 2.0 ** (VOTE_BITS - 1) - 1.0 - reserved
     if not room > 0.0:
         raise ConfigError(
-            f"votes and threshold take {reserved:g} and leave no room in {COUNT_BITS} bits; "
+            f"votes and threshold take {reserved:g} and leave no room in {VOTE_BITS} bits; "
             "use fewer parties or a smaller threshold"
         )
     largest = room / math.sqrt(2.0 * math.log(2.0) * (1.0 - LOG2_WRAP_FAILURE + _log2(draws)))
     if sigma > largest:
         raise ConfigError(
-            f"sigma is {sigma:g}: {draws} noisy votes wrap in {COUNT_BITS} bits with probability "
+            f"sigma is {sigma:g}: {draws} noisy votes wrap in {VOTE_BITS} bits with probability "
             f"above 2^{LOG2_WRAP_FAILURE}; give at most {largest:g}"
         )
 

@@ -77,8 +77,8 @@ def test_without_encryption_and_calibrated(
         (["--n=10001"], "mnist has 10000 test images"),
         (["--encrypted=-1"], "--encrypted is -1"),
         (["--dataset_name=svhn"], "takes images of shape (28, 28, 1), svhn has"),
-        (["--dataset_name=digits"], "unknown --dataset_name 'digits'"),
-        (["--encryption_params=nowhere.json"], "cannot read the encryption parameters"),
+        (["--dataset_name=digits"], "--dataset_name is digits"),
+        (["--encryption_params=nowhere.json"], "names nowhere.json, which is no file"),
     ],
 )
 def test_what_cannot_be_used_is_status_2(

@@ -169,7 +169,7 @@ def test_the_shipped_model_labels_98_5_percent() -> None:
         ({"n_parties": 0}, "--n_parties is 0; allowed are 1 to 600"),
         ({"n_parties": -3}, "--n_parties is -3"),
         ({"n_parties": 601}, "each party has 100 training examples"),
-        ({"dataset_name": "letters"}, "unknown --dataset_name"),
+        ({"dataset_name": "letters"}, "--dataset_name is letters"),
         ({"model_type": "transformer"}, "unknown --model_type"),
         ({"epochs": 0}, "--epochs is 0"),
         ({"seed": -1}, "--seed is -1"),

@@ -236,8 +236,9 @@ def test_what_the_parties_are_told(bench: Bench) -> None:
     ]
     assert told["guardian"]["privacy"]["threshold"] == 2
     for name in ("answering-0", "answering-1", "querying"):
-        assert told[name]["privacy"] == {"threshold": True}
-    assert told["querying"]["dataset"] == {"name": "mnist", "start": 0, "path": None}
+        assert told[name]["with_threshold"] is True
+        assert "privacy" not in told[name]
+    assert told["querying"]["queries"] == {"dataset": "mnist", "start": 0, "path": None}
     assert "model" not in told["querying"]
     assert told["answering-1"]["index"] == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import select
 import signal
@@ -183,7 +182,7 @@ def test_the_nursery_makes_public_contexts_before_it_forks(tmp_path: Path) -> No
     parameters = EncryptionParameters("HE_SEAL", 1024, 0, (60, 60, 30))
     config = PartyConfig(
         party="answering-0", index=0, n_parties=8, num_classes=10, n_queries=1, batch_size=1,
-        encryption_parameters=json.loads(parameters.to_json()), input_range=(0.0, 1.0),
+        encryption_parameters=parameters, input_range=(0.0, 1.0),
         with_threshold=False, model="no such file",
     )  # fmt: skip
     config.write(path)
@@ -193,7 +192,7 @@ def test_the_nursery_makes_public_contexts_before_it_forks(tmp_path: Path) -> No
     context(parameters, 41)
     assert context.cache_info().misses == RINGS_MADE
     context.cache_clear()
-    dataclasses.replace(config, plain=True).write(path)
+    dataclasses.replace(config, unencrypted=True).write(path)
     for arguments in (["--config", str(path)], ["--config", str(tmp_path / "none")], []):
         make_contexts(arguments)
     path.write_text("no JSON")

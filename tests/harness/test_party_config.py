@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from capc.errors import ConfigError
+from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PartyConfig, PrivacySettings, QuerySource
 
 BASE = PartyConfig(
@@ -19,7 +20,7 @@ BASE = PartyConfig(
     num_classes=10,
     n_queries=20,
     batch_size=4,
-    encryption_parameters={"scheme_name": "HE_SEAL", "coeff_modulus": [47, 24, 24, 24, 30]},
+    encryption_parameters=EncryptionParameters("HE_SEAL", 8192, 128, (47, 24, 24, 24, 30)),
     input_range=(0.0, 1.0),
     with_threshold=False,
     model="/models/1.npz",
@@ -46,16 +47,32 @@ def test_there_and_back(config: PartyConfig, tmp_path: Path) -> None:
 
 
 def test_only_the_guardian_is_told_the_noise() -> None:
-    assert BASE.to_json()["privacy"] == {"threshold": False}
-    assert "sigma" in GUARDIAN.to_json()["privacy"]
-    assert "model" not in QUERYING.to_json()
-    assert "dataset" not in GUARDIAN.to_json()
+    assert GUARDIAN.to_json()["privacy"]["sigma"] == 40.0
+    own = {"answering-1": "model", "querying": "queries", "guardian": "privacy"}
+    for config in (BASE, QUERYING, GUARDIAN):
+        assert {"model", "queries", "privacy"} & set(config.to_json()) == {own[config.party]}
+        assert "with_threshold" in config.to_json()
+
+
+def test_the_threshold_of_the_guardian_is_the_one_that_all_know() -> None:
+    for with_threshold, threshold in ((False, 200), (True, None)):
+        fields = GUARDIAN.to_json() | {"with_threshold": with_threshold}
+        fields["privacy"] |= {"threshold": threshold}
+        with pytest.raises(ConfigError, match="with_threshold"):
+            PartyConfig.from_json(fields)
+
+
+def test_encryption_parameters_are_checked_where_they_are_read() -> None:
+    fields = BASE.to_json()
+    fields["encryption_parameters"]["coeff_modulus"] = [60] * 5
+    with pytest.raises(ConfigError, match="coeff_modulus has 300 bits in all"):
+        PartyConfig.from_json(fields)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("version", 2),
+        ("version", 1),
         ("n_parties", 0),
         ("n_parties", True),
         ("n_queries", 1.5),
@@ -67,11 +84,16 @@ def test_only_the_guardian_is_told_the_noise() -> None:
         ("insecure", 1),
         ("party", ""),
         ("encryption_parameters", []),
+        ("encryption_parameters", {"scheme_name": "HE_SEAL"}),
+        ("with_threshold", 1),
+        ("unencrypted", None),
         ("input_range", [1, 0]),
         ("input_range", [0]),
-        ("privacy", {"threshold": 1}),
+        ("privacy", {"threshold": False}),
+        ("privacy", []),
         ("privacy", {"sigma": -1, "threshold": None}),
-        ("dataset", {"name": "mnist"}),
+        ("queries", {"dataset": "mnist"}),
+        ("queries", []),
         ("model", ""),
     ],
 )
@@ -79,7 +101,11 @@ def test_a_wrong_field_is_named(name: str, value: Any) -> None:
     fields = BASE.to_json() | {name: value}
     with pytest.raises(ConfigError) as error:
         PartyConfig.from_json(fields)
-    inner = {"privacy": ("threshold", "sigma"), "dataset": ("start",)}
+    inner = {
+        "privacy": ("sigma",),
+        "queries": ("start",),
+        "encryption_parameters": ("poly_modulus_degree",),
+    }
     assert any(word in str(error.value) for word in (name, *inner.get(name, ())))
 
 

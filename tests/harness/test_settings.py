@@ -74,7 +74,7 @@ def test_defaults() -> None:
     assert settings.privacy.epsilon is None
     assert settings.privacy.delta == 1e-5
     assert settings.num_threads == os.cpu_count()
-    assert settings.encryption_parameters["coeff_modulus"] == [47, 24, 24, 24, 30]
+    assert settings.encryption_parameters.coeff_modulus == (47, 24, 24, 24, 30)
     assert settings.checkpoint_dir == REPOSITORY / "models"
     assert settings.insecure_switches == ""
     assert settings.without_effect == ()
@@ -82,15 +82,15 @@ def test_defaults() -> None:
 
 def test_paths_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parse_settings([]).encryption_parameters["poly_modulus_degree"] == 8192
+    assert parse_settings([]).encryption_parameters.poly_modulus_degree == 8192
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "10.json").write_text(SECURE.replace("8192", "16384"))
-    assert parse_settings([]).encryption_parameters["poly_modulus_degree"] == 16384
+    assert parse_settings([]).encryption_parameters.poly_modulus_degree == 16384
 
 
 def test_the_parameters_may_be_the_json_itself() -> None:
     settings = parse_settings([f"--encryption_params={SECURE}"])
-    assert settings.encryption_parameters["poly_modulus_degree"] == 8192
+    assert settings.encryption_parameters.poly_modulus_degree == 8192
 
 
 def test_what_is_insecure_is_refused_or_recorded() -> None:

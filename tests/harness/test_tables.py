@@ -108,7 +108,7 @@ def timings(path: Path, seconds: np.ndarray) -> Path:
 def test_summary(tmp_path: Path) -> None:
     seconds = np.random.default_rng(1).uniform(0.01, 1, (31, 5))
     path = timings(tmp_path / "timings.csv", seconds)
-    rows = summarise(path, degree=8192, plain=False, insecure="verify")
+    rows = summarise(path, degree=8192, unencrypted=False, insecure="verify")
     by_key = {(row["step"], row["phase"]): row for row in rows}
     row = by_key["1c", "online"]
     assert row["n"] == 31
@@ -134,11 +134,11 @@ def test_summary(tmp_path: Path) -> None:
 
 def test_no_rows_no_summary(tmp_path: Path) -> None:
     RowWriter(tmp_path / "timings.csv", TIMING_COLUMNS).close()
-    assert summarise(tmp_path / "timings.csv", degree=8192, plain=False, insecure="") == []
+    assert summarise(tmp_path / "timings.csv", degree=8192, unencrypted=False, insecure="") == []
 
 
 def test_the_papers_figures() -> None:
-    assert paper_seconds("1a", degree=32768, plain=False) == 57.26
-    assert paper_seconds("1a", degree=4096, plain=False) is None
-    assert paper_seconds("1a", degree=4096, plain=True) == 0.152
-    assert paper_seconds("2-3", degree=4096, plain=False) == 0.030
+    assert paper_seconds("1a", degree=32768, unencrypted=False) == 57.26
+    assert paper_seconds("1a", degree=4096, unencrypted=False) is None
+    assert paper_seconds("1a", degree=4096, unencrypted=True) == 0.152
+    assert paper_seconds("2-3", degree=4096, unencrypted=False) == 0.030

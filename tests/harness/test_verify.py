@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from capc.errors import ConfigError
-from capc.fixed_point import FixedPoint
+from capc.fixed_point import VOTE_BITS, FixedPoint
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import save_network
 from capc.graph.quantize import quantize
@@ -17,7 +17,7 @@ from capc.harness.expectations import expectations, machine_memory
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.settings import parse_settings
-from capc.harness.verify import VOTE_MODULUS, check_models, check_run, load_models, noise_is_off
+from capc.harness.verify import check_models, check_run, load_models, noise_is_off
 from capc.inference.costs import LayerCost
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
@@ -73,8 +73,8 @@ def honest(*, opened: bool, noise: np.ndarray | None = None) -> Results:
             name = f"answering-{party}"
             mine, theirs = RING.share(RING.reduce(logits[party, query]))
             one_hot = np.eye(CLASSES, dtype=np.int64)[np.argmax(logits[party, query])]
-            mask = random.integers(0, VOTE_MODULUS, CLASSES)
-            shared = (one_hot - mask) % VOTE_MODULUS
+            mask = random.integers(0, 1 << VOTE_BITS, CLASSES)
+            shared = (one_hot - mask) % (1 << VOTE_BITS)
             for key, values in (
                 (("querying", "logit_share", name), mine),
                 ((name, "logit_share", None), theirs),

@@ -40,6 +40,7 @@ def test_each_file_is_secure_and_survives_a_round_trip(name: str) -> None:
     parameters = EncryptionParameters.from_json(str(CONFIG / f"{name}.json"))
     parameters.require_secure(allow_insecure=False)
     assert EncryptionParameters.from_json(parameters.to_json()) == parameters
+    assert EncryptionParameters.from_fields(parameters.to_fields()) == parameters
 
 
 def test_text_and_file_read_alike(tmp_path: Path) -> None:

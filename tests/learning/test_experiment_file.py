@@ -109,7 +109,7 @@ def test_a_wrong_sweep_point_is_named(tmp_path, change, message):
         ({"parties": "5"}, "parties is '5'; give a value of type int"),
         ({"parties": True}, "parties is True"),
         ({"parties": 1}, "parties is 1; allowed is 2 to 6000"),
-        ({"dataset": "moon"}, "unknown --dataset_name 'moon'"),
+        ({"dataset": "moon"}, "--dataset_name is moon; allowed are"),
         ({"models": []}, "models is"),
         ({"models": ["vgg-6"]}, "models names 'vgg-6'; known are"),
         ({"models": ["mlp:4"]}, "mlp has no width"),

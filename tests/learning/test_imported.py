@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from capc import cli
+from capc.data import saved_queries
 from capc.data.datasets import normalised
 from capc.data.saved_queries import load_answers, save_queries
 from capc.errors import ConfigError
@@ -37,7 +38,9 @@ def data(monkeypatch):
     made = made_data.use(monkeypatch)
     first = normalised(made.test_images), made.test_labels
     monkeypatch.setattr(
-        imported, "queries", lambda _, at, count: tuple(part[at : at + count] for part in first)
+        saved_queries,
+        "queries",
+        lambda _, at, count: tuple(part[at : at + count] for part in first),
     )
     yield made
     session.dataset_of.cache_clear()

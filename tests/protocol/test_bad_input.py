@@ -130,7 +130,7 @@ def test_a_label_that_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[
     np.save(folder / "samples.npy", np.zeros((2, 28, 28), dtype=np.float32))
     np.save(folder / "labels.npy", np.array([10, 77]))
     said = refused(capsys, run_flags(tmp_path, f"--dataset_path={folder}"))
-    assert "--dataset_path holds the label 10; with --num_classes 10 labels are 0 to 9" in said
+    assert "holds the label 10; there are 10 classes, 0 to 9" in said
 
 
 def test_circuit_programs_that_are_not_built(

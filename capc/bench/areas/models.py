@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from capc.bench.two_parties import MAX_LOGIT, run_encrypted
+from capc.bench.two_parties import run_encrypted
 from capc.data.datasets import load_dataset, normalised
 from capc.errors import ConfigError
 from capc.files import REPOSITORY
-from capc.fixed_point import Float64
+from capc.fixed_point import MAX_LOGIT, Float64
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network, QuantizedNetwork

@@ -21,6 +21,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from capc.command_line import ExitStatus
+
 STATUS = struct.Struct("<i")
 PID = struct.Struct("<q")
 MAX_REQUEST_BYTES = 1 << 16
@@ -89,7 +91,7 @@ class Nursery:
 
     def _become_party(self, arguments: list[str], directory: str, output: int) -> None:
         """In the child: leave everything of the nursery behind, and run; never returns."""
-        code = 1
+        code: int = ExitStatus.FAILED
         try:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
@@ -128,16 +130,15 @@ def make_contexts(arguments: list[str]) -> None:
     from capc.fixed_point import RING_BITS  # noqa: PLC0415
     from capc.he.context import context  # noqa: PLC0415
     from capc.parties.config import PartyConfig  # noqa: PLC0415
-    from capc.parties.runtime import encryption_parameters  # noqa: PLC0415
 
     path = Path(dict(itertools.pairwise(arguments)).get("--config", ""))
     if not (path.is_absolute() and path.is_file()):
         return
     with contextlib.suppress(CapcError):  # the party says it in its own log
         config = PartyConfig.read(path)
-        if not config.plain:
+        if not config.unencrypted:
             for ring_bits in RING_BITS[:RINGS_MADE]:
-                context(encryption_parameters(config), ring_bits)
+                context(config.encryption_parameters, ring_bits)
 
 
 def main(argv: list[str]) -> int:
@@ -147,7 +148,7 @@ def main(argv: list[str]) -> int:
 
     with socket.socket(fileno=int(argv[0])) as driver:
         Nursery(driver, answering_party.main, make_contexts).serve()
-    return 0
+    return ExitStatus.OK
 
 
 if __name__ == "__main__":
