@@ -1,8 +1,5 @@
 """The published MNIST run, re-derived from histograms of the same make; see docs/privacy.md.
 
-python scripts/recorded_run.py
-python scripts/recorded_run.py --remake votes.npy   (makes the histograms again, in 10 seconds)
-
 The histograms: 250 parties, each with a uniform disjoint shard of 240 MNIST images and a model of
 its own; party 0 asks, the other 249 vote on test images in their order. The model is kernel ridge
 regression (Gaussian kernel on images of unit length). Its two settings were fixed beforehand at
@@ -11,7 +8,6 @@ round values and not tuned to the published figures.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +18,9 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from capc.command_line import ExitStatus, Parser, run_command  # noqa: E402
 from capc.data.datasets import load_dataset, normalised  # noqa: E402
-from capc.errors import CapcError, ConfigError  # noqa: E402
+from capc.errors import ConfigError  # noqa: E402
 from capc.fixed_point import Float64, Int64  # noqa: E402
 from capc.privacy.accountant import Accountant  # noqa: E402
 from capc.privacy.conversion import default_orders, epsilons  # noqa: E402
@@ -37,6 +34,7 @@ VOTES = ROOT / "tests" / "privacy" / "data" / "mnist_250_votes.npy"
 _PARTIES, _SHARD, _QUERIES, _CLASSES = 250, 240, 2000, 10
 _GAMMA, _RIDGE = 5.0, 0.1
 _DRAWS = 400
+_REMAKE = "python scripts/recorded_run.py --remake votes.npy"
 
 
 def make_votes() -> NDArray[np.uint8]:
@@ -79,28 +77,28 @@ def _answers(votes: Int64, truth: Int64) -> tuple[Float64, Float64]:
     generator = np.random.default_rng(1)
     answered, right = [], []
     for _ in range(_DRAWS):
-        asked = votes.max(axis=1) + generator.normal(0.0, SIGMA_THRESHOLD, len(votes)) >= THRESHOLD
+        reached = (
+            votes.max(axis=1) + generator.normal(0.0, SIGMA_THRESHOLD, len(votes)) >= THRESHOLD
+        )
         labels = np.argmax(votes + generator.normal(0.0, SIGMA, votes.shape), axis=1)
-        answered.append(asked.sum())
-        right.append((labels == truth)[asked].mean())
+        answered.append(reached.sum())
+        right.append((labels == truth)[reached].mean())
     return np.array(answered, dtype=np.float64), np.array(right)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the recorded figures beside those of the histograms; the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        "recorded_run.py",
+        description=__doc__.partition("\n")[0],
+        examples=["python scripts/recorded_run.py", f"{_REMAKE} (ten seconds)"],
     )
     parser.add_argument(
-        "--remake", metavar="FILE", type=Path, help="make the histograms, into FILE"
+        "--remake", metavar="FILE", type=Path, help="make the histograms again, into FILE"
     )
-    chosen = parser.parse_args(arguments)
-    try:
-        print("\n".join(_report(chosen.remake)))  # noqa: T201  the command line's face
-    except CapcError as error:
-        sys.stderr.write(f"recorded_run: error: {error}\n")
-        return 1
-    return 0
+    flags = parser.parse_args(arguments)
+    sys.stdout.write("\n".join(_report(flags.remake)) + "\n")
+    return ExitStatus.OK
 
 
 def _report(remake: Path | None) -> list[str]:
@@ -136,4 +134,4 @@ def _report(remake: Path | None) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from capc.command_line import run_command
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, Int64, uniform_bits
 from capc.gc.programs import CircuitProgram
@@ -21,9 +22,9 @@ from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
 from capc.parties.messages import Batch, ProgramAddress, send_vote_share
-from capc.parties.runtime import HOST, Runtime, run_party
+from capc.parties.runtime import HOST, Runtime, StepTimer, run_party
 from capc.roles import GUARDIAN, QUERYING
-from capc.transport.channel import Channel, Traffic
+from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, connect
 
 logger = logging.getLogger(__name__)
@@ -45,9 +46,12 @@ class AnsweringParty:
         self._guardian = guardian
         self._inference = inference
         self._program = program
+        self._timed = StepTimer(
+            runtime, {"1a": [querying], "1b": [querying], "1c": [program], "2": [guardian]}
+        )
 
     def serve(self) -> None:
-        """Every batch until the querying party has no more queries."""
+        """Answer every batch until the querying party has no more queries."""
         while (batch := Batch.receive(self._querying)) is not None:
             self._answer(batch)
 
@@ -56,6 +60,7 @@ class AnsweringParty:
             prepared: Any = self._inference.prepare(batch.count)
         with self._timed(batch, "1c", "offline"):
             vote_share = self._draw_vote_share(batch)
+            self._program.prepare(batch.count, vote_share)
         with self._timed(batch, "1a", "online"):
             self._inference.evaluate_hidden(prepared)
         with self._timed(batch, "1b", "online"):
@@ -65,28 +70,18 @@ class AnsweringParty:
         with self._timed(batch, "2", "online"):
             send_vote_share(self._guardian, batch, vote_share)
         if self._runtime.config.verify:
-            self._open(batch, logit_share, vote_share)
+            self._reveal_shares(batch, logit_share, vote_share)
 
     def _draw_vote_share(self, batch: Batch) -> Int64:
-        """s-hat, fresh and uniform, with the tables of step 1c that hide the vote under it."""
-        shape = (batch.count, self._runtime.config.num_classes)
-        vote_share = uniform_bits(VOTE_BITS, shape)
-        self._program.prepare(batch.count, vote_share)
-        return vote_share
+        """s-hat, fresh and uniform modulo 2^32, (count, C)."""
+        return uniform_bits(VOTE_BITS, (batch.count, self._runtime.config.num_classes))
 
-    def _open(self, batch: Batch, logit_share: Int64, vote_share: Int64) -> None:
+    def _reveal_shares(self, batch: Batch, logit_share: Int64, vote_share: Int64) -> None:
+        """Under --verify: both shares go to the driver, which compares them."""
         for offset in range(batch.count):
             query, control = batch.first + offset, self._runtime.control
             control.opened(query, "logit_share", logit_share[offset].tolist())
             control.opened(query, "vote_share", vote_share[offset].tolist())
-
-    def _timed(self, batch: Batch, step: str, phase: str) -> AbstractContextManager[None]:
-        def traffic() -> Traffic:
-            if step == "1c":
-                return self._program.traffic
-            return self._guardian.traffic if step == "2" else self._querying.traffic
-
-        return self._runtime.timed(batch.first, step, phase, traffic, batch.count)
 
 
 def load_model(config: PartyConfig) -> QuantizedNetwork:
@@ -102,7 +97,7 @@ def load_model(config: PartyConfig) -> QuantizedNetwork:
     return to_ring(network, config.input_range, config.max_logit)
 
 
-def serve(runtime: Runtime) -> None:
+def take_part(runtime: Runtime) -> None:
     """One run, from the first connection to the last query."""
     config = runtime.config
     network = load_model(config)
@@ -156,8 +151,8 @@ def start_inference(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; its exit status."""
-    return run_party("answering", "An answering party of one run (steps 1 and 2).", serve, argv)
+    return run_party("answering", "An answering party of one run (steps 1 and 2).", take_part, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

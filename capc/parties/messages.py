@@ -24,6 +24,7 @@ class Batch:
     count: int
 
     def send(self, channel: Channel) -> None:
+        """Announce the batch to a peer."""
         channel.send_json(MessageType.QUERY, {"first": self.first, "count": self.count})
 
     @classmethod
@@ -32,7 +33,7 @@ class Batch:
         value = channel.recv_json(MessageType.QUERY)
         first, count = value.get("first"), value.get("count")
         if type(first) is not int or type(count) is not int or not 0 <= count <= MAX_BATCH:
-            raise ProtocolError(f"{channel.peer} asked for no batch of queries")
+            raise ProtocolError(f"{channel.peer} sent an invalid batch header")
         return cls(first, count) if count else None
 
     @staticmethod
@@ -49,14 +50,16 @@ class Admission:
     reason: str
 
     def send(self, channel: Channel) -> None:
+        """Tell the querying party."""
         channel.send_json(MessageType.ADMISSION, {"admitted": self.admitted, "reason": self.reason})
 
     @classmethod
-    def receive(cls, channel: Channel, asked: int) -> Admission:
+    def receive(cls, channel: Channel, most: int) -> Admission:
+        """The guardian's answer to a batch of `most` queries; ProtocolError for a larger number."""
         value = channel.recv_json(MessageType.ADMISSION)
         admitted, reason = value.get("admitted"), value.get("reason")
-        if type(admitted) is not int or not 0 <= admitted <= asked or type(reason) is not str:
-            raise ProtocolError(f"{channel.peer} admitted no number of queries")
+        if type(admitted) is not int or not 0 <= admitted <= most or type(reason) is not str:
+            raise ProtocolError(f"{channel.peer} sent an invalid number of admitted queries")
         return cls(admitted, reason)
 
 
@@ -68,18 +71,22 @@ class ProgramAddress:
     key: bytes
 
     def send(self, channel: Channel) -> None:
+        """Tell the peer whose program is to connect."""
         channel.send_json(MessageType.PROGRAM, {"port": self.port, "key": self.key.hex()})
 
     @classmethod
     def receive(cls, channel: Channel) -> ProgramAddress:
+        """What the peer sent; ProtocolError where it is no port or no key."""
         value = channel.recv_json(MessageType.PROGRAM)
         port = value.get("port")
         try:
             key = bytes.fromhex(value["key"])
         except (KeyError, TypeError, ValueError):
-            raise ProtocolError(f"{channel.peer} named no key for its circuit program") from None
+            raise ProtocolError(
+                f"{channel.peer} sent an invalid key for its circuit program"
+            ) from None
         if type(port) is not int or not 0 < port < 1 << 16:
-            raise ProtocolError(f"{channel.peer} named no port for its circuit program")
+            raise ProtocolError(f"{channel.peer} sent an invalid port for its circuit program")
         return cls(port, key)
 
 
@@ -96,6 +103,6 @@ def receive_vote_share(channel: Channel, batch: Batch, classes: int) -> Int64:
     payload = channel.recv(MessageType.VOTE_SHARE, length)
     expected = _VOTES.pack(batch.first, batch.count, classes)
     if len(payload) != length or payload[: _VOTES.size] != expected:
-        raise ProtocolError(f"{channel.peer} sent vote shares for other queries or classes")
+        raise ProtocolError(f"{channel.peer} sent vote shares of the wrong queries or classes")
     shares = np.frombuffer(payload, dtype="<u4", offset=_VOTES.size)
     return shares.astype(np.int64).reshape(batch.count, classes)

@@ -10,11 +10,12 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 
+from capc.command_line import run_command
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import VOTE_BITS, Int64, modulo
 from capc.gc.circuits import noisy_argmax_inputs
@@ -26,13 +27,13 @@ from capc.parties.messages import (
     ProgramAddress,
     receive_vote_share,
 )
-from capc.parties.runtime import HOST, Runtime, run_party
+from capc.parties.runtime import HOST, Runtime, StepTimer, run_party
 from capc.privacy.account_file import AccountFile
 from capc.privacy.budget import Budget
 from capc.privacy.conversion import GridEdgeWarning
 from capc.privacy.noise import reserved_range, sample_noise
 from capc.roles import GUARDIAN, QUERYING
-from capc.transport.channel import Channel, Traffic, total_traffic
+from capc.transport.channel import Channel, Traffic
 from capc.transport.endpoints import Listener
 
 logger = logging.getLogger(__name__)
@@ -73,9 +74,10 @@ class Guardian:
             account=None if account is None else account.account,
         )
         self._account = account
+        self._timed = StepTimer(runtime, {"2": answering, "3": [program]})
 
     def serve(self) -> None:
-        """Every batch until the querying party has no more queries."""
+        """Answer every batch until the querying party has no more queries."""
         while (batch := Batch.receive(self._querying)) is not None:
             admission = Admission(*self._budget.admit(batch.count))
             admission.send(self._querying)
@@ -88,21 +90,21 @@ class Guardian:
 
     def _answer(self, batch: Batch) -> None:
         noise = self._prepare(batch)
-        with self._timed(batch, "2", "online", self._answering):
+        with self._timed(batch, "2", "online"):
             vote_share = self._add_vote_shares(batch)
-        with self._timed(batch, "3", "online", ()):
-            answered = self._open_label(vote_share, noise)
+        with self._timed(batch, "3", "online"):
+            answered = self._noisy_argmax(vote_share, noise)
         for offset, was_answered in enumerate(answered):
             self._charge(batch.first + offset, bool(was_answered))
         if self._account is not None:
             self._account.save(self._budget.account)
         if self._runtime.config.verify:
-            self._open_noise(batch, noise)
+            self._reveal_noise(batch, noise)
 
     def _prepare(self, batch: Batch) -> BatchNoise:
         """Offline: fresh noise, and the tables of step 3."""
         classes = self._runtime.config.num_classes
-        with self._timed(batch, "2", "offline", ()):
+        with self._timed(batch, "2", "offline"):
             sigma_threshold = (
                 0.0 if self._settings.threshold is None else self._settings.sigma_threshold
             )
@@ -111,7 +113,7 @@ class Guardian:
             )
             maximum = sample_noise(sigma_threshold, batch.count, reserved=self._reserved)
             noise = BatchNoise(votes.reshape(-1, classes), maximum)
-        with self._timed(batch, "3", "offline", ()):
+        with self._timed(batch, "3", "offline"):
             self._program.prepare(batch.count)
             self._reserve(batch.count)
         return noise
@@ -129,8 +131,8 @@ class Guardian:
             total += receive_vote_share(channel, batch, classes)
         return modulo(VOTE_BITS, total)
 
-    def _open_label(self, vote_share: Int64, noise: BatchNoise) -> Int64:
-        """Step 3: the noisy argmax, for the querying party; which queries it answers, (count,)."""
+    def _noisy_argmax(self, vote_share: Int64, noise: BatchNoise) -> Int64:
+        """Step 3, as garbler: the querying party learns the labels; which it answers, (count,)."""
         words = noisy_argmax_inputs(
             VOTE_BITS,
             vote_share,
@@ -161,26 +163,15 @@ class Guardian:
             query, spent.epsilon, self._settings.delta, self._settings.conversion, answered
         )
 
-    def _open_noise(self, batch: Batch, noise: BatchNoise) -> None:
+    def _reveal_noise(self, batch: Batch, noise: BatchNoise) -> None:
+        """Under --verify: the noise goes to the driver, which computes the label again."""
         for offset in range(batch.count):
             query = batch.first + offset
             self._runtime.control.opened(query, "noise", noise.votes[offset].tolist())
             self._runtime.control.opened(query, "threshold_noise", [int(noise.maximum[offset])])
 
-    def _timed(
-        self, batch: Batch, step: str, phase: str, channels: Sequence[Channel]
-    ) -> AbstractContextManager[None]:
-        program = self._program
 
-        def traffic() -> Traffic:
-            if step == "3":
-                return program.traffic
-            return total_traffic(channels)
-
-        return self._runtime.timed(batch.first, step, phase, traffic, batch.count)
-
-
-def serve(runtime: Runtime) -> None:
+def take_part(runtime: Runtime) -> None:
     """One run, from the first connection to the last query."""
     config = runtime.config
     settings = _privacy(runtime)
@@ -233,8 +224,10 @@ def _privacy(runtime: Runtime) -> PrivacySettings:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; its exit status."""
-    return run_party("guardian", "The privacy guardian of one run (steps 2 and 3).", serve, argv)
+    return run_party(
+        "guardian", "The privacy guardian of one run (steps 2 and 3).", take_part, argv
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

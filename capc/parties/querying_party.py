@@ -11,13 +11,14 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from capc.command_line import run_command
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import VOTE_BITS, Float64, Int64, modulo
 from capc.gc.programs import CircuitProgram
@@ -27,7 +28,7 @@ from capc.inference.unencrypted import UnencryptedClient
 from capc.parties.config import PartyConfig
 from capc.parties.messages import Admission, Batch, ProgramAddress
 from capc.parties.queries import load_queries
-from capc.parties.runtime import HOST, Runtime, run_party
+from capc.parties.runtime import HOST, Runtime, StepTimer, run_party
 from capc.roles import GUARDIAN
 from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
@@ -94,17 +95,23 @@ class QueryingParty:
         self._guardian = guardian
         self._noisy_argmax = noisy_argmax
         self._pool = pool
+        channels = [link.channel for link in links]
+        argmaxes = [link.argmax for link in links]
+        self._timed = StepTimer(
+            runtime,
+            {"1a": channels, "1b": channels, "1c": argmaxes, "2": channels, "3": [noisy_argmax]},
+        )
 
     def ask(self, images: Float64) -> None:
         """All queries (n, H, W, C), batch by batch, until they or the privacy budget end."""
         size = self._images_at_once()
         for first in range(0, len(images), size):
-            asked = Batch(first, min(size, len(images) - first))
-            admission = self._ask_for_admission(asked)
+            wanted = Batch(first, min(size, len(images) - first))
+            admission = self._ask_for_admission(wanted)
             if admission.admitted:
                 batch = Batch(first, admission.admitted)
                 self._label(batch, images[first : first + batch.count])
-            if admission.admitted < asked.count:
+            if admission.admitted < wanted.count:
                 logger.warning("the guardian answers no more queries: %s", admission.reason)
                 break
         for channel in (self._guardian, *(link.channel for link in self._links)):
@@ -138,7 +145,7 @@ class QueryingParty:
             outputs = self._noisy_argmax.evaluate(vote_share)
         self._report(batch, outputs)
         if self._runtime.config.verify:
-            self._open(batch, logit_shares, vote_shares)
+            self._reveal_shares(batch, logit_shares, vote_shares)
 
     def _prepare(self, batch: Batch) -> list[Any]:
         """Offline: whatever does not depend on the queries."""
@@ -160,9 +167,10 @@ class QueryingParty:
             label, answered = read_label(row, self._runtime.config)
             self._runtime.control.answer(batch.first + offset, answered, label)
 
-    def _open(
+    def _reveal_shares(
         self, batch: Batch, logit_shares: Sequence[Int64], vote_shares: Sequence[Int64]
     ) -> None:
+        """Under --verify: all shares go to the driver, which compares them."""
         control = self._runtime.control
         for link, logits, votes in zip(self._links, logit_shares, vote_shares, strict=True):
             for offset in range(batch.count):
@@ -174,16 +182,6 @@ class QueryingParty:
         """One piece of work with every answering party at once."""
         return list(self._pool.map(work, self._links, *arguments))
 
-    def _timed(self, batch: Batch, step: str, phase: str) -> AbstractContextManager[None]:
-        def traffic() -> Traffic:
-            if step == "1c":
-                return total_traffic([link.argmax for link in self._links])
-            if step == "3":
-                return self._noisy_argmax.traffic
-            return total_traffic([link.channel for link in self._links])
-
-        return self._runtime.timed(batch.first, step, phase, traffic, batch.count)
-
 
 def read_label(output: Int64, config: PartyConfig) -> tuple[int | None, bool]:
     """Label and `answered` from the words that step 3 opens to the querying party."""
@@ -193,7 +191,7 @@ def read_label(output: Int64, config: PartyConfig) -> tuple[int | None, bool]:
     return (int(output[1]) if answered else None), answered
 
 
-def serve(runtime: Runtime) -> None:
+def take_part(runtime: Runtime) -> None:
     """One run, from the first connection to the last query."""
     config = runtime.config
     images = load_queries(config)
@@ -279,8 +277,8 @@ def join_program(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; its exit status."""
-    return run_party("querying", "The querying party of one run (every step).", serve, argv)
+    return run_party("querying", "The querying party of one run (every step).", take_part, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

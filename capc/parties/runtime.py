@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from capc.errors import CapcError
+from capc.command_line import ExitStatus, Parser
+from capc.errors import CapcError, ConfigError
 from capc.he.allocation import keep_freed_memory
 from capc.parties.config import PartyConfig
-from capc.transport.channel import Traffic
+from capc.parties.messages import Batch
+from capc.roles import role_of
+from capc.transport.channel import Counted, Traffic, total_traffic
 from capc.transport.control import ControlClient
 from capc.transport.tls import Identity
 
@@ -61,15 +63,15 @@ class Runtime:
         self.control.progress(query, step, phase)
         before, start = traffic(), time.perf_counter()
         yield
-        seconds, moved = time.perf_counter() - start, traffic() - before
+        seconds, spent = time.perf_counter() - start, traffic() - before
         self.control.timing(
             query,
             step,
             phase,
             seconds,
-            bytes_sent=moved.bytes_sent,
-            bytes_received=moved.bytes_received,
-            rounds=moved.rounds,
+            bytes_sent=spent.bytes_sent,
+            bytes_received=spent.bytes_received,
+            rounds=spent.rounds,
             count=count,
         )
         logger.info(
@@ -78,35 +80,56 @@ class Runtime:
             step,
             phase,
             seconds,
-            moved.bytes_sent,
-            moved.bytes_received,
+            spent.bytes_sent,
+            spent.bytes_received,
+        )
+
+
+@dataclass(frozen=True)
+class StepTimer:
+    """Times one party's steps of a batch.
+
+    `connections` names, by step, those whose traffic counts for it; a step without an entry has
+    no traffic.
+    """
+
+    runtime: Runtime
+    connections: Mapping[str, Sequence[Counted]]
+
+    def __call__(self, batch: Batch, step: str, phase: str) -> AbstractContextManager[None]:
+        """Report how long the block took for the batch, and the step's traffic in it."""
+        counted = self.connections.get(step, ())
+        return self.runtime.timed(
+            batch.first, step, phase, lambda: total_traffic(counted), batch.count
         )
 
 
 def run_party(
-    program: str,
+    role: str,
     description: str,
-    serve: Callable[[Runtime], None],
+    take_part: Callable[[Runtime], None],
     argv: list[str] | None,
 ) -> int:
-    """Parse the arguments, serve until done, report a failure in one line; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog=f"capc party {program}",
-        description=description,
-        epilog=f"example: capc party {program} --config party.json --control control.sock "
-        "(run_experiment.py writes both and starts every party of a run)",
+    """Parse the arguments, take part in one run, report a failure in one line; the exit status.
+
+    Raises ConfigError for arguments that cannot be read.
+    """
+    parser = Parser(
+        f"capc party {role}",
+        description=f"{description}\n`capc run` writes both files and starts every party of a run.",
+        examples=[f"capc party {role} --config party.json --control control.sock"],
     )
     parser.add_argument("--config", help="the party's public settings, a JSON file")
     parser.add_argument("--control", help="the Unix socket at which the driver listens")
-    arguments = parser.parse_args(argv)
-    if arguments.config is None or arguments.control is None:
+    flags = parser.parse_args(argv)
+    if flags.config is None or flags.control is None:
         parser.print_help(sys.stderr)
-        return 2
-    return _serve(arguments.config, arguments.control, program, serve)
+        return ExitStatus.USAGE
+    return _take_part(flags.config, flags.control, role, take_part)
 
 
-def _serve(
-    config_path: str, control_path: str, program: str, serve: Callable[[Runtime], None]
+def _take_part(
+    config_path: str, control_path: str, role: str, take_part: Callable[[Runtime], None]
 ) -> int:
     keep_freed_memory()
     control: ControlClient | None = None
@@ -115,17 +138,17 @@ def _serve(
         config = PartyConfig.read(config_path)
         debug = config.debug
         _start_logging(config)
-        if not config.party.startswith(program):
-            raise CapcError(f"{config_path} is the config of {config.party}, not of a {program}")
+        if role_of(config.party) != role:
+            raise ConfigError(f"{config_path} is the config of {config.party}, not of {role}")
         control = ControlClient.connect(control_path, config.party)
-        serve(Runtime(config, control, Identity.create(config.party)))
+        take_part(Runtime(config, control, Identity.create(config.party)))
         control.done()
-        return 0
+        return ExitStatus.OK
     except ReportedError:
-        return 1
+        return ExitStatus.FAILED
     except Exception as error:
         _report(control, error, debug)
-        return 1
+        return ExitStatus.FAILED
     finally:
         if control is not None:
             control.close()

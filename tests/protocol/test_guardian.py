@@ -39,7 +39,8 @@ def test_the_words_are_those_of_the_circuit() -> None:
     program = Program()
     noise = BatchNoise(np.array([[-2, 0, 5]]), np.array([-3]))
     for threshold in (None, 4):
-        assert guardian(program, threshold)._open_label(VOTE_SHARE, noise).tolist() in ([1], [[1]])
+        answered = guardian(program, threshold)._noisy_argmax(VOTE_SHARE, noise)
+        assert answered.tolist() == [1]
     noisy = [(1 << 32) - 1, 2, 4]
     below = [(1 << 32) - 6, (1 << 32) - 5, (1 << 32) - 8]
     assert program.words == [[noisy], [noisy + below]]
@@ -51,5 +52,5 @@ def test_noise_that_would_wrap_never_reaches_the_circuit(threshold: int | None, 
     program = Program()
     noise = BatchNoise(np.array([[0, reach, 0]]), np.array([0]))
     with pytest.raises(ConfigError, match="use a smaller sigma"):
-        guardian(program, threshold)._open_label(VOTE_SHARE, noise)
+        guardian(program, threshold)._noisy_argmax(VOTE_SHARE, noise)
     assert program.words == []

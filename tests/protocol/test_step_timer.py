@@ -1,0 +1,56 @@
+"""Which connections a party's step counts, and what the driver hears of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from capc.parties.messages import Batch
+from capc.parties.runtime import Runtime, StepTimer
+from capc.transport.channel import Traffic
+
+
+@dataclass
+class Connection:
+    traffic: Traffic = field(default_factory=Traffic)
+
+
+class Control:
+    """A driver's end that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def progress(self, query: int, step: str, phase: str) -> None:
+        self.told.append((query, step, phase))
+
+    def timing(self, *what: Any, **counts: int) -> None:
+        self.told.append((what[:3], counts))
+
+
+def test_a_step_counts_its_own_connections() -> None:
+    peer, program, other = Connection(Traffic(5, 5, 5)), Connection(), Connection()
+    control = Control()
+    runtime = Runtime(cast(Any, None), cast(Any, control), cast(Any, None))
+    timed = StepTimer(runtime, {"1a": [peer], "2": [peer, program]})
+    for step in ("1a", "2", "3"):
+        with timed(Batch(4, 2), step, "online"):
+            for connection in (peer, program, other):
+                connection.traffic += Traffic(10, 7, 1)
+    assert control.told == [
+        (4, "1a", "online"),
+        (
+            (4, "1a", "online"),
+            {"bytes_sent": 10, "bytes_received": 7, "rounds": 1, "count": 2},
+        ),
+        (4, "2", "online"),
+        (
+            (4, "2", "online"),
+            {"bytes_sent": 20, "bytes_received": 14, "rounds": 2, "count": 2},
+        ),
+        (4, "3", "online"),
+        (
+            (4, "3", "online"),
+            {"bytes_sent": 0, "bytes_received": 0, "rounds": 0, "count": 2},
+        ),
+    ]
