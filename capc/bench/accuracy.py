@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from capc.bench.two_parties import EncryptedRun, run_encrypted
+from capc.bench.two_parties import EncryptedRun, PhaseCosts, run_encrypted
 from capc.command_line import ExitStatus, Parser
 from capc.console import table_console
 from capc.data.datasets import DATASETS, dataset_info, queries
@@ -63,45 +63,45 @@ class Accuracy:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; status 3 where an encrypted query differs from the reference."""
-    chosen = _parser().parse_args(argv)
-    size = dataset_info(chosen.dataset_name).test_size
-    count = size if chosen.n is None else chosen.n
-    encrypted = min(chosen.encrypted, count)
+    flags = _parser().parse_args(argv)
+    size = dataset_info(flags.dataset_name).test_size
+    count = size if flags.n is None else flags.n
+    encrypted = min(flags.encrypted, count)
     if not 1 <= count <= size or encrypted < 0:
         raise ConfigError(
-            f"--n is {count} and --encrypted is {chosen.encrypted}; {chosen.dataset_name} has "
+            f"--n is {count} and --encrypted is {flags.encrypted}; {flags.dataset_name} has "
             f"{size} test images: ask for 1 to {size}, and for 0 or more of them encrypted"
         )
-    found = _measured(chosen, count, encrypted)
-    if chosen.json:
-        sys.stdout.write(json.dumps(asdict(found)) + "\n")
+    accuracy = _measured(flags, count, encrypted)
+    if flags.json:
+        sys.stdout.write(json.dumps(asdict(accuracy)) + "\n")
     else:
-        table_console().print(_table(found))
-    return ExitStatus.OK if found.bit_for_bit == found.encrypted else ExitStatus.DISAGREES
+        table_console().print(_table(accuracy))
+    return ExitStatus.OK if accuracy.bit_for_bit == accuracy.encrypted else ExitStatus.DISAGREES
 
 
-def _measured(chosen: argparse.Namespace, count: int, encrypted: int) -> Accuracy:
+def _measured(flags: argparse.Namespace, count: int, encrypted: int) -> Accuracy:
     said = Console(stderr=True)
-    nodes = chosen.input_node, chosen.output_node
-    info = dataset_info(chosen.dataset_name)
-    calibration = calibration_of(chosen, info.input_range)
-    prepared = prepare(chosen.model, *nodes, calibration=calibration)
+    nodes = flags.input_node, flags.output_node
+    info = dataset_info(flags.dataset_name)
+    calibration = calibration_of(flags, info.input_range)
+    prepared = prepare(flags.model, *nodes, calibration=calibration)
     network = load_network(prepared)
-    check_input_shape(network, info.image_shape, chosen.dataset_name)
+    check_input_shape(network, info.image_shape, flags.dataset_name)
     if calibration is not None:
         calibration.require_range(network.input.shape)
-    parameters = read_encryption_params(chosen.encryption_params)
+    parameters = read_encryption_params(flags.encryption_params)
     integers = to_ring(network, info.input_range, MAX_LOGIT)
     if encrypted:
         check_encrypted(integers, parameters)
     reason = why_fewer_bits(network, info.input_range, integers.fixed_point)
     if reason is not None:
         said.print(f"WARNING: {reason}", soft_wrap=True, highlight=False)
-    pixels, labels = queries(chosen.dataset_name, 0, count)
+    pixels, labels = queries(flags.dataset_name, 0, count)
     images = pixels.astype(np.float64)
     with _progress(said) as progress:
         step = _step(progress, "TensorFlow", count)
-        expected = tensorflow_logits(chosen.model, *nodes, images, step)
+        expected = tensorflow_logits(flags.model, *nodes, images, step)
         reference = _reference(integers, images, _step(progress, "integers", count))
         run = None
         if encrypted:
@@ -112,8 +112,8 @@ def _measured(chosen: argparse.Namespace, count: int, encrypted: int) -> Accurac
     decoded = np.ldexp(reference.astype(np.float64), -bits)
     ring = integers.fixed_point
     return Accuracy(
-        model=str(chosen.model),
-        dataset=chosen.dataset_name,
+        model=str(flags.model),
+        dataset=flags.dataset_name,
         images=count,
         ring_bits=ring.ring_bits,
         fraction_bits=ring.fraction_bits,
@@ -125,11 +125,20 @@ def _measured(chosen: argparse.Namespace, count: int, encrypted: int) -> Accurac
         largest_logit_error=float(np.abs(decoded - expected).max()),
         encrypted=encrypted,
         bit_for_bit=0 if run is None else _equal_rows(run, reference),
-        setup_seconds=None if run is None else run.seconds[0],
-        offline_seconds=None if run is None else run.seconds[1],
-        online_seconds=None if run is None else run.seconds[2],
-        megabytes=None if run is None else (run.moved[1] + run.moved[2]) / 1e6,
+        **_costs_of_a_query(None if run is None else run.costs),
     )
+
+
+def _costs_of_a_query(costs: PhaseCosts | None) -> dict[str, float | None]:
+    """The fields of Accuracy that only an encrypted run knows."""
+    if costs is None:
+        return dict.fromkeys(("setup_seconds", "offline_seconds", "online_seconds", "megabytes"))
+    return {
+        "setup_seconds": costs.setup.seconds,
+        "offline_seconds": costs.offline.seconds,
+        "online_seconds": costs.online.seconds,
+        "megabytes": (costs.offline.traffic_bytes + costs.online.traffic_bytes) / 1e6,
+    }
 
 
 def _reference(network: QuantizedNetwork, images: Float64, advance: Callable[[int], None]) -> Int64:
@@ -154,30 +163,33 @@ def _step(progress: Progress, name: str, total: int) -> Callable[[int], None]:
     return lambda done: progress.advance(task, done)
 
 
-def _table(found: Accuracy) -> Table:
-    table = Table(title=f"{found.model}, {found.images:,} test images of {found.dataset}")
+def _table(accuracy: Accuracy) -> Table:
+    table = Table(title=f"{accuracy.model}, {accuracy.images:,} test images of {accuracy.dataset}")
     table.add_column("")
     table.add_column("", justify="right")
-    calibrated = ", calibrated" if found.calibrated else ""
+    ring = f"{accuracy.ring_bits} / {accuracy.fraction_bits}"
     rows = [
-        ("ring and fractional bits", f"{found.ring_bits} / {found.fraction_bits}{calibrated}"),
-        ("accuracy, TensorFlow", f"{found.tensorflow_accuracy:.2%}"),
-        ("accuracy, integers", f"{found.integer_accuracy:.2%}"),
-        ("labels as TensorFlow's", f"{found.labels_equal:,} of {found.images:,}"),
+        (
+            "ring and fractional bits",
+            ring + (", calibrated" if accuracy.calibrated else ""),
+        ),
+        ("accuracy, TensorFlow", f"{accuracy.tensorflow_accuracy:.2%}"),
+        ("accuracy, integers", f"{accuracy.integer_accuracy:.2%}"),
+        ("labels as TensorFlow's", f"{accuracy.labels_equal:,} of {accuracy.images:,}"),
         (
             "largest error of a logit",
-            f"{found.largest_logit_error:.3g}, of {found.largest_logit:.3g}",
+            f"{accuracy.largest_logit_error:.3g}, of {accuracy.largest_logit:.3g}",
         ),
     ]
-    if found.offline_seconds is not None and found.online_seconds is not None:
+    if accuracy.offline_seconds is not None and accuracy.online_seconds is not None:
         rows += [
-            ("encrypted, bit for bit", f"{found.bit_for_bit} of {found.encrypted}"),
-            ("seconds, set-up", f"{found.setup_seconds:.3f}"),
+            ("encrypted, bit for bit", f"{accuracy.bit_for_bit} of {accuracy.encrypted}"),
+            ("seconds, set-up", f"{accuracy.setup_seconds:.3f}"),
             (
                 "seconds a query, offline + online",
-                f"{found.offline_seconds:.3f} + {found.online_seconds:.3f}",
+                f"{accuracy.offline_seconds:.3f} + {accuracy.online_seconds:.3f}",
             ),
-            ("megabytes a query", f"{found.megabytes:.1f}"),
+            ("megabytes a query", f"{accuracy.megabytes:.1f}"),
         ]
     for row in rows:
         table.add_row(*row)

@@ -39,12 +39,12 @@ def measured(
     implementation: str,
     seconds: Sequence[float],
     *,
-    moved: tuple[int, int] | None = None,
+    traffic: tuple[int, int] | None = None,
     note: str = "",
 ) -> Row:
-    """The row of one or more repetitions; `moved` is bytes sent and received in each."""
+    """The row of one or more repetitions; `traffic` is bytes sent and received in each."""
     p10, median, p90 = (float(value) for value in np.percentile(seconds, (10, 50, 90)))
-    sent, received = moved or (None, None)
+    sent, received = traffic or (None, None)
     return Row(benchmark, implementation, len(seconds), median, p10, p90, sent, received, note)
 
 

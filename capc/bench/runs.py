@@ -39,7 +39,7 @@ class MeasuredRun:
             return [float(chosen["seconds"].sum())]
         return [float(value) for value in chosen.groupby("query")["seconds"].sum()]
 
-    def bytes_moved(self, steps: tuple[str, ...], phases: tuple[str, ...]) -> tuple[int, int]:
+    def traffic(self, steps: tuple[str, ...], phases: tuple[str, ...]) -> tuple[int, int]:
         """(sent, received) by the querying party for one query, the median over queries."""
         chosen = self._of(steps, phases)
         columns = ["bytes_sent", "bytes_received"]

@@ -11,13 +11,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from capc.errors import ConfigError
+from capc.errors import ProgramError
 from capc.files import REPOSITORY
 from capc.fixed_point import MAX_LOGIT, Float64, Int64
 from capc.graph.layers import QuantizedNetwork
@@ -33,15 +33,28 @@ TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class EncryptedRun:
-    """Logits (n, C) as signed integers; of set-up, offline and online phase: seconds and bytes.
+class PhaseCost:
+    """One phase at the querying party: seconds, and bytes of both directions with headers."""
 
-    Those of the two phases are the medians over the queries, bytes of both directions with headers.
-    """
+    seconds: float
+    traffic_bytes: int
+
+
+@dataclass(frozen=True)
+class PhaseCosts:
+    """Set-up, which happens once; offline and online phase of one query, medians over all."""
+
+    setup: PhaseCost
+    offline: PhaseCost
+    online: PhaseCost
+
+
+@dataclass(frozen=True)
+class EncryptedRun:
+    """Logits (n, C) as signed integers, what each phase cost, and the answering party's memory."""
 
     logits: Int64
-    seconds: tuple[float, ...]
-    moved: tuple[int, ...]
+    costs: PhaseCosts
     answering_peak_mib: int
 
 
@@ -55,28 +68,28 @@ def run_encrypted(
     """The querying party here, the answering party in a process of its own, query by query.
 
     `network` is what `to_ring` makes of the prepared file with MAX_LOGIT. `advance` is called after
-    each query. Raises ConfigError where the other process fails.
+    each query. Raises ProgramError where the other process fails.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(TIMEOUT_SECONDS)
-        told = {
+        task = {
             "prepared": str(prepared),
             "parameters": parameters.to_json(),
             "input_range": network.input_range,
             "port": listener.getsockname()[1],
             "queries": len(images),
         }
-        command = [sys.executable, "-m", __name__, json.dumps(told)]
+        command = [sys.executable, "-m", __name__, json.dumps(task)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as answering:
             connection, _ = listener.accept()
-            share, seconds, moved = _ask(_tuned(connection), network, parameters, images, advance)
+            share, costs = _ask(_tuned(connection), network, parameters, images, advance)
             output, _ = answering.communicate(timeout=TIMEOUT_SECONDS)
         if answering.returncode:
-            raise ConfigError(f"the answering process ended with status {answering.returncode}")
+            raise ProgramError(f"the answering process ended with status {answering.returncode}")
     answer = json.loads(output)
     ring = network.fixed_point
     logits = ring.signed(ring.reduce(share + np.array(answer["share"], dtype=np.int64)))
-    return EncryptedRun(logits, seconds, moved, answer["peak_mib"])
+    return EncryptedRun(logits, costs, answer["peak_mib"])
 
 
 def _ask(
@@ -85,8 +98,8 @@ def _ask(
     parameters: EncryptionParameters,
     images: Float64,
     advance: Callable[[], None],
-) -> tuple[Int64, tuple[float, ...], tuple[int, ...]]:
-    seconds, moved = [], []
+) -> tuple[Int64, PhaseCosts]:
+    marks: list[PhaseCost] = []
     with Channel(connection, "answering") as channel:
         keys = KeyRing(parameters)
         before, last = channel.traffic, time.perf_counter()
@@ -95,9 +108,8 @@ def _ask(
         def mark() -> None:
             nonlocal before, last
             now, traffic = time.perf_counter(), channel.traffic
-            seconds.append(now - last)
             spent = traffic - before
-            moved.append(spent.bytes_sent + spent.bytes_received)
+            marks.append(PhaseCost(now - last, spent.bytes_sent + spent.bytes_received))
             before, last = traffic, now
 
         mark()
@@ -112,25 +124,27 @@ def _ask(
             mark()
             advance()
     # Set-up, then for each query: waiting to begin, offline, online.
-    phases = (slice(0, 1), slice(2, None, 3), slice(3, None, 3))
-    return (
-        np.stack(shares),
-        tuple(float(np.median(seconds[phase])) for phase in phases),
-        tuple(int(np.median(moved[phase])) for phase in phases),
+    return np.stack(shares), PhaseCosts(marks[0], _median(marks[2::3]), _median(marks[3::3]))
+
+
+def _median(costs: Sequence[PhaseCost]) -> PhaseCost:
+    return PhaseCost(
+        float(np.median([cost.seconds for cost in costs])),
+        int(np.median([cost.traffic_bytes for cost in costs])),
     )
 
 
-def _answer(told: str) -> None:
+def _answer(description: str) -> None:
     """The answering process: the queries, then its shares of the logits on standard output."""
-    asked = json.loads(told)
-    low, high = asked["input_range"]
-    network = to_ring(load_network(Path(asked["prepared"])), (low, high), MAX_LOGIT)
-    connection = socket.create_connection(("127.0.0.1", asked["port"]), timeout=TIMEOUT_SECONDS)
+    task = json.loads(description)
+    low, high = task["input_range"]
+    network = to_ring(load_network(Path(task["prepared"])), (low, high), MAX_LOGIT)
+    connection = socket.create_connection(("127.0.0.1", task["port"]), timeout=TIMEOUT_SECONDS)
     with Channel(_tuned(connection), "querying") as channel:
-        parameters = EncryptionParameters.from_json(asked["parameters"])
+        parameters = EncryptionParameters.from_json(task["parameters"])
         server = InferenceServer(channel, network, parameters)
         shares = []
-        for _ in range(asked["queries"]):
+        for _ in range(task["queries"]):
             batch = server.prepare(1)
             server.evaluate_hidden(batch)
             shares.append(server.evaluate_logits(batch)[0].tolist())

@@ -20,13 +20,14 @@ def expectations(
     weights need most of the machine's memory.
     """
     seconds = sum(cost.offline_seconds + cost.online_seconds for cost in parties)
-    moved = sum(cost.offline_bytes + cost.online_bytes for cost in parties)
+    traffic = sum(cost.offline_bytes + cost.online_bytes for cost in parties)
     weights = sum(cost.weight_bytes for cost in parties)
     said = []
     if seconds >= SAID_SECONDS:
         said.append(
-            f"expected for one query, with {len(parties)} answering parties: {moved / 1e6:,.0f} MB "
-            f"and about {seconds:.1f} s on two cores; capc graph inspect says where"
+            f"expected for one query, with {len(parties)} answering parties: "
+            f"{traffic / 1e6:,.0f} MB and about {seconds:.1f} s on two cores; capc graph inspect "
+            "says where"
         )
     if together * seconds > timeout_seconds:
         what = "a query" if together == 1 else f"{together} queries of a batch, answered together,"

@@ -20,7 +20,7 @@ from capc.harness.account import epsilon_after, epsilon_before
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
-from capc.harness.models import float_files, model_files, prepared_files
+from capc.harness.models import model_files, prepared_models
 from capc.harness.outcome import Outcome
 from capc.harness.preflight import check_machine
 from capc.harness.queries import Queries, load_queries
@@ -29,7 +29,7 @@ from capc.harness.rundir import RunDirectory, machine, now
 from capc.harness.settings import Settings, parse_settings
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_queries, write_summary
-from capc.harness.verify import Check, check_models, check_run, load_models
+from capc.harness.verify import Check, check_models, check_run, check_shapes
 from capc.parties.config import PartyConfig, QuerySource
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
 
@@ -50,29 +50,30 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     console = table_console()
     check_machine(settings)
     launcher = _launcher(settings)
-    for warning in warnings(settings):
-        show_line(console, warning, "yellow")
+    for caution in cautions(settings):
+        show_line(console, caution, "yellow")
     spent = epsilon_before(settings.privacy)
     if spent is not None:
         said = f"epsilon {epsilon_text(spent)} spent before this run" if spent else "new"
         show_line(console, f"account {settings.privacy.account}: {said}")
     queries = load_queries(settings)
-    models = model_files(settings, lambda text: show_line(console, text))
-    prepared = prepared_files(settings, models, lambda text: show_line(console, text))
-    networks = load_models(prepared, queries, settings.num_classes)
-    floats = networks
-    if settings.calibration is not None:
-        floats = load_models(float_files(settings, models), queries, settings.num_classes)
-    for line in check_models(networks, queries, settings):
+    files = model_files(settings, lambda text: show_line(console, text))
+    models = prepared_models(settings, files, lambda text: show_line(console, text))
+    check_shapes(models.networks, queries, settings.num_classes)
+    for line in check_models(models.networks, queries, settings):
         show_line(console, line, "yellow" if line.startswith("WARNING") else "")
-    experiment = Experiment(settings, launcher, queries, prepared, modules or MODULES)
-    return experiment.run(
+    this_run = Run(
+        settings, launcher, queries, models.files, modules or MODULES, epsilon_before=spent
+    )
+    return this_run.run(
         console,
-        lambda recorder: check_run(networks, queries, recorder.results, settings.privacy, floats),
+        lambda recorder: check_run(
+            models.networks, queries, recorder.results, settings.privacy, models.originals
+        ),
     )
 
 
-def warnings(settings: Settings) -> list[str]:
+def cautions(settings: Settings) -> list[str]:
     """What the user should know before the run: switches that weaken it, flags without effect."""
     said = [f"--{name} has no effect: see --help" for name in settings.without_effect]
     privacy = settings.privacy
@@ -86,7 +87,7 @@ def warnings(settings: Settings) -> list[str]:
     if privacy.threshold is not None and privacy.threshold > settings.n_parties:
         said.append(
             f"WARNING: --threshold {privacy.threshold} is above the {settings.n_parties} votes "
-            "there are: only noise reaches it, and hardly a query will be answered"
+            "of a query: only noise reaches it, so hardly any query will be answered"
         )
     if settings.unencrypted:
         said.append("WARNING: --cpu: no encryption; queries and models are seen in the clear")
@@ -103,8 +104,12 @@ def _launcher(settings: Settings) -> Launcher:
     return SubprocessLauncher()
 
 
-class Experiment:
-    """The parts of one run that share its folder."""
+class Run:
+    """One run and its folder.
+
+    `prepared` are the answering parties' models, in order; `modules` say by role what to run;
+    `epsilon_before` is what the account of --account had spent, None without one.
+    """
 
     def __init__(
         self,
@@ -113,12 +118,15 @@ class Experiment:
         queries: Queries,
         prepared: Sequence[Path],
         modules: Mapping[str, str],
+        *,
+        epsilon_before: float | None = None,
     ) -> None:
         self._settings = settings
         self._launcher = launcher
         self._queries = queries
         self._prepared = prepared
         self._modules = modules
+        self._epsilon_before = epsilon_before
         answering_parties = [answering(index) for index in range(settings.n_parties)]
         self._names = [*answering_parties, GUARDIAN, QUERYING]
         self._directory = RunDirectory(settings.results_dir)
@@ -220,11 +228,11 @@ class Experiment:
         settings, directory, results = self._settings, self._directory, recorder.results
         rows = [recorder.query_row(query) for query in sorted(results.answers)]
         for row in rows:
-            found = checks.get(row["query"]) if isinstance(row["query"], int) else None
-            if found is not None:
-                row["plain_label"] = found.plain_label
-                row["reference_agrees"] = found.agrees
-                row["max_logit_error"] = found.max_logit_error
+            check = checks.get(row["query"]) if isinstance(row["query"], int) else None
+            if check is not None:
+                row["plain_label"] = check.float_label
+                row["reference_agrees"] = check.agrees
+                row["max_logit_error"] = check.max_logit_error
         write_queries(directory.queries_csv, rows)
         summary = summarise(
             directory.timings_csv,
@@ -243,12 +251,12 @@ class Experiment:
         self, consoles: Sequence[Console], recorder: Recorder, checks: Mapping[int, Check]
     ) -> int:
         results = recorder.results
-        wrong = [query for query, found in checks.items() if found.agrees is False]
-        unchecked = [query for query, found in checks.items() if found.agrees is None]
+        wrong = [query for query, check in checks.items() if check.agrees is False]
+        unchecked = [query for query, check in checks.items() if check.agrees is None]
         missing = self._settings.n_queries - len(results.answers)
         status, complaints = ExitStatus.OK, []
         if missing and results.refused is None:
-            complaints.append(f"{missing} queries have no answer, and nobody says why")
+            complaints.append(f"{missing} queries have no answer, and no party gave a reason")
             status = ExitStatus.FAILED
         if results.refused is not None:
             complaints.append(
@@ -261,8 +269,8 @@ class Experiment:
             status = ExitStatus.DISAGREES
         if wrong:
             complaints.append(
-                f"DISAGREEMENT: {len(wrong)} results differ from the plain computation on the same "
-                f"models, the first for query {wrong[0]}: do not use these labels"
+                f"DISAGREEMENT: {len(wrong)} results differ from the reference on the same models, "
+                f"the first for query {wrong[0]}: do not use these labels"
             )
             status = ExitStatus.DISAGREES
         for complaint in complaints:
@@ -323,7 +331,7 @@ class Experiment:
     def _run_record(self) -> dict[str, Any]:
         settings = self._settings
         switches = settings.insecure_switches
-        spent = epsilon_before(settings.privacy)
+        spent = self._epsilon_before
         account = {"file": settings.privacy.account, "epsilon_before": spent}
         return {
             **({} if spent is None else {"account": account}),

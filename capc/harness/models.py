@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from capc.command_line import ExitStatus
 from capc.errors import ConfigError, ModelError, ProgramError
 from capc.files import REPOSITORY
 from capc.graph.calibration import Calibration
+from capc.graph.layers import Network
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
 from capc.harness.launchers.processes import party_environment
 from capc.harness.settings import Settings
@@ -69,51 +71,72 @@ def _train(settings: Settings, folder: Path, say: Say) -> None:
         )
 
 
-def prepared_files(settings: Settings, models: Sequence[Path], say: Say) -> list[Path]:
-    """The prepared form of each model, made in one process of its own where the cache lacks it.
+@dataclass(frozen=True, eq=False)
+class PreparedModels:
+    """The parties' models, in order: the files to serve, and the networks in them.
 
-    With a calibration, the calibrated form; `float_files` then names the one without.
+    `originals` are the networks without calibration, the same ones where there is none. Parties
+    that share a model share its network.
     """
-    unready = [path for path in dict.fromkeys(models) if not _is_ready(settings, path)]
-    if unready:
-        say(f"preparing {len(unready)} model{'s' if len(unready) > 1 else ''}")
-        command = [
-            *(sys.executable, "-m", "capc.inference.graph_command", "prepare"),
-            *(str(path) for path in unready),
-            f"--input_node={settings.input_node}",
-            f"--output_node={settings.output_node}",
-        ]
-        if settings.calibration is not None:
-            command += [
-                f"--calibration={settings.calibration.examples}",
-                f"--calibration_margin={settings.calibration.margin!r}",
-                "--input_range",
-                *(repr(end) for end in settings.calibration.input_range),
-            ]
-        result = subprocess.run(
-            command, check=False, capture_output=True, text=True, cwd=REPOSITORY
-        )
-        if result.returncode:
-            said = [line for line in result.stderr.splitlines() if line.strip()]
-            reason = said[-1] if said else f"exit status {result.returncode}"
-            raise ModelError(reason.removeprefix("capc: ").removeprefix("error: "))
-    return [_prepared(settings, path, settings.calibration) for path in models]
+
+    files: list[Path]
+    networks: list[Network]
+    originals: list[Network]
 
 
-def float_files(settings: Settings, models: Sequence[Path]) -> list[Path]:
-    """The models as they were trained, without calibration, once `prepared_files` has run."""
-    return [_prepared(settings, path, None) for path in models]
+def prepared_models(settings: Settings, models: Sequence[Path], say: Say) -> PreparedModels:
+    """Each model's prepared form, made in one process of its own where the cache lacks it.
+
+    Every file is read once. Raises ModelError, with that process's reason, where one fails.
+    """
+    places = {
+        (model, calibration): _place(settings, model, calibration)
+        for model in models
+        for calibration in (None, settings.calibration)
+    }
+    loaded = {key: _loaded(place) for key, place in places.items()}
+    missing = [key for key, network in loaded.items() if network is None]
+    if missing:
+        _prepare(settings, list(dict.fromkeys(model for model, _ in missing)), say)
+    networks = {key: network or load_network(places[key]) for key, network in loaded.items()}
+    return PreparedModels(
+        [places[model, settings.calibration] for model in models],
+        [networks[model, settings.calibration] for model in models],
+        [networks[model, None] for model in models],
+    )
 
 
-def _prepared(settings: Settings, model: Path, calibration: Calibration | None) -> Path:
+def _place(settings: Settings, model: Path, calibration: Calibration | None) -> Path:
     key = cache_key(model, settings.input_node, settings.output_node, calibration)
     return default_cache_dir() / f"{key}.npz"
 
 
-def _is_ready(settings: Settings, model: Path) -> bool:
+def _loaded(path: Path) -> Network | None:
+    """The network in a file of the cache; None where it is absent or damaged."""
     try:
-        for calibration in {None, settings.calibration}:
-            load_network(_prepared(settings, model, calibration))
+        return load_network(path)
     except ModelError:
-        return False
-    return True
+        return None
+
+
+def _prepare(settings: Settings, models: Sequence[Path], say: Say) -> None:
+    """Fill the cache, in a process that may load TensorFlow."""
+    say(f"preparing {len(models)} model{'s' if len(models) > 1 else ''}")
+    command = [
+        *(sys.executable, "-m", "capc.inference.graph_command", "prepare"),
+        *(str(path) for path in models),
+        f"--input_node={settings.input_node}",
+        f"--output_node={settings.output_node}",
+    ]
+    if settings.calibration is not None:
+        command += [
+            f"--calibration={settings.calibration.examples}",
+            f"--calibration_margin={settings.calibration.margin!r}",
+            "--input_range",
+            *(repr(end) for end in settings.calibration.input_range),
+        ]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    if result.returncode:
+        said = [line for line in result.stderr.splitlines() if line.strip()]
+        reason = said[-1] if said else f"exit status {result.returncode}"
+        raise ModelError(reason.removeprefix("capc: ").removeprefix("error: "))

@@ -51,7 +51,7 @@ def show_labels(
             str(answer.query),
             str(answer.label) if answer.answered else "not answered",
             "" if true_labels is None else str(true_labels[answer.query]),
-            "" if check is None else str(check.plain_label),
+            "" if check is None else str(check.float_label),
             _agreement(check),
             epsilon_text(spent.epsilon if spent else None),
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, FixedPoint, Float64, Int64, modulo
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network
-from capc.graph.prepared import load_network
 from capc.graph.quantize import quantize
 from capc.graph.ring_choice import to_ring, why_fewer_bits
 from capc.harness.expectations import expectations, machine_memory
@@ -36,19 +34,17 @@ _NEGLIGIBLE = 2.0**-60
 class Check:
     """One query in the clear; None where it cannot be known.
 
-    `plain_label`: the float models' votes, no noise. `agrees`: the run equals the fixed-point
+    `float_label`: the float models' votes, no noise. `agrees`: the run equals the fixed-point
     reference, bit for bit. `max_logit_error`: the reference's largest distance to the floats.
     """
 
-    plain_label: int
+    float_label: int
     agrees: bool | None
     max_logit_error: float | None
 
 
-def load_models(paths: Sequence[Path], queries: Queries, num_classes: int) -> list[Network]:
-    """The parties' networks, each file read once, checked against the queries' shape."""
-    by_path = {path: load_network(path) for path in dict.fromkeys(paths)}
-    networks = [by_path[path] for path in paths]
+def check_shapes(networks: Sequence[Network], queries: Queries, num_classes: int) -> None:
+    """Raise ConfigError where a party's network takes other inputs, or gives other classes."""
     for index, network in enumerate(networks):
         if tuple(network.input.shape) != queries.images.shape[1:]:
             raise ConfigError(
@@ -62,7 +58,6 @@ def load_models(paths: Sequence[Path], queries: Queries, num_classes: int) -> li
                 f"--num_classes is {num_classes}: give --num_classes {network.output.shape[0]}, or "
                 "name another model"
             )
-    return networks
 
 
 def check_models(networks: Sequence[Network], queries: Queries, settings: Settings) -> list[str]:
@@ -112,20 +107,20 @@ def check_run(
 
     `floats` are the models as they were trained, where the `networks` that ran are calibrated.
     """
-    asked = sorted(results.answers)
-    if not asked:
+    numbers = sorted(results.answers)
+    if not numbers:
         return {}
-    clear = _evaluate(networks, floats or networks, queries, asked, results.plans)
-    certain = noise_is_off(privacy, clear.floats.shape[2], len(asked))
+    clear = _evaluate(networks, floats or networks, queries, numbers, results.plans)
+    certain = noise_is_off(privacy, clear.floats.shape[2], len(numbers))
     checks = {}
-    for place, query in enumerate(asked):
-        plain = int(np.argmax(_votes(clear.floats[:, place])))
+    for place, query in enumerate(numbers):
+        float_label = int(np.argmax(_votes(clear.floats[:, place])))
         if clear.exact is None or clear.decoded is None:
-            checks[query] = Check(plain, None, None)
+            checks[query] = Check(float_label, None, None)
             continue
         error = float(np.max(np.abs(clear.decoded[:, place] - clear.floats[:, place])))
         reference = _Reference(query, clear.exact[:, place], results)
-        checks[query] = Check(plain, reference.agrees(privacy, certain), error)
+        checks[query] = Check(float_label, reference.agrees(privacy, certain), error)
     return checks
 
 
@@ -142,11 +137,11 @@ def _evaluate(
     networks: Sequence[Network],
     originals: Sequence[Network],
     queries: Queries,
-    asked: Sequence[int],
+    numbers: Sequence[int],
     plans: Mapping[str, FixedPoint],
 ) -> _Clear:
     """Parties that share a model share its evaluation."""
-    images = queries.images[list(asked)]
+    images = queries.images[list(numbers)]
     floats: dict[int, Float64] = {}
     exact: dict[tuple[int, FixedPoint], tuple[Int64, Float64]] = {}
     for party, (network, original) in enumerate(zip(networks, originals, strict=True)):

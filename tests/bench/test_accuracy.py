@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from capc import cli
-from capc.bench import accuracy
+from capc.bench import accuracy, two_parties
+from capc.bench.two_parties import PhaseCost, PhaseCosts
 from capc.graph.float_reference import evaluate_float
 from capc.graph.prepared import load_network, prepare
 
@@ -42,19 +43,39 @@ def test_shares_errors_and_the_encrypted_run(capsys: pytest.CaptureFixture[str])
     assert min(found["setup_seconds"], found["offline_seconds"], found["online_seconds"]) > 0
 
 
+COSTS = PhaseCosts(PhaseCost(0.1, 1), PhaseCost(0.2, 2_000_000), PhaseCost(0.3, 3_000_000))
+
+
 def test_one_wrong_bit_is_status_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def wrong(network, prepared, parameters, images, advance):  # type: ignore[no-untyped-def]
         logits = accuracy.evaluate(network, images)
         logits[1, 3] ^= 1
-        return accuracy.EncryptedRun(logits, (0.1, 0.2, 0.3), (1, 2, 3), 1)
+        return accuracy.EncryptedRun(logits, COSTS, 1)
 
     monkeypatch.setattr(accuracy, "run_encrypted", wrong)
     assert cli.main(["accuracy", str(SHIPPED), "--n=8", "--encrypted=3"]) == 3
     shown = capsys.readouterr().out
     assert "2 of 3" in shown
     assert "75.00%" in shown
+    for name, value in (("set-up", "0.100"), ("online", "0.200 + 0.300"), ("megabytes", "5.0")):
+        assert any(name in line and value in line for line in shown.splitlines())
+
+
+def test_an_answering_process_that_fails_is_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering = two_parties.subprocess.Popen
+
+    def fail(command: list[str], **options: object) -> object:
+        script = "import sys; from capc.bench.two_parties import _answer; "
+        script += "_answer(sys.argv[3]); sys.exit(7)"
+        return answering([command[0], "-c", script, *command[1:]], **options)
+
+    monkeypatch.setattr(two_parties.subprocess, "Popen", fail)
+    assert cli.main(["accuracy", str(SHIPPED), "--n=1", "--encrypted=1"]) == 1
+    assert capsys.readouterr().err.endswith("the answering process ended with status 7\n")
 
 
 def test_without_encryption_and_calibrated(

@@ -20,7 +20,7 @@ from capc.he.parameters import EncryptionParameters
 
 
 def test_a_row_is_the_median_with_its_spread() -> None:
-    row = measured("b", "builtin", [float(value) for value in range(101)], moved=(7, 9))
+    row = measured("b", "builtin", [float(value) for value in range(101)], traffic=(7, 9))
     assert (row.n, row.median_s, row.p10_s, row.p90_s) == (101, 50.0, 10.0, 90.0)
     assert (row.bytes_sent, row.bytes_received) == (7, 9)
 
@@ -52,7 +52,7 @@ def test_a_run_is_read_query_by_query_as_the_querying_party_saw_it() -> None:
     assert run.per_query(("1a", "1c"), ("online",)) == pytest.approx([0.11] * 3)
     assert run.per_query(("1a",), ("offline", "online")) == pytest.approx([1.1, 2.1, 3.1])
     assert run.per_query(("1a",), ("setup",)) == [0.5]
-    assert run.bytes_moved(("1a", "1c"), ("online",)) == (35, 46)
+    assert run.traffic(("1a", "1c"), ("online",)) == (35, 46)
     rows = inference.single_query("config/fast.json", run)
     by_name = {row.benchmark: row for row in rows}
     assert by_name["steps_1a_1c"].median_s == pytest.approx(2.11)
@@ -135,7 +135,7 @@ def test_ckks_row_of_two_processes() -> None:
     images = np.random.default_rng(1).uniform(0, 1, (5, 2))
     batch = ckks._batch(network, parameters, images)
     assert np.abs(batch.results - images @ weight).max() < 2.0**-batch.bits
-    up, down = batch.moved
+    up, down = batch.traffic
     assert 0 <= up - 2 * (32 + 4096 * (4 + 3 + 3)) < 64
     assert 0 <= down - 2 * 4096 * 4 < 64
     row = ckks._row("ckks_small_5", "N12_L4", [batch], images @ weight)

@@ -18,7 +18,7 @@ from capc.errors import CapcError, ConfigError, FileError, ProgramError
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import save_network
 from capc.harness import experiment
-from capc.harness.experiment import Experiment, warnings
+from capc.harness.experiment import Run, cautions
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.queries import Queries
@@ -63,7 +63,7 @@ class Bench:
         save_network(constant_network(1), model)
         queries = Queries(np.zeros((3, 2, 2, 1), np.float32), [1, 1, 2], (0.0, 1.0))
         launcher = TmuxLauncher(settings.session) if tmux else SubprocessLauncher()
-        made = Experiment(settings, launcher, queries, [model, model], FAKES)
+        made = Run(settings, launcher, queries, [model, model], FAKES)
         networks = [constant_network(1)] * 2
         with (self.folder / "screen.txt").open("a") as screen:
             return made.run(
@@ -275,16 +275,16 @@ def test_a_timing_log_of_the_users_own(bench: Bench, tmp_path: Path) -> None:
         bench.run("--log_timing_file=/no/such/folder/times.txt")
 
 
-def test_warnings(bench: Bench) -> None:
-    assert any("hides nothing" in line for line in warnings(bench.settings()))
-    assert any("epsilon is infinite" in line for line in warnings(bench.settings("--sigma=0")))
-    assert warnings(bench.settings("--sigma=40")) == []
-    said = " ".join(warnings(bench.settings("--sigma=40", "--cpu", "--verify", "--rstar_exp=1")))
+def test_cautions(bench: Bench) -> None:
+    assert any("hides nothing" in line for line in cautions(bench.settings()))
+    assert any("epsilon is infinite" in line for line in cautions(bench.settings("--sigma=0")))
+    assert cautions(bench.settings("--sigma=40")) == []
+    said = " ".join(cautions(bench.settings("--sigma=40", "--cpu", "--verify", "--rstar_exp=1")))
     for word in ("--cpu", "--verify", "--rstar_exp has no effect"):
         assert word in said
     threshold = ("--sigma=40", "--sigma_threshold=1")
-    assert warnings(bench.settings(*threshold, "--threshold=2")) == []
-    assert "above the 2 votes" in warnings(bench.settings(*threshold, "--threshold=3"))[0]
+    assert cautions(bench.settings(*threshold, "--threshold=2")) == []
+    assert "above the 2 votes" in cautions(bench.settings(*threshold, "--threshold=3"))[0]
 
 
 def test_models_are_counted(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ pytest.importorskip("capc.gc._engine", reason="the circuit extension is not buil
 from capc.data.saved_queries import save_queries
 from capc.graph.layers import Conv2D, Dense, Input, Network, Relu, Reshape
 from capc.graph.prepared import save_network
-from capc.harness.experiment import Experiment
+from capc.harness.experiment import Run
 from capc.harness.launchers.processes import PartySpec, Process
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.queries import load_queries
@@ -87,7 +87,7 @@ class Bench:
             ]
         )
         queries = load_queries(settings)
-        made = Experiment(settings, self.launcher, queries, self.models, MODULES)
+        made = Run(settings, self.launcher, queries, self.models, MODULES)
         with (self.folder / "screen.txt").open("w") as screen:
             return made.run(
                 Console(file=screen, width=200),

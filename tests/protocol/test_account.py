@@ -39,6 +39,23 @@ def test_the_next_run_goes_on_and_the_budget_refuses_when_spent(
         run_protocol(*flags)
 
 
+def test_the_driver_reads_the_account_once_before_a_run(
+    run_protocol: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    class Counted(AccountFile):
+        def __init__(self, path: str) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr("capc.harness.account.AccountFile", Counted)
+    path = tmp_path / "account.json"
+    finished = run_protocol("--n_parties=1", "--sigma=40", f"--account={path}", "--cpu")
+    assert finished.record["account"]["epsilon_before"] == 0
+    assert opened == [str(path)]
+
+
 def test_a_crash_at_the_opening_leaves_the_worst_case_and_a_run_what_happened(
     run_protocol: Runner, tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def _row(benchmark: str, name: str, batches: list[_Batch], expected: Float64) ->
         benchmark,
         f"builtin {name}{asked}",
         seconds,
-        moved=first.moved,
+        traffic=first.traffic,
         note=note,
     )
 
@@ -94,7 +94,7 @@ class _Batch:
     results: Float64
     seconds: float
     processor_seconds: float
-    moved: tuple[int, int]
+    traffic: tuple[int, int]
     bits: float
     wants_complex: bool
     is_complex: bool
@@ -126,12 +126,12 @@ def _ask(connection: socket.socket, name: str, images: Float64) -> _Batch:
         before, start, spent = channel.traffic, time.perf_counter(), _processor_seconds()
         results = client.query({name: images})
         seconds = time.perf_counter() - start
-        moved = channel.traffic - before
+        traffic = channel.traffic - before
         return _Batch(
             results,
             seconds,
             _processor_seconds() - spent,
-            (moved.bytes_sent, moved.bytes_received),
+            (traffic.bytes_sent, traffic.bytes_received),
             client.plan.bits,
             EncryptionParameters.from_json(client.plan.parameters).complex_packing,
             client.plan.is_complex,

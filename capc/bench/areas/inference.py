@@ -54,7 +54,7 @@ def single_query(config: str, finished: MeasuredRun) -> list[Row]:
             benchmark,
             name,
             finished.per_query(steps, phases),
-            moved=finished.bytes_moved(steps, phases),
+            traffic=finished.traffic(steps, phases),
             note=note,
         )
         for benchmark, steps, phases, note in parts
@@ -69,9 +69,9 @@ def throughput(config: str = CONFIGS[0]) -> list[Row]:
     seconds = float(np.median(finished.per_query(STEPS, phases)))
     note = f"seconds an image in a batch of {BATCH}: {1 / seconds:.1f} images/s; "
     note += f"{finished.processor_seconds:.1f} s of processor time in all"
-    moved = finished.bytes_moved(STEPS, phases)
+    traffic = finished.traffic(STEPS, phases)
     name = f"builtin {Path(config).name}"
-    return [measured("batch_1000", name, [seconds], moved=moved, note=note)]
+    return [measured("batch_1000", name, [seconds], traffic=traffic, note=note)]
 
 
 def spu(repeat: int) -> list[Row]:

@@ -57,7 +57,7 @@ def _rows(taken: Measurements, implementation: str) -> list[Row]:
         sent = taken.bytes_sent.get((layer, _MESSAGES.get(operation, operation)))
         traffic = None if sent is None else (sent, 0)
         name = f"{layer or 'set-up'}: {operation}"
-        rows.append(measured(name, implementation, seconds, moved=traffic))
+        rows.append(measured(name, implementation, seconds, traffic=traffic))
     for name, operations in (("one query", None), ("one query, online", ONLINE)):
         sums = taken.per_query(operations)
         rows.append(measured(name, implementation, sums, note="all layers"))

@@ -170,12 +170,12 @@ def measure_model(name: str, images: int, queries: int) -> ModelRow:
         distinct_labels=len(set(expected.argmax(axis=1).tolist())),
         max_logit=float(np.abs(expected).max()),
         max_logit_error=float(np.abs(reals - expected).max()),
-        setup_s=run.seconds[0],
-        offline_s=run.seconds[1],
-        online_s=run.seconds[2],
-        setup_bytes=run.moved[0],
-        offline_bytes=run.moved[1],
-        online_bytes=run.moved[2],
+        setup_s=run.costs.setup.seconds,
+        offline_s=run.costs.offline.seconds,
+        online_s=run.costs.online.seconds,
+        setup_bytes=run.costs.setup.traffic_bytes,
+        offline_bytes=run.costs.offline.traffic_bytes,
+        online_bytes=run.costs.online.traffic_bytes,
         answering_peak_mib=run.answering_peak_mib,
     )
 

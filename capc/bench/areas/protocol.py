@@ -21,7 +21,7 @@ def run(repeat: int) -> list[Row]:
             benchmark,
             "builtin",
             session.per_query(steps, phases),
-            moved=session.bytes_moved(steps, phases),
+            traffic=session.traffic(steps, phases),
             note=f"3 parties, threshold, {note}",
         )
         for benchmark, phases, note in (
