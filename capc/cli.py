@@ -90,7 +90,7 @@ def _dispatch(arguments: list[str], program: str) -> int:
     if name == "party":
         return _dispatch_party(rest)
     if name not in _COMMANDS:
-        raise ConfigError(f"{name} is no subcommand; there are {', '.join(_COMMANDS)}")
+        raise ConfigError(f"{name} is not a subcommand; choose from {', '.join(_COMMANDS)}")
     module = _import(_COMMANDS[name].module, name)
     if name == "run":
         status: int = module.main(rest, program if program != "capc" else "capc run")
@@ -108,7 +108,7 @@ def _dispatch_party(arguments: list[str]) -> int:
         )
         return ExitStatus.OK if arguments else ExitStatus.USAGE
     if arguments[0] not in PARTIES:
-        raise ConfigError(f"{arguments[0]} is no party; there are {', '.join(PARTIES)}")
+        raise ConfigError(f"{arguments[0]} is not a party; choose from {', '.join(PARTIES)}")
     entry: Callable[[list[str]], int] = _import(PARTIES[arguments[0]], "party").main
     return entry(arguments[1:])
 

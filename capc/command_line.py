@@ -9,28 +9,26 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from typing import NoReturn
 
-from capc.errors import CapcError, ConfigError
+from capc.errors import CapcError, ConfigError, ExitStatus
 
-
-class ExitStatus(IntEnum):
-    """The exit statuses of `capc` and run_experiment.py, the same for every subcommand."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    DISAGREES = 3
-    NOTHING_ANSWERED = 4
-    INTERRUPTED = 130
-
+__all__ = [
+    "STATUS_MEANINGS",
+    "ExitStatus",
+    "Parser",
+    "add_results_dir",
+    "epilog",
+    "run_command",
+    "status_table",
+    "whole_number",
+]
 
 STATUS_MEANINGS = {
     ExitStatus.OK: "all went well",
     ExitStatus.FAILED: "a party, a program or a results file failed",
     ExitStatus.USAGE: "a flag or a file cannot be used",
-    ExitStatus.DISAGREES: "a result differs from the plain computation",
+    ExitStatus.DISAGREES: "a result differs from the reference",
     ExitStatus.NOTHING_ANSWERED: "the privacy budget admitted no query",
     ExitStatus.INTERRUPTED: "stopped by Ctrl-C",
 }
@@ -74,17 +72,19 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
+        """The flags; ConfigError names the first word that is none, and what it may have meant."""
         flags, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self.error(self._unknown(unknown[0]))
         return flags
 
     def error(self, message: str) -> NoReturn:
+        """Raise ConfigError, where argparse would print and exit."""
         raise ConfigError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
 
     def _unknown(self, word: str) -> str:
         if not word.startswith("-"):
-            return f"{word!r} stands alone: every value follows its flag"
+            return f"unexpected word {word!r}: every value follows its flag"
         name = word.partition("=")[0]
         close = difflib.get_close_matches(name, self._option_string_actions, 1)
         return f"there is no flag {name}" + (f"; did you mean {close[0]}?" if close else "")
@@ -100,7 +100,7 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
         except ValueError:
             value = None
         if value is None or value < least or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"{text[:40]} is no whole number {allowed}")
+            raise argparse.ArgumentTypeError(f"{text[:40]} is not a whole number {allowed}")
         return value
 
     return number
@@ -128,7 +128,7 @@ def run_command(entry: Callable[[], int], *, debug: bool = False) -> int:
         if debug:
             traceback.print_exc()
         sys.stderr.write(f"capc: error: {' '.join(str(error).split())}\n")
-        return ExitStatus(error.exit_status)
+        return error.exit_status
     except KeyboardInterrupt:
         sys.stderr.write("capc: stopped\n")
         return ExitStatus.INTERRUPTED

@@ -29,6 +29,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def epsilon_text(epsilon: float | None) -> str:
+    """Four significant digits, "infinite", or nothing where epsilon is not known."""
     if epsilon is None:
         return ""
     return "infinite" if math.isinf(epsilon) else f"{epsilon:.4g}"

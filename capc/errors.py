@@ -1,14 +1,29 @@
 """The errors that a user can cause or meet; each message says what is wrong and what to do."""
 
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """The exit statuses of `capc` and run_experiment.py, the same for every subcommand."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DISAGREES = 3
+    NOTHING_ANSWERED = 4
+    INTERRUPTED = 130
+
 
 class CapcError(Exception):
     """Base of every error that reaches the command line as one line.
 
-    `exit_status` is one of capc.command_line.ExitStatus: 2 where a flag or a file cannot be used,
-    1 where something that runs has failed.
+    Its `exit_status` is USAGE where a flag or a file cannot be used, FAILED where something that
+    runs has failed.
     """
 
-    exit_status = 2
+    exit_status = ExitStatus.USAGE
 
 
 class ConfigError(CapcError):
@@ -26,19 +41,19 @@ class RangeError(ModelError):
 class ProtocolError(CapcError):
     """A peer that sent what the protocol does not allow, another version, or nothing in time."""
 
-    exit_status = 1
+    exit_status = ExitStatus.FAILED
 
 
 class FileError(CapcError):
     """A results file that cannot be written."""
 
-    exit_status = 1
+    exit_status = ExitStatus.FAILED
 
 
 class ProgramError(CapcError):
     """A program that this one has started, and that failed."""
 
-    exit_status = 1
+    exit_status = ExitStatus.FAILED
 
 
 class BudgetError(CapcError):

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 1 where a measured program failed; the other areas are still measured."""
     options = _parser().parse_args(argv)
     if unknown := set(options.areas) - set(AREAS):
-        raise ConfigError(f"{sorted(unknown)[0]} is no area; there are {', '.join(AREAS)}")
+        raise ConfigError(f"{sorted(unknown)[0]} is not an area; choose from {', '.join(AREAS)}")
     console = table_console(160)
     status = ExitStatus.OK
     for area in options.areas or AREAS:

@@ -19,14 +19,14 @@ COLUMNS = tuple(field.name for field in fields(ModelRow))
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write the CSV; status 3 where a model differs from the reference."""
-    chosen = _parser().parse_args(arguments)
-    path = Path(chosen.results_dir)
+    options = _parser().parse_args(arguments)
+    path = Path(options.results_dir)
     path = path if path.suffix == ".csv" else path / "models.csv"
     console = table_console()
     rows: list[ModelRow] = []
-    for name in chosen.models:
+    for name in options.models:
         console.print(f"{name} …", highlight=False)
-        rows.append(measure_model(name, chosen.images, chosen.queries))
+        rows.append(measure_model(name, options.images, options.queries))
         write_table(path, COLUMNS, (astuple(row) for row in rows), make_folder=True)
     console.print(_table(rows))
     console.print(f"written to {path}", soft_wrap=True)

@@ -265,7 +265,9 @@ class Run:
             )
             status = status if results.answers else ExitStatus.NOTHING_ANSWERED
         if self._settings.verify and unchecked:
-            complaints.append(f"--verify: the parties did not open {len(unchecked)} queries")
+            complaints.append(
+                f"--verify: the parties did not reveal the shares of {len(unchecked)} queries"
+            )
             status = ExitStatus.DISAGREES
         if wrong:
             complaints.append(

@@ -34,7 +34,7 @@ def model_files(settings: Settings, say: Say) -> list[Path]:
     if _missing(folder, settings.n_parties):
         _train(settings, folder, say)
     if missing := _missing(folder, settings.n_parties):
-        raise ConfigError(f"training left no {folder / missing[0]}; see its output above")
+        raise ConfigError(f"training did not write {folder / missing[0]}; see its output above")
     return [folder / f"{index}.pb" for index in range(settings.n_parties)]
 
 

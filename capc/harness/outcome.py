@@ -44,6 +44,7 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
+        """Whether nothing failed and nobody stopped the run."""
         return not self.failures and not self.interrupted
 
     @property
@@ -53,5 +54,6 @@ class Outcome:
 
     @property
     def cause(self) -> Failure | None:
+        """The failure to show: a silent death before a complaint of it."""
         silent = [failure for failure in self.failures if failure.silent]
         return next(iter(silent or self.failures), None)

@@ -41,7 +41,7 @@ def _writable(flag: str, path: Path) -> None:
     """The first thing on the way up that exists must be writable."""
     there = next(place for place in (path, *path.parents) if place.exists())
     if there != path and not there.is_dir():
-        raise ConfigError(f"{flag} is {path}, but {there} is no folder; name another")
+        raise ConfigError(f"{flag} is {path}, but {there} is not a folder; name another")
     if not os.access(there, os.W_OK):
         raise ConfigError(f"{flag} is {path}, but {there} cannot be written; name another")
 

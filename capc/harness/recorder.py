@@ -79,6 +79,7 @@ class Recorder:
     # -- the supervisor's side -------------------------------------------------------------
 
     def on_state(self, party: str, state: str) -> None:
+        """Show a party's new state, and say when all have reached it."""
         self._rows[party].state = state
         self.view.changed()
         if state == "failed":
@@ -88,6 +89,7 @@ class Recorder:
             self._say(f"all {len(self._rows)} parties are {state} ({elapsed})")
 
     def on_message(self, party: str, message: Message) -> None:
+        """Record what a party reports; ProtocolError for what its role may not say."""
         row = self._rows[party]
         if isinstance(message, Progress):
             row.query, row.step, row.phase = message.query, message.step, message.phase
@@ -110,9 +112,11 @@ class Recorder:
         self.view.changed()
 
     def refresh_at(self) -> float | None:
+        """When the live view wants to be drawn."""
         return self.view.refresh_at()
 
     def refresh(self) -> None:
+        """Draw the live view."""
         self.view.refresh()
 
     # -- messages --------------------------------------------------------------------------
@@ -174,7 +178,7 @@ class Recorder:
         try:
             self.results.plans[party] = FixedPoint(plan.ring_bits, plan.fraction_bits)
         except ValueError as error:
-            raise ProtocolError(f"its plan is not possible: {error}") from None
+            raise ProtocolError(f"its plan is invalid: {error}") from None
 
     def _write_query(self, query: int) -> None:
         """The row of a query, once the querying party and the guardian have both spoken of it."""

@@ -61,21 +61,26 @@ class RunDirectory:
         shutil.rmtree(self.path / "parties", ignore_errors=True)
 
     def log_file(self, name: str) -> Path:
+        """Where the log of a party, or of the driver, goes."""
         return self.path / "logs" / f"{name}.log"
 
     @property
     def queries_csv(self) -> Path:
+        """One row for each query; the columns are tables.QUERY_COLUMNS."""
         return self.path / "queries.csv"
 
     @property
     def timings_csv(self) -> Path:
+        """One row for each query, party, step and phase; tables.TIMING_COLUMNS."""
         return self.path / "timings.csv"
 
     @property
     def summary_csv(self) -> Path:
+        """One row for each step and phase; tables.SUMMARY_COLUMNS."""
         return self.path / "summary.csv"
 
     def write_run_json(self, content: dict[str, Any]) -> None:
+        """Replace run.json, whole or not at all; FileError where that fails."""
         text = json.dumps(_finite(content), indent=2, default=str, allow_nan=False)
         write_whole(self.path / "run.json", text + "\n", mode=EVERYONE, error=FileError)
 

@@ -57,7 +57,7 @@ class SecureOptions:
 class Comparison:
     """One querying party's run beside the simulation on the same models.
 
-    `reference_agrees`: queries whose label equals the plain fixed-point computation with the same
+    `reference_agrees`: queries whose label equals the fixed-point reference's with the same
     noise, of `checked` where the run could know it. `plain_equal`: queries on which the float
     models vote for the same class here and there. `labels_equal`: queries with the simulation's
     own label, known with the noise off; else None.
@@ -92,9 +92,9 @@ def query_securely(
             keys[seed] = query_key(session, seed, of_parties, secure=repr(options))
             if session.store.has(QUERIES, keys[seed]):
                 continue
-            asked = _Protocol(session, seed, of_parties, options)
-            query_seed(session, seed, of_parties, keys[seed], asked.put)
-            comparisons += asked.comparisons
+            protocol = _Protocol(session, seed, of_parties, options)
+            query_seed(session, seed, of_parties, keys[seed], protocol.put)
+            comparisons += protocol.comparisons
         progress(len(models), len(models))
     return session, keys, comparisons
 
@@ -143,13 +143,13 @@ class _Protocol:
             return simulated(self._session, self._seed)(ballot, privacy)
         with tempfile.TemporaryDirectory(prefix="capc-account-") as scratch:
             account = Path(scratch) / "account.json"
-            given = self._take_turns(ballot, privacy, account)
+            runs = self._take_turns(ballot, privacy, account)
             spent = Accountant.load(account)
         self.comparisons += [
-            _added(self._seed, party, [found for _, found in given[place]])
+            _added(self._seed, party, [comparison for _, comparison in runs[place]])
             for place, party in enumerate(ballot.parties)
         ]
-        answers = tuple(_joined([part for part, _ in runs]) for runs in given)
+        answers = tuple(_joined([part for part, _ in of_party]) for of_party in runs)
         return Round(answers, spent, None)
 
     def _take_turns(self, ballot: Ballot, privacy: Privacy, account: Path) -> list[_Runs]:
@@ -171,10 +171,11 @@ class _Protocol:
                 share = max(1, room // (len(waiting) - behind))
                 last = min(wanted[place], asked[place] + share)
                 chosen = slice(asked[place], last)
-                answers, found = self._ask(ballot, place, chosen, privacy, account)
+                answers, comparison = self._ask(ballot, place, chosen, privacy, account)
                 if not answers.asked:
                     raise ProtocolError("the protocol's run answered nothing that was admitted")
-                runs[place].append((replace(answers, order=answers.order + sum(asked)), found))
+                ordered = replace(answers, order=answers.order + sum(asked))
+                runs[place].append((ordered, comparison))
                 asked[place] += answers.asked
         return runs
 
@@ -196,7 +197,7 @@ class _Protocol:
             seconds = time.monotonic() - started
             table = _read_queries(folder / "results" / "latest" / "queries.csv")
         answers = _answers_of(table, len(examples))
-        found = Comparison(
+        comparison = Comparison(
             seed=self._seed,
             party=party,
             queries=answers.asked,
@@ -204,7 +205,7 @@ class _Protocol:
             seconds=seconds,
             **_agreement(answers, ballot.votes[place][chosen], table, privacy),
         )
-        return answers, found
+        return answers, comparison
 
     def _link_models(self, folder: Path, party: int) -> None:
         """The models of all parties but the querying one, numbered as `capc run` wants them."""
@@ -294,18 +295,18 @@ def _agreement(
     answers: Answers, votes: NDArray[np.int64], table: Any, privacy: Privacy
 ) -> dict[str, Any]:
     """The counts of a Comparison from the simulation's votes (n, classes) and queries.csv."""
-    plain = votes[: answers.asked].argmax(axis=1)
+    noiseless = votes[: answers.asked].argmax(axis=1)
     known = table["reference_agrees"].notna()
     equal = None
     if privacy.sigma == 0.0 and (privacy.threshold is None or privacy.sigma_threshold == 0.0):
         reached = np.ones(answers.asked, dtype=np.bool_)
         if privacy.threshold is not None:
             reached = votes[: answers.asked].max(axis=1) >= privacy.threshold
-        equal = int((np.where(reached, plain, -1) == answers.label).sum())
+        equal = int((np.where(reached, noiseless, -1) == answers.label).sum())
     return {
         "checked": int(known.sum()),
         "reference_agrees": int(table["reference_agrees"][known].astype(bool).sum()),
-        "plain_equal": int((table["plain_label"].to_numpy() == plain).sum()),
+        "plain_equal": int((table["plain_label"].to_numpy() == noiseless).sum()),
         "labels_equal": equal,
     }
 
@@ -328,7 +329,7 @@ def _read_queries(path: Path) -> Any:
     import pandas  # noqa: PLC0415
 
     if not path.is_file():
-        raise ProtocolError("the protocol's run left no queries.csv: run it by hand to see")
+        raise ProtocolError("the protocol's run wrote no queries.csv")
     table = pandas.read_csv(path)
     for name in ("answered", "reference_agrees"):
         table[name] = table[name].map(

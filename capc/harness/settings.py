@@ -171,13 +171,13 @@ def _check_ranges(flags: argparse.Namespace) -> None:
 
 
 def _privacy(flags: argparse.Namespace) -> PrivacySettings:
-    given = {value for value in (flags.dp_noise_scale, flags.sigma) if value is not None}
-    if len(given) > 1:
+    scales = {value for value in (flags.dp_noise_scale, flags.sigma) if value is not None}
+    if len(scales) > 1:
         raise ConfigError(
             f"--sigma is {flags.sigma:g} and --dp_noise_scale is {flags.dp_noise_scale:g}; they "
             "mean the same: give one"
         )
-    sigma = given.pop() if given else DEFAULT_SIGMA
+    sigma = scales.pop() if scales else DEFAULT_SIGMA
     sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
     _not_negative(sigma_flag, sigma)
     if flags.threshold is None and flags.sigma_threshold is not None:
@@ -223,17 +223,17 @@ def _existing_path(flag: str, name: str) -> Path:
 
 
 def _calibration(flags: argparse.Namespace) -> Calibration | None:
-    asked = calibration_of(flags, dataset_info(flags.dataset_name).input_range)
-    if asked is None:
+    named = calibration_of(flags, dataset_info(flags.dataset_name).input_range)
+    if named is None:
         return None
-    return replace(asked, examples=_existing_path("--calibration", str(asked.examples)))
+    return replace(named, examples=_existing_path("--calibration", str(named.examples)))
 
 
 def _checkpoint_dir(name: str) -> Path:
     """A folder that need not exist yet: missing models are trained into it."""
     path = existing(name) or Path(name).expanduser().absolute()
     if path.exists() and not path.is_dir():
-        raise ConfigError(f"--checkpoint_dir names {name}, which is no folder")
+        raise ConfigError(f"--checkpoint_dir names {name}, which is not a folder")
     return path
 
 

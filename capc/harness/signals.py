@@ -31,6 +31,7 @@ class SignalEvents:
         pass
 
     def fileno(self) -> int:
+        """Readable once a signal has come."""
         return self._read.fileno()
 
     def clear(self) -> bool:

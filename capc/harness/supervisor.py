@@ -144,18 +144,18 @@ class Supervisor:
     def _overdue(self) -> tuple[str | None, str]:
         lost = [party.name for party in self._parties.values() if party.lost]
         if lost:
-            return lost[0], "it closed its control channel and does not end"
+            return lost[0], "it closed its control channel but did not end"
         limit = "--timeout allows more"
         parties = self._parties.values()
         for doing, late in (
-            ("reported to the driver", [party.name for party in parties if not party.connection]),
-            ("announced where it listens", [party.name for party in parties if not party.peer]),
+            ("report to the driver", [party.name for party in parties if not party.connection]),
+            ("announce where it listens", [party.name for party in parties if not party.peer]),
             ("become ready", [party.name for party in parties if not party.ready]),
         ):
             if late:
                 names = ", ".join(late[:5]) + (" and others" if len(late) > 5 else "")
                 seconds = f"within {self._setup_seconds:g} seconds"
-                return late[0], f"{names} has not {doing} {seconds} ({limit})"
+                return late[0], f"{names} did not {doing} {seconds} ({limit})"
         return QUERYING, f"nothing was answered for {self._query_seconds:g} seconds ({limit})"
 
     def _handle_events(self, deadline: float) -> bool:
@@ -201,7 +201,7 @@ class Supervisor:
             self._selector.unregister(listener)
             listener.close()
             self._fail(
-                None, f"a process spoke on the control channel, but not its language: {error}"
+                None, f"a process opened the control channel with an invalid message: {error}"
             )
             return
         party.connection = listener
@@ -211,7 +211,7 @@ class Supervisor:
 
     def _introduced(self, message: Message | None) -> _Party:
         if not isinstance(message, Hello):
-            raise ProtocolError("its first word was not hello")
+            raise ProtocolError("the first message is not hello")
         if message.version != CONTROL_VERSION:
             raise ProtocolError(f"its version is {message.version}, not {CONTROL_VERSION}")
         party = self._parties.get(message.party)
@@ -236,7 +236,7 @@ class Supervisor:
             self._selector.unregister(connection)
             connection.close()
             party.complained = True
-            self._fail(party.name, f"sent what the control channel does not allow: {error}")
+            self._fail(party.name, f"sent an invalid control message: {error}")
 
     def _dispatch(self, party: _Party, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -292,7 +292,7 @@ class Supervisor:
             if foreign and not party.complained:
                 self._fail(party.name, status_text(status), silent=True)
         elif not (status == 0 and party.done):
-            reason = status_text(status) if status else "it ended before it was done"
+            reason = status_text(status) if status else "it ended before its part was done"
             self._fail(party.name, reason, silent=not party.complained)
 
     def _read_rest(self, party: _Party) -> None:
@@ -304,7 +304,7 @@ class Supervisor:
             while (messages := connection.receive()) is not None:
                 self._dispatch(party, messages)
         except ProtocolError as error:
-            self._fail(party.name, f"sent what the control channel does not allow: {error}")
+            self._fail(party.name, f"sent an invalid control message: {error}")
         self._selector.unregister(connection)
         connection.close()
 

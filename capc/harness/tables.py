@@ -97,6 +97,7 @@ class RowWriter:
         return f"cannot write {self._path}: {reason}; the rows written so far are kept"
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
 

@@ -52,6 +52,7 @@ class View:
         """Show the last state and give the terminal back."""
 
     def line(self, text: str, style: str = "") -> None:
+        """Show one line as it is."""
         show_line(self.console, text, style)
 
     def answered(self, count: int) -> None:
@@ -61,6 +62,7 @@ class View:
         """Something in the rows has changed."""
 
     def refresh_at(self) -> float | None:
+        """When to draw next: never."""
         return None
 
     def refresh(self) -> None:
@@ -87,25 +89,31 @@ class LiveView(View):
         self._dirty = True
 
     def start(self) -> None:
+        """Show the table."""
         self._live.start()
         self.refresh()
 
     def stop(self) -> None:
+        """Draw the last state and give the terminal back."""
         if self._live.is_started:
             self.refresh()
             self._live.stop()
 
     def answered(self, count: int) -> None:
+        """Move the bar over the queries."""
         self._progress.update(self._task, completed=count)
         self._dirty = True
 
     def changed(self) -> None:
+        """Have the table drawn again, soon."""
         self._dirty = True
 
     def refresh_at(self) -> float | None:
+        """When to draw next; None while nothing has changed."""
         return self._drawn + _REFRESH_SECONDS if self._dirty else None
 
     def refresh(self) -> None:
+        """Draw the table and the bar."""
         self._live.update(Group(self.table(), self._progress), refresh=True)
         self._drawn = time.monotonic()
         self._dirty = False

@@ -33,7 +33,7 @@ def read_encryption_params(source: str, *, allow_insecure: bool = False) -> Encr
         path = existing(source)
         if path is None or not path.is_file():
             raise ConfigError(
-                f"--encryption_params names {source}, which is no file; give one of config/, or "
+                f"--encryption_params names {source}, which is not a file; give one of config/, or "
                 "the JSON itself"
             )
         text, name = str(path), f"--encryption_params {source}"

@@ -17,45 +17,45 @@ from capc.he.parameter_flags import add_encryption_params, read_encryption_param
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit status. Raises CapcError for a model that cannot be used."""
-    chosen = _parser().parse_args(arguments)
-    if chosen.command == "prepare":
-        _prepare(chosen)
+    options = _parser().parse_args(arguments)
+    if options.command == "prepare":
+        _prepare(options)
     else:
-        _inspect(chosen)
+        _inspect(options)
     return ExitStatus.OK
 
 
-def _prepare(chosen: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace) -> None:
     """One JSON object a line, flushed as each model is ready."""
-    for model in chosen.model:
-        ready = _prepared(chosen, model)
+    for model in options.model:
+        ready = _prepared(options, model)
         sys.stdout.write(json.dumps({"model": str(model), "prepared": str(ready)}) + "\n")
         sys.stdout.flush()
 
 
-def _inspect(chosen: argparse.Namespace) -> None:
+def _inspect(options: argparse.Namespace) -> None:
     from capc.inference.inspection import (  # noqa: PLC0415  rich: here only
         fitting_fraction_bits,
         show,
         show_costs,
     )
 
-    parameters = read_encryption_params(chosen.encryption_params, allow_insecure=True)
-    for model in chosen.model:
-        network, pixels = load_network(_prepared(chosen, model)), tuple(chosen.input_range)
-        calibration = calibration_of(chosen, pixels)
+    parameters = read_encryption_params(options.encryption_params, allow_insecure=True)
+    for model in options.model:
+        network, pixels = load_network(_prepared(options, model)), tuple(options.input_range)
+        calibration = calibration_of(options, pixels)
         if calibration is not None:
             calibration.require_range(network.input.shape)
-        bits = chosen.fraction_bits
+        bits = options.fraction_bits
         if bits is None:
             bits = fitting_fraction_bits(network, pixels)
         show(str(model), network, bits, pixels)
-        show_costs(network, bits, pixels, parameters, chosen.batch_size)
+        show_costs(network, bits, pixels, parameters, options.batch_size)
 
 
-def _prepared(chosen: argparse.Namespace, model: Path) -> Path:
-    calibration = calibration_of(chosen, tuple(chosen.input_range))
-    return prepare(model, chosen.input_node, chosen.output_node, chosen.cache_dir, calibration)
+def _prepared(options: argparse.Namespace, model: Path) -> Path:
+    calibration = calibration_of(options, tuple(options.input_range))
+    return prepare(model, options.input_node, options.output_node, options.cache_dir, calibration)
 
 
 def _parser() -> argparse.ArgumentParser:

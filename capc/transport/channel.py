@@ -49,7 +49,8 @@ class Counted(Protocol):
     """Whatever counts its traffic."""
 
     @property
-    def traffic(self) -> Traffic: ...
+    def traffic(self) -> Traffic:
+        """Counts since it was opened."""
 
 
 def total_traffic(connections: Sequence[Counted]) -> Traffic:
@@ -86,7 +87,7 @@ class Channel:
                 self._socket.sendall(header)
                 self._socket.sendall(view)
         except TimeoutError:
-            raise ProtocolError(f"{self.peer} accepted nothing in time") from None
+            raise ProtocolError(f"{self.peer} did not accept the data in time") from None
         except (OSError, ValueError) as error:
             raise ProtocolError(f"{self.peer} is gone ({error})") from None
         self._traffic += Traffic(bytes_sent=len(header) + len(view))
@@ -96,10 +97,11 @@ class Channel:
         """Receive the payload of one message, which must have the expected type."""
         message_type, length = decode_header(self._read(HEADER.size))
         if message_type is not expected:
-            raise ProtocolError(f"{self.peer} sent {message_type.name} in place of {expected.name}")
+            raise ProtocolError(f"{self.peer} sent {message_type.name}, not {expected.name}")
         if length > max_bytes:
             raise ProtocolError(
-                f"{self.peer} announced {length} bytes of {expected.name}; at most {max_bytes} fit"
+                f"{self.peer} announced {length} bytes of {expected.name}; at most {max_bytes} are "
+                "allowed"
             )
         payload = self._read(length)
         self._traffic += Traffic(
@@ -120,7 +122,7 @@ class Channel:
         except (ValueError, RecursionError):
             raise ProtocolError(f"{self.peer} sent a {expected.name} that is not JSON") from None
         if not isinstance(value, dict):
-            raise ProtocolError(f"{self.peer} sent a {expected.name} that is no JSON object")
+            raise ProtocolError(f"{self.peer} sent a {expected.name} that is not a JSON object")
         return value
 
     def duplex(self, message_type: MessageType) -> TypedDuplex:
@@ -171,7 +173,9 @@ class TypedDuplex:
     message_type: MessageType
 
     def send(self, payload: bytes | bytearray | memoryview) -> None:
+        """Send one message of this type."""
         self.channel.send(self.message_type, payload)
 
     def recv(self, max_bytes: int = MAX_MESSAGE_BYTES) -> bytearray:
+        """Receive one message, which must be of this type; ProtocolError otherwise."""
         return self.channel.recv(self.message_type, max_bytes)

@@ -51,6 +51,7 @@ class ControlConnection:
         self._lock = threading.Lock()
 
     def fileno(self) -> int:
+        """The socket; -1 after `close`."""
         return self._socket.fileno()
 
     def send(self, message: Message) -> None:
@@ -81,6 +82,7 @@ class ControlConnection:
         return [decode(bytes(line)) for line in lines]
 
     def close(self) -> None:
+        """Close the connection; the other end reads its end."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -96,14 +98,17 @@ class ControlListener:
         self._socket.listen(MAX_PARTIES + 2)
 
     def fileno(self) -> int:
+        """The socket, readable once a party connects."""
         return self._socket.fileno()
 
     def accept(self) -> ControlConnection:
+        """The connection of the next party; a send that waits longer than 10 seconds fails."""
         connection, _ = self._socket.accept()
         connection.settimeout(_SEND_TIMEOUT_SECONDS)
         return ControlConnection(connection)
 
     def close(self) -> None:
+        """Stop listening."""
         self._socket.close()
 
 
@@ -169,23 +174,29 @@ class ControlClient:
                 self._on_end()
 
     def announce(self, host: str, port: int | None, certificate: str) -> None:
+        """Tell where this party listens (port None: nowhere) and its certificate, PEM."""
         self._connection.send(Announce(host, port, certificate))
 
     def wait_for_peers(self, timeout_seconds: float) -> Mapping[str, Peer]:
         """Every party of the run by name, once all have announced themselves."""
         if not self._arrived.wait(timeout_seconds):
-            raise ProtocolError(f"the driver named no peers within {timeout_seconds:g} seconds")
+            raise ProtocolError(
+                f"the driver did not name the peers within {timeout_seconds:g} seconds"
+            )
         if not self._peers:
             raise ProtocolError("the driver ended before it named the peers")
         return {peer.name: peer for peer in self._peers}
 
     def plan(self, ring_bits: int, fraction_bits: int) -> None:
+        """Tell the public ring of this party's model, both in bits."""
         self._connection.send(Plan(ring_bits, fraction_bits))
 
     def ready(self) -> None:
+        """Tell that set-up is over."""
         self._connection.send(Ready())
 
     def progress(self, query: int | None, step: str, phase: str) -> None:
+        """Tell that a step begins; `query` None for set-up."""
         self._connection.send(Progress(query, step, phase))
 
     def timing(
@@ -206,23 +217,29 @@ class ControlClient:
         )
 
     def answer(self, query: int, answered: bool, label: int | None) -> None:
+        """Tell what the querying party learned: the label, or that there is none."""
         self._connection.send(Answer(query, answered, label))
 
     def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
     ) -> None:
+        """Tell what the account has spent after a query, and whether it was answered."""
         self._connection.send(Spent(query, epsilon, delta, conversion, answered))
 
     def refused(self, query: int, reason: str) -> None:
+        """Tell that this query and all later ones would exceed the budget."""
         self._connection.send(Refused(query, reason))
 
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
+        """Under --verify alone: tell shares or noise; `peer` is who holds the other share."""
         self._connection.send(Opened(query, name, peer, tuple(int(value) for value in values)))
 
     def log(self, message: str) -> None:
+        """Tell a line for the screen."""
         self._connection.send(Log(message[:65536]))
 
     def error(self, message: str) -> None:
+        """Tell why this party is about to fail."""
         self._connection.send(Error(message[:65536]))
 
     def done(self) -> None:
@@ -231,5 +248,6 @@ class ControlClient:
         self._connection.send(Done())
 
     def close(self) -> None:
+        """Leave without `done`, or after it; the process goes on."""
         self._finished = True
         self._connection.close()

@@ -29,6 +29,8 @@ MAX_PARTIES = 400  # certificates of this many parties fit in one line
 
 @dataclass(frozen=True)
 class Hello:
+    """The first word of a party: which version it speaks, and who it is."""
+
     kind: ClassVar[str] = "hello"
     version: int
     party: str
@@ -56,11 +58,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Ready:
+    """The party's set-up is over."""
+
     kind: ClassVar[str] = "ready"
 
 
 @dataclass(frozen=True)
 class Progress:
+    """A step of a query begins; `query` None for set-up."""
+
     kind: ClassVar[str] = "progress"
     query: int | None
     step: str
@@ -129,29 +135,39 @@ class Opened:
 
 @dataclass(frozen=True)
 class Log:
+    """A line for the screen."""
+
     kind: ClassVar[str] = "log"
     message: str
 
 
 @dataclass(frozen=True)
 class Error:
+    """Why the party is about to fail."""
+
     kind: ClassVar[str] = "error"
     message: str
 
 
 @dataclass(frozen=True)
 class Done:
+    """The party has done its part: from here on it may exit with status 0."""
+
     kind: ClassVar[str] = "done"
 
 
 @dataclass(frozen=True)
 class Peers:
+    """Where every party listens, once all have announced themselves."""
+
     kind: ClassVar[str] = "peers"
     peers: tuple[Peer, ...]
 
 
 @dataclass(frozen=True)
 class Stop:
+    """End now."""
+
     kind: ClassVar[str] = "stop"
 
 
@@ -299,7 +315,7 @@ def _checked(message: type[Any], fields: Any) -> dict[str, Any]:
         try:
             checked[name] = check(fields[name])
         except _Invalid:
-            raise ProtocolError(f"the control message's field {name} is not allowed") from None
+            raise ProtocolError(f"the control message has an invalid field: {name}") from None
     return checked
 
 
@@ -330,6 +346,6 @@ def decode(line: bytes) -> Message:
     kind = fields.pop("type", None) if type(fields) is dict else None
     message = _MESSAGES.get(kind) if type(kind) is str else None
     if message is None:
-        raise ProtocolError("a control message has no known type")
+        raise ProtocolError("a control message has an unknown type")
     result: Message = message(**_checked(message, fields))
     return result

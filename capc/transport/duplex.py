@@ -43,12 +43,14 @@ class MemoryDuplex:
         return cls(left, right, timeout_seconds), cls(right, left, timeout_seconds)
 
     def send(self, payload: bytes | bytearray | memoryview) -> None:
+        """Send one message; it never waits."""
         message = bytes(payload)
         self.bytes_sent += len(message)
         self.messages_sent += 1
         self._outbox.put(message)
 
     def recv(self, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
+        """Receive one message; ProtocolError in place of a wait beyond the timeout."""
         try:
             message = self._inbox.get(timeout=self._timeout_seconds)
         except queue.Empty:

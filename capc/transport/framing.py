@@ -44,7 +44,9 @@ def decode_header(header: bytes | bytearray | memoryview) -> tuple[MessageType, 
         raise ProtocolError(f"a frame header has {HEADER.size} bytes, not {len(header)}")
     magic, version, message_type, zero, length = HEADER.unpack(header)
     if magic != MAGIC:
-        raise ProtocolError("the peer does not speak this protocol (no frame where one must begin)")
+        raise ProtocolError(
+            "the peer does not speak this protocol: its message starts with no valid header"
+        )
     if version != VERSION:
         raise ProtocolError(
             f"the peer speaks version {version} of the protocol and this program version "

@@ -99,7 +99,7 @@ def test_without_encryption_and_calibrated(
         (["--encrypted=-1"], "--encrypted is -1"),
         (["--dataset_name=svhn"], "takes images of shape (28, 28, 1), svhn has"),
         (["--dataset_name=digits"], "--dataset_name is digits"),
-        (["--encryption_params=nowhere.json"], "names nowhere.json, which is no file"),
+        (["--encryption_params=nowhere.json"], "names nowhere.json, which is not a file"),
     ],
 )
 def test_what_cannot_be_used_is_status_2(

@@ -93,7 +93,7 @@ def test_the_program_writes_the_areas_table(
     }
     assert all(row.median_s is not None and row.median_s > 0 for row in rows)
     assert "budget_step" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="nothing is no area"):
+    with pytest.raises(ConfigError, match="nothing is not an area"):
         bench.main(["nothing"])
 
 

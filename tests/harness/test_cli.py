@@ -35,7 +35,7 @@ def test_parties_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["party", "--help"]) == 0
     assert "guardian" in capsys.readouterr().out
     assert cli.main(["party", "judge"]) == 2
-    assert "judge is no party" in capsys.readouterr().err
+    assert "judge is not a party" in capsys.readouterr().err
 
 
 def test_an_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +44,7 @@ def test_an_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -
     assert shown.err == "capc: error: --n_parties is 0; allowed is 1 to 400\n"
     assert shown.out == ""
     assert cli.main(["walk"]) == 2
-    assert capsys.readouterr().err.startswith("capc: error: walk is no subcommand")
+    assert capsys.readouterr().err.startswith("capc: error: walk is not a subcommand")
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

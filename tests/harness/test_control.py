@@ -215,7 +215,7 @@ def test_the_client_says_hello(driver: Driver) -> None:
 
 
 def test_the_client_waits_for_its_peers(driver: Driver) -> None:
-    with pytest.raises(ProtocolError, match=r"no peers within 0\.01 seconds"):
+    with pytest.raises(ProtocolError, match=r"did not name the peers within 0\.01 seconds"):
         driver.client.wait_for_peers(0.01)
     driver.connection.send(Peers((Peer("guardian", "127.0.0.1", 5, "PEM"),)))
     assert driver.client.wait_for_peers(10)["guardian"].port == 5

@@ -17,7 +17,7 @@ import pytest
 from capc.errors import ConfigError
 from capc.harness.launchers.fork_client import FORK_FROM, ForkedProcess, Forks, Starter, can_fork
 from capc.harness.launchers.fork_server import RINGS_MADE, make_contexts
-from capc.harness.launchers.processes import UNKNOWN_STATUS, ChildProcess, PartySpec
+from capc.harness.launchers.processes import UNKNOWN_STATUS, ChildProcess, PartySpec, status_text
 from capc.he.context import context
 from capc.he.parameters import EncryptionParameters
 from capc.parties.config import PartyConfig
@@ -114,6 +114,8 @@ def test_a_status_that_never_comes_is_unknown() -> None:
     assert process.poll() is None
     os.close(write_end)
     assert process.poll() == UNKNOWN_STATUS
+    assert status_text(UNKNOWN_STATUS).startswith("exit status unknown: its pane was closed")
+    assert (status_text(3), status_text(-9)) == ("exit status 3", "killed by SIGKILL")
     process.close()
 
 

@@ -166,7 +166,7 @@ def test_parameters_that_are_none(text: str, tmp_path: Path) -> None:
     [
         ("--n_part=3", "there is no flag --n_part; did you mean --n_parties?"),
         ("--wholly_unknown", "there is no flag --wholly_unknown; see"),
-        ("3", "'3' stands alone"),
+        ("3", "unexpected word '3'"),
         ("--n_parties=three", "--n_parties: invalid int value: 'three'"),
         ("--n_parties", "--n_parties: expected one argument"),
         ("--launcher=none", "--launcher: invalid choice: 'none'"),

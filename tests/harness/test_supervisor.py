@@ -125,10 +125,10 @@ def test_all_parties_succeed(bench: Bench) -> None:
         ("answering-1", "die", "SIGKILL"),
         ("querying", "die", "SIGKILL"),
         ("guardian", "exit3", "exit status 3"),
-        ("answering-1", "early", "before it was done"),
+        ("answering-1", "early", "before its part was done"),
         ("querying", "crash", "exit status 1"),
         ("answering-0", "error", "give another --start_port"),
-        ("querying", "late-garbage", "does not allow"),
+        ("querying", "late-garbage", "sent an invalid control message"),
     ],
 )
 def test_first_failure_ends_the_rest(bench: Bench, behaviour: str, reason: str, party: str) -> None:
@@ -161,7 +161,7 @@ def test_a_first_word_that_is_no_hello(bench: Bench, behaviour: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "missing"), [("absent", "reported"), ("mute", "announced where")]
+    ("behaviour", "missing"), [("absent", "did not report"), ("mute", "did not announce where")]
 )
 def test_a_party_that_never_announces(bench: Bench, behaviour: str, missing: str) -> None:
     expected = {(name, Announce.kind) for name in NAMES if name != "answering-1"}

@@ -14,7 +14,7 @@ import pytest
 from libtmux import Server
 
 from capc.errors import ConfigError
-from capc.harness.launchers import tmux
+from capc.harness.launchers import panes as launcher_panes
 from capc.harness.launchers.processes import PartySpec
 from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.outcome import Outcome
@@ -257,8 +257,8 @@ def test_tmux_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     class Said:
         stdout = "tmux 2.9a\n"
 
-    monkeypatch.setattr(tmux.shutil, "which", lambda name: "/usr/bin/tmux")
-    monkeypatch.setattr(tmux.subprocess, "run", lambda *_, **__: Said())
+    monkeypatch.setattr(launcher_panes.shutil, "which", lambda name: "/usr/bin/tmux")
+    monkeypatch.setattr(launcher_panes.subprocess, "run", lambda *_, **__: Said())
     with pytest.raises(ConfigError, match=r"2\.9a is too old"):
         TmuxLauncher("capc")
 
@@ -276,7 +276,7 @@ def test_tmux_is_told_of_an_exit_that_it_missed(monkeypatch: pytest.MonkeyPatch)
 
     ended, write_end = os.pipe()
     os.close(write_end)
-    process = object.__new__(tmux.PaneProcess)
+    process = object.__new__(launcher_panes.PaneProcess)
     vars(process).update(_tmux=Deaf(), _pane="%1", _waiter=Waiting(), _pidfd=ended)
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))

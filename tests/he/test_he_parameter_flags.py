@@ -41,7 +41,7 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     path.write_text("[1]")
     with pytest.raises(ConfigError, match=f"--encryption_params {path}: .*not a JSON object"):
         read_encryption_params(str(path))
-    with pytest.raises(ConfigError, match="which is no file"):
+    with pytest.raises(ConfigError, match="which is not a file"):
         read_encryption_params(str(tmp_path))
 
 
@@ -66,4 +66,4 @@ def test_every_command_finds_it_alike(
     monkeypatch.chdir(tmp_path)
     assert cli.main([*command, "--encryption_params=config/none.json"]) == 2
     said = capsys.readouterr().err
-    assert "--encryption_params names config/none.json, which is no file" in said
+    assert "--encryption_params names config/none.json, which is not a file" in said

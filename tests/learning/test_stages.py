@@ -264,7 +264,7 @@ def test_a_sweep_over_parties(store, tmp_path):
         (["train", "--out=/proc/none"], "--results_dir: /proc/none/tiny cannot be written"),
         (
             ["query", "--secure", "--encryption_params=none.json"],
-            "names none.json, which is no file",
+            "names none.json, which is not a file",
         ),
         (["query", "--secure", '--encryption_params={"a": 1}'], "miss scheme_name"),
     ],

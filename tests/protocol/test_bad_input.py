@@ -75,7 +75,10 @@ def parameters(**changes: object) -> str:
         (["--n_partys=3"], "did you mean --n_parties?"),
         (["--sigma=1e9"], "--sigma: sigma is 1e+09: 10 noisy votes wrap in 32 bits"),
         (["--timeout=1e300"], "--timeout"),
-        (["--results_dir=/dev/null/x"], "--results_dir is /dev/null/x, but /dev/null is no folder"),
+        (
+            ["--results_dir=/dev/null/x"],
+            "--results_dir is /dev/null/x, but /dev/null is not a folder",
+        ),
         (["--log_timing_file=/nonexistent/x"], "a file in a folder that exists"),
         (["--log_timing_file=/"], "--log_timing_file"),
         ([parameters(scheme_name="HE_FOO")], "scheme_name is 'HE_FOO'; allowed are HE_SEAL"),
@@ -86,7 +89,7 @@ def parameters(**changes: object) -> str:
         ([parameters(coeff_modulus=[40, 40, 30])], "too small for the model: layer"),
         ([parameters(poly_modulus_degree=1024, coeff_modulus=[27])], "at least two primes"),
         (["--encryption_params={}"], "miss"),
-        (["--encryption_params=/nonexistent.json"], "which is no file"),
+        (["--encryption_params=/nonexistent.json"], "which is not a file"),
     ],
 )
 def test_flags(

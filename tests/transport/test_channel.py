@@ -79,7 +79,7 @@ def test_rounds_count_turns(ends: tuple[Channel, Channel]) -> None:
 def test_unexpected_type_and_length(ends: tuple[Channel, Channel]) -> None:
     one, two = ends
     one.send(MessageType.QUERY, b"12345")
-    with pytest.raises(ProtocolError, match="QUERY in place of PLAN"):
+    with pytest.raises(ProtocolError, match="QUERY, not PLAN"):
         two.recv(MessageType.PLAN)
     two.send(MessageType.QUERY, b"12345")
     with pytest.raises(ProtocolError, match="at most 4"):

@@ -75,6 +75,7 @@ class Measurements:
     bytes_sent: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def timed(self, layer: str, operation: str, call: Callable[[], Result]) -> Result:
+        """The result of `call`, whose time is added to those of the layer's operation."""
         start = time.perf_counter()
         result = call()
         self.seconds.setdefault((layer, operation), []).append(time.perf_counter() - start)

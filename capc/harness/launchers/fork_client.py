@@ -1,4 +1,4 @@
-"""Many answering parties as forks of one process, the nursery of capc.parties."""
+"""Many answering parties as forks of one process, the nursery of fork_server."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ class ForkedProcess:
         self._status: int | None = None
 
     def exit_events(self) -> list[int]:
+        """The pipe through which the nursery tells the status; none after `close`."""
         return [] if self._descriptor is None else [self._descriptor]
 
     def poll(self) -> int | None:
+        """The exit status, minus the signal's number; None while it runs."""
         if self._status is None and self._descriptor is not None:
             try:
                 data = os.read(self._descriptor, STATUS.size)
@@ -53,12 +55,15 @@ class ForkedProcess:
         return self._status
 
     def signal(self, number: signal.Signals) -> None:
+        """Signal the process group."""
         signal_group(self.pid, number)
 
     def screen(self) -> list[str]:
+        """Nothing: there is no pane."""
         return []
 
     def close(self) -> None:
+        """Give back the pipe."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -71,6 +76,7 @@ class Starter:
         self._forks = Forks() if parties >= FORK_FROM else None
 
     def start(self, spec: PartySpec) -> Process:
+        """Start one party; ConfigError where it cannot be started."""
         if self._forks is not None and can_fork(spec):
             return self._forks.start(spec)
         return ChildProcess(spec)

@@ -18,7 +18,7 @@ from capc.child_process import ExitWatch
 from capc.errors import ConfigError
 from capc.files import REPOSITORY
 
-UNKNOWN_STATUS = 255  # ended, but how is not known: its pane was closed
+UNKNOWN_STATUS = 255  # its pane was closed, or the process that forked it ended
 
 
 @dataclass(frozen=True)
@@ -148,25 +148,30 @@ class ChildProcess:
         self._watch = ExitWatch(self._child)
 
     def exit_events(self) -> list[int]:
+        """The descriptor of the child's end."""
         return [self._watch.fileno()]
 
     def poll(self) -> int | None:
+        """The exit status, minus the signal's number; None while it runs."""
         return self._child.poll()
 
     def signal(self, number: signal.Signals) -> None:
+        """Signal the process group."""
         signal_group(self.pid, number)
 
     def screen(self) -> list[str]:
+        """Nothing: there is no pane."""
         return []
 
     def close(self) -> None:
+        """Give back the descriptor."""
         self._watch.close()
 
 
 def status_text(status: int) -> str:
     """An exit status in words."""
     if status == UNKNOWN_STATUS:
-        return "it ended, how is not known"
+        return "exit status unknown: its pane was closed, or the process that forked it ended"
     if status < 0:
         with contextlib.suppress(ValueError):
             return f"killed by {signal.Signals(-status).name}"

@@ -17,16 +17,21 @@ class SubprocessLauncher:
         self._starter = Starter(0)
 
     def prepare(self, names: Sequence[str], run_dir: Path) -> None:
+        """Choose between children and forks by the number of parties."""
         self._starter = Starter(len(names))
 
     def redirects(self, name: str) -> bool:
+        """True: nothing has a terminal."""
         return True
 
     def start(self, spec: PartySpec) -> Process:
+        """Start one party; ConfigError where it cannot be started."""
         return self._starter.start(spec)
 
     def finish(self, *, keep: bool) -> None:
+        """End the process that forks; there is nothing to keep."""
         self._starter.close()
 
     def attach_hint(self) -> str | None:
+        """None: there is nothing to attach to."""
         return None

@@ -9,173 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import select
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from libtmux import Server
 
-from capc.child_process import ExitWatch
 from capc.errors import ConfigError
 from capc.harness.launchers.fork_client import Starter
-from capc.harness.launchers.processes import (
-    UNKNOWN_STATUS,
-    PartySpec,
-    Process,
-    party_environment,
-    signal_group,
-)
+from capc.harness.launchers.panes import PaneProcess, Tmux, captured, require_tmux, respawn
+from capc.harness.launchers.processes import PartySpec, Process, signal_group
 from capc.roles import GUARDIAN, QUERYING
 
 MAX_ANSWERING_PANES = 4
-_MINIMUM_VERSION = (3, 2)
 _MAX_SESSIONS = 20
 _SIZE = (200, 50)
 _SHELLS = {"ash", "bash", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh"}
-_PASSED_ON = re.compile(r"PATH|PYTHON\w+|VIRTUAL_ENV|LD_LIBRARY_PATH|OMP_\w+|CAPC_\w+|NGRAPH_\w+")
 _FOLLOW = 'trap "exit 0" TERM; tail -q -n +1 -f "$@" & wait'
-
-
-class Tmux:
-    """The tmux commands used here, through libtmux."""
-
-    def __init__(self, server: Server | None = None) -> None:
-        self._server = server or Server()
-
-    def run(self, *arguments: str) -> list[str]:
-        """The lines that a command prints; raises ConfigError when tmux refuses."""
-        result = self._server.cmd(*arguments)
-        if result.returncode:
-            said = " ".join(result.stderr) or f"status {result.returncode}"
-            raise ConfigError(
-                f"tmux {arguments[0]} failed ({said}); --launcher subprocess avoids it"
-            )
-        return list(result.stdout)
-
-    def succeeds(self, *arguments: str) -> bool:
-        return self._server.cmd(*arguments).returncode == 0
-
-    def show(self, target: str, *names: str) -> list[str]:
-        """Format variables of a pane, each possibly empty; [] when the pane does not exist."""
-        form = "\t".join(f"#{{{name}}}" for name in ("pane_id", *names))
-        lines = self._server.cmd("list-panes", "-a", "-F", form).stdout
-        rows = (line.split("\t") for line in lines)
-        return next((row[1:] for row in rows if row[0] == target), [])
-
-    def waiter(self, channel: str) -> subprocess.Popen[bytes]:
-        """A process that ends when `channel` is signalled."""
-        server = self._server
-        socket = [f"-L{server.socket_name}"] if server.socket_name else []
-        socket += [f"-S{server.socket_path}"] if server.socket_path else []
-        return subprocess.Popen(
-            ["tmux", *socket, "wait-for", channel],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-
-def require_tmux() -> None:
-    """Raises ConfigError when tmux is missing or too old."""
-    if shutil.which("tmux") is None:
-        raise ConfigError(
-            "tmux is not installed: run 'apt install tmux', or add --launcher subprocess"
-        )
-    said = subprocess.run(["tmux", "-V"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"(\d+)\.(\d+)", said)
-    if found and (int(found[1]), int(found[2])) < _MINIMUM_VERSION:
-        raise ConfigError(
-            f"{said.strip()} is too old, 3.2 is needed: update it, or add --launcher subprocess"
-        )
-
-
-class PaneProcess:
-    """A party that is the command of its own pane."""
-
-    def __init__(self, tmux: Tmux, pane: str, spec: PartySpec) -> None:
-        self._tmux = tmux
-        self._pane = pane
-        channel = f"capc-{os.getpid()}-{pane.lstrip('%')}"
-        tmux.run("set-hook", "-p", "-t", pane, "pane-died", f"wait-for -S {channel}")
-        _respawn(tmux, pane, spec.command, spec.directory)
-        shown = tmux.show(pane, "pane_pid")
-        self.pid = int(shown[0]) if shown and shown[0] else -1
-        if self.pid <= 0:
-            raise ConfigError(f"the pane of {spec.name} was closed; start again")
-        self._waiter = tmux.waiter(channel)
-        self._watch = ExitWatch(self._waiter)
-        self._pidfd: int | None = None
-        with contextlib.suppress(OSError, AttributeError):
-            self._pidfd = os.pidfd_open(self.pid)
-
-    def exit_events(self) -> list[int]:
-        return [self._watch.fileno(), *([] if self._pidfd is None else [self._pidfd])]
-
-    def poll(self) -> int | None:
-        """A pane is dead once its terminal closed; tmux learns the status when it reaps the child,
-        and runs the hook then. Before 3.3 it does not say which signal it was.
-        """
-        # Asked first: a status that comes between the two questions is not lost.
-        reaped = self._waiter.poll() is not None
-        names = ("pane_dead", "pane_dead_status", "pane_dead_signal", "pid")
-        shown = self._tmux.show(self._pane, *names)
-        if not shown:
-            return UNKNOWN_STATUS
-        dead, status, number, server = shown
-        if dead == "1" and number.isdigit():
-            return -int(number)
-        if dead == "1" and status.isdigit():
-            return int(status)
-        if dead == "1" and reaped:
-            return UNKNOWN_STATUS
-        # tmux now and then loses a child's signal after respawn-pane, and leaves a zombie.
-        if self._has_exited():
-            os.kill(int(server), signal.SIGCHLD)
-        return None
-
-    def _has_exited(self) -> bool:
-        return self._pidfd is not None and bool(select.select([self._pidfd], [], [], 0)[0])
-
-    def signal(self, number: signal.Signals) -> None:
-        signal_group(self.pid, number)
-
-    def screen(self) -> list[str]:
-        return captured(self._tmux, self._pane)
-
-    def close(self) -> None:
-        if self._waiter.poll() is None:
-            self._waiter.kill()
-        self._waiter.wait()
-        self._watch.close()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
-
-
-def _respawn(tmux: Tmux, pane: str, command: Sequence[str], directory: Path) -> None:
-    """Replace what runs in a pane; several words are run as they are, without a shell."""
-    environment = [
-        word
-        for name, value in party_environment().items()
-        if _PASSED_ON.fullmatch(name)
-        for word in ("-e", f"{name}={value}")
-    ]
-    tmux.run("respawn-pane", "-k", "-t", pane, "-c", str(directory), *environment, *command)
-
-
-def captured(tmux: Tmux, pane: str) -> list[str]:
-    """All lines of a pane, with its history; empty when it is gone."""
-    try:
-        lines = tmux.run("capture-pane", "-p", "-J", "-S", "-", "-t", pane)
-    except ConfigError:
-        return []
-    return [line.rstrip() for line in lines if line.strip() and not line.startswith("Pane is dead")]
 
 
 @dataclass
@@ -210,6 +62,7 @@ class TmuxLauncher:
         self.notes: list[str] = []
 
     def prepare(self, names: Sequence[str], run_dir: Path) -> None:
+        """Lay out the panes, in the user's session or in one made here."""
         self._run_dir = run_dir
         self._starter = Starter(len(names))
         for name in ("driver", *names):
@@ -225,16 +78,19 @@ class TmuxLauncher:
         for pane, title, logs in self._layout.follows:
             self._name_pane(pane, title)
             files = [str(_log(run_dir, name)) for name in logs]
-            _respawn(self._tmux, pane, ("sh", "-c", _FOLLOW, "follow", *files), run_dir)
+            respawn(self._tmux, pane, ("sh", "-c", _FOLLOW, "follow", *files), run_dir)
 
     def redirects(self, name: str) -> bool:
+        """Whether the party has no pane of its own."""
         return name not in self._layout.own
 
     def start(self, spec: PartySpec) -> Process:
+        """Start one party, in its pane where it has one."""
         pane = self._layout.own.get(spec.name)
         return self._starter.start(spec) if pane is None else PaneProcess(self._tmux, pane, spec)
 
     def finish(self, *, keep: bool) -> None:
+        """Save what the panes show; end a session made here unless `keep`."""
         self._starter.close()
         with contextlib.suppress(OSError):  # a full disk has been complained of already
             self._save_screens(self._run_dir / "logs" / "panes")
@@ -254,6 +110,7 @@ class TmuxLauncher:
             (folder / f"{name}.txt").write_text(text, encoding="utf-8", errors="replace")
 
     def attach_hint(self) -> str | None:
+        """The command that shows a session made here; None in the user's own."""
         if self._session is None:
             return None
         verb = "switch-client" if self._environment.get("TMUX") else "attach"
