@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Iterable
 from dataclasses import fields
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.files import write_whole
+from capc.files import cache_root, write_whole
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import KINDS, Layer, Network
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
@@ -118,9 +117,8 @@ def cache_key(
 
 
 def default_cache_dir() -> Path:
-    """`prepared` in $CAPC_CACHE, else in ~/.cache/capc."""
-    root = os.environ.get("CAPC_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "capc") / "prepared"
+    """`prepared` in the cache of this user: $CAPC_CACHE, else ~/.cache/capc."""
+    return cache_root() / "prepared"
 
 
 def _contents(path: Path) -> Iterable[tuple[str, bytes]]:
