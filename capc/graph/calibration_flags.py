@@ -14,14 +14,15 @@ def add_calibration(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--calibration",
         metavar="EXAMPLES.npy",
-        help="public examples, float32 (n, height, width, channels), on which activations without "
-        "an upper end get one; every answering party sees them",
+        help="public examples, float32 (n, height, width, channels). An activation without an "
+        "upper limit gets one, above all that these examples reach. Every answering party sees "
+        "them",
     )
     parser.add_argument(
         "--calibration_margin",
         type=float,
-        help="the ends are the next power of two above this times what the examples reach; "
-        f"needs --calibration (default {DEFAULT_MARGIN:g})",
+        help="a limit is the next power of two above this factor times what the examples reach. "
+        f"Needs --calibration (default {DEFAULT_MARGIN:g})",
     )
 
 

@@ -90,19 +90,19 @@ def _parser() -> argparse.ArgumentParser:
             nargs=2,
             default=(0.0, 1.0),
             metavar=("LOW", "HIGH"),
-            help="the interval of the pixels; default 0 1",
+            help="the smallest and the largest value of a pixel; default 0 1",
         )
         add_calibration(command)
     shown.add_argument(
         "--fraction_bits",
         type=whole_number(0, 29),
-        help="default: what a run takes, 12 where they fit",
+        help="default: as a run chooses: 12, or as many as fit",
     )
     shown.add_argument(
         "--batch_size",
         type=whole_number(1),
         default=1,
-        help="queries asked together; default %(default)s",
+        help="queries that are asked together; default %(default)s",
     )
     add_encryption_params(shown)
     return parser

@@ -55,11 +55,11 @@ def show(
     verdict = f"The ring needs {widest.bits} bits with {fraction_bits} fractional"
     if widest.bits > RING_BITS[-1]:
         verdict += (
-            f", {RING_BITS[-1]} is the most there is: layer '{widest.name}' does not fit. "
+            f". The largest ring has {RING_BITS[-1]}: layer '{widest.name}' does not fit. "
             "Ask for fewer fractional bits, or give public examples with --calibration"
         )
     console.print(
-        f"{verdict}; pixels lie in [{input_range[0]:g}, {input_range[1]:g}].", soft_wrap=True
+        f"{verdict}. Pixels lie in [{input_range[0]:g}, {input_range[1]:g}].", soft_wrap=True
     )
 
 
@@ -71,7 +71,7 @@ def fitting_fraction_bits(network: Network, input_range: tuple[float, float]) ->
         return FRACTION_BITS
     reason = why_fewer_bits(network, input_range, chosen)
     if reason is not None:
-        table_console().print(f"A run takes {reason}.", soft_wrap=True, highlight=False)
+        table_console().print(f"A run has {reason}.", soft_wrap=True, highlight=False)
     return chosen.fraction_bits
 
 
@@ -93,7 +93,7 @@ def cost_table(
         fewer = fraction_bits - -(-(widest.bits - RING_BITS[-1]) // 2)
         raise RangeError(
             f"layer '{widest.name}' needs {widest.bits} bits and the largest ring has "
-            f"{RING_BITS[-1]}; use about {max(fewer, 0)} fractional bits (a run takes fewer by "
+            f"{RING_BITS[-1]}; use about {max(fewer, 0)} fractional bits (a run chooses fewer by "
             "itself), calibrate on public examples (--calibration), or train with Relu6 for ReLU"
         )
     ring = FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
@@ -132,10 +132,9 @@ def _sentences(total: LayerCost, batch_size: int) -> str:
         seconds = batch_size * (total.offline_seconds + total.online_seconds)
         said += f"; for all {batch_size}: {moved:,.0f} MB and about {_seconds(seconds)} s"
     return (
-        f"{said}. With several answering parties on one machine, that many times as much. Each "
-        f"holds {total.weight_bytes / 1e6:,.0f} MB of transformed weights. The noise margin is in "
-        "bits: by so much could a layer's own noise grow before flooding would no longer hide the "
-        "weights."
+        f"{said}. Each further answering party on the same machine needs as much again. It holds "
+        f"{total.weight_bytes / 1e6:,.0f} MB of transformed weights. The noise margin says, in "
+        "bits, how much larger a layer's noise could be before flooding stops hiding the weights."
     )
 
 

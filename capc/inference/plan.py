@@ -73,7 +73,7 @@ def plan_from_json(value: dict[str, Any]) -> QuantizedNetwork:
         for entry in entries:
             layer = _layer_from_json(entry)
             if layer.name in known or any(name not in known for name in layer.inputs):
-                raise ValueError(f"layer {layer.name} stands out of order")
+                raise ValueError(f"layer {layer.name} comes before its inputs, or twice")
             if isinstance(layer, Input) == bool(known) or bool(layer.inputs) != bool(known):
                 raise ValueError("the input is not the first layer, or not the only one")
             known[layer.name] = layer
@@ -81,7 +81,7 @@ def plan_from_json(value: dict[str, Any]) -> QuantizedNetwork:
             if not 0 <= bits[layer.name] < fixed_point.ring_bits:
                 raise ValueError(f"layer {layer.name} has {bits[layer.name]} fractional bits")
         if len(layer.shape) != 1:
-            raise ValueError("the last layer is no vector of logits")
+            raise ValueError("the last layer is not a vector of logits")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProtocolError(f"the peer sent a plan that cannot be followed ({error})") from None
     return QuantizedNetwork(
@@ -111,7 +111,7 @@ def _zeros(shape: tuple[int, ...]) -> Any:
 
 def _integer(value: Any) -> int:
     if type(value) is not int:
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{value!r} is not a whole number")
     return value
 
 
@@ -141,13 +141,13 @@ def _layer_from_json(entry: dict[str, Any]) -> Layer:
     _checked_shape(layer.shape)
     names = (layer.name, *layer.inputs)
     if not all(isinstance(name, str) and len(name) <= MAX_NAME_CHARACTERS for name in names):
-        raise ValueError("a layer's name is no short text")
+        raise ValueError(f"a layer's name is not a text of at most {MAX_NAME_CHARACTERS}")
     return layer
 
 
 def _checked_shape(shape: Any) -> tuple[int, ...]:
     if not isinstance(shape, tuple) or not all(type(size) is int and size > 0 for size in shape):
-        raise ValueError(f"{shape} is no shape")
+        raise ValueError(f"{shape} is not a shape")
     if math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(f"a shape of {math.prod(shape)} elements is too large")
     return shape

@@ -97,5 +97,5 @@ def receive_words(channel: Channel, message_type: MessageType, shape: tuple[int,
     length = _WORD.itemsize * int(np.prod(shape, dtype=np.int64))
     payload = channel.recv(message_type, length)
     if len(payload) != length:
-        raise ProtocolError(f"{channel.peer} sent {len(payload)} bytes where {length} are due")
+        raise ProtocolError(f"{channel.peer} sent {len(payload)} bytes where {length} are expected")
     return np.frombuffer(payload, dtype=_WORD).astype(np.int64).reshape(shape)
