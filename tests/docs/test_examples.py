@@ -1,0 +1,132 @@
+"""The documents keep their word: examples run, commands parse, links and paths resolve.
+
+A block ```sh runs; ```sh no-test is only parsed, and a comment above it says why it does not run.
+```python runs in the same way. ```python worked and ```cpp worked belong to test_extending.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import check, commands
+from documents import PAGE_NAMES, ROOT, Block, anchors, blocks, prose
+
+BLOCKS = [block for page in PAGE_NAMES for block in blocks(page)]
+SHELL = [block for block in BLOCKS if block.info.split(" ")[0] == "sh"]
+RUN = [block for block in SHELL if block.info == "sh"]
+PYTHON = [block for block in BLOCKS if block.info == "python"]
+INFOS = {"sh", "sh no-test", "python", "python no-test", "python worked", "cpp worked", "text"}
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(RUN) >= 5
+    assert len(SHELL) >= 20
+    assert len(PYTHON) >= 2
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_says_what_it_is(block: Block) -> None:
+    assert block.info in INFOS, f"{block}: ```{block.info}"
+    if block.info.endswith("no-test"):
+        assert re.fullmatch(r"\s*<!-- not run by the tests.*: .+ -->", block.above), (
+            f"{block}: no comment says why it does not run"
+        )
+
+
+@pytest.mark.parametrize("page", PAGE_NAMES)
+def test_commands_stand_in_fences(page: str) -> None:
+    """An indented block would escape these tests."""
+    before = ""
+    for number, line in prose(page):
+        is_code = line.startswith("    ") and not before.strip()
+        assert not is_code, f"{page}:{number}: an indented block; use a fence"
+        before = line
+
+
+@pytest.mark.parametrize("block", SHELL, ids=str)
+def test_commands_name_what_exists(block: Block) -> None:
+    text = block.text.replace("<this repository>", "repository").replace("…", "")
+    for words in commands(text):
+        check(words)
+
+
+@pytest.mark.parametrize("page", PAGE_NAMES)
+def test_commands_within_sentences_name_what_exists(page: str) -> None:
+    if page == "CHANGELOG.md":  # it names what was, too
+        return
+    text = "\n".join(line for _, line in prose(page))
+    for span in re.findall(r"`([^`]+)`", text):
+        words = span.split()
+        if words[0] in ("capc", "make") and len(words) > 1 and words[1].isascii():
+            check([word.strip("'\"") for word in words])
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like the repository, where results may be left."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for name in ("config", "models", "scripts", "run_experiment.py", "capc"):
+        (folder / name).symlink_to(ROOT / name)
+    programs = folder / ".bin"
+    programs.mkdir()
+    for name, words in (("capc", "-m capc.cli"), ("python", "")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        program.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("block", RUN, ids=str)
+def test_shell_examples_run(block: Block, workplace: Path) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{workplace / '.bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.text],
+        cwd=workplace,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"{block}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert done.stdout or "export" in block.text
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=str)
+def test_python_examples_run(block: Block) -> None:
+    exec(compile(block.text, str(block), "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize("page", PAGE_NAMES)
+def test_links_resolve(page: str) -> None:
+    for number, line in prose(page):
+        for target in re.findall(r"\]\(([^)\s]+)\)", line):
+            if re.match(r"https?://", target):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (ROOT / page).parent / path if path else ROOT / page
+            assert file.exists(), f"{page}:{number}: there is no {target}"
+            if anchor:
+                linked = str(file.resolve().relative_to(ROOT))
+                assert anchor in anchors(linked), f"{page}:{number}: no heading for {target}"
+
+
+@pytest.mark.parametrize("page", PAGE_NAMES)
+def test_paths_in_the_text_exist(page: str) -> None:
+    """Files of the repository between backticks, but for those of a section that is a draft."""
+    folders = ("capc", "config", "docs", "gc-emp-test", "scripts", "tests")
+    draft = False
+    for number, line in prose(page):
+        draft = ("<!-- draft" in line) or (draft and not line.startswith("## "))
+        for path in re.findall(rf"`((?:{'|'.join(folders)})/[\w./-]*)`", line):
+            built = path.startswith(("gc-emp-test/bin", "capc/gc/_engine."))
+            assert draft or built or (ROOT / path).exists(), f"{page}:{number}: there is no {path}"
