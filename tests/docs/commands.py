@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import re
 import shlex
 import subprocess
@@ -10,6 +13,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from documents import ROOT
+
+from capc.cli import main
 
 DEEPER = {"graph": ("inspect", "prepare"), "privacy": ("epsilon", "calibrate", "account")}
 SCRIPTS = {"run_experiment.py": ("run",), "scripts/train_models.py": ("models",)}
@@ -97,18 +102,18 @@ def check_flags(words: list[str], text: str, program: str) -> None:
 @cache
 def capc_help(*path: str) -> str:
     """What `--help` of a subcommand prints."""
-    return _output(sys.executable, "-m", "capc.cli", *path, "--help")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main([*path, "--help"])
+    logging.captureWarnings(False)
+    return printed.getvalue()
 
 
 @cache
 def script_help(script: str) -> str:
-    return _output(sys.executable, script, "--help")
-
-
-def _output(*command: str) -> str:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command[1:])}: {done.stderr}"
-    return done.stdout
+    """What `--help` of a script prints."""
+    command = [sys.executable, script, "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def check_make(words: list[str]) -> None:

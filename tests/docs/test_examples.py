@@ -6,6 +6,9 @@ A block ```sh runs; ```sh no-test is only parsed, and a comment above it says wh
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import importlib
 import os
 import re
 import subprocess
@@ -13,13 +16,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import check, commands
-from documents import PAGE_NAMES, ROOT, Block, anchors, blocks, prose
+from commands import capc_help, check, commands
+from documents import PAGE_NAMES, ROOT, Block, anchors, blocks, prose, section
+
+from capc.command_line import STATUS_MEANINGS
 
 BLOCKS = [block for page in PAGE_NAMES for block in blocks(page)]
 SHELL = [block for block in BLOCKS if block.info.split(" ")[0] == "sh"]
 RUN = [block for block in SHELL if block.info == "sh"]
 PYTHON = [block for block in BLOCKS if block.info == "python"]
+FLOORS_PAGE = "docs/architecture.md"
 INFOS = {"sh", "sh no-test", "python", "python no-test", "python worked", "cpp worked", "text"}
 
 
@@ -81,6 +87,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", RUN, ids=str)
 def test_shell_examples_run(block: Block, workplace: Path) -> None:
     environment = {
@@ -122,11 +129,51 @@ def test_links_resolve(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGE_NAMES)
 def test_paths_in_the_text_exist(page: str) -> None:
-    """Files of the repository between backticks, but for those of a section that is a draft."""
+    """Files of the repository between backticks."""
     folders = ("capc", "config", "docs", "gc-emp-test", "scripts", "tests")
-    draft = False
     for number, line in prose(page):
-        draft = ("<!-- draft" in line) or (draft and not line.startswith("## "))
         for path in re.findall(rf"`((?:{'|'.join(folders)})/[\w./-]*)`", line):
             built = path.startswith(("gc-emp-test/bin", "capc/gc/_engine."))
-            assert draft or built or (ROOT / path).exists(), f"{page}:{number}: there is no {path}"
+            assert built or (ROOT / path).exists(), f"{page}:{number}: there is no {path}"
+
+
+@pytest.mark.parametrize("page", PAGE_NAMES)
+def test_names_in_the_text_exist(page: str) -> None:
+    """Modules between backticks, and what is named of them."""
+    if page == "CHANGELOG.md":  # it names what was, too
+        return
+    for number, line in prose(page):
+        for name in re.findall(r"`(capc(?:\.[A-Za-z_]\w*)+)`", line):
+            assert names_something(name), f"{page}:{number}: there is no {name}"
+
+
+def names_something(name: str) -> bool:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
+        return True
+    module, _, attribute = name.rpartition(".")
+    with contextlib.suppress(ImportError):
+        return hasattr(importlib.import_module(module), attribute)
+    return False
+
+
+def test_the_table_of_floors_is_the_one_that_is_held() -> None:
+    source = (ROOT / "tests" / "test_architecture.py").read_text()
+    held = re.search(r"^FLOORS = (\(.*?^\))", source, re.MULTILINE | re.DOTALL)
+    assert held is not None
+    rows = re.findall(
+        r"^\| `capc/(\w+)(?:/|\.py)` \|", section(FLOORS_PAGE, "Floors"), re.MULTILINE
+    )
+    assert tuple(rows) == ast.literal_eval(held[1])
+
+
+def test_the_table_of_exit_statuses_is_the_one_that_is_used() -> None:
+    text = section("docs/running.md", "Exit statuses")
+    listed = {int(number): meaning for number, meaning in re.findall(r"\| (\d+) \| (.+) \|", text)}
+    assert listed == {status.value: meaning for status, meaning in STATUS_MEANINGS.items()}
+
+
+def test_every_flag_of_a_run_is_in_the_table_of_flags() -> None:
+    table = set(re.findall(r"`(--\w+)`", section("docs/running.md", "Flags")))
+    flags = set(re.findall(r"^  (--\w+)", capc_help("run"), re.MULTILINE))
+    assert flags - table == set()

@@ -13,21 +13,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from documents import ROOT, read, section
 
 from capc.bench import bench_command
 from capc.bench.rows import parse_rows
 from capc.data import dataset_sources, datasets
+from capc.fixed_point import FixedPoint
+from capc.graph.layers import KINDS, Layer, Scales
+from capc.graph.layers.interval import Interval
 from capc.harness import tables
 from capc.harness.launchers.processes import PartySpec
 from capc.harness.outcome import Outcome
 from capc.harness.supervisor import Supervisor
+from capc.inference import protocols
 from capc.transport.control_messages import Message
 
 PAGE = "docs/extending.md"
-DRAFT = "Adding a layer"
-SECTIONS = [name for name in re.findall(r"^## (.+)$", read(PAGE), re.MULTILINE) if name != DRAFT]
+SECTIONS = re.findall(r"^## (.+)$", read(PAGE), re.MULTILINE)
 FAKE_PARTY = ROOT / "tests" / "harness" / "fake_party.py"
 
 
@@ -206,3 +210,31 @@ def test_the_benchmark_is_measured_and_written(
     assert ours.median_s is not None
     assert peer.note == "skipped: EMP has no Python face"
     assert "build_relu" in capsys.readouterr().out
+
+
+def test_the_layer_means_what_its_protocol_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "Half", Layer)  # so that the made class is taken out again
+    monkeypatch.setattr(protocols, "PROTOCOLS", protocols.PROTOCOLS.copy())
+    names = follow("Adding a layer")
+    half = names["Half"]("half", ("input",), (5,))
+    scales, ring = Scales((24,), 12, 12), FixedPoint(37, 12)
+    values = np.array([-(1 << 30), -4097, -1, 8192, 1 << 30], dtype=np.int64)
+    expected = half.integer([values], scales)
+    assert expected.tolist() == [value >> 13 for value in values.tolist()]
+    bounds = half.interval([Interval(values, values)], scales)
+    assert np.array_equal(bounds.low, expected)
+    assert np.array_equal(bounds.high, expected)
+    protocol = protocols.PROTOCOLS[names["Half"]]
+    assert isinstance(protocol, protocols.GarbledCircuit)
+    circuit = protocol.circuit(half, ring, scales)
+    masks = ring.uniform((5,))
+    out, _ = circuit.plain_evaluate(ring.reduce(values - masks), masks, masks)
+    assert np.array_equal(ring.signed(ring.reduce(out.ravel() + masks)), expected)
+
+
+def test_a_layer_that_lacks_a_method_cannot_be_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "Half", Layer)
+    example = worked("Adding a layer", "python")[0]
+    method = example.index("    def interval"), example.index("    def rounded")
+    with pytest.raises(TypeError, match="the layer Half lacks interval"):
+        exec(example[: method[0]] + example[method[1] :], {"__name__": "worked_example"})
