@@ -11,8 +11,10 @@ import contextlib
 import importlib
 import os
 import re
+import socket
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,42 @@ def test_shell_examples_run(block: Block, workplace: Path) -> None:
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_python_examples_run(block: Block) -> None:
     exec(compile(block.text, str(block), "exec"), {"__name__": "example"})
+
+
+@pytest.mark.slow
+def test_the_two_programs_of_he_transformer_run_together(tmp_path: Path) -> None:
+    server, client = (
+        block.text.replace("35000", str(free_port()))
+        for block in blocks("docs/he-transformer.md")
+        if block.text.startswith(("# server.py", "# client.py"))
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "capc" / "he_transformer"))),
+    }
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", text],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for text in (server, client)
+    ]
+    said = [program.communicate(timeout=60)[0] for program in programs]
+    assert [program.returncode for program in programs] == [0, 0]
+    assert said[0].strip() == "[[nan nan nan nan]]"
+    results = [float(number) for number in re.findall(r"[\d.]+", said[1])]
+    assert results == pytest.approx([6, 12, 18, 24], abs=0.01)
+
+
+@cache
+def free_port() -> int:
+    """One port for both programs; whoever takes it first in between fails the test."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("page", PAGE_NAMES)
