@@ -62,6 +62,7 @@ def check(words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
+    """Programs of the repository by their flags; those that a page itself shows by name."""
     if words[:2] == ["-m", "pytest"]:
         return
     if words[:2] == ["-m", "capc.cli"]:
@@ -75,6 +76,7 @@ def check_python(words: list[str]) -> None:
 
 
 def check_capc(words: list[str]) -> None:
+    """The subcommand and its flags, by the parsers."""
     if not words or words == ["--help"] or words[0] in ("…", "SUBCOMMAND"):
         return
     name, rest = words[0], words[1:]
@@ -92,6 +94,7 @@ def check_capc(words: list[str]) -> None:
 
 
 def check_flags(words: list[str], text: str, program: str) -> None:
+    """Every flag stands in the help `text`."""
     flags = set(re.findall(r"(?<![\w-])--?[\w-]+", text))
     for word in words:
         flag = word.partition("=")[0]
@@ -117,6 +120,7 @@ def script_help(script: str) -> str:
 
 
 def check_make(words: list[str]) -> None:
+    """Targets and variables, by the Makefile."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z][\w-]*):(?!=)", makefile, re.MULTILINE))
     variables = {*re.findall(r"^([A-Z_]+) [?:]?=", makefile, re.MULTILINE), "PYTHON"}

@@ -32,6 +32,7 @@ class Block:
 
 
 def read(page: str) -> str:
+    """The text of a page, named by its path in the repository."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 

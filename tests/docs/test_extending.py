@@ -130,6 +130,7 @@ class Silent:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", ["good", "exit3", "stubborn"])
 def test_the_launcher_runs_scripted_parties(
     behaviour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
