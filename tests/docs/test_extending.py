@@ -21,8 +21,10 @@ from capc.bench import bench_command
 from capc.bench.rows import parse_rows
 from capc.data import dataset_sources, datasets
 from capc.fixed_point import FixedPoint
-from capc.graph.layers import KINDS, Layer, Scales
+from capc.graph.layers import KINDS, Input, Layer, Scales
 from capc.graph.layers.interval import Interval
+from capc.graph.tensorflow import operations
+from capc.graph.tensorflow.builder import Builder
 from capc.harness import tables
 from capc.harness.launchers.processes import PartySpec
 from capc.harness.outcome import Outcome
@@ -216,8 +218,12 @@ def test_the_benchmark_is_measured_and_written(
 def test_the_layer_means_what_its_protocol_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, "Half", Layer)  # so that the made class is taken out again
     monkeypatch.setattr(protocols, "PROTOCOLS", protocols.PROTOCOLS.copy())
+    monkeypatch.setitem(operations.OPERATIONS, "Halve", operations.OPERATIONS["Neg"])
     names = follow("Adding a layer")
-    half = names["Half"]("half", ("input",), (5,))
+    builder = Builder(Input("input", (), (5,)), {})
+    node = types.SimpleNamespace(name="half", op="Halve")
+    half: Any = builder.layer(operations.OPERATIONS["Halve"](builder, node, ["input"]))
+    assert (half.name, half.inputs, half.shape) == ("half", ("input",), (5,))
     scales, ring = Scales((24,), 12, 12), FixedPoint(37, 12)
     values = np.array([-(1 << 30), -4097, -1, 8192, 1 << 30], dtype=np.int64)
     expected = half.integer([values], scales)
