@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from capc.data.datasets import Dataset
+from capc.fixed_point import Int64
 from capc.learning import session
 from capc.learning.experiment import Experiment, Privacy, Training
 
 TRAIN, TEST = 900, 240
 
 
-def images_of(labels, generator):
+def images_of(labels: Int64, generator: np.random.Generator) -> NDArray[np.uint8]:
     images = generator.integers(0, 90, (len(labels), 28, 28, 1))
     for image, label in zip(images, labels, strict=True):
         row, column = 14 * (label // 5), 5 * (label % 5)
@@ -19,14 +24,14 @@ def images_of(labels, generator):
     return images.astype(np.uint8)
 
 
-def made_dataset():
+def made_dataset() -> Dataset:
     generator = np.random.default_rng(11)
     train = generator.integers(0, 10, TRAIN)
     test = generator.integers(0, 10, TEST)
     return Dataset(images_of(train, generator), train, images_of(test, generator), test)
 
 
-def use(monkeypatch):
+def use(monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """Give every stage of this process the made data under the name of MNIST."""
     dataset = made_dataset()
     monkeypatch.setattr(session, "load_dataset", lambda name: dataset)
@@ -35,7 +40,7 @@ def use(monkeypatch):
     return dataset
 
 
-def experiment(**fields):
+def experiment(**fields: Any) -> Experiment:
     values = {
         "name": "tiny",
         "dataset": "mnist",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,14 @@ SMALL = {"name": "x", "dataset": "mnist", "parties": 5}
 POINT = {"parties": 4, "sigma": 1.0, "threshold": 3, "sigma_threshold": 1.0}
 
 
-def load(tmp_path, document, *overrides):
+def load(tmp_path: Path, document: dict[str, Any], *overrides: str) -> Experiment:
     path = tmp_path / "e.json"
     path.write_text(json.dumps(document))
     return load_experiment(path, overrides)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)
-def test_shipped_experiments_load(path):
+def test_shipped_experiments_load(path: Path) -> None:
     experiment = load_experiment(path)
     assert experiment.name == path.stem
     assert experiment.querying_parties == 3
@@ -35,7 +36,9 @@ def test_shipped_experiments_load(path):
         ("svhn", 250, (40.0, 300, 200.0, 2.0, 1e-6), (0.1, 0.9, 1e-4, 128, 200)),
     ],
 )
-def test_the_papers_parameters(name, parties, privacy, training):
+def test_the_papers_parameters(
+    name: str, parties: int, privacy: tuple[float, ...], training: tuple[float, ...]
+) -> None:
     found = load_experiment(CONFIGS / f"{name}.json")
     noise, how = found.privacy, found.training
     assert found.parties == parties
@@ -57,7 +60,7 @@ def test_the_papers_parameters(name, parties, privacy, training):
     assert found.retraining_seeds == 5
 
 
-def test_it_goes_to_json_and_back(tmp_path):
+def test_it_goes_to_json_and_back(tmp_path: Path) -> None:
     document = SMALL | {"split": {"kind": "skewed", "weak_classes": [1, 2]}, "queries": 5}
     document |= {
         "retraining": {"epochs": 3},
@@ -69,17 +72,17 @@ def test_it_goes_to_json_and_back(tmp_path):
     assert load(tmp_path, experiment.as_json()) == experiment
 
 
-def test_overrides_reach_nested_fields(tmp_path):
+def test_overrides_reach_nested_fields(tmp_path: Path) -> None:
     found = load(tmp_path, SMALL, "privacy.sigma=3", "privacy.threshold=null", "name=y")
     assert (found.privacy.sigma, found.privacy.threshold, found.name) == (3.0, None, "y")
 
 
-def test_models_are_given_in_turn():
+def test_models_are_given_in_turn() -> None:
     experiment = Experiment("x", "mnist", 5, models=("mlp", "cryptonets-relu"))
     assert [experiment.model_of(party) for party in range(3)] == ["mlp", "cryptonets-relu", "mlp"]
 
 
-def test_a_sweep_point_changes_parties_and_noise():
+def test_a_sweep_point_changes_parties_and_noise() -> None:
     experiment = Experiment("x", "mnist", 5, examples_per_party=700)
     other = experiment.at(SweepPoint(100, 25.0, 135, 65.0))
     assert (other.parties, other.privacy.sigma, other.privacy.threshold) == (100, 25.0, 135)
@@ -95,7 +98,7 @@ def test_a_sweep_point_changes_parties_and_noise():
         ({"sigma": -1}, "sweep[1].sigma is -1"),
     ],
 )
-def test_a_wrong_sweep_point_is_named(tmp_path, change, message):
+def test_a_wrong_sweep_point_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     experiment = load(tmp_path, SMALL | {"sweep": [POINT, POINT | change]})
     with pytest.raises(ConfigError) as caught:
         experiment.swept()
@@ -137,19 +140,19 @@ def test_a_wrong_sweep_point_is_named(tmp_path, change, message):
         ({"examples_per_party": 12001}, "allowed is 1 to 12000"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, change, message):
+def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, SMALL | change)
     assert message in str(caught.value)
     assert "e.json" in str(caught.value)
 
 
-def test_a_missing_field_is_named(tmp_path):
+def test_a_missing_field_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="parties is missing"):
         load(tmp_path, {"name": "x", "dataset": "mnist"})
 
 
-def test_files_that_are_no_experiment(tmp_path):
+def test_files_that_are_no_experiment(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_experiment(tmp_path / "none.json")
     (tmp_path / "e.json").write_text("{")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import made_data
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from capc import cli
 from capc.data import saved_queries
-from capc.data.datasets import normalised
+from capc.data.datasets import Dataset, normalised
 from capc.data.saved_queries import load_answers, save_queries
 from capc.errors import ConfigError
+from capc.fixed_point import Int64
 from capc.learning import imported, session
 from capc.learning.experiment import Privacy
 from capc.learning.imported import load_answered, parse_sources
@@ -29,12 +33,12 @@ QUIET = Privacy(sigma=0.0, threshold=None, sigma_threshold=0.0, epsilon=None)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(autouse=True)
-def data(monkeypatch):
+def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
     made = made_data.use(monkeypatch)
     first = normalised(made.test_images), made.test_labels
     monkeypatch.setattr(
@@ -47,7 +51,7 @@ def data(monkeypatch):
     session.dataset_digest.cache_clear()
 
 
-def originals(folder: Path, data, chosen) -> Path:
+def originals(folder: Path, data: Dataset, chosen: Int64 | slice) -> Path:
     """A folder as the original programs leave it: squeezed images, parameters in brackets."""
     folder.mkdir()
     name = "(mnist)-(mode=random)-(parties=250)-(querying=0)"
@@ -59,7 +63,7 @@ def originals(folder: Path, data, chosen) -> Path:
     return folder
 
 
-def a_run(folder: Path, data, places, **changes) -> Path:
+def a_run(folder: Path, data: Dataset, places: Container[int], **changes: Any) -> Path:
     """What `capc run` leaves of queries 5 to 24 of the test set, of which `places` are answered."""
     folder.mkdir()
     flags = {"dataset_name": "mnist", "start_batch": 5, "n_queries": 20}
@@ -74,7 +78,7 @@ def a_run(folder: Path, data, places, **changes) -> Path:
     return folder
 
 
-def call(store, tmp_path, *arguments, stage="retrain"):
+def call(store: Store, tmp_path: Path, *arguments: str, stage: str = "retrain") -> int:
     config = tmp_path / "tiny.json"
     training = replace(made_data.experiment().training, epochs=20)
     experiment = made_data.experiment(
@@ -85,7 +89,9 @@ def call(store, tmp_path, *arguments, stage="retrain"):
     return cli.main(["learn", stage, f"--config={config}", *folders, *arguments])
 
 
-def test_the_originals_folder_and_a_runs_folder_are_retrained_on(store, tmp_path, data, capsys):
+def test_the_originals_folder_and_a_runs_folder_are_retrained_on(
+    store: Store, tmp_path: Path, data: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
     ask = Session(made_data.experiment(), store).test_parts(1)
     evaluation = ask.evaluation
     pool = ask.pools[0]
@@ -110,7 +116,9 @@ def test_the_originals_folder_and_a_runs_folder_are_retrained_on(store, tmp_path
     assert not (store.root / "models").exists()  # nobody's private model was needed
 
 
-def test_what_learn_query_answered_comes_back(store, tmp_path, data, capsys):
+def test_what_learn_query_answered_comes_back(
+    store: Store, tmp_path: Path, data: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny = Session(
         made_data.experiment(privacy=QUIET, queries=9, strategies=("gap",)), store, workers=0
     )
@@ -139,7 +147,9 @@ def test_what_learn_query_answered_comes_back(store, tmp_path, data, capsys):
         load_answered(run, "mnist")
 
 
-def test_the_same_images_are_measured_on_by_both_arms(store, tmp_path, data):
+def test_the_same_images_are_measured_on_by_both_arms(
+    store: Store, tmp_path: Path, data: Dataset
+) -> None:
     experiment = made_data.experiment(retraining_seeds=1)
     ours = Session(experiment, store, workers=0)
     whole = ours.test_parts(1).evaluation
@@ -152,7 +162,7 @@ def test_the_same_images_are_measured_on_by_both_arms(store, tmp_path, data):
         imported.imported_trials(ours, everything)
 
 
-def _broken(folder: Path, name: str, values) -> Path:
+def _broken(folder: Path, name: str, values: dict[str, Any]) -> Path:
     np.save(next(folder.glob(f"cryptonets-{name}*")), values)
     return folder
 
@@ -169,13 +179,17 @@ def _broken(folder: Path, name: str, values) -> Path:
         ("raw-samples", np.array(["x"]), "holds no numbers"),
     ],
 )
-def test_files_of_another_form_are_refused(tmp_path, data, name, values, said):
+def test_files_of_another_form_are_refused(
+    tmp_path: Path, data: Dataset, name: str, values: NDArray[Any], said: str
+) -> None:
     folder = originals(tmp_path / "o", data, np.arange(6))
     with pytest.raises(ConfigError, match=said):
         load_answered(_broken(folder, name, values), "mnist")
 
 
-def test_samples_normalised_in_another_way_are_refused_unless_raw_ones_lie_beside(tmp_path, data):
+def test_samples_normalised_in_another_way_are_refused_unless_raw_ones_lie_beside(
+    tmp_path: Path, data: Dataset
+) -> None:
     folder = originals(tmp_path / "o", data, np.arange(6))
     assert load_answered(folder, "mnist").images.min() >= 0
     next(folder.glob("*raw*")).unlink()
@@ -183,7 +197,7 @@ def test_samples_normalised_in_another_way_are_refused_unless_raw_ones_lie_besid
         load_answered(folder, "mnist")
 
 
-def test_several_sets_in_one_folder_must_be_named(tmp_path, data):
+def test_several_sets_in_one_folder_must_be_named(tmp_path: Path, data: Dataset) -> None:
     folder = tmp_path / "two"
     for party in (0, 1):
         chosen = np.arange(5 + party)
@@ -208,12 +222,16 @@ def test_several_sets_in_one_folder_must_be_named(tmp_path, data):
         ({"flags": {"dataset_name": "mnist", "start_batch": 5, "n_queries": 9}}, "no longer holds"),
     ],
 )
-def test_a_run_that_cannot_be_used_is_refused(tmp_path, data, changes, said):
+def test_a_run_that_cannot_be_used_is_refused(
+    tmp_path: Path, data: Dataset, changes: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ConfigError, match=said):
         load_answered(a_run(tmp_path / "run", data, range(12), **changes), "mnist")
 
 
-def test_a_run_without_answers_or_with_damaged_files_is_refused(tmp_path, data):
+def test_a_run_without_answers_or_with_damaged_files_is_refused(
+    tmp_path: Path, data: Dataset
+) -> None:
     with pytest.raises(ConfigError, match="no query of that run was answered"):
         load_answered(a_run(tmp_path / "none", data, []), "mnist")
     run = a_run(tmp_path / "run", data, [3])
@@ -225,7 +243,7 @@ def test_a_run_without_answers_or_with_damaged_files_is_refused(tmp_path, data):
         load_answered(run, "mnist")
 
 
-def test_which_party_gets_which_folder():
+def test_which_party_gets_which_folder() -> None:
     tiny = made_data.experiment()
     assert parse_sources(["a"], tiny) == {0: Path("a"), 1: Path("a")}
     assert parse_sources(["5=a=b", "0=c"], tiny) == {5: Path("a=b"), 0: Path("c")}
@@ -243,6 +261,13 @@ def test_which_party_gets_which_folder():
         ("retrain", ["--answers=/none"], "/none does not exist"),
     ],
 )
-def test_what_is_wrong_is_one_line(store, tmp_path, capsys, stage, arguments, said):
+def test_what_is_wrong_is_one_line(
+    store: Store,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    arguments: list[str],
+    said: str,
+) -> None:
     assert call(store, tmp_path, *arguments, stage=stage) == 2
     assert said in capsys.readouterr().err.splitlines()[-1]

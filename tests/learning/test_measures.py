@@ -10,7 +10,7 @@ import pytest
 from capc.learning.measures import Score, mean_interval, score, student_quantile
 
 
-def test_score_by_class():
+def test_score_by_class() -> None:
     found = score(np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 2, 0]), 4)
     assert found == Score((1, 1, 1, 0), (2, 2, 1, 0))
     assert found.accuracy == pytest.approx(3 / 5)
@@ -21,7 +21,7 @@ def test_score_by_class():
     assert math.isnan(found.over(()))
 
 
-def test_balanced_accuracy_is_not_accuracy_where_classes_differ():
+def test_balanced_accuracy_is_not_accuracy_where_classes_differ() -> None:
     found = score(np.zeros(10, dtype=np.int64), np.array([0] * 9 + [1]), 2)
     assert (found.accuracy, found.balanced) == (0.9, 0.5)
 
@@ -30,11 +30,11 @@ def test_balanced_accuracy_is_not_accuracy_where_classes_differ():
 @pytest.mark.parametrize(
     ("freedom", "value"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (30, 2.042)]
 )
-def test_quantiles_known(freedom, value):
+def test_quantiles_known(freedom: int, value: float) -> None:
     assert student_quantile(0.975, freedom) == pytest.approx(value, abs=5e-4)
 
 
-def test_quantiles_against_scipy():
+def test_quantiles_against_scipy() -> None:
     stats = pytest.importorskip("scipy.stats")
     for freedom in range(1, 40):
         for probability in (0.6, 0.9, 0.975, 0.999):
@@ -42,7 +42,7 @@ def test_quantiles_against_scipy():
             assert student_quantile(probability, freedom) == pytest.approx(expected, rel=1e-9)
 
 
-def test_interval_known():
+def test_interval_known() -> None:
     found = mean_interval([1.0, 2.0, 3.0])
     reach = 4.302652729911275 / math.sqrt(3)
     assert (found.mean, found.n) == (2.0, 3)
@@ -50,12 +50,12 @@ def test_interval_known():
     assert found.high == pytest.approx(2.0 + reach)
 
 
-def test_one_value_has_no_interval():
+def test_one_value_has_no_interval() -> None:
     assert math.isnan(mean_interval([0.5]).low)
     assert mean_interval([]).n == 0
 
 
-def test_the_interval_covers_as_often_as_it_says():
+def test_the_interval_covers_as_often_as_it_says() -> None:
     generator = np.random.default_rng(8)
     covered = 0
     for _ in range(400):

@@ -6,19 +6,22 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import made_data
 import numpy as np
 import pytest
 
+from capc.data.datasets import Dataset
 from capc.data.saved_queries import load_answers, load_saved_queries
 from capc.errors import ConfigError, ProtocolError
 from capc.graph.float_reference import evaluate_float
 from capc.graph.prepared import load_network, prepare
-from capc.harness import secure_queries as secure
+from capc.harness import secure_queries
 from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.learning import session
 from capc.learning.experiment import Privacy
@@ -38,18 +41,18 @@ HEADER = "query,true_label,label,answered,plain_label,reference_agrees\n"
 
 
 @pytest.fixture(autouse=True)
-def data(monkeypatch):
+def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
     yield made_data.use(monkeypatch)
     session.dataset_of.cache_clear()
     session.dataset_digest.cache_clear()
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 
 
-def at(root, **fields):
+def at(root: Path, **fields: Any) -> Session:
     fields = {"privacy": QUIET, "strategies": ("gap", "random"), "parties": 5} | fields
     return Session(made_data.experiment(**fields), Store(root), workers=0)
 
@@ -57,12 +60,12 @@ def at(root, **fields):
 class FakeRun:
     """Stands for `capc run`: reads its files, votes with the frozen models, writes queries.csv."""
 
-    def __init__(self, cache, status=0):
+    def __init__(self, cache: Path, status: int = 0) -> None:
         self.cache = cache
         self.status = status
         self.flags = []
 
-    def __call__(self, command, **_):
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         assert command[:3] == [sys.executable, "-m", "capc.harness.experiment"]
         flags = dict(word.lstrip("-").split("=", 1) for word in command[3:] if "=" in word)
         self.flags.append(flags | {"verify": "--verify" in command})
@@ -70,7 +73,7 @@ class FakeRun:
             self._answer(flags)
         return subprocess.CompletedProcess(command, self.status, "", "capc: error: no\n")
 
-    def _answer(self, flags):
+    def _answer(self, flags: dict[str, str]) -> None:
         images, labels = load_saved_queries(Path(flags["dataset_path"]), (28, 28, 1))
         count, parties = int(flags["n_queries"]), int(flags["n_parties"])
         folder = Path(flags["checkpoint_dir"]) / str(parties)
@@ -96,7 +99,7 @@ class FakeRun:
         account.save(budget.account)
         account.close()
 
-    def _budget(self, flags):
+    def _budget(self, flags: dict[str, str]) -> tuple[Budget, AccountFile]:
         epsilon = float(flags["epsilon"])
         account = AccountFile(flags["account"])
         threshold = flags.get("threshold")
@@ -112,13 +115,15 @@ class FakeRun:
 
 
 @pytest.fixture
-def fake(monkeypatch, tmp_path):
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRun:
     run = FakeRun(tmp_path / "prepared")
-    monkeypatch.setattr(secure, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(secure_queries, "subprocess", SimpleNamespace(run=run))
     return run
 
 
-def test_labels_equal_the_simulations_without_noise(root, fake, data):
+def test_labels_equal_the_simulations_without_noise(
+    root: Path, fake: FakeRun, data: Dataset
+) -> None:
     tiny = at(root)
     models = train(tiny)
     simulated = tiny.store.folder(QUERIES, query(tiny, models)[1])
@@ -144,10 +149,12 @@ def test_labels_equal_the_simulations_without_noise(root, fake, data):
     assert len(fake.flags) == 2
 
 
-def test_a_wrong_label_shows_in_the_comparison(root, fake, monkeypatch):
+def test_a_wrong_label_shows_in_the_comparison(
+    root: Path, fake: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     honest = FakeRun._answer
 
-    def wrong(self, flags):
+    def wrong(self: FakeRun, flags: dict[str, str]) -> None:
         honest(self, flags)
         path = Path(flags["results_dir"]) / "latest" / "queries.csv"
         lines = path.read_text().splitlines()
@@ -161,7 +168,7 @@ def test_a_wrong_label_shows_in_the_comparison(root, fake, monkeypatch):
     assert [(c.labels_equal, c.reference_agrees) for c in comparisons] == [(3, 3)] * 2
 
 
-def test_what_the_run_is_told(root, fake):
+def test_what_the_run_is_told(root: Path, fake: FakeRun) -> None:
     noisy = Privacy(sigma=2.0, threshold=3, sigma_threshold=4.0, epsilon=9.0, conversion="classic")
     tiny = at(root, privacy=noisy, seeds=(6,))
     options = SecureOptions(queries=5, batch_size=3, verify=True, encryption_params="config/x.json")
@@ -180,7 +187,9 @@ def test_what_the_run_is_told(root, fake):
 
 
 @pytest.mark.parametrize("threshold", [None, 5])
-def test_one_account_goes_from_run_to_run_until_it_is_spent(root, fake, threshold):
+def test_one_account_goes_from_run_to_run_until_it_is_spent(
+    root: Path, fake: FakeRun, threshold: int | None
+) -> None:
     """Of 4 votes none reaches 5: queries that are not answered leave room for more."""
     privacy = Privacy(sigma=4.0, threshold=threshold, sigma_threshold=20.0, epsilon=5.0)
     fits = Budget(5.0, 1e-5, 4.0, threshold, 20.0).admit(99)[0]
@@ -205,14 +214,14 @@ def test_one_account_goes_from_run_to_run_until_it_is_spent(root, fake, threshol
     assert counts == asked
 
 
-def test_a_budget_for_no_query_is_said(root, fake):
+def test_a_budget_for_no_query_is_said(root: Path, fake: FakeRun) -> None:
     privacy = Privacy(sigma=0.5, threshold=None, sigma_threshold=0.0, epsilon=0.5)
     tiny = at(root, privacy=privacy)
     with pytest.raises(ConfigError, match="admits no query"):
         query_securely(tiny, train(tiny), SecureOptions(queries=3))
 
 
-def test_a_failed_run_is_an_error_and_leaves_nothing(root, fake):
+def test_a_failed_run_is_an_error_and_leaves_nothing(root: Path, fake: FakeRun) -> None:
     tiny = at(root, seeds=(5,))
     models = train(tiny)
     fake.status = 1
@@ -222,8 +231,10 @@ def test_a_failed_run_is_an_error_and_leaves_nothing(root, fake):
     assert query_securely(tiny, models, SecureOptions(queries=3))[1]
 
 
-def test_rows_out_of_order_are_refused(root, fake, monkeypatch):
-    def some(self, flags):
+def test_rows_out_of_order_are_refused(
+    root: Path, fake: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def some(self: FakeRun, flags: dict[str, str]) -> None:
         place = Path(flags["results_dir"]) / "latest"
         place.mkdir(parents=True)
         (place / "queries.csv").write_text(HEADER + "1,3,3,true,3,true\n")
@@ -234,11 +245,11 @@ def test_rows_out_of_order_are_refused(root, fake, monkeypatch):
         query_securely(tiny, train(tiny), SecureOptions(queries=3))
 
 
-def test_the_frozen_models_are_those_that_voted(root, fake, tmp_path):
+def test_the_frozen_models_are_those_that_voted(root: Path, fake: FakeRun, tmp_path: Path) -> None:
     tiny = at(root)
     models = train(tiny)
-    secure.freeze(tiny, models)
-    folder = tiny.store.folder(secure.FROZEN, secure._frozen_key(models[1][0]))
+    secure_queries.freeze(tiny, models)
+    folder = tiny.store.folder(secure_queries.FROZEN, secure_queries._frozen_key(models[1][0]))
     assert json.loads((tiny.store.folder("models", models[1][0]) / "model.json").read_text())
     network = load_network(prepare(folder / "model.pb", cache_dir=tmp_path))
     images, _ = tiny.dataset.test_images, tiny.dataset.test_labels

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import made_data
 import numpy as np
@@ -12,7 +14,7 @@ import pandas as pd
 import pytest
 
 from capc import cli
-from capc.data.datasets import normalised
+from capc.data.datasets import Dataset, normalised
 from capc.data.saved_queries import load_answers, load_saved_queries, save_queries
 from capc.errors import ConfigError
 from capc.learning import results, session
@@ -24,35 +26,40 @@ from capc.learning.selection import by_entropy
 from capc.learning.session import Session
 from capc.learning.store import Store
 from capc.learning.train_stage import load, predictions, train
+from capc.learning.workers import Task
 from capc.privacy.accountant import Accountant
+
+Trained = tuple[Session, dict[int, list[str]]]
 
 QUIET = Privacy(sigma=0.0, threshold=None, sigma_threshold=0.0, epsilon=None)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One store for all tests: what one test trained, the next one finds."""
     return Store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(autouse=True)
-def data(monkeypatch):
+def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
     yield made_data.use(monkeypatch)
     session.dataset_of.cache_clear()
     session.dataset_digest.cache_clear()
 
 
-def at(store, **fields):
+def at(store: Store, **fields: Any) -> Session:
     return Session(made_data.experiment(**fields), store, workers=0)
 
 
 @pytest.fixture
-def trained(store):
+def trained(store: Store) -> Trained:
     tiny = at(store)
     return tiny, train(tiny)
 
 
-def test_finished_stages_are_not_run_again(trained, monkeypatch):
+def test_finished_stages_are_not_run_again(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny, models = trained
     queries = query(tiny, models)
     left = []
@@ -63,12 +70,14 @@ def test_finished_stages_are_not_run_again(trained, monkeypatch):
     assert not left
 
 
-def test_an_interrupted_stage_goes_on_where_it_was(store, monkeypatch):
+def test_an_interrupted_stage_goes_on_where_it_was(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny = at(store, seeds=(77,))
     ran = []
     honest = Session.run
 
-    def some(self, title, tasks):
+    def some(self: Session, title: str, tasks: list[Task]) -> None:
         ran.append(len(tasks))
         honest(self, title, tasks[:2])
 
@@ -78,7 +87,7 @@ def test_an_interrupted_stage_goes_on_where_it_was(store, monkeypatch):
     assert ran == [6, 4]
 
 
-def test_keys_follow_content(store, trained):
+def test_keys_follow_content(store: Store, trained: Trained) -> None:
     tiny, models = trained
     other_noise = at(store, privacy=replace(tiny.experiment.privacy, sigma=2.0))
     assert train(other_noise) == models
@@ -88,7 +97,7 @@ def test_keys_follow_content(store, trained):
     assert more_parties == []
 
 
-def test_votes_are_those_of_the_models(trained):
+def test_votes_are_those_of_the_models(trained: Trained) -> None:
     tiny, models = trained
     total = total_votes(tiny, models[1])
     each = np.stack([predictions(tiny, key) for key in models[1]])
@@ -96,7 +105,9 @@ def test_votes_are_those_of_the_models(trained):
     assert np.array_equal(total, (each[:, :, None] == np.arange(10)).sum(axis=0))
 
 
-def test_without_noise_the_answers_are_the_plain_vote_of_the_others(store, trained, data):
+def test_without_noise_the_answers_are_the_plain_vote_of_the_others(
+    store: Store, trained: Trained, data: Dataset
+) -> None:
     _, models = trained
     quiet = at(store, privacy=QUIET)
     folder = store.folder(QUERIES, query(quiet, models)[1])
@@ -115,7 +126,7 @@ def test_without_noise_the_answers_are_the_plain_vote_of_the_others(store, train
         assert np.array_equal(truth, data.test_labels[asked])
 
 
-def test_entropy_is_asked_in_order_of_the_querying_partys_own_model(trained):
+def test_entropy_is_asked_in_order_of_the_querying_partys_own_model(trained: Trained) -> None:
     tiny, models = trained
     folder = tiny.store.folder(QUERIES, query(tiny, models)[1])
     pool = tiny.test_parts(1).pools[0]
@@ -124,7 +135,7 @@ def test_entropy_is_asked_in_order_of_the_querying_partys_own_model(trained):
     assert np.array_equal(asked, pool[order][: len(asked)])
 
 
-def test_one_budget_covers_all_querying_parties_or_each(store, trained):
+def test_one_budget_covers_all_querying_parties_or_each(store: Store, trained: Trained) -> None:
     tiny, models = trained
     privacy = replace(tiny.experiment.privacy, epsilon=25.0)
     spent = {}
@@ -138,14 +149,14 @@ def test_one_budget_covers_all_querying_parties_or_each(store, trained):
     assert spent[True] <= 25.0 < spent[False]
 
 
-def test_k_centre_uses_features(store, trained):
+def test_k_centre_uses_features(store: Store, trained: Trained) -> None:
     _, models = trained
     part = at(store, strategies=("k-centre",), queries=7, privacy=QUIET)
     folder = store.folder(QUERIES, query(part, models)[1])
     assert len(np.load(folder / "k-centre" / "party0" / "examples.npy")) == 7
 
 
-def test_retraining_arms_and_tables(trained, tmp_path):
+def test_retraining_arms_and_tables(trained: Trained, tmp_path: Path) -> None:
     tiny, models = trained
     queries = query(tiny, models)
     trials = retraining_trials(tiny, queries)
@@ -171,7 +182,7 @@ def test_retraining_arms_and_tables(trained, tmp_path):
     assert len(classes) == 10 * len(trials)
 
 
-def test_dirichlet_and_mixed_architectures_run(store):
+def test_dirichlet_and_mixed_architectures_run(store: Store) -> None:
     mixed = at(
         store,
         models=("vgg-5:2", "vgg-7:1"),
@@ -188,19 +199,21 @@ def test_dirichlet_and_mixed_architectures_run(store):
     assert all(found.accuracy > 0.05 for found in scores)
 
 
-def config_file(folder, **fields):
+def config_file(folder: Path, **fields: Any) -> Path:
     experiment = made_data.experiment(strategies=("entropy", "random"), retraining_seeds=1)
     path = folder / "tiny.json"
     path.write_text(json.dumps(experiment.as_json() | fields))
     return path
 
 
-def call(store, tmp_path, *arguments):
+def call(store: Store, tmp_path: Path, *arguments: str) -> int:
     folders = [f"--cache={store.root}", f"--results_dir={tmp_path / 'out'}", "--workers=0"]
     return cli.main(["learn", *folders, *arguments])
 
 
-def test_the_program_leaves_tables_and_figures_and_nothing_private(store, tmp_path):
+def test_the_program_leaves_tables_and_figures_and_nothing_private(
+    store: Store, tmp_path: Path
+) -> None:
     config = config_file(tmp_path)
     assert call(store, tmp_path, "all", f"--config={config}") == 0
     folder = tmp_path / "out" / "tiny"
@@ -226,7 +239,9 @@ def test_the_program_leaves_tables_and_figures_and_nothing_private(store, tmp_pa
     assert run["experiment"]["parties"] == 6
 
 
-def test_private_figures_are_written_only_when_asked(store, tmp_path, capsys):
+def test_private_figures_are_written_only_when_asked(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = config_file(tmp_path)
     dependent = ["--set=privacy.bound=dependent", f"--config={config}"]
     assert call(store, tmp_path, "query", *dependent) == 0
@@ -244,7 +259,7 @@ def test_private_figures_are_written_only_when_asked(store, tmp_path, capsys):
     assert list(private.rglob("votes.npy"))
 
 
-def test_a_sweep_over_parties(store, tmp_path):
+def test_a_sweep_over_parties(store: Store, tmp_path: Path) -> None:
     points = [{"parties": k, "sigma": 1.0, "threshold": 2, "sigma_threshold": 1.0} for k in (3, 6)]
     config = config_file(tmp_path, sweep=points, strategies=["random"])
     assert call(store, tmp_path, "sweep", f"--config={config}") == 0
@@ -269,7 +284,13 @@ def test_a_sweep_over_parties(store, tmp_path):
         (["query", "--secure", '--encryption_params={"a": 1}'], "miss scheme_name"),
     ],
 )
-def test_what_is_wrong_is_one_line(store, tmp_path, capsys, arguments, message):
+def test_what_is_wrong_is_one_line(
+    store: Store,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
     config = (
         [] if any("--config" in a for a in arguments) else [f"--config={config_file(tmp_path)}"]
     )
@@ -279,7 +300,7 @@ def test_what_is_wrong_is_one_line(store, tmp_path, capsys, arguments, message):
     assert said.startswith("capc: error: ")
 
 
-def test_answers_of_another_form_are_refused(tmp_path):
+def test_answers_of_another_form_are_refused(tmp_path: Path) -> None:
     images = np.zeros((3, 28, 28, 1), np.float32)
     save_queries(tmp_path / "none", images, np.zeros(3))
     with pytest.raises(ConfigError, match="holds no answers"):

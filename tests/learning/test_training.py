@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.errors import ModelError
+from capc.fixed_point import Int64
 from capc.graph.float_reference import evaluate_float
 from capc.graph.tensorflow.importer import import_network
 from capc.graph.tensorflow.loader import load_tensorflow
@@ -21,11 +26,13 @@ from capc.learning.training import (
     trainer_for,
 )
 
+Float32 = NDArray[np.float32]
+
 SHAPE = (12, 12, 1)
 SHORT = Training(optimizer="adam", learning_rate=0.01, epochs=2, batch_size=16, weight_decay=1e-4)
 
 
-def made(count=64, seed=0):
+def made(count: int = 64, seed: int = 0) -> tuple[Float32, Int64]:
     """Images whose class is the quadrant of their bright spot."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 4, count)
@@ -37,15 +44,15 @@ def made(count=64, seed=0):
 
 
 @pytest.fixture(scope="module")
-def trainer():
+def trainer() -> Trainer:
     return trainer_for("vgg-5:2", (16, 16, 1), 4, SHORT)
 
 
-def padded(images):
+def padded(images: Float32) -> Float32:
     return np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
 
 
-def test_training_does_not_depend_on_what_came_before(trainer):
+def test_training_does_not_depend_on_what_came_before(trainer: Trainer) -> None:
     images, labels = made()
     trainer.fit(padded(images), labels, seed=5)
     first = trainer.weights()
@@ -56,7 +63,7 @@ def test_training_does_not_depend_on_what_came_before(trainer):
     assert not np.array_equal(first[0], other[0])
 
 
-def test_it_learns():
+def test_it_learns() -> None:
     trainer = Trainer(
         "vgg-5:4", (16, 16, 1), 4, Training(optimizer="adam", learning_rate=0.01, epochs=6)
     )
@@ -66,20 +73,20 @@ def test_it_learns():
     assert (trainer.logits(padded(images)).argmax(axis=1) == labels).mean() > 0.9
 
 
-def test_fewer_examples_than_a_batch_still_train(trainer):
+def test_fewer_examples_than_a_batch_still_train(trainer: Trainer) -> None:
     images, labels = made(5)
     trainer.fit(padded(images), labels, seed=1)
     assert np.all(np.isfinite(trainer.logits(padded(images))))
 
 
-def test_divergence_is_an_error():
+def test_divergence_is_an_error() -> None:
     trainer = Trainer("vgg-5:1", (16, 16, 1), 4, Training(learning_rate=1e30, epochs=2))
     images, labels = made()
     with pytest.raises(ModelError, match=r"diverged; lower training\.learning_rate"):
         trainer.fit(padded(images), labels, seed=1)
 
 
-def test_weights_survive_the_disk(trainer, tmp_path):
+def test_weights_survive_the_disk(trainer: Trainer, tmp_path: Path) -> None:
     images, labels = made()
     trainer.fit(padded(images), labels, seed=3)
     expected = trainer.logits(padded(images))
@@ -92,7 +99,7 @@ def test_weights_survive_the_disk(trainer, tmp_path):
         load_weights(tmp_path / "bad.npz")
 
 
-def test_features_go_into_the_last_layer(trainer):
+def test_features_go_into_the_last_layer(trainer: Trainer) -> None:
     images = padded(made(3)[0])
     features = trainer.features(images)
     kernel, bias = trainer.weights()[-2:] if trainer.weights()[-1].ndim == 1 else (None, None)
@@ -102,7 +109,7 @@ def test_features_go_into_the_last_layer(trainer):
 
 
 @pytest.mark.parametrize("model_type", ["vgg-5:2", "resnet-8:2"])
-def test_a_frozen_model_gives_the_same_logits(model_type, tmp_path):
+def test_a_frozen_model_gives_the_same_logits(model_type: str, tmp_path: Path) -> None:
     trainer = Trainer(model_type, (16, 16, 1), 4, SHORT)
     images, labels = made(32)
     trainer.fit(padded(images), labels, seed=2)
@@ -112,7 +119,7 @@ def test_a_frozen_model_gives_the_same_logits(model_type, tmp_path):
     assert np.allclose(evaluate_float(network, padded(images)), expected, atol=1e-4)
 
 
-def test_depths_are_what_the_names_say():
+def test_depths_are_what_the_names_say() -> None:
     keras = load_tensorflow().keras
     for name in model_types():
         kind, _, depth = name.partition("-")
@@ -128,7 +135,7 @@ def test_depths_are_what_the_names_say():
         assert len(weighted) == int(depth), name
 
 
-def test_first_weights_keep_biases_and_bound_kernels():
+def test_first_weights_keep_biases_and_bound_kernels() -> None:
     built = [np.zeros((3, 3, 2, 4), np.float32), np.ones(4, np.float32)]
     kernel, rest = fresh_weights(built, np.random.default_rng(1))
     limit = np.sqrt(6 / (9 * 2 + 9 * 4))
@@ -137,7 +144,7 @@ def test_first_weights_keep_biases_and_bound_kernels():
     assert 0.5 * limit < np.abs(kernel).max() <= limit
 
 
-def test_rates_follow_the_published_schedule():
+def test_rates_follow_the_published_schedule() -> None:
     found = list(rates(Training(learning_rate=1.0, epochs=20, schedule="steps")))
     assert found[:10] == [1.0] * 10
     assert np.allclose(found[10:15], 0.1)
@@ -149,7 +156,7 @@ def test_rates_follow_the_published_schedule():
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
-def test_optimizers_against_keras(name):
+def test_optimizers_against_keras(name: Literal["sgd", "adam"]) -> None:
     tf = load_tensorflow()
     start = np.array([1.0, -2.0, 0.5], np.float32)
     ours, theirs = tf.Variable(start), tf.Variable(start)

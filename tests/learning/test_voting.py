@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capc.errors import BudgetError, ConfigError
+from capc.fixed_point import Int64
 from capc.learning import voting
 from capc.learning.experiment import Privacy
 from capc.learning.voting import (
+    Sampler,
     ask,
     composed,
     confident_gnmax,
@@ -28,28 +31,28 @@ QUIET = Privacy(sigma=0.0, threshold=None, sigma_threshold=0.0, epsilon=None)
 PAPER = Privacy(sigma=7.0, threshold=50, sigma_threshold=30.0, epsilon=20.0, noise="seeded")
 
 
-def votes(queries, seed=0, parties=49):
+def votes(queries: int, seed: int = 0, parties: int = 49) -> Int64:
     generator = np.random.default_rng(seed)
     return generator.multinomial(parties, [0.8] + [0.2 / 9] * 9, size=queries)
 
 
-def sampler(seed=0):
+def sampler(seed: int = 0) -> Sampler:
     return seeded_sampler(np.random.default_rng(seed))
 
 
-def test_without_noise_the_largest_count_wins_and_ties_go_low():
+def test_without_noise_the_largest_count_wins_and_ties_go_low() -> None:
     answered, labels = confident_gnmax(np.array([[0, 3, 3], [5, 1, 0]]), QUIET, sampler())
     assert labels.tolist() == [1, 0]
     assert answered.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(("threshold", "answered"), [(5, 1), (6, 0)])
-def test_the_threshold_is_reached_by_equality(threshold, answered):
+def test_the_threshold_is_reached_by_equality(threshold: int, answered: int) -> None:
     privacy = replace(QUIET, threshold=threshold)
     assert confident_gnmax(np.array([[5, 1, 0]]), privacy, sampler())[0].tolist() == [answered]
 
 
-def test_noise_is_added_to_every_count_and_apart_to_the_maximum():
+def test_noise_is_added_to_every_count_and_apart_to_the_maximum() -> None:
     draws = iter([np.array([0, 4, 0, 0, 0, 9]), np.array([-3, 2])])
     counts = np.array([[4, 1, 0], [3, 2, 0]])
     privacy = replace(QUIET, sigma=1.0, threshold=5, sigma_threshold=1.0)
@@ -58,17 +61,17 @@ def test_noise_is_added_to_every_count_and_apart_to_the_maximum():
     assert answered.tolist() == [0, 1]  # 4 - 3 < 5 <= 3 + 2
 
 
-def test_votes_are_one_hot():
+def test_votes_are_one_hot() -> None:
     assert count_votes(np.array([2, 0]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
-def test_parties_ask_in_turns():
+def test_parties_ask_in_turns() -> None:
     parts = [votes(3), votes(1), votes(2)]
     orders = [answers.order.tolist() for answers in ask(parts, QUIET, sampler()).answers]
     assert orders == [[0, 3, 5], [1], [2, 4]]
 
 
-def test_labels_belong_to_their_own_queries():
+def test_labels_belong_to_their_own_queries() -> None:
     parts = [np.eye(4, dtype=np.int64)[[2, 0, 3]], np.eye(4, dtype=np.int64)[[1]]]
     found = ask(parts, QUIET, sampler()).answers
     assert [answers.label.tolist() for answers in found] == [[2, 0, 3], [1]]
@@ -76,7 +79,9 @@ def test_labels_belong_to_their_own_queries():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.5, 20.0), st.booleans())
-def test_the_budget_stops_where_the_guardian_does(seed, epsilon, with_threshold):
+def test_the_budget_stops_where_the_guardian_does(
+    seed: int, epsilon: float, with_threshold: bool
+) -> None:
     privacy = replace(PAPER, epsilon=epsilon, threshold=50 if with_threshold else None)
     counts = votes(400, seed)
     answered = np.random.default_rng(seed).random(400) < 0.4
@@ -94,7 +99,9 @@ def test_the_budget_stops_where_the_guardian_does(seed, epsilon, with_threshold)
 
 
 @pytest.mark.parametrize("bound", ["independent", "dependent"])
-def test_the_account_stays_within_the_budget_and_nearly_uses_it(bound):
+def test_the_account_stays_within_the_budget_and_nearly_uses_it(
+    bound: Literal["independent", "dependent"],
+) -> None:
     privacy = replace(PAPER, bound=bound, epsilon=8.0)
     done = ask([votes(900, 1), votes(900, 2)], privacy, sampler())
     account = done.account if bound == "independent" else done.private_account
@@ -105,7 +112,7 @@ def test_the_account_stays_within_the_budget_and_nearly_uses_it(bound):
     assert asked < 1800
 
 
-def test_the_dependent_bound_admits_more_queries():
+def test_the_dependent_bound_admits_more_queries() -> None:
     asked = {
         bound: sum(
             a.asked for a in ask([votes(2000)], replace(PAPER, bound=bound), sampler()).answers
@@ -115,25 +122,25 @@ def test_the_dependent_bound_admits_more_queries():
     assert asked["dependent"] > 1.5 * asked["independent"]
 
 
-def test_unanswered_queries_have_no_label():
+def test_unanswered_queries_have_no_label() -> None:
     answers = ask([votes(200)], PAPER, sampler()).answers[0]
     assert np.array_equal(answers.label == -1, ~answers.answered)
     assert 0 < answers.answered.sum() < 200
 
 
-def test_a_budget_for_nothing_is_an_error():
+def test_a_budget_for_nothing_is_an_error() -> None:
     with pytest.raises(ConfigError, match="admits no query"):
         ask([votes(5)], replace(PAPER, epsilon=1e-3), sampler())
 
 
-def test_accounts_add_up():
+def test_accounts_add_up() -> None:
     done = [ask([votes(30, seed)], PAPER, sampler(seed)) for seed in (1, 2)]
     together = composed([part.account for part in done])
     assert sum(together.counts.values()) == sum(sum(p.account.counts.values()) for p in done)
     assert epsilon_of(together, PAPER) > epsilon_of(done[0].account, PAPER)
 
 
-def test_seeded_noise_follows_the_discrete_gaussian_and_repeats():
+def test_seeded_noise_follows_the_discrete_gaussian_and_repeats() -> None:
     sigma, count = 1.7, 200_000
     draws = sampler(3)(sigma, count)
     assert np.array_equal(draws, sampler(3)(sigma, count))
@@ -148,7 +155,7 @@ def test_seeded_noise_follows_the_discrete_gaussian_and_repeats():
     assert np.abs(draws).max() < 12 * sigma
 
 
-def test_exact_noise_comes_from_the_privacy_floor(monkeypatch):
+def test_exact_noise_comes_from_the_privacy_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(
         voting,

@@ -1,9 +1,14 @@
 """The account: sums, files, and what must not leave it; cross-checked with dp-accounting."""
 
+from __future__ import annotations
+
 import json
 import math
 import os
 import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +19,15 @@ from capc.errors import ConfigError
 from capc.privacy.accountant import Accountant
 from capc.privacy.conversion import default_orders
 from capc.privacy.dependent import dependent_rdp, log_q_gnmax, log_q_threshold
-from capc.privacy.rdp import Mechanism, gnmax_rdp, threshold_rdp
+from capc.privacy.rdp import Mechanism, MechanismKind, gnmax_rdp, threshold_rdp
+
+Document = dict[str, Any]
+Damage = Callable[[Document], object]
 
 VOTES = [[240, 5, 4], [130, 119, 0], [83, 83, 83]]
 
 
-def filled():
+def filled() -> Accountant:
     account = Accountant()
     account.charge(Mechanism("threshold", 150.0), 1621)
     account.charge(Mechanism("gnmax", 40.0), 883)
@@ -37,7 +45,9 @@ def filled():
         max_size=12,
     )
 )
-def test_charges_add_up_in_any_order(charges):
+def test_charges_add_up_in_any_order(
+    charges: list[tuple[MechanismKind, float, float | None, int]],
+) -> None:
     account = Accountant([1.5, 3.0, 20.0])
     by_hand = np.zeros(3)
     for kind, sigma, log_q, count in charges:
@@ -53,7 +63,7 @@ def test_charges_add_up_in_any_order(charges):
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.floats(1e-9, 1e-2))
 @settings(max_examples=30, deadline=None)
-def test_agrees_with_dp_accounting(queries, answered, delta):
+def test_agrees_with_dp_accounting(queries: int, answered: int, delta: float) -> None:
     dp_accounting = pytest.importorskip("dp_accounting")
     rdp = pytest.importorskip("dp_accounting.rdp")
     theirs = rdp.RdpAccountant(default_orders().tolist())
@@ -68,7 +78,7 @@ def test_agrees_with_dp_accounting(queries, answered, delta):
     assert loss.order == order
 
 
-def test_what_would_be_charged_leaves_the_account_as_it_was():
+def test_what_would_be_charged_leaves_the_account_as_it_was() -> None:
     account = filled()
     before = account.privacy_loss(1e-5)
     worse = account.privacy_loss(1e-5, also=[Mechanism("gnmax", 40.0)] * 2)
@@ -78,13 +88,13 @@ def test_what_would_be_charged_leaves_the_account_as_it_was():
     assert account.privacy_loss(1e-5).epsilon == pytest.approx(worse.epsilon, rel=1e-14)
 
 
-def test_the_curve_handed_out_is_a_copy():
+def test_the_curve_handed_out_is_a_copy() -> None:
     account = filled()
     account.rdp()[:] = 0.0
     assert account.privacy_loss(1e-5).epsilon > 1.0
 
 
-def test_votes_are_charged_for_what_happened():
+def test_votes_are_charged_for_what_happened() -> None:
     account = Accountant()
     answered = [True, False, True]
     account.charge_votes(VOTES, 40.0, 200.0, 150.0, answered=answered)
@@ -100,13 +110,13 @@ def test_votes_are_charged_for_what_happened():
     np.testing.assert_allclose(public.rdp(), expected, rtol=1e-12)
 
 
-def test_no_answer_charges_no_label():
+def test_no_answer_charges_no_label() -> None:
     account = Accountant()
     account.charge_votes(VOTES, 40.0, 200.0, 150.0, answered=[False] * 3)
     assert {mechanism.kind for mechanism in account.counts} == {"threshold"}
 
 
-def test_bad_charges():
+def test_bad_charges() -> None:
     account = Accountant()
     with pytest.raises(ConfigError, match="never taken back"):
         account.charge(Mechanism("gnmax", 1.0), -1)
@@ -119,7 +129,7 @@ def test_bad_charges():
     assert account.counts == {}
 
 
-def test_saved_and_loaded(tmp_path):
+def test_saved_and_loaded(tmp_path: Path) -> None:
     path = tmp_path / "account.json"
     account = filled()
     account.save(path)
@@ -129,7 +139,7 @@ def test_saved_and_loaded(tmp_path):
     assert loaded.privacy_loss(1e-5) == account.privacy_loss(1e-5)
 
 
-def test_a_private_account_is_saved_only_when_asked(tmp_path):
+def test_a_private_account_is_saved_only_when_asked(tmp_path: Path) -> None:
     path = tmp_path / "account.json"
     account = Accountant([2.0, 8.0])
     account.charge_votes([*VOTES, [10**6, 0, 0]], 1e-3, noise="continuous")
@@ -143,12 +153,14 @@ def test_a_private_account_is_saved_only_when_asked(tmp_path):
     np.testing.assert_array_equal(loaded.rdp(), account.rdp())
 
 
-def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_save_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "account.json"
     filled().save(path)
     old = path.read_text()
 
-    def disk_full(handle):
+    def disk_full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", disk_full)
@@ -160,14 +172,14 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         Accountant().save(tmp_path / "nowhere" / "account.json")
 
 
-def break_charge(**changes):
-    def apply(document):
+def break_charge(**changes: Any) -> Damage:
+    def apply(document: Document) -> None:
         document["charges"][0].update(changes)
 
     return apply
 
 
-def set_field(name, value):
+def set_field(name: str, value: object) -> Damage:
     return lambda document: document.update({name: value})
 
 
@@ -193,7 +205,9 @@ def set_field(name, value):
         (lambda document: document["charges"].append(document["charges"][0]), "repeats"),
     ],
 )
-def test_a_damaged_file_is_refused_by_its_field(tmp_path, damage, reason):
+def test_a_damaged_file_is_refused_by_its_field(
+    tmp_path: Path, damage: Damage, reason: str
+) -> None:
     path = tmp_path / "account.json"
     filled().save(path)
     document = json.loads(path.read_text())
@@ -204,13 +218,13 @@ def test_a_damaged_file_is_refused_by_its_field(tmp_path, damage, reason):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff\xfe", b'{"format": NaN}'])
-def test_a_file_that_is_no_account(tmp_path, content):
+def test_a_file_that_is_no_account(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "account.json"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"account\.json"):
         Accountant.load(path)
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         Accountant.load(tmp_path / "none.json")

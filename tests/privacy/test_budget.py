@@ -1,9 +1,13 @@
 """The live budget: charges what happened, refuses before the worst case, data-independent only."""
 
+from __future__ import annotations
+
 import math
 import random
 import time
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +17,18 @@ from hypothesis import strategies as st
 from capc.errors import BudgetError, ConfigError
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
-from capc.privacy.conversion import default_orders
+from capc.privacy.conversion import Conversion, default_orders
 from capc.privacy.rdp import Mechanism
 
 
-def epsilon_by_hand(queries, answered, sigma, sigma_threshold, delta, conversion):
+def epsilon_by_hand(
+    queries: int,
+    answered: int,
+    sigma: float,
+    sigma_threshold: float | None,
+    delta: float,
+    conversion: Conversion,
+) -> float:
     """The formulas of the papers in plain floats, order by order."""
     best = math.inf
     for order in default_orders():
@@ -32,7 +43,7 @@ def epsilon_by_hand(queries, answered, sigma, sigma_threshold, delta, conversion
     return best
 
 
-def test_known_answer_of_a_single_query():
+def test_known_answer_of_a_single_query() -> None:
     budget = Budget(2.0, 1e-5, sigma=40.0, conversion="classic")
     budget.charge(answered=True)
     # 13 digits computed with 60-digit arithmetic from order/1600 + log(1e5)/(order - 1)
@@ -46,7 +57,9 @@ def test_known_answer_of_a_single_query():
     st.sampled_from([None, 30.0, 200.0]),
     st.sampled_from(["classic", "improved"]),
 )
-def test_what_happened_is_charged(queries, answered, sigma_threshold, conversion):
+def test_what_happened_is_charged(
+    queries: int, answered: int, sigma_threshold: float | None, conversion: Conversion
+) -> None:
     answered = queries if sigma_threshold is None else min(answered, queries)
     flags = [True] * answered + [False] * (queries - answered)
     random.Random(queries).shuffle(flags)
@@ -59,7 +72,7 @@ def test_what_happened_is_charged(queries, answered, sigma_threshold, conversion
     assert budget.epsilon_spent == pytest.approx(max(expected, 0.0), rel=1e-12)
 
 
-def test_the_epsilon_read_between_queries_is_up_to_date():
+def test_the_epsilon_read_between_queries_is_up_to_date() -> None:
     budget, read = Budget(None, 1e-6, 20.0, 50.0, 30.0), []
     for flag in (True, False, True):
         budget.charge(flag)
@@ -71,7 +84,9 @@ def test_the_epsilon_read_between_queries_is_up_to_date():
 
 @pytest.mark.parametrize("conversion", ["classic", "improved"])
 @pytest.mark.parametrize("answer_rate", [0.0, 0.5, 1.0])
-def test_refuses_before_the_first_query_that_could_exceed(conversion, answer_rate):
+def test_refuses_before_the_first_query_that_could_exceed(
+    conversion: Conversion, answer_rate: float
+) -> None:
     budget = Budget(1.5, 1e-6, 40.0, 300.0, 200.0, conversion=conversion)
     coin = random.Random(7)
     queries = answered = 0
@@ -89,19 +104,19 @@ def test_refuses_before_the_first_query_that_could_exceed(conversion, answer_rat
     assert queries > 10
 
 
-def test_a_refused_query_charges_nothing():
+def test_a_refused_query_charges_nothing() -> None:
     budget = Budget(0.05, 1e-6, 1.0)
     with pytest.raises(BudgetError):
         budget.check()
     assert budget.epsilon_spent == 0.0
 
 
-def test_nothing_is_spent_before_the_first_query():
+def test_nothing_is_spent_before_the_first_query() -> None:
     budget = Budget(1.0, 1e-5, 40.0, conversion="classic")
     assert budget.epsilon_spent == 0.0
 
 
-def test_no_noise_costs_infinitely_much():
+def test_no_noise_costs_infinitely_much() -> None:
     budget = Budget(None, 1e-5, 0.0)
     budget.check()
     budget.charge(answered=True)
@@ -110,20 +125,20 @@ def test_no_noise_costs_infinitely_much():
         Budget(1e9, 1e-5, 0.0).check()
 
 
-def test_a_threshold_without_noise_costs_infinitely_much_even_unanswered():
+def test_a_threshold_without_noise_costs_infinitely_much_even_unanswered() -> None:
     budget = Budget(None, 1e-5, 40.0, 300.0, 0.0)
     budget.charge(answered=False)
     assert budget.epsilon_spent == math.inf
 
 
-def test_the_threshold_scale_is_ignored_without_a_threshold():
+def test_the_threshold_scale_is_ignored_without_a_threshold() -> None:
     plain, odd = Budget(None, 1e-5, 40.0), Budget(None, 1e-5, 40.0, None, 0.5)
     for budget in (plain, odd):
         budget.charge(answered=True)
     assert plain.epsilon_spent == odd.epsilon_spent
 
 
-def test_without_a_threshold_every_query_is_answered():
+def test_without_a_threshold_every_query_is_answered() -> None:
     with pytest.raises(ConfigError, match="every query is answered"):
         Budget(1.0, 1e-5, 40.0).charge(answered=False)
 
@@ -144,13 +159,13 @@ def test_without_a_threshold_every_query_is_answered():
         ("conversion", {"conversion": "best"}),
     ],
 )
-def test_values_that_cannot_be_used_are_named(field, values):
+def test_values_that_cannot_be_used_are_named(field: str, values: dict[str, Any]) -> None:
     usable = {"epsilon": 1.0, "delta": 1e-5, "sigma": 40.0}
     with pytest.raises(ConfigError, match=f"^{field} "):
         Budget(**{**usable, **values})
 
 
-def test_one_account_is_shared_and_carried_over(tmp_path):
+def test_one_account_is_shared_and_carried_over(tmp_path: Path) -> None:
     first = Budget(None, 1e-5, 40.0, 300.0, 200.0)
     for _ in range(10):
         first.charge(answered=True)
@@ -166,21 +181,21 @@ def test_one_account_is_shared_and_carried_over(tmp_path):
     }
 
 
-def test_a_private_account_is_no_base_for_a_live_budget():
+def test_a_private_account_is_no_base_for_a_live_budget() -> None:
     private = Accountant()
     private.charge_votes([[250, 0, 0]], 40.0)
     with pytest.raises(ConfigError, match="private"):
         Budget(1.0, 1e-5, 40.0, account=private)
 
 
-def test_tiny_noise_gives_a_large_finite_epsilon_and_the_grid_warning():
+def test_tiny_noise_gives_a_large_finite_epsilon_and_the_grid_warning() -> None:
     budget = Budget(None, 1e-5, 0.1)
     budget.charge(answered=True)
     with pytest.warns(UserWarning, match="edge of the grid"):
         assert 200.0 < budget.epsilon_spent < 300.0
 
 
-def test_a_query_is_checked_and_charged_in_a_few_milliseconds_at_most():
+def test_a_query_is_checked_and_charged_in_a_few_milliseconds_at_most() -> None:
     budget = Budget(100.0, 1e-5, 40.0, 300.0, 200.0)
     seconds = []
     with warnings.catch_warnings():

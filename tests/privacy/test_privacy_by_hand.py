@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from capc.privacy.accountant import Accountant
-from capc.privacy.conversion import default_orders
+from capc.privacy.conversion import Conversion, default_orders
+from capc.privacy.dependent import Noise
 from capc.privacy.rdp import Mechanism
 
 mpmath = pytest.importorskip("mpmath")
@@ -14,7 +17,7 @@ mp = mpmath.mp
 SIGMA, T, SIGMA_T, DELTA = 5, 40, 10, "1e-6"
 
 
-def tail(first, sigma, noise):
+def tail(first: int, sigma: int, noise: Noise) -> Any:
     """Pr[g >= first] for one draw at scale sigma."""
     if noise == "continuous":
         return mp.erfc(mp.mpf(first) / (sigma * mp.sqrt(2))) / 2
@@ -24,7 +27,7 @@ def tail(first, sigma, noise):
     return sum(w for x, w in weights.items() if x >= first) / sum(weights.values())
 
 
-def difference_tail(gap, sigma, noise):
+def difference_tail(gap: int, sigma: int, noise: Noise) -> Any:
     """Pr[g - g' >= gap] for two draws, discrete ones by the sum over all pairs."""
     if noise == "continuous":
         return mp.erfc(mp.mpf(int(gap)) / (2 * sigma)) / 2
@@ -38,7 +41,7 @@ def difference_tail(gap, sigma, noise):
     return sum(pairs) / sum(weights.values()) ** 2
 
 
-def theorem_6(q, spread, order):
+def theorem_6(q: Any, spread: Any, order: Any) -> Any:
     """RDP at one order: Papernot et al. 2018, Theorem 6 with the orders of Proposition 10."""
     plain = order / spread**2
     mu2 = spread * mp.sqrt(mp.log(1 / q))
@@ -54,7 +57,7 @@ def theorem_6(q, spread, order):
     return min(bound, plain)
 
 
-def epsilon(curve, orders, conversion):
+def epsilon(curve: list[Any], orders: list[Any], conversion: Conversion) -> Any:
     delta = mp.mpf(DELTA)
     if conversion == "classic":
         return min(r + mp.log(1 / delta) / (a - 1) for r, a in zip(curve, orders, strict=True))
@@ -66,7 +69,7 @@ def epsilon(curve, orders, conversion):
 
 @pytest.mark.parametrize("noise", ["continuous", "discrete"])
 @pytest.mark.parametrize("bound", ["independent", "dependent"])
-def test_epsilon_of_a_vote_file(bound, noise):
+def test_epsilon_of_a_vote_file(bound: str, noise: Noise) -> None:
     votes = np.array([[49, 0, 0], [41, 5, 3], [30, 15, 4], [25, 24, 0]])
     answered = np.array([True, True, False, True])
     account = Accountant()

@@ -1,21 +1,30 @@
 """`capc privacy`: JSON out, one line per error, private figures labelled and kept back."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc import cli
+from capc.fixed_point import Int64
 from capc.privacy.accountant import Accountant
+from capc.privacy.conversion import Conversion
 from capc.privacy.rdp import Mechanism
+
+Files = tuple[Path, Int64, NDArray[np.bool_]]
 
 NOISE = ["--sigma", "40", "--threshold", "300", "--sigma_threshold", "200", "--delta", "1e-6"]
 
 
 @pytest.fixture
-def files(tmp_path):
+def files(tmp_path: Path) -> Files:
     rng = np.random.default_rng(1)
     votes = rng.multinomial(249, rng.dirichlet([0.1] * 10, 50))
     answered = np.arange(50) % 3 == 0
@@ -24,7 +33,7 @@ def files(tmp_path):
     return tmp_path, votes, answered
 
 
-def run(capsys, *arguments):
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, Any, str]:
     status = cli.main(["privacy", *(str(argument) for argument in arguments)])
     out, err = capsys.readouterr()
     return status, json.loads(out) if out else None, err
@@ -32,7 +41,9 @@ def run(capsys, *arguments):
 
 @pytest.mark.parametrize("conversion", ["classic", "improved"])
 @pytest.mark.parametrize("bound", ["independent", "dependent"])
-def test_epsilon_is_that_of_the_account(files, capsys, bound, conversion):
+def test_epsilon_is_that_of_the_account(
+    files: Files, capsys: pytest.CaptureFixture[str], bound: str, conversion: Conversion
+) -> None:
     folder, votes, answered = files
     paths = ["--votes", folder / "votes.npy", "--answered", folder / "answered.npy"]
     options = ["--bound", bound, "--conversion", conversion]
@@ -52,7 +63,9 @@ def test_epsilon_is_that_of_the_account(files, capsys, bound, conversion):
     assert ("do not publish" in err) is (bound == "dependent")
 
 
-def test_the_law_of_the_noise_can_be_chosen(files, capsys):
+def test_the_law_of_the_noise_can_be_chosen(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, *_ = files
     arguments = ["epsilon", "--votes", folder / "votes.npy", *NOISE, "--bound", "dependent"]
     _, discrete, _ = run(capsys, *arguments)
@@ -61,7 +74,9 @@ def test_the_law_of_the_noise_can_be_chosen(files, capsys):
     assert discrete["epsilon"] > continuous["epsilon"]
 
 
-def test_the_expected_cost_rule_goes_by_its_name_and_is_private(files, capsys):
+def test_the_expected_cost_rule_goes_by_its_name_and_is_private(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, *_ = files
     status, report, err = run(
         capsys, "epsilon", "--votes", folder / "votes.npy", *NOISE, "--expected_cost"
@@ -72,7 +87,9 @@ def test_the_expected_cost_rule_goes_by_its_name_and_is_private(files, capsys):
     assert "do not publish" in err
 
 
-def test_private_figures_stay_out_of_the_file_unless_asked(files, capsys):
+def test_private_figures_stay_out_of_the_file_unless_asked(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, *_ = files
     out = folder / "report.json"
     arguments = ["epsilon", "--votes", folder / "votes.npy", *NOISE, "--output", out]
@@ -87,7 +104,7 @@ def test_private_figures_stay_out_of_the_file_unless_asked(files, capsys):
     assert json.loads(out.read_text()) == printed
 
 
-def test_no_noise_is_infinite_and_said(files, capsys):
+def test_no_noise_is_infinite_and_said(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     folder, *_ = files
     arguments = ["--votes", folder / "votes.npy", "--sigma", "0", "--delta", "1e-6"]
     status, report, err = run(capsys, "epsilon", *arguments)
@@ -95,7 +112,7 @@ def test_no_noise_is_infinite_and_said(files, capsys):
     assert "infinite" in err
 
 
-def test_calibrate_goes_both_ways(capsys):
+def test_calibrate_goes_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
     budget = ["--epsilon", "2", "--delta", "1e-6"]
     _, found, _ = run(capsys, "calibrate", *budget, "--queries", "141")
     assert 39.0 < found["sigma"] <= 40.0
@@ -105,7 +122,7 @@ def test_calibrate_goes_both_ways(capsys):
     assert found["epsilon"] <= 2.0
 
 
-def test_the_edge_of_the_grid_is_told(capsys):
+def test_the_edge_of_the_grid_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--epsilon", "500", "--delta", "1e-6", "--sigma", "1"]
     _, _, err = run(capsys, "calibrate", *arguments)
     assert "edge of the grid" in err
@@ -133,7 +150,13 @@ def test_the_edge_of_the_grid_is_told(capsys):
         (["--output", "nowhere/report.json"], "cannot be written"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, extra, reason):
+def test_bad_input_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    extra: list[str],
+    reason: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("good.npy", np.array([[5, 3], [4, 4]]))
     np.save("nan.npy", np.array([[5, np.nan]]))
@@ -152,7 +175,7 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, extra, reason):
     assert err.strip().count("\n") == 0
 
 
-def test_it_starts_fast_and_alone():
+def test_it_starts_fast_and_alone() -> None:
     program = (
         "import sys; import capc.privacy.privacy_command\n"
         "assert not {'opendp', 'scipy', 'pandas', 'tensorflow'} & set(sys.modules)"
@@ -168,7 +191,7 @@ def test_it_starts_fast_and_alone():
     assert "capc privacy epsilon --votes" in shown.stdout
 
 
-def test_an_account_in_a_file_is_read(tmp_path, capsys):
+def test_an_account_in_a_file_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     account = Accountant()
     account.charge(Mechanism("threshold", 150.0), 1621)
     account.charge(Mechanism("gnmax", 40.0), 883)

@@ -1,12 +1,14 @@
 """The example of docs/privacy.md prints what the page says."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import re
 from pathlib import Path
 
 
-def test_the_python_example_prints_what_the_page_says():
+def test_the_python_example_prints_what_the_page_says() -> None:
     page = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text(encoding="utf-8")
     example = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
     printed = io.StringIO()

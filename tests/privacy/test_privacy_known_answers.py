@@ -4,8 +4,11 @@ The known answers were computed with 50 digits, straight from the papers' formul
 law by summing over all pairs of draws.
 """
 
+from __future__ import annotations
+
 import math
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from capc.errors import ConfigError
+from capc.fixed_point import Int64
 from capc.privacy.conversion import (
     GridEdgeWarning,
     check_orders,
@@ -22,6 +26,7 @@ from capc.privacy.conversion import (
     privacy_loss,
 )
 from capc.privacy.dependent import (
+    Noise,
     dependent_rdp,
     expected_cost_rdp,
     log_pr_answered,
@@ -50,16 +55,16 @@ from capc.privacy.tails import (
         (100.0, -5005.524208694205),
     ],
 )
-def test_normal_tail(x, expected):
+def test_normal_tail(x: float, expected: float) -> None:
     assert log_normal_tail(x) == pytest.approx(expected, rel=1e-14)
 
 
 @given(st.floats(-30, 1e6))
-def test_normal_tail_agrees_with_another_implementation(x):
+def test_normal_tail_agrees_with_another_implementation(x: float) -> None:
     assert log_normal_tail(x) == pytest.approx(special.log_ndtr(-x), rel=1e-12, abs=0.0)
 
 
-def test_normal_tail_keeps_the_shape_and_reaches_infinity():
+def test_normal_tail_keeps_the_shape_and_reaches_infinity() -> None:
     assert log_normal_tail(np.zeros((2, 0, 3))).shape == (2, 0, 3)
     assert log_normal_tail([[1e300, -1e300]]).tolist() == [[-math.inf, 0.0]]
 
@@ -76,13 +81,13 @@ def test_normal_tail_keeps_the_shape_and_reaches_infinity():
         (1, 0.3, -5.5632576010086),
     ],
 )
-def test_discrete_tail(start, sigma, expected):
+def test_discrete_tail(start: int, sigma: float, expected: float) -> None:
     assert log_discrete_tail(start, sigma) == pytest.approx(expected, rel=1e-13)
 
 
 @given(st.floats(0.2, 30.0), st.integers(-60, 200))
 @settings(max_examples=60)
-def test_discrete_difference_tail_equals_the_sum_over_all_pairs(sigma, gap):
+def test_discrete_difference_tail_equals_the_sum_over_all_pairs(sigma: float, gap: int) -> None:
     reach = math.ceil(13 * sigma) + 2
     x = np.arange(-reach, reach + 1)
     pmf = np.exp(-0.5 * (x / sigma) ** 2)
@@ -95,7 +100,7 @@ def test_discrete_difference_tail_equals_the_sum_over_all_pairs(sigma, gap):
 
 
 @pytest.mark.parametrize("sigma", [1e-7, 1e7])
-def test_discrete_tails_refuse_scales_they_cannot_compute(sigma):
+def test_discrete_tails_refuse_scales_they_cannot_compute(sigma: float) -> None:
     for tail in (log_discrete_tail, log_discrete_difference_tail):
         with pytest.raises(ConfigError, match="sigma"):
             tail(1, sigma)
@@ -114,7 +119,7 @@ LOG_Q = [
 
 
 @pytest.mark.parametrize(("votes", "sigma", "noise", "expected"), LOG_Q)
-def test_log_q(votes, sigma, noise, expected):
+def test_log_q(votes: list[int], sigma: float, noise: Noise, expected: float) -> None:
     assert log_q_gnmax(votes, sigma, noise)[0] == pytest.approx(expected, rel=1e-13)
 
 
@@ -125,19 +130,19 @@ def test_log_q(votes, sigma, noise, expected):
         ("discrete", [0.0014052700541644, 0.00492342776550961, 0.8]),
     ],
 )
-def test_data_dependent_rdp(noise, expected):
+def test_data_dependent_rdp(noise: Noise, expected: list[float]) -> None:
     log_q = log_q_gnmax([30, 5, 3, 2], 5, noise)
     found = dependent_rdp(log_q, 5.0, [1.5, 4.0, 20.0])
     np.testing.assert_allclose(found, [expected], rtol=1e-12)
 
 
 @pytest.mark.parametrize("noise", ["continuous", "discrete"])
-def test_q_never_exceeds_that_of_a_blind_guess(noise):
+def test_q_never_exceeds_that_of_a_blind_guess(noise: Noise) -> None:
     assert np.exp(log_q_gnmax([3] * 10, 40, noise))[0] == pytest.approx(0.9, rel=1e-15)
 
 
 @given(st.lists(st.integers(0, 300), min_size=2, max_size=12), st.floats(1.0, 60.0))
-def test_ties_make_q_larger_for_discrete_noise(votes, sigma):
+def test_ties_make_q_larger_for_discrete_noise(votes: list[int], sigma: float) -> None:
     continuous, discrete = (
         log_q_gnmax(votes, sigma, noise)[0] for noise in ("continuous", "discrete")
     )
@@ -145,13 +150,15 @@ def test_ties_make_q_larger_for_discrete_noise(votes, sigma):
 
 
 @given(st.floats(-700.0, 0.0), st.floats(0.5, 100.0))
-def test_data_dependent_rdp_lies_between_0_and_the_data_independent(log_q, spread):
+def test_data_dependent_rdp_lies_between_0_and_the_data_independent(
+    log_q: float, spread: float
+) -> None:
     found = dependent_rdp(log_q, spread, default_orders())
     assert np.all(found >= 0.0)
     assert np.all(found <= gnmax_rdp(spread, default_orders()))
 
 
-def two_class_label_logs(gap, sigma, noise):
+def two_class_label_logs(gap: int, sigma: float, noise: Noise) -> tuple[float, float]:
     """(log Pr[label 0], log Pr[label 1]) of GNMax on counts that differ by `gap`; ties to 0."""
     if noise == "continuous":
         scale = math.sqrt(2) * sigma
@@ -168,8 +175,8 @@ def two_class_label_logs(gap, sigma, noise):
     st.sampled_from([-2, 2]),
 )
 def test_the_exact_divergence_of_two_classes_never_exceeds_the_bound(
-    gap, sigma, order, noise, moved
-):
+    gap: int, sigma: float, order: float, noise: Noise, moved: int
+) -> None:
     here = np.array(two_class_label_logs(gap, sigma, noise))
     there = np.array(two_class_label_logs(gap + moved, sigma, noise))
     exact = np.logaddexp(*(order * here + (1 - order) * there)) / (order - 1)
@@ -177,7 +184,7 @@ def test_the_exact_divergence_of_two_classes_never_exceeds_the_bound(
     assert exact <= dependent_rdp(log_q, sigma, [order])[0, 0] + 1e-13
 
 
-def test_probability_of_an_answer():
+def test_probability_of_an_answer() -> None:
     answered, refused = log_pr_answered([[250, 0], [300, 0]], 300, 200, "continuous")
     np.testing.assert_allclose(np.exp(answered), [0.4012936743170763, 0.5], rtol=1e-14)
     np.testing.assert_allclose(np.exp(answered) + np.exp(refused), 1.0, rtol=1e-15)
@@ -189,7 +196,7 @@ def test_probability_of_an_answer():
 
 
 @pytest.mark.parametrize("votes", [[250, 0], [0, 50]])
-def test_a_count_far_from_the_threshold_costs_little(votes):
+def test_a_count_far_from_the_threshold_costs_little(votes: list[int]) -> None:
     # 150 votes above at scale 30, 50 below at scale 10: log Pr[N(0, 1) >= 5] both times.
     sigma = 30.0 if votes[0] else 10.0
     log_q = log_q_threshold(votes, 100, sigma, "continuous")
@@ -198,13 +205,13 @@ def test_a_count_far_from_the_threshold_costs_little(votes):
     assert found[0, 0] < 0.05 * threshold_rdp(sigma, [2.0])[0]
 
 
-def test_a_threshold_without_noise_is_certain():
+def test_a_threshold_without_noise_is_certain() -> None:
     answered, refused = log_pr_answered([[5, 0], [4, 0]], 5, 0.0)
     assert answered.tolist() == [0.0, -math.inf]
     assert refused.tolist() == [-math.inf, 0.0]
 
 
-def test_no_noise_costs_infinitely_much():
+def test_no_noise_costs_infinitely_much() -> None:
     assert np.all(np.isinf(gnmax_rdp(0.0, [2.0, 9.0])))
     assert np.all(np.isinf(threshold_rdp(0.0, [2.0, 9.0])))
     assert np.all(np.isinf(exact_threshold_rdp(5, 0.0, 10, [2.0, 9.0])))
@@ -212,21 +219,23 @@ def test_no_noise_costs_infinitely_much():
         assert np.all(np.isinf(dependent_rdp(log_q, 0.0, [2.0, 9.0])))
 
 
-def test_an_answer_that_never_comes_costs_nothing_even_without_noise():
+def test_an_answer_that_never_comes_costs_nothing_even_without_noise() -> None:
     found = expected_cost_rdp([[5, 0]], 0.0, 9, 0.0, [2.0])
     assert np.isinf(found[0])
     assert total_dependent_rdp([0.0, 0.0], 0.0, [2.0], [0.0, 0.0]).tolist() == [0.0]
     assert np.isinf(total_dependent_rdp([0.0, 0.0], 0.0, [2.0], [0.0, 1.0])[0])
 
 
-def test_underflowing_q_costs_nothing_that_a_float_could_hold():
+def test_underflowing_q_costs_nothing_that_a_float_could_hold() -> None:
     assert dependent_rdp(-math.inf, 5.0, [2.0]).tolist() == [0.0]
     assert 0.0 <= dependent_rdp(-1e6, 5.0, [2.0])[0] < 1e-300
 
 
 @given(st.integers(0, 40), st.floats(0.3, 30.0), st.sampled_from(["continuous", "discrete"]))
 @settings(max_examples=40)
-def test_one_bit_never_costs_more_than_the_noisy_count(threshold, sigma, noise):
+def test_one_bit_never_costs_more_than_the_noisy_count(
+    threshold: int, sigma: float, noise: Noise
+) -> None:
     orders = [1.5, 8.0, 300.0]
     found = exact_threshold_rdp(threshold, sigma, 40, orders, noise)
     assert np.all(found <= threshold_rdp(sigma, orders) * (1 + 1e-9))
@@ -241,23 +250,25 @@ def test_one_bit_never_costs_more_than_the_noisy_count(threshold, sigma, noise):
         (0.01, 200.0, 1e-3, 0.0447123380853374, 0.0130750858771296),
     ],
 )
-def test_conversion(rdp, order, delta, classic, improved):
+def test_conversion(
+    rdp: float, order: float, delta: float, classic: float, improved: float
+) -> None:
     assert epsilons([rdp], [order], delta, "classic") == pytest.approx(classic, rel=1e-13)
     assert epsilons([rdp], [order], delta, "improved") == pytest.approx(improved, rel=1e-13)
 
 
 @given(st.floats(0.0, 50.0), st.floats(1.01, 1000.0), st.floats(1e-12, 0.5))
-def test_the_improved_conversion_is_never_worse(rdp, order, delta):
+def test_the_improved_conversion_is_never_worse(rdp: float, order: float, delta: float) -> None:
     improved = epsilons([rdp], [order], delta, "improved")[0]
     assert 0.0 <= improved <= epsilons([rdp], [order], delta, "classic")[0]
 
 
-def test_a_divergence_below_delta_squared_converts_to_zero():
+def test_a_divergence_below_delta_squared_converts_to_zero() -> None:
     assert epsilons([0.9e-10], [2.0], 1e-5, "improved")[0] == 0.0
     assert epsilons([1.1e-10], [2.0], 1e-5, "improved")[0] > 1.0
 
 
-def test_the_edge_of_the_grid_warns():
+def test_the_edge_of_the_grid_warns() -> None:
     with pytest.warns(GridEdgeWarning, match="order is 2,"):
         privacy_loss(1000 * gnmax_rdp(7, default_orders()), 1e-5)
     with pytest.warns(GridEdgeWarning, match="order is 1000,"):
@@ -265,7 +276,7 @@ def test_the_edge_of_the_grid_warns():
 
 
 @pytest.mark.filterwarnings("error")
-def test_no_warning_inside_the_grid_nor_where_nothing_could_be_gained():
+def test_no_warning_inside_the_grid_nor_where_nothing_could_be_gained() -> None:
     grid = default_orders()
     privacy_loss(gnmax_rdp(40, grid), 1e-5)
     assert privacy_loss(np.zeros(grid.shape), 1e-5).epsilon == 0.0
@@ -275,13 +286,13 @@ def test_no_warning_inside_the_grid_nor_where_nothing_could_be_gained():
 @pytest.mark.parametrize(
     "orders", [[], [1.0, 2.0], [2.0, 2.0], [3.0, 2.0], [2.0, math.inf], [[2.0]]]
 )
-def test_bad_orders(orders):
+def test_bad_orders(orders: list[Any]) -> None:
     with pytest.raises(ConfigError, match="orders"):
         check_orders(orders)
 
 
 @pytest.mark.parametrize("rdp", [[1.0, 2.0], [math.nan], [-1.0]])
-def test_bad_curves(rdp):
+def test_bad_curves(rdp: list[float]) -> None:
     with pytest.raises(ConfigError, match="rdp"):
         privacy_loss(rdp, 1e-5, orders=[2.0])
 
@@ -299,12 +310,12 @@ def test_bad_curves(rdp):
         ([], "shape"),
     ],
 )
-def test_bad_votes(votes, reason):
+def test_bad_votes(votes: list[Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         log_q_gnmax(votes, 40)
 
 
-def test_bad_mechanisms():
+def test_bad_mechanisms() -> None:
     for fields in [("laplace", 1.0), ("gnmax", -1.0), ("gnmax", math.nan), ("gnmax", 1.0, 0.1)]:
         with pytest.raises(ConfigError):
             Mechanism(*fields)
@@ -314,12 +325,12 @@ def test_bad_mechanisms():
         log_q_gnmax([1, 2], 1.0, "laplace")
 
 
-def many_votes(queries):
+def many_votes(queries: int) -> Int64:
     rng = np.random.default_rng(3)
     return rng.multinomial(250, rng.dirichlet(np.full(10, 0.2), queries))
 
 
-def test_queries_are_independent_rows():
+def test_queries_are_independent_rows() -> None:
     votes = many_votes(50)
     together = dependent_rdp(log_q_gnmax(votes, 40), 40.0, default_orders())
     alone = [dependent_rdp(log_q_gnmax(row, 40), 40.0, default_orders())[0] for row in votes]
@@ -328,7 +339,7 @@ def test_queries_are_independent_rows():
     np.testing.assert_allclose(total, together.sum(axis=0), rtol=1e-12)
 
 
-def test_the_expected_cost_weights_gnmax_by_its_probability():
+def test_the_expected_cost_weights_gnmax_by_its_probability() -> None:
     votes, orders = many_votes(20), default_orders()
     answered, _ = log_pr_answered(votes, 200, 150)
     by_hand = 20 * threshold_rdp(150, orders) + np.exp(answered).sum() * gnmax_rdp(40, orders)
@@ -337,7 +348,7 @@ def test_the_expected_cost_weights_gnmax_by_its_probability():
 
 
 @pytest.mark.parametrize("noise", ["continuous", "discrete"])
-def test_ten_thousand_histograms_in_under_a_second(noise):
+def test_ten_thousand_histograms_in_under_a_second(noise: Noise) -> None:
     votes = many_votes(10_000)
     seconds = []  # of this process, so that a busy machine does not count
     for _ in range(3):

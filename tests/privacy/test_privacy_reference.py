@@ -3,10 +3,14 @@
 Skipped where the file is absent: test_privacy_known_answers.py holds answers of its own.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from capc.privacy.conversion import CONVERSIONS, default_orders, epsilons, privacy_loss
@@ -31,26 +35,26 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def reference():
+def reference() -> Any:
     return json.loads(FILE.read_text())
 
 
-def assert_close(found, expected):
+def assert_close(found: npt.ArrayLike, expected: npt.ArrayLike) -> None:
     np.testing.assert_allclose(found, expected, rtol=RELATIVE, atol=0.0)
 
 
-def test_default_orders_are_the_reference_grid(reference):
+def test_default_orders_are_the_reference_grid(reference: Any) -> None:
     grid = eval(reference["meta"]["orders_grid"], {"np": np})
     np.testing.assert_array_equal(default_orders(), grid)
 
 
-def test_data_independent_rdp(reference):
+def test_data_independent_rdp(reference: Any) -> None:
     rdp_of = {"gnmax": gnmax_rdp, "threshold": threshold_rdp}
     for row in reference["data_independent"]:
         assert_close(rdp_of[row["mechanism"]](row["sigma"], [row["order"]]), [row["rdp"]])
 
 
-def test_probabilities_of_each_histogram(reference):
+def test_probabilities_of_each_histogram(reference: Any) -> None:
     for h in reference["histograms"].values():
         assert_close(log_q_gnmax(h["votes"], h["sigma_gnmax"], "continuous"), [h["logq"]])
         answered, _ = log_pr_answered(
@@ -59,7 +63,7 @@ def test_probabilities_of_each_histogram(reference):
         assert_close(answered, [h["log_pr_answered"]])
 
 
-def test_data_dependent_rdp_of_each_histogram(reference):
+def test_data_dependent_rdp_of_each_histogram(reference: Any) -> None:
     for h in reference["histograms"].values():
         log_q = log_q_gnmax(h["votes"], h["sigma_gnmax"], "continuous")
         orders = [row["order"] for row in h["gnmax_rdp"]]
@@ -74,7 +78,7 @@ def test_data_dependent_rdp_of_each_histogram(reference):
         assert_close(found, [row["rdp"] for row in h["threshold_rdp"]])
 
 
-def test_q_of_discrete_noise(reference):
+def test_q_of_discrete_noise(reference: Any) -> None:
     for h in reference["histograms"].values():
         votes, sigma = np.array(h["votes"]), h["sigma_gnmax"]
         gaps = votes.max() - np.delete(votes, votes.argmax())
@@ -85,7 +89,7 @@ def test_q_of_discrete_noise(reference):
         assert_close(np.exp(log_q_gnmax(votes, sigma, "discrete")), [lose])
 
 
-def test_conversions(reference):
+def test_conversions(reference: Any) -> None:
     for row in reference["conversion"]:
         for name in CONVERSIONS:
             if "order" in row:
@@ -99,7 +103,7 @@ def test_conversions(reference):
                 assert_close(loss.order, row[f"order_{name}"])
 
 
-def test_sequences_of_queries(reference):
+def test_sequences_of_queries(reference: Any) -> None:
     grid = default_orders()
     for row in reference["sequences"]:
         if row["kind"] == "gnmax_data_dependent":
@@ -115,7 +119,7 @@ def test_sequences_of_queries(reference):
             assert_close(loss.order, row[f"order_{name}"])
 
 
-def test_most_queries_by_the_expected_cost_rule(reference):
+def test_most_queries_by_the_expected_cost_rule(reference: Any) -> None:
     for row in reference["max_queries"]:
         votes = [249, *[0] * 9]
         for dependent, suffix in ((True, "dep"), (False, "ind")):
@@ -130,7 +134,7 @@ def test_most_queries_by_the_expected_cost_rule(reference):
                 assert fits <= row["budget"] < above
 
 
-def test_threshold_of_one_bit(reference):
+def test_threshold_of_one_bit(reference: Any) -> None:
     for row in reference["threshold_exact_data_independent"]:
         found = exact_threshold_rdp(
             row["threshold"], row["sigma"], row["num_answering"], [row["order"]], "continuous"

@@ -7,13 +7,17 @@ The other queries come from histograms of the same make, see scripts/recorded_ru
 with the record to a few percent, and no closer agreement is claimed.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import types
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from capc.fixed_point import Float64, Int64
 from capc.privacy.accountant import Accountant
 from capc.privacy.conversion import default_orders, privacy_loss
 from capc.privacy.dependent import expected_cost_rdp, log_pr_answered
@@ -24,14 +28,14 @@ SIGMA, THRESHOLD, SIGMA_THRESHOLD, DELTA, BUDGET = 40.0, 200.0, 150.0, 1e-5, 2.5
 QUERIES, ANSWERED, EPSILON = 1621, 883, 2.4989
 
 
-def expected_cost(votes):
+def expected_cost(votes: npt.ArrayLike) -> Float64:
     return expected_cost_rdp(
         votes, SIGMA, THRESHOLD, SIGMA_THRESHOLD, default_orders(), noise="continuous"
     )
 
 
 @pytest.fixture(scope="module")
-def program():
+def program() -> types.ModuleType:
     path = ROOT / "scripts" / "recorded_run.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -40,11 +44,11 @@ def program():
 
 
 @pytest.fixture(scope="module")
-def votes(program):
+def votes(program: types.ModuleType) -> Int64:
     return np.load(program.VOTES).astype(np.int64)
 
 
-def test_the_first_query_is_the_record_digit_for_digit():
+def test_the_first_query_is_the_record_digit_for_digit() -> None:
     first = [249, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     answered, _ = log_pr_answered(first, THRESHOLD, SIGMA_THRESHOLD, "continuous")
     assert np.exp(answered[0]) == pytest.approx(0.6280399927976317, rel=1e-14)
@@ -53,7 +57,9 @@ def test_the_first_query_is_the_record_digit_for_digit():
     assert loss.order == pytest.approx(168.318, abs=5e-4)
 
 
-def test_histograms_of_the_same_make_give_the_run_to_a_few_percent(program, votes):
+def test_histograms_of_the_same_make_give_the_run_to_a_few_percent(
+    program: types.ModuleType, votes: Int64
+) -> None:
     spent = program.spent_by_the_original_rule(votes)
     queries = program.within_budget(spent)
     log_answered, _ = log_pr_answered(votes[:queries], THRESHOLD, SIGMA_THRESHOLD, "continuous")
@@ -63,7 +69,12 @@ def test_histograms_of_the_same_make_give_the_run_to_a_few_percent(program, vote
     assert spent[queries - 1] <= BUDGET < spent[queries]
 
 
-def test_the_program_prints_the_figures_of_the_page(program, votes, monkeypatch, capsys):
+def test_the_program_prints_the_figures_of_the_page(
+    program: types.ModuleType,
+    votes: Int64,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     truth = types.SimpleNamespace(test_labels=votes.argmax(axis=1))
     monkeypatch.setattr(program, "load_dataset", lambda name: truth)
     assert program.main([]) == 0
@@ -76,7 +87,7 @@ def test_the_program_prints_the_figures_of_the_page(program, votes, monkeypatch,
     ]
 
 
-def test_the_record_costs_more_when_charged_for_what_happened(votes):
+def test_the_record_costs_more_when_charged_for_what_happened(votes: Int64) -> None:
     account = Accountant()
     account.charge(Mechanism("threshold", SIGMA_THRESHOLD), QUERIES)
     account.charge(Mechanism("gnmax", SIGMA), ANSWERED)
@@ -87,7 +98,7 @@ def test_the_record_costs_more_when_charged_for_what_happened(votes):
     )
 
 
-def test_the_expected_cost_is_exceeded_in_about_half_of_the_draws(votes):
+def test_the_expected_cost_is_exceeded_in_about_half_of_the_draws(votes: Int64) -> None:
     rng = np.random.default_rng(11)
     sample = votes[:400]
     budget = privacy_loss(expected_cost(sample), DELTA, conversion="classic").epsilon
