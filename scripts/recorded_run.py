@@ -64,7 +64,8 @@ def spent_by_the_original_rule(votes: Int64) -> Float64:
     orders = default_orders()
     rule = (SIGMA, THRESHOLD, SIGMA_THRESHOLD, orders)
     curves = np.cumsum([expected_cost_rdp(row, *rule, noise="continuous") for row in votes], axis=0)
-    return epsilons(curves, orders, DELTA, "classic").min(axis=1)
+    spent: Float64 = epsilons(curves, orders, DELTA, "classic").min(axis=1)
+    return spent
 
 
 def within_budget(spent: Float64) -> int:

@@ -1,0 +1,1 @@
+"""The data sets that the parties train on and ask about, and queries in files."""

@@ -29,22 +29,27 @@ class Circuit:
 
     @property
     def online_words(self) -> int:
+        """Words per instance that the garbler feeds once the query is known."""
         return self.compiled.online_words
 
     @property
     def fixed_words(self) -> int:
+        """Words per instance that the garbler feeds while garbling, such as masks."""
         return self.compiled.fixed_words
 
     @property
     def evaluator_words(self) -> int:
+        """Words per instance that the evaluator feeds."""
         return self.compiled.evaluator_words
 
     @property
     def evaluator_out_words(self) -> int:
+        """Words per instance that the evaluator learns; the garbler does not see them."""
         return self.compiled.evaluator_out_words
 
     @property
     def garbler_out_words(self) -> int:
+        """Words per instance that the evaluator returns to the garbler; often 0."""
         return self.compiled.garbler_out_words
 
     @property
@@ -54,6 +59,7 @@ class Circuit:
 
     @property
     def and_depth(self) -> int:
+        """AND gates on the longest path from an input to an output."""
         return self.compiled.and_depth
 
     def offline_bytes(self, instances: int) -> tuple[int, int]:

@@ -27,6 +27,7 @@ class GarblerBatch:
 
     @property
     def instances(self) -> int:
+        """How many instances of the circuit the batch holds; both parties know it."""
         return self._batch.instances
 
 
@@ -39,6 +40,7 @@ class EvaluatorBatch:
 
     @property
     def instances(self) -> int:
+        """How many instances of the circuit the batch holds; both parties know it."""
         return self._batch.instances
 
 

@@ -1,0 +1,1 @@
+"""Homomorphic encryption (BFV, by SEAL) of linear layers, between a client and a server."""

@@ -50,6 +50,7 @@ class Axis:
 
     @classmethod
     def of(cls, shape: LinearShape, axis: int) -> Axis:
+        """The rows of a layer where `axis` is 0, its columns where it is 1."""
         stride = shape.strides[axis]
         offsets = [tap * shape.dilations[axis] for tap in range(shape.kernel[axis])]
         taps = tuple((offset % stride, offset // stride) for offset in offsets)
@@ -119,14 +120,17 @@ class Packing:
 
     @property
     def input_polynomials(self) -> int:
+        """Polynomials that the querying party encrypts for one batch of inputs."""
         return len(self._tiles) * self._group_blocks * self._channel_blocks
 
     @property
     def output_polynomials(self) -> int:
+        """Polynomials that the answering party sends back for one batch of inputs."""
         return len(self._tiles) * self._group_blocks * self._filter_blocks
 
     @property
     def weight_polynomials(self) -> int:
+        """Polynomials that hold the weights; the tiles share them."""
         return self._group_blocks * self._filter_blocks * self._channel_blocks
 
     @property

@@ -66,6 +66,7 @@ class LinearShape:
 
     @classmethod
     def dense(cls, n_in: int, n_out: int) -> LinearShape:
+        """A fully connected layer; ValueError where a size is below 1."""
         return cls(1, 1, n_in, (1, 1), n_out, is_dense=True)
 
     @property
@@ -78,14 +79,20 @@ class LinearShape:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input: (n_in,) where dense, else (height, width, channels)."""
         return (self.channels,) if self.is_dense else (self.height, self.width, self.channels)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
+        """The shape of one output: (n_out,) where dense, else (rows, columns, filters)."""
         return (self.filters,) if self.is_dense else (*self.output_size, self.filters)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
+        """The shape of the weights as Keras keeps them.
+
+        (n_in, n_out) where dense, else (kernel rows, kernel columns, channels of a group, filters).
+        """
         if self.is_dense:
             return self.channels, self.filters
         return *self.kernel, self.channels // self.groups, self.filters

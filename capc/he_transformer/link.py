@@ -56,6 +56,7 @@ class Hello:
     tensors: Mapping[str, OfferedTensor]
 
     def send(self, channel: Channel) -> None:
+        """Send it to the server, which learns all of it."""
         channel.send_json(MessageType.HELLO, asdict(self))
 
     @classmethod
@@ -96,6 +97,7 @@ class Welcome:
     parameters: str = ""
 
     def send(self, channel: Channel) -> None:
+        """Send it to the client, which learns all of it."""
         channel.send_json(MessageType.HELLO, asdict(self))
 
     @classmethod

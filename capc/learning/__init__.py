@@ -1,0 +1,1 @@
+"""Learning experiments: private models, the choice of queries, retraining, tables and figures."""

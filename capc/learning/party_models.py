@@ -83,6 +83,7 @@ class TrainingPlan:
 
     @property
     def folder(self) -> Path:
+        """Where the models and the table of accuracies go."""
         return self.checkpoint_dir if self.shared else self.checkpoint_dir / str(self.n_parties)
 
     @property
@@ -91,6 +92,7 @@ class TrainingPlan:
         return self.folder / "accuracy.csv"
 
     def model_file(self, party: str) -> Path:
+        """The frozen graph of one of `parties`; it need not be there yet."""
         return self.folder / f"{party}.pb"
 
 

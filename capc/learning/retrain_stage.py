@@ -41,6 +41,7 @@ class RetrainingJob:
 
     @property
     def key(self) -> str:
+        """The key of the result in the store: SHA-256 over all that decides it, in hex."""
         files = [] if self.answers is None else sorted(self.answers.glob("*.npy"))
         return content_key(
             STAGE,

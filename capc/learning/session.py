@@ -65,6 +65,7 @@ class Session:
 
     @property
     def dataset(self) -> Dataset:
+        """The experiment's whole data set, loaded once in each process."""
         return dataset_of(self.experiment.dataset)
 
     def shards(self, seed: int) -> list[Indices]:
@@ -82,4 +83,5 @@ class Session:
 
     @property
     def root(self) -> Path:
+        """The store's folder."""
         return self.store.root

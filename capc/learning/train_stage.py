@@ -40,6 +40,7 @@ class TrainingJob:
 
     @property
     def key(self) -> str:
+        """The key of the result in the store: SHA-256 over all that decides it, in hex."""
         return content_key(
             STAGE,
             dataset=dataset_digest(self.dataset),

@@ -77,6 +77,7 @@ class Answers:
 
     @property
     def asked(self) -> int:
+        """How many queries were asked, answered or not."""
         return len(self.answered)
 
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("tensorflow")
 
 from capc import cli
 from capc.bench import accuracy, two_parties
-from capc.bench.two_parties import PhaseCost, PhaseCosts
+from capc.bench.two_parties import EncryptedRun, PhaseCost, PhaseCosts
 from capc.graph.float_reference import evaluate_float
+from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network, prepare
+from capc.inference.reference import evaluate
 
 SHIPPED = Path(__file__).parents[2] / "models" / "cryptonets-relu.pb"
 COUNT = 8
 
 
 @pytest.fixture(autouse=True)
-def made_images(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+def made_images(monkeypatch: pytest.MonkeyPatch) -> NDArray[Any]:
     """Random images, the first six with the model's own label, the others with another."""
     images = np.random.default_rng(5).uniform(0, 1, (COUNT, 28, 28, 1)).astype(np.float32)
     labels = evaluate_float(load_network(prepare(SHIPPED)), images).argmax(axis=1)
@@ -49,10 +53,12 @@ COSTS = PhaseCosts(PhaseCost(0.1, 1), PhaseCost(0.2, 2_000_000), PhaseCost(0.3, 
 def test_one_wrong_bit_is_status_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def wrong(network, prepared, parameters, images, advance):  # type: ignore[no-untyped-def]
-        logits = accuracy.evaluate(network, images)
+    def wrong(
+        network: QuantizedNetwork, prepared: Any, parameters: Any, images: Any, advance: Any
+    ) -> Any:
+        logits = evaluate(network, images)
         logits[1, 3] ^= 1
-        return accuracy.EncryptedRun(logits, COSTS, 1)
+        return EncryptedRun(logits, COSTS, 1)
 
     monkeypatch.setattr(accuracy, "run_encrypted", wrong)
     assert cli.main(["accuracy", str(SHIPPED), "--n=8", "--encrypted=3"]) == 3
@@ -79,7 +85,7 @@ def test_an_answering_process_that_fails_is_status_1(
 
 
 def test_without_encryption_and_calibrated(
-    tmp_path: Path, made_images: np.ndarray, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, made_images: NDArray[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "examples.npy", made_images)
     flags = ["accuracy", str(SHIPPED), "--n=8", "--encrypted=0", "--json"]

@@ -10,11 +10,13 @@ import struct
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from capc.data.dataset_formats import (
     FormatError,
@@ -32,11 +34,11 @@ from capc.data.dataset_sources import svhn_arrays
 RANDOM = np.random.default_rng(3)
 
 
-def random_bytes(*shape: int) -> np.ndarray:
+def random_bytes(*shape: int) -> NDArray[Any]:
     return RANDOM.integers(0, 256, shape, dtype=np.uint8)
 
 
-def idx(values: np.ndarray) -> bytes:
+def idx(values: NDArray[Any]) -> bytes:
     head = b"\0\0\x08" + bytes([values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
     return head + values.tobytes()
 
@@ -55,7 +57,7 @@ def mat_element(kind: int, body: bytes) -> bytes:
     return struct.pack("<II", kind, len(body)) + body + bytes(-len(body) % 8)
 
 
-def mat_array(name: str, values: np.ndarray) -> bytes:
+def mat_array(name: str, values: NDArray[Any]) -> bytes:
     """A uint8 array, its name in the small form where it fits."""
     flags = mat_element(6, struct.pack("<II", 9, 0))
     shape = mat_element(5, struct.pack(f"<{values.ndim}i", *values.shape))
@@ -92,7 +94,7 @@ def test_idx_that_is_cut_or_of_another_type_is_refused() -> None:
 
 
 def test_keras_npz() -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         "x_train": random_bytes(4, 28, 28),
         "y_train": random_bytes(4),
         "x_test": random_bytes(2, 28, 28),
@@ -107,8 +109,8 @@ def test_keras_npz() -> None:
             read_keras_npz(data)
 
 
-def mnist_pickle(pixels: np.ndarray) -> bytes:
-    def part(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mnist_pickle(pixels: NDArray[Any]) -> bytes:
+    def part(images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         return (images / 256).astype(np.float32).reshape(-1, 784), np.arange(len(images))
 
     parts = (part(pixels[:3]), part(pixels[3:5]), part(pixels[5:]))

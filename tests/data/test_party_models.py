@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.data.datasets import Dataset, load_dataset, normalised
 from capc.errors import CapcError, ConfigError
@@ -34,7 +35,7 @@ def made_digits(name: str) -> Dataset:
     assert name == "mnist"
     random = np.random.default_rng(0)
 
-    def part(count: int) -> tuple[np.ndarray, np.ndarray]:
+    def part(count: int) -> tuple[NDArray[Any], NDArray[Any]]:
         labels = random.integers(0, 10, count)
         images = random.integers(0, 60, (count, 28, 28, 1), dtype=np.uint8)
         for image, label in zip(images, labels, strict=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.data.datasets import normalised
 from capc.data.saved_queries import load_saved_queries, save_queries
@@ -14,7 +16,7 @@ from capc.errors import ConfigError
 RANDOM = np.random.default_rng(4)
 
 
-def images_of(*shape: int) -> np.ndarray:
+def images_of(*shape: int) -> NDArray[Any]:
     return RANDOM.uniform(0, 1, shape).astype(np.float32)
 
 
@@ -108,7 +110,7 @@ def test_a_path_without_queries_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_samples_of_another_form_are_refused(
-    tmp_path: Path, values: np.ndarray, message: str
+    tmp_path: Path, values: NDArray[Any], message: str
 ) -> None:
     np.save(tmp_path / "samples.npy", values)
     with pytest.raises(ConfigError, match=message):

@@ -41,6 +41,7 @@ def both(garbler: Callable[[], A], evaluator: Callable[[], B]) -> tuple[A, B]:
 def sessions(
     left: Duplex | None = None, right: Duplex | None = None, *, path: str = ""
 ) -> tuple[GarblerSession, EvaluatorSession]:
+    """Two sessions that are set up: over the given ends, or in memory with a timeout of 20 s."""
     if left is None or right is None:
         left, right = MemoryDuplex.pair(20.0)
     return both(lambda: GarblerSession(left, path=path), lambda: EvaluatorSession(right, path=path))

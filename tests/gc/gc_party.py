@@ -6,8 +6,10 @@ import json
 import socket
 import struct
 import sys
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capc.errors import ProtocolError
 from capc.gc import EvaluatorSession, GarblerSession, argmax_circuit, relu_circuit
@@ -20,6 +22,7 @@ class SocketDuplex:
         self._file = connection.makefile("rwb", buffering=0)
 
     def send(self, payload: bytes | bytearray | memoryview) -> None:
+        """Send a length of eight bytes and the payload."""
         for part in (struct.pack("<Q", len(payload)), bytes(payload)):
             view = memoryview(part)
             while view:
@@ -35,13 +38,14 @@ class SocketDuplex:
         return bytes(parts)
 
     def recv(self, max_bytes: int = 1 << 30) -> bytes:
+        """Receive one payload; ProtocolError where it is too long or the peer is gone."""
         (length,) = struct.unpack("<Q", self._read(8))
         if length > max_bytes:
             raise ProtocolError("too long")
         return self._read(length)
 
 
-def inputs(role: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def inputs(role: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The party's own secrets: (ReLU shares, masks, logit shares, vote masks)."""
     rng = np.random.default_rng(1 if role == "garbler" else 2)
     return (
@@ -53,6 +57,7 @@ def inputs(role: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def main() -> None:
+    """Run the role of the first argument at the port of the second; the evaluator prints its outputs."""
     role, port = sys.argv[1], int(sys.argv[2])
     connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -96,6 +96,7 @@ class Relay:
             sink.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Take no more connections and wait until those there are have ended."""
         self._listener.close()
         for thread in self._threads:
             thread.join(timeout=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -228,7 +229,7 @@ def test_circuits_cost_less_than_the_published_program() -> None:
         lambda: noisy_argmax_circuit(1, 10, True),
     ],
 )
-def test_widths_out_of_range_name_what_is_allowed(make: type[Circuit]) -> None:
+def test_widths_out_of_range_name_what_is_allowed(make: Callable[[], Circuit]) -> None:
     with pytest.raises(ValueError, match="allowed are"):
         make()
 

@@ -9,7 +9,9 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from capc.gc.circuits import noisy_argmax_inputs
 from capc.gc.programs import BackEnd, CircuitProgram, find_program
 
 RING, CLASSES, VOTES = 41, 10, 32
-ARGMAX = {"ring_bits": RING, "classes": CLASSES}
+ARGMAX: dict[str, Any] = {"ring_bits": RING, "classes": CLASSES}
 BACK_ENDS: list[BackEnd] = ["builtin", "emp"]
 MODEST = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -118,11 +120,11 @@ def test_prepared_batches_are_used_in_order(argmax: Pair) -> None:
     masks = uniform_bits(RING, logits.shape)
     vote_shares = uniform_bits(VOTES, logits.shape)
     for batch in vote_shares:
-        both(lambda batch=batch: garbler.prepare(2, batch), lambda: evaluator.prepare(2))
+        both(partial(garbler.prepare, 2, batch), lambda: evaluator.prepare(2))
     for i, batch in enumerate(vote_shares):
         _, shares = both(
-            lambda i=i: garbler.evaluate(masks[i]),
-            lambda i=i: evaluator.evaluate(logits[i] - masks[i]),
+            partial(garbler.evaluate, masks[i]),
+            partial(evaluator.evaluate, logits[i] - masks[i]),
         )
         found = ((shares + batch) % (1 << VOTES)).argmax(axis=1)
         np.testing.assert_array_equal(found, logits[i].argmax(axis=1))

@@ -47,13 +47,13 @@ def run_pair(
 
     if evaluator_first:
         port = _free_port()
-        evaluator = subprocess.Popen(command(2, port))
-        garbler = subprocess.Popen(command(1, port), stdout=subprocess.DEVNULL)
+        evaluator = subprocess.Popen(command(2, port), text=True)
+        garbler = subprocess.Popen(command(1, port), stdout=subprocess.DEVNULL, text=True)
     else:
         garbler = subprocess.Popen(command(1, 0), stdout=subprocess.PIPE, text=True)
         assert garbler.stdout is not None
         port = int(garbler.stdout.readline().rpartition(":")[2])
-        evaluator = subprocess.Popen(command(2, port))
+        evaluator = subprocess.Popen(command(2, port), text=True)
     with garbler, evaluator:
         try:
             assert (garbler.wait(30), evaluator.wait(30)) == (0, 0)
@@ -80,7 +80,7 @@ def lines(values: list[int]) -> str:
 
 def opened(written: tuple[list[int] | None, list[int] | None]) -> list[int]:
     assert written[0] is not None and written[1] is not None
-    return [(a + b) % (1 << 32) for a, b in zip(*written, strict=True)]
+    return [(a + b) % (1 << 32) for a, b in zip(written[0], written[1], strict=True)]
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
@@ -141,7 +141,7 @@ def test_argmax_in_a_small_ring(tmp_path: Path) -> None:
         "argmax_1", tmp_path, ("3\n1\n", "5\n1\n"), "--ring-bits=4", "--vote-bits", "8"
     )
     assert written[0] is not None and written[1] is not None
-    assert [(a + b) % 256 for a, b in zip(*written, strict=True)] == [0, 1]
+    assert [(a + b) % 256 for a, b in zip(written[0], written[1], strict=True)] == [0, 1]
     assert all(0 <= share < 256 for share in written[0] + written[1])
 
 
@@ -337,7 +337,7 @@ SESSION = ["2", "1", "--session", "--ring-bits=8", "--classes=2", "--timeout=2"]
 
 def talk(text: bytes, name: ProgramName = "argmax_1") -> subprocess.CompletedProcess[bytes]:
     arguments = [word for word in SESSION if name == "argmax_1" or "ring" not in word]
-    program = [find_program(name), *arguments]
+    program = [str(find_program(name)), *arguments]
     return subprocess.run(program, input=text, capture_output=True, timeout=10, check=False)
 
 

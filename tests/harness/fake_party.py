@@ -22,10 +22,12 @@ from capc.transport.control import ControlClient
 
 
 def wait_forever() -> None:
+    """Wait until something kills this process."""
     threading.Event().wait()
 
 
 def before_connecting(behaviour: str, control: str, name: str) -> None:
+    """Misbehave, where asked, before the control channel is open or as its first bytes."""
     if behaviour == "absent":
         wait_forever()
     if behaviour == "crash":
@@ -58,6 +60,7 @@ def start_child() -> None:
 
 
 def before_ready(behaviour: str, client: ControlClient) -> None:
+    """Misbehave, where asked, between the announcement and readiness."""
     def complain(*_: object) -> None:
         client.error("a peer is gone")
 
@@ -73,6 +76,7 @@ def before_ready(behaviour: str, client: ControlClient) -> None:
 
 
 def after_ready(behaviour: str, client: ControlClient) -> None:
+    """Misbehave, where asked, before the first query."""
     if behaviour == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "exit3":
@@ -103,6 +107,7 @@ def after_ready(behaviour: str, client: ControlClient) -> None:
 
 
 def work(name: str, behaviour: str, client: ControlClient, settings: dict[str, int]) -> None:
+    """Report queries as the party of this name does: steps, times, answers, what is spent."""
     for query in range(1 if behaviour == "one" else settings.get("n_queries", 1)):
         if name == QUERYING:
             for step in ("1a", "1b", "1c", "3"):
@@ -124,6 +129,7 @@ def work(name: str, behaviour: str, client: ControlClient, settings: dict[str, i
 
 
 def main() -> None:
+    """Run the party of the configuration file, as its entry in CAPC_FAKE says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", required=True)
     parser.add_argument("--control", required=True)

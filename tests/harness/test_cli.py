@@ -80,7 +80,7 @@ def test_a_missing_package_is_named(
     def absent(name: str) -> None:
         raise ModuleNotFoundError("No module named 'rich'", name="rich")
 
-    monkeypatch.setattr(cli.importlib, "import_module", absent)
+    monkeypatch.setattr("capc.cli.importlib.import_module", absent)
     assert cli.main(["run"]) == 2
     assert "package rich is missing" in capsys.readouterr().err
 

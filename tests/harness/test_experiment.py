@@ -17,11 +17,12 @@ from rich.console import Console
 from capc.errors import CapcError, ConfigError, FileError, ProgramError
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import save_network
-from capc.harness import experiment
 from capc.harness.experiment import Run, cautions
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
+from capc.harness.models import model_files
 from capc.harness.queries import Queries
+from capc.harness.recorder import Recorder
 from capc.harness.settings import Settings, parse_settings
 from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS
 from capc.harness.verify import check_run
@@ -45,6 +46,8 @@ def constant_network(label: int) -> Network:
 
 
 class Bench:
+    """Experiments with fake parties in a results folder of their own."""
+
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.results = folder / "results"
@@ -244,14 +247,14 @@ def test_what_the_parties_are_told(bench: Bench) -> None:
 
 
 def test_a_full_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    really: Callable[..., None] = experiment.Recorder._on_timing
+    really: Callable[..., None] = Recorder._on_timing
 
     def full(self: Any, row: Any, timing: Any) -> None:
         if timing.query == 1:
             raise FileError("cannot write timings.csv: No space left on device")
         really(self, row, timing)
 
-    monkeypatch.setattr(experiment.Recorder, "_on_timing", full)
+    monkeypatch.setattr(Recorder, "_on_timing", full)
     with pytest.raises(FileError, match="No space left"):
         bench.run(answering_0="hang")
     assert bench.json()["exit_status"] == 1
@@ -301,15 +304,15 @@ def test_models_are_counted(bench: Bench, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("capc.harness.models.subprocess.run", train)
     said: list[str] = []
-    files = experiment.model_files(settings, said.append)
+    files = model_files(settings, said.append)
     assert files == [folder / "0.pb", folder / "1.pb"]
     assert said == [f"2 of 2 models are missing in {folder}: training them now"]
     assert "--n_parties=2" in calls[0]
-    assert experiment.model_files(settings, said.append) == files
+    assert model_files(settings, said.append) == files
     assert len(calls) == 1
     (folder / "2.pb").touch()
     with pytest.raises(ConfigError, match=r"holds 3 models, 2\.pb among them"):
-        experiment.model_files(settings, said.append)
+        model_files(settings, said.append)
 
 
 def test_a_training_that_fails(
@@ -320,7 +323,7 @@ def test_a_training_that_fails(
         lambda command, **_: subprocess.CompletedProcess(command, 5),
     )
     with pytest.raises(ProgramError, match="exit status 5"):
-        experiment.model_files(bench.settings(f"--checkpoint_dir={tmp_path}"), lambda _: None)
+        model_files(bench.settings(f"--checkpoint_dir={tmp_path}"), lambda _: None)
 
 
 def test_a_training_that_is_stopped(
@@ -332,10 +335,10 @@ def test_a_training_that_is_stopped(
         lambda command, **_: subprocess.CompletedProcess(command, 130),
     )
     with pytest.raises(KeyboardInterrupt):
-        experiment.model_files(bench.settings(f"--checkpoint_dir={tmp_path}"), lambda _: None)
+        model_files(bench.settings(f"--checkpoint_dir={tmp_path}"), lambda _: None)
 
 
 def test_no_shared_model(bench: Bench, tmp_path: Path) -> None:
     settings = bench.settings(f"--checkpoint_dir={tmp_path}", "--ignore_parties")
     with pytest.raises(ConfigError, match=r"no model .*cryptonets-relu\.pb"):
-        experiment.model_files(settings, lambda _: None)
+        model_files(settings, lambda _: None)

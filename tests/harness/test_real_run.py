@@ -67,6 +67,8 @@ class WatchedLauncher(SubprocessLauncher):
 
 
 class Bench:
+    """An experiment of the real parties on small networks, with verification."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.queries = folder / "queries"

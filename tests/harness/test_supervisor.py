@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,8 @@ def specs(folder: Path) -> list[PartySpec]:
 
 
 class Bench:
+    """The supervisor over fake parties, and the process ids that it started."""
+
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.listener = Listener()
@@ -132,8 +135,9 @@ def test_all_parties_succeed(bench: Bench) -> None:
     ],
 )
 def test_first_failure_ends_the_rest(bench: Bench, behaviour: str, reason: str, party: str) -> None:
-    who = {name.replace("-", "_"): "hang" for name in NAMES if name != party}
-    outcome = bench.run(**who, **{party.replace("-", "_"): behaviour})
+    who: dict[str, Any] = {name.replace("-", "_"): "hang" for name in NAMES if name != party}
+    who[party.replace("-", "_")] = behaviour
+    outcome = bench.run(**who)
     assert not outcome.succeeded
     assert outcome.cause is not None
     assert outcome.cause.party == party
@@ -173,7 +177,7 @@ def test_a_party_that_never_announces(bench: Bench, behaviour: str, missing: str
             bench.supervisor._deadline = time.monotonic()
 
     bench.listener.on = lambda party, message: note(party, message.kind)
-    bench.listener.on_state = note  # type: ignore[method-assign]
+    bench.listener.on_state = note  # type: ignore[assignment, method-assign]
     outcome = bench.run(answering_1=behaviour)
     assert outcome.cause is not None
     assert outcome.cause.party == "answering-1"

@@ -7,9 +7,11 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.errors import FileError
 from capc.harness.paper import paper_seconds
@@ -87,7 +89,7 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
         write_queries(tmp_path / "none" / "queries.csv", [])
 
 
-def timings(path: Path, seconds: np.ndarray) -> Path:
+def timings(path: Path, seconds: NDArray[Any]) -> Path:
     writer = RowWriter(path, TIMING_COLUMNS)
     base = {"bytes_sent": 10, "bytes_received": 1, "rounds": 1, "insecure": ""}
     writer.append(base | {"party": "querying", "step": "1a", "phase": "setup", "seconds": 9})

@@ -25,6 +25,8 @@ FAKE = Path(__file__).with_name("fake_party.py")
 
 
 class Quiet:
+    """An observer that shows nothing; `on` is called with every message."""
+
     def __init__(self) -> None:
         self.on: Callable[[str, Message], None] = lambda party, message: None
 
@@ -257,8 +259,8 @@ def test_tmux_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     class Said:
         stdout = "tmux 2.9a\n"
 
-    monkeypatch.setattr(launcher_panes.shutil, "which", lambda name: "/usr/bin/tmux")
-    monkeypatch.setattr(launcher_panes.subprocess, "run", lambda *_, **__: Said())
+    monkeypatch.setattr("capc.harness.launchers.panes.shutil.which", lambda name: "/usr/bin/tmux")
+    monkeypatch.setattr("capc.harness.launchers.panes.subprocess.run", lambda *_, **__: Said())
     with pytest.raises(ConfigError, match=r"2\.9a is too old"):
         TmuxLauncher("capc")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, FixedPoint
@@ -40,7 +42,7 @@ def network(seed: int) -> Network:
     )
 
 
-def with_weights(net: Network, weight: np.ndarray) -> Network:
+def with_weights(net: Network, weight: NDArray[Any]) -> Network:
     assert isinstance(net.output, Dense)
     return Network((*net.layers[:-1], replace(net.output, weight=weight)))
 
@@ -49,15 +51,15 @@ NETWORKS = [network(1), network(5), network(8)]  # the top count is 1, 2 and 3 o
 QUERIES = Queries(random.uniform(0, 1, (N_QUERIES, 2, 3, 1)).astype(np.float32), None, (0.0, 1.0))
 
 
-def reference() -> np.ndarray:
+def reference() -> NDArray[Any]:
     return np.stack([evaluate(quantize(net, RING, (0, 1)), QUERIES.images) for net in NETWORKS])
 
 
-def votes(query: int) -> np.ndarray:
+def votes(query: int) -> NDArray[Any]:
     return np.bincount(np.argmax(reference()[:, query], axis=1), minlength=CLASSES)
 
 
-def honest(*, opened: bool, noise: np.ndarray | None = None) -> Results:
+def honest(*, opened: bool, noise: NDArray[Any] | None = None) -> Results:
     """What a run of the protocol brings, shares drawn afresh."""
     results = Results(plans={f"answering-{party}": RING for party in range(N_PARTIES)})
     logits = reference()
@@ -80,7 +82,8 @@ def honest(*, opened: bool, noise: np.ndarray | None = None) -> Results:
                 (("querying", "vote_share", name), shared),
                 ((name, "vote_share", None), mask),
             ):
-                results.opened[(query, *key)] = tuple(int(value) for value in values)  # type: ignore[index]
+                owner, kind, peer = key
+                results.opened[query, owner, kind, peer] = tuple(int(value) for value in values)
     return results
 
 

@@ -32,10 +32,12 @@ TOY = EncryptionParameters("HE_SEAL", 1024, 0, (60, 60, 30))
 
 
 def load(name: str) -> EncryptionParameters:
+    """The encryption parameters of the shipped file config/<name>.json."""
     return EncryptionParameters.from_json(str(CONFIG / f"{name}.json"))
 
 
 def pair(parameters: EncryptionParameters, ring_bits: int = 41) -> tuple[HEClient, HEServer]:
+    """A querying and an answering party with fresh keys, at 12 fractional bits."""
     fixed_point = FixedPoint(ring_bits, 12)
     client = HEClient(parameters, fixed_point, allow_insecure=True)
     return client, HEServer(parameters, fixed_point, client.public_key(), allow_insecure=True)
@@ -92,6 +94,7 @@ def crt(residues: NDArray[np.uint64], primes: Sequence[int]) -> list[int]:
 
 
 def centred(value: int, modulus: int) -> int:
+    """The representative of `value` modulo `modulus` that is nearest to 0."""
     return (value + modulus // 2) % modulus - modulus // 2
 
 

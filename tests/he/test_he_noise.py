@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +20,11 @@ from he_reference import (
     secret_polynomial,
     without_hiding,
 )
+from numpy.typing import NDArray
 
 from capc.errors import ConfigError, RangeError
-from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
+from capc.fixed_point import RING_BITS, FixedPoint, Int64, choose_ring_bits
+from capc.he.client import HEClient
 from capc.he.context import context
 from capc.he.noise import FLOOD_RATIO_BITS, own_noise, reply_noise, return_level
 from capc.he.packing import plan_packing
@@ -29,12 +33,19 @@ from capc.he.planner import Product, layer_norm, plan
 from capc.he.shapes import LinearShape
 
 
-def weights_for(name: str, seed: int = 0) -> np.ndarray:
+def weights_for(name: str, seed: int = 0) -> NDArray[Any]:
     normal = np.random.default_rng(seed).normal(0, 0.3, CRYPTONETS[name].weight_shape)
     return np.rint(normal * 4096).astype(np.int64)
 
 
-def replies(shape, weight, config, ring_bits, hidden, runs):  # type: ignore[no-untyped-def]
+def replies(
+    shape: LinearShape,
+    weight: Int64,
+    config: EncryptionParameters,
+    ring_bits: int,
+    hidden: bool,
+    runs: int,
+) -> tuple[NDArray[Any], float]:
     """(noise of each result coefficient, bound) of replies, from the bytes that were sent."""
     client, server = pair(config, ring_bits)
     if not hidden:
@@ -62,18 +73,21 @@ def replies(shape, weight, config, ring_bits, hidden, runs):  # type: ignore[no-
     return np.concatenate(measured), bound
 
 
-def catch_ciphertexts(client):  # type: ignore[no-untyped-def]
+def catch_ciphertexts(client: HEClient) -> list[NDArray[np.uint64]]:
     """The residues of every ciphertext that the shared context builds from now on."""
-    caught, build = [], type(client._context).ciphertext
-    setting = client._context
-    setting.ciphertext = lambda residues, *, is_ntt=False: (
-        caught.append(residues.copy()) or build(setting, residues, is_ntt=is_ntt)
-    )
+    caught: list[NDArray[np.uint64]] = []
+    setting, build = client._context, type(client._context).ciphertext
+
+    def catching(residues: NDArray[np.uint64], *, is_ntt: bool = False) -> Any:
+        caught.append(residues.copy())
+        return build(setting, residues, is_ntt=is_ntt)
+
+    setting.ciphertext = catching  # type: ignore[method-assign]
     return caught
 
 
 @pytest.fixture(autouse=True)
-def _restore_contexts():  # type: ignore[no-untyped-def]
+def _restore_contexts() -> Iterator[None]:
     yield
     context.cache_clear()
 

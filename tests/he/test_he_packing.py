@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from he_reference import CRYPTONETS, linear, negacyclic
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from capc.he.packing import Packing, plan_packing
 from capc.he.shapes import LinearShape
@@ -35,7 +38,9 @@ def shapes(draw: st.DrawFn) -> LinearShape:
         raise
 
 
-def through_polynomials(packing: Packing, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def through_polynomials(
+    packing: Packing, values: NDArray[Any], weight: NDArray[Any]
+) -> NDArray[Any]:
     inputs = np.zeros((packing.input_polynomials, packing.degree), dtype=np.int64)
     inputs[:, : packing.input_length] = packing.pack_input(values)
     weights = list(packing.pack_weights(weight))

@@ -13,12 +13,14 @@ from he_reference import (
     pair,
     secret_polynomial,
 )
+from numpy.typing import NDArray
 
 from capc.he import rns
-from capc.he.symmetric import MAX_ERROR
+from capc.he.noise import MAX_ERROR
+from capc.he.server import HEServer
 
 
-def zero(server):  # type: ignore[no-untyped-def]
+def zero(server: HEServer) -> NDArray[np.uint64]:
     """One encryption of zero, residues (2, primes, degree), with e0 at every coefficient."""
     context = server._context
     products = from_ntt(context, context.residues(server._zeros.products()))

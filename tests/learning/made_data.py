@@ -17,6 +17,7 @@ TRAIN, TEST = 900, 240
 
 
 def images_of(labels: Int64, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Images (n, 28, 28, 1), noise with a bright bar in the place of each one's class."""
     images = generator.integers(0, 90, (len(labels), 28, 28, 1))
     for image, label in zip(images, labels, strict=True):
         row, column = 14 * (label // 5), 5 * (label % 5)
@@ -25,6 +26,7 @@ def images_of(labels: Int64, generator: np.random.Generator) -> NDArray[np.uint8
 
 
 def made_dataset() -> Dataset:
+    """The data set, always the same."""
     generator = np.random.default_rng(11)
     train = generator.integers(0, 10, TRAIN)
     test = generator.integers(0, 10, TEST)
@@ -41,7 +43,8 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 
 def experiment(**fields: Any) -> Experiment:
-    values = {
+    """A small experiment on the made data; `fields` replace its own."""
+    values: dict[str, Any] = {
         "name": "tiny",
         "dataset": "mnist",
         "parties": 6,

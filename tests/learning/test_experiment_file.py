@@ -68,7 +68,7 @@ def test_it_goes_to_json_and_back(tmp_path: Path) -> None:
     }
     experiment = load(tmp_path, document)
     assert experiment.split.weak_classes == (1, 2)
-    assert experiment.retraining.epochs == 3
+    assert experiment.retraining is not None and experiment.retraining.epochs == 3
     assert load(tmp_path, experiment.as_json()) == experiment
 
 

@@ -162,7 +162,7 @@ def test_the_same_images_are_measured_on_by_both_arms(
         imported.imported_trials(ours, everything)
 
 
-def _broken(folder: Path, name: str, values: dict[str, Any]) -> Path:
+def _broken(folder: Path, name: str, values: NDArray[Any]) -> Path:
     np.save(next(folder.glob(f"cryptonets-{name}*")), values)
     return folder
 

@@ -69,7 +69,7 @@ def test_two_nodes_give_the_same_and_a_lost_node_costs_its_task(
     root = tmp_path / "two"
     tasks = [Task(str(n), work, (str(root), n)) for n in range(1, 6)]
     tasks.insert(0, Task("0", wait_for_the_end_of_the_node, (str(root), 0)))
-    killed = []
+    killed: list[Any] = []
 
     def progress(done: int, total: int) -> None:
         """When all others are done, the node of the waiting task dies."""

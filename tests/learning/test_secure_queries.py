@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import made_data
 import numpy as np
@@ -34,6 +34,7 @@ from capc.learning.train_stage import train
 from capc.privacy.account_file import AccountFile
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
+from capc.privacy.conversion import Conversion
 from capc.privacy.rdp import Mechanism
 
 QUIET = Privacy(sigma=0.0, threshold=4, sigma_threshold=0.0, epsilon=None)
@@ -63,7 +64,7 @@ class FakeRun:
     def __init__(self, cache: Path, status: int = 0) -> None:
         self.cache = cache
         self.status = status
-        self.flags = []
+        self.flags: list[dict[str, Any]] = []
 
     def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         assert command[:3] == [sys.executable, "-m", "capc.harness.experiment"]
@@ -75,6 +76,7 @@ class FakeRun:
 
     def _answer(self, flags: dict[str, str]) -> None:
         images, labels = load_saved_queries(Path(flags["dataset_path"]), (28, 28, 1))
+        assert labels is not None
         count, parties = int(flags["n_queries"]), int(flags["n_parties"])
         folder = Path(flags["checkpoint_dir"]) / str(parties)
         files = [folder / f"{party}.pb" for party in range(parties)]
@@ -109,7 +111,7 @@ class FakeRun:
             float(flags["sigma"]),
             None if threshold is None else int(threshold),
             float(flags.get("sigma_threshold", 0.0)),
-            conversion=flags["conversion"],
+            conversion=cast(Conversion, flags["conversion"]),
             account=account.account,
         ), account
 

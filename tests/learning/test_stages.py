@@ -123,6 +123,7 @@ def test_without_noise_the_answers_are_the_plain_vote_of_the_others(
         assert np.array_equal(labels, others.argmax(axis=1))
         assert np.array_equal(images, normalised(data.test_images[asked]))
         _, truth = load_saved_queries(place / "asked", (28, 28, 1))
+        assert truth is not None
         assert np.array_equal(truth, data.test_labels[asked])
 
 

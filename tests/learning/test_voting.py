@@ -105,6 +105,7 @@ def test_the_account_stays_within_the_budget_and_nearly_uses_it(
     privacy = replace(PAPER, bound=bound, epsilon=8.0)
     done = ask([votes(900, 1), votes(900, 2)], privacy, sampler())
     account = done.account if bound == "independent" else done.private_account
+    assert account is not None
     assert 7.0 < epsilon_of(account, privacy) <= 8.0
     asked = sum(answers.asked for answers in done.answers)
     answered = sum(int(answers.answered.sum()) for answers in done.answers)
@@ -157,12 +158,11 @@ def test_seeded_noise_follows_the_discrete_gaussian_and_repeats() -> None:
 
 def test_exact_noise_comes_from_the_privacy_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(
-        voting,
-        "sample_noise",
-        lambda sigma, count, *, reserved: (
-            asked.append((sigma, count, reserved)) or np.zeros(count, dtype=np.int64)
-        ),
-    )
+
+    def sample(sigma: float, count: int, *, reserved: float) -> Int64:
+        asked.append((sigma, count, reserved))
+        return np.zeros(count, dtype=np.int64)
+
+    monkeypatch.setattr(voting, "sample_noise", sample)
     exact_sampler(50, 30)(7.0, 4)
     assert asked == [(7.0, 4, 80.0)]

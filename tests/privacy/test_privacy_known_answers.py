@@ -316,13 +316,14 @@ def test_bad_votes(votes: list[Any], reason: str) -> None:
 
 
 def test_bad_mechanisms() -> None:
-    for fields in [("laplace", 1.0), ("gnmax", -1.0), ("gnmax", math.nan), ("gnmax", 1.0, 0.1)]:
+    wrong: list[Any] = [("laplace", 1.0), ("gnmax", -1.0), ("gnmax", math.nan), ("gnmax", 1.0, 0.1)]
+    for fields in wrong:
         with pytest.raises(ConfigError):
             Mechanism(*fields)
     with pytest.raises(ConfigError, match="log_q"):
         dependent_rdp(0.1, 1.0, [2.0])
     with pytest.raises(ConfigError, match="noise"):
-        log_q_gnmax([1, 2], 1.0, "laplace")
+        log_q_gnmax([1, 2], 1.0, "laplace")  # type: ignore[arg-type]
 
 
 def many_votes(queries: int) -> Int64:

@@ -37,7 +37,7 @@ def chi_square_p_value(draws: Int64, sigma: float) -> float:
     rest = len(draws) - observed.sum(), len(draws) - expected.sum()
     statistic = np.sum((observed - expected) ** 2 / expected)
     statistic += (rest[0] - rest[1]) ** 2 / max(rest[1], 1e-12) if rest[1] > 1 else 0.0
-    return stats.chi2.sf(statistic, len(expected) - (0 if rest[1] > 1 else 1))
+    return float(stats.chi2.sf(statistic, len(expected) - (0 if rest[1] > 1 else 1)))
 
 
 @pytest.mark.parametrize("sigma", [0.4, 1.0, 3.7, 40.0])

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from capc.privacy.conversion import CONVERSIONS, default_orders, epsilons, privacy_loss
@@ -39,7 +38,7 @@ def reference() -> Any:
     return json.loads(FILE.read_text())
 
 
-def assert_close(found: npt.ArrayLike, expected: npt.ArrayLike) -> None:
+def assert_close(found: Any, expected: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=RELATIVE, atol=0.0)
 
 

@@ -38,6 +38,7 @@ def expected_cost(votes: npt.ArrayLike) -> Float64:
 def program() -> types.ModuleType:
     path = ROOT / "scripts" / "recorded_run.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -45,7 +46,8 @@ def program() -> types.ModuleType:
 
 @pytest.fixture(scope="module")
 def votes(program: types.ModuleType) -> Int64:
-    return np.load(program.VOTES).astype(np.int64)
+    counts: Int64 = np.load(program.VOTES).astype(np.int64)
+    return counts
 
 
 def test_the_first_query_is_the_record_digit_for_digit() -> None:

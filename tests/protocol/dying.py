@@ -21,11 +21,14 @@ original = ControlClient.progress
 
 
 def progress(client: ControlClient, query: int | None, step: str, phase: str) -> None:
+    """Report the step as the party does, unless it is the one to die at."""
     if os.environ["CAPC_TEST_DIE"].split() == [client.party, step, phase]:
         os.kill(os.getpid(), signal.SIGKILL)
     original(client, query, step, phase)
 
 
 def main(role: str) -> int:
-    ControlClient.progress = progress  # type: ignore[method-assign]
-    return MODULES[role].main(sys.argv[1:])
+    """Run the real party of this role with the hook in place; its exit status."""
+    ControlClient.progress = progress  # type: ignore[assignment, method-assign]
+    status: int = MODULES[role].main(sys.argv[1:])
+    return status

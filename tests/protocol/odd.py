@@ -16,6 +16,7 @@ from capc.transport.framing import MessageType, encode_header
 
 
 def main(role: str) -> int:
+    """Run the real party of this role, its frames spoiled where asked; its exit status."""
     party, kind = os.environ["CAPC_TEST_ODD"].split()
 
     def header(message_type: MessageType, length: int) -> bytes:
@@ -30,4 +31,5 @@ def main(role: str) -> int:
 
     if party.startswith(role):
         channel.encode_header = header  # type: ignore[attr-defined]
-    return MODULES[role].main(sys.argv[1:])
+    status: int = MODULES[role].main(sys.argv[1:])
+    return status

@@ -22,10 +22,12 @@ class Finished:
     folder: Path
 
     def table(self, name: str) -> pd.DataFrame:
+        """The CSV of this name (queries, timings, summary), a row for a row."""
         return pd.read_csv(self.folder / f"{name}.csv")
 
     @property
     def record(self) -> dict[str, Any]:
+        """What run.json holds."""
         content: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
         return content
 

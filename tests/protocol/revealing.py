@@ -31,9 +31,11 @@ class Reveal:
         self._file = (folder / f"{party}-{os.getpid()}.jsonl").open("a", buffering=1)
 
     def integers(self, kind: str, values: Any) -> None:
+        """Write an array down, flattened."""
         self._file.write(json.dumps([kind, np.asarray(values).reshape(-1).tolist()]) + "\n")
 
     def text(self, kind: str, value: str) -> None:
+        """Write a text down."""
         self._file.write(json.dumps([kind, value]) + "\n")
 
     def processes(self) -> None:
@@ -91,6 +93,6 @@ def reveal(party: str, module: ModuleType) -> int:
         target.processes()
         return outputs
 
-    CircuitProgram.evaluate = evaluate_shown  # type: ignore[method-assign]
+    CircuitProgram.evaluate = evaluate_shown  # type: ignore[assignment, method-assign]
     status: int = module.main()
     return status

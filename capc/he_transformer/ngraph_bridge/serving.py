@@ -293,6 +293,7 @@ def require_batch(batch: int, shapes: Mapping[str, Shape]) -> None:
 
 
 def is_wholly_polynomial(network: Network) -> bool:
+    """Whether no layer needs a circuit: sums and products alone compute the network."""
     return all(is_polynomial(layer) for layer in network.layers[1:])
 
 

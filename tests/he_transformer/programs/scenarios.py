@@ -33,6 +33,7 @@ ENCRYPTED = {"a": ("encrypt", DATA), "b:0": ("encrypt", DATA[::-1])}
 
 
 def config(backend: str = "HE_SEAL", **parameters: str) -> Any:
+    """A session's configuration for a back end, with he-transformer's parameters."""
     made = ngraph_bridge.update_config(tf1.ConfigProto(), backend_name=backend)
     optimizer = made.graph_options.rewrite_options.custom_optimizers[0]
     for name, value in parameters.items():
@@ -41,6 +42,7 @@ def config(backend: str = "HE_SEAL", **parameters: str) -> Any:
 
 
 def report(name: str, compute: Callable[[], Any]) -> None:
+    """Print a line of JSON: the name, and what was computed or why it was refused."""
     tf1.reset_default_graph()
     try:
         value: Any = np.asarray(compute()).tolist()
@@ -50,6 +52,7 @@ def report(name: str, compute: Callable[[], Any]) -> None:
 
 
 def tiny(made: Any, dtype: Any = tf.float32) -> Any:
+    """The value of a * b - a + 1 on matrices of two by two."""
     a = tf1.placeholder(dtype, (2, 2), name="a")
     b = tf1.placeholder(dtype, (2, 2), name="b")
     with tf1.Session(config=made) as session:
@@ -57,6 +60,7 @@ def tiny(made: Any, dtype: Any = tf.float32) -> Any:
 
 
 def matrices() -> Any:
+    """A matrix product, and slices, powers and sums, on two encrypted tensors."""
     a, b = (tf1.placeholder(tf.float32, (2, 3), name=name) for name in "ab")
     product = tf.matmul(a, b, transpose_b=True)
     rest = tf.reduce_sum(tf.concat([a, -b], axis=1)[:, ::2] ** 2 / 4.0, axis=1)
@@ -69,6 +73,7 @@ def matrices() -> Any:
 
 
 def packed(complex_packing: str) -> Any:
+    """A layer and its softmax on five images that share ciphertexts."""
     x = tf1.placeholder(tf.float32, (None, 3), name="x")
     weights = tf1.Variable(np.arange(6, dtype=np.float32).reshape(3, 2) / 5)
     made = config(x="encrypt,packed", encryption_parameters=SMALL % complex_packing)
@@ -79,6 +84,7 @@ def packed(complex_packing: str) -> Any:
 
 
 def with_relu() -> Any:
+    """A network with an activation: no polynomial, so the mixed protocol runs."""
     x = tf1.placeholder(tf.float32, (None, 2), name="x")
     hidden = tf.nn.relu(tf.matmul(x, tf.constant([[1.0, -1.0], [0.5, 2.0]])))
     made = config(x="encrypt,packed", encryption_parameters=SMALL % "true")
@@ -132,6 +138,7 @@ def over_tls(right: bool) -> Any:
 
 
 def refused_operation() -> Any:
+    """A cumulative sum, which is not computed on ciphertexts."""
     x, y = (tf1.placeholder(tf.float32, (2,), name=name) for name in "xy")
     with tf1.Session(config=config(x="encrypt", y="encrypt")) as session:
         return session.run(tf.cumsum(x * y), {x: [1, 2], y: [3, 4]})
@@ -145,11 +152,13 @@ def unfed() -> Any:
 
 
 def untouched() -> Any:
+    """A session without he-transformer's configuration: TensorFlow computes it."""
     with tf1.Session() as session:
         return session.run(tf.constant([1.0, 2.0]) * 3)
 
 
 def switched_off() -> Any:
+    """An encrypted tensor while the bridge is disabled: TensorFlow computes it."""
     ngraph_bridge.disable()
     try:
         return tiny(config(a="encrypt"))
