@@ -13,18 +13,29 @@ VENV := .venv
 PYTHON_RUN := $(VENV)/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: help setup models run test test-cpp test-sanitizers test-python lint fuzz bench table1 figures lock clean
+.PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp types \
+	hooks fuzz bench table1 figures lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
 	@echo "make run N_PARTIES=3           the whole protocol on MNIST, in tmux"
-	@echo "make test                      every test"
-	@echo "make lint                      the linters of both halves (part of make test)"
+	@echo "make models N_PARTIES=3        train one model per answering party"
+	@echo "make check                     the Python half's linters and quick tests, in under a minute"
+	@echo "make test                      every linter and every test; its parts:"
+	@echo "  make lint                    the linters of both halves:"
+	@echo "    make lint-python           ruff"
+	@echo "    make types                 mypy"
+	@echo "    make lint-cpp              clang-format and clang-tidy"
+	@echo "  make test-cpp                the C++ tests"
+	@echo "  make test-sanitizers         the C++ tests under sanitizers"
+	@echo "  make test-python [ARGS=...]  the Python tests"
+	@echo "    make test-quick            those that are not marked slow"
+	@echo "make hooks                     check each commit and each push in this clone"
 	@echo "make fuzz [FUZZ_SECONDS=60]    fuzz the C++ half's inputs (FUZZ_TARGETS: some of them)"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
-	@echo "make models N_PARTIES=3        train one model per answering party"
+	@echo "make lock                      requirements.lock anew, from pyproject.toml"
 	@echo "make clean                     remove what was built (results and models stay)"
 
 setup:
@@ -37,13 +48,26 @@ run: setup
 	$(PYTHON_RUN) run_experiment.py --n_parties=$(N_PARTIES) --n_queries=$(N_QUERIES) \
 		--encryption_params=$(ENCRYPTION_PARAMS) --launcher=$(LAUNCHER) $(ARGS)
 
+# Two at a time: the linters beside the tests. Set-up is done by then (--old-file).
+check: setup
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --old-file=setup test-quick lint-python types
+
 test: lint test-cpp test-sanitizers test-python
 
-lint: setup
+lint: lint-python types lint-cpp
+
+lint-python: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+types: setup
 	$(VENV)/bin/mypy
+
+lint-cpp: setup
 	scripts/lint_cpp.sh
+
+test-quick: setup
+	$(PYTHON_RUN) -m pytest -q -m "not slow" $(ARGS)
 
 test-cpp: setup
 	ctest --test-dir build/gc --output-on-failure
@@ -61,6 +85,9 @@ fuzz:
 
 test-python: setup
 	$(PYTHON_RUN) -m pytest $(ARGS)
+
+hooks: setup
+	$(VENV)/bin/pre-commit install --hook-type pre-commit --hook-type pre-push
 
 bench: setup
 	$(PYTHON_RUN) -m capc.cli bench $(AREA) $(ARGS)

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,12 @@ def floor(module: str) -> int:
     return FLOORS.index(parts[1]) if len(parts) > 1 else -1
 
 
-def imported_modules(path: Path) -> Iterator[str]:
+@cache
+def imported_modules(path: Path) -> frozenset[str]:
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -78,8 +84,8 @@ def test_parties_start_without_heavy_packages(role: str) -> None:
     assert result.stdout.strip() == "[]"
 
 
-def imported_by(role: str) -> set[str]:
-    return set(imported_modules(ROOT / "capc" / "parties" / f"{role}.py"))
+def imported_by(role: str) -> frozenset[str]:
+    return imported_modules(ROOT / "capc" / "parties" / f"{role}.py")
 
 
 def test_parties_import_only_their_own_side() -> None:
@@ -192,6 +198,6 @@ def test_no_sleep_and_no_weak_generator(path: Path) -> None:
     waits = [line for line, _ in timed_waits(text)]
     assert len(waits) <= ALLOWED_WAITS.get(str(path.relative_to(ROOT)), 0), f"lines {waits}"
     if "learning" not in path.parts:
-        names = set(imported_modules(path))
+        names = imported_modules(path)
         assert "random" not in names
         assert "np.random" not in text

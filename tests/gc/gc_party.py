@@ -57,7 +57,7 @@ def inputs(role: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray
 
 
 def main() -> None:
-    """Run the role of the first argument at the port of the second; the evaluator prints its outputs."""
+    """Run the first argument's role at the second's port; the evaluator prints its outputs."""
     role, port = sys.argv[1], int(sys.argv[2])
     connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

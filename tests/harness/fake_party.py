@@ -61,6 +61,7 @@ def start_child() -> None:
 
 def before_ready(behaviour: str, client: ControlClient) -> None:
     """Misbehave, where asked, between the announcement and readiness."""
+
     def complain(*_: object) -> None:
         client.error("a peer is gone")
 

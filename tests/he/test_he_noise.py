@@ -92,6 +92,7 @@ def _restore_contexts() -> Iterator[None]:
     context.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CRYPTONETS)
 @pytest.mark.parametrize("config", ["10", "fast"])
 def test_own_noise_stays_below_its_bound(name: str, config: str) -> None:
@@ -111,6 +112,7 @@ def test_the_bound_of_a_product_is_tight_within_a_factor_of_two() -> None:
     assert bound / 2 < np.abs(measured).max() <= bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CRYPTONETS)
 @pytest.mark.parametrize(("config", "ring_bits"), [("10", 37), ("fast", 41), ("fast", 45)])
 def test_reply_noise_stays_below_its_bound_and_decrypts(

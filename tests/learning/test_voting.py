@@ -77,6 +77,7 @@ def test_labels_belong_to_their_own_queries() -> None:
     assert [answers.label.tolist() for answers in found] == [[2, 0, 3], [1]]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.5, 20.0), st.booleans())
 def test_the_budget_stops_where_the_guardian_does(

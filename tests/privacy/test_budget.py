@@ -82,6 +82,7 @@ def test_the_epsilon_read_between_queries_is_up_to_date() -> None:
     assert read == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conversion", ["classic", "improved"])
 @pytest.mark.parametrize("answer_rate", [0.0, 0.5, 1.0])
 def test_refuses_before_the_first_query_that_could_exceed(

@@ -348,6 +348,7 @@ def test_the_expected_cost_weights_gnmax_by_its_probability() -> None:
     np.testing.assert_allclose(found, by_hand, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["continuous", "discrete"])
 def test_ten_thousand_histograms_in_under_a_second(noise: Noise) -> None:
     votes = many_votes(10_000)

@@ -40,6 +40,7 @@ def chi_square_p_value(draws: Int64, sigma: float) -> float:
     return float(stats.chi2.sf(statistic, len(expected) - (0 if rest[1] > 1 else 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.4, 1.0, 3.7, 40.0])
 def test_draws_follow_the_discrete_gaussian_law(sigma: float) -> None:
     assert chi_square_p_value(sample_noise(sigma, 40_000), sigma) > CHANCE

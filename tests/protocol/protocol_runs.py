@@ -1,14 +1,20 @@
-"""What a run of the real parties leaves, as the tests read it."""
+"""Runs of the real parties, and what they leave, as the tests read it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
+import pytest
+
+from capc.harness.experiment import run
+from capc.harness.settings import parse_settings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -33,3 +39,37 @@ class Finished:
 
 
 Runner = Callable[..., Finished]
+
+
+@pytest.fixture
+def run_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Run an experiment with some flags; afterwards no process of it may be left."""
+
+    def runner(
+        *flags: str,
+        modules: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
+        for name, value in (environment or {}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(ROOT)]))
+        results = tmp_path / "results"
+        defaults = [
+            "--ignore_parties",
+            f"--checkpoint_dir={ROOT / 'models'}",
+            f"--encryption_params={ROOT / 'config' / 'fast.json'}",
+            "--launcher=subprocess",
+            f"--results_dir={results}",
+            "--timeout=120",
+        ]
+        before = {process.pid for process in psutil.Process().children(recursive=True)}
+        status = run(parse_settings([*defaults, *flags]), modules)
+        left = [
+            process
+            for process in psutil.Process().children(recursive=True)
+            if process.pid not in before
+        ]
+        assert left == [], "a process was left behind"
+        return Finished(status, (results / "latest").resolve())
+
+    return runner

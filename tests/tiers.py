@@ -1,0 +1,46 @@
+"""Which tests are slow, so that `make check` can leave them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+
+# Files and folders whose tests are marked slow; a slow test beside quick ones has its own mark.
+SLOW = (
+    # import TensorFlow
+    "bench/test_accuracy.py",
+    "data/test_party_models.py",
+    "gc/test_gc_loading.py",
+    "graph/test_import.py",
+    "graph/test_import_activations.py",
+    "graph/test_import_keras.py",
+    "graph/test_import_operations.py",
+    "graph/test_prepared.py",
+    "graph/test_refusals.py",
+    "harness/test_calibrated_models.py",
+    "he_transformer",
+    "learning/test_imported.py",
+    "learning/test_secure_queries.py",
+    "learning/test_stages.py",
+    "learning/test_training.py",
+    # start many processes
+    "harness/test_experiment.py",
+    "harness/test_forks.py",
+    "harness/test_real_run.py",
+    "harness/test_supervisor.py",
+    "harness/test_tmux.py",
+    "learning/test_workers_store.py",
+    "protocol",
+    # compute or draw for five seconds or more
+    "ckks/test_ckks_session.py",
+    "graph/test_reference.py",
+    "inference/test_random_graphs.py",
+    "learning/test_plots.py",
+    "privacy/test_recorded_run.py",
+)
+
+
+def is_slow(path: Path) -> bool:
+    """Whether SLOW names the file or a folder that it lies in."""
+    return any(path.is_relative_to(TESTS / name) for name in SLOW)
