@@ -12,6 +12,7 @@ SLOW = (
     "bench/test_accuracy.py",
     "data/test_party_models.py",
     "gc/test_gc_loading.py",
+    "graph/test_calibration.py",
     "graph/test_import.py",
     "graph/test_import_activations.py",
     "graph/test_import_keras.py",

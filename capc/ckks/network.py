@@ -43,8 +43,10 @@ Fallback = Callable[[Layer, CipherTensor], CipherTensor]
 
 @dataclass(frozen=True)
 class HomomorphicPlan:
-    """What a rehearsal found. `levels` of `levels_there` are used; `bits` is the precision:
-    -log2 of the largest error of a result, in its own units.
+    """What a rehearsal found.
+
+    `levels` of `levels_there` are used; `bits` is the precision: -log2 of the largest error of a
+    result, in its own units.
     """
 
     is_complex: bool

@@ -160,6 +160,7 @@ class Tampering:
         return self._inner.recv(max_bytes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "flipped"])
 @pytest.mark.parametrize(("side", "target"), [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3)])
 def test_tampering_is_an_error_or_a_wrong_output(side: int, target: int, cut: bool) -> None:

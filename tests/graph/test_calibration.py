@@ -204,7 +204,6 @@ def test_bad_examples_are_named(tmp_path: Path, kind: str) -> None:
         Calibration(tmp_path / "bad.npy").load((28, 28, 1))
 
 
-@pytest.mark.slow
 def test_bad_files_and_margins_end_with_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

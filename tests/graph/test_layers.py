@@ -93,6 +93,7 @@ def integers(layer: Layer, values: Sequence[int], scales: Scales) -> Int64:
     return layer.integer([np.array(values, np.int64).reshape(-1, 1)], scales)[:, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ACTIVATIONS, ids=lambda layer: layer.label())
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
