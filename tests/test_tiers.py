@@ -8,7 +8,7 @@ import pytest
 from tiers import SLOW, TESTS, is_slow
 
 MODULES = sorted(TESTS.rglob("test_*.py"))
-# Its tests all need TensorFlow.
+# All their tests need TensorFlow or whole runs.
 NOT_QUICK = {"he_transformer", "protocol"}
 
 
