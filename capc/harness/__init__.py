@@ -1,0 +1,1 @@
+"""One run: flags, launchers, supervision, the run's folder, its tables."""

@@ -85,7 +85,7 @@ class AnsweringParty:
 
 
 def load_model(config: PartyConfig) -> QuantizedNetwork:
-    """This party's prepared model as integers, in the smallest public ring that holds it."""
+    """The party's prepared model as integers, in the smallest public ring that holds it."""
     if config.model is None:
         raise ConfigError("the answering party's config names no model")
     network = load_network(Path(config.model))

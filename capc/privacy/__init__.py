@@ -1,0 +1,1 @@
+"""Noise, the account of what answers cost, and the budget."""

@@ -1,0 +1,1 @@
+"""Framed messages between parties, TLS, and the control channel to the driver."""

@@ -126,7 +126,7 @@ class Channel:
         return value
 
     def duplex(self, message_type: MessageType) -> TypedDuplex:
-        """This channel as a Duplex whose messages all have one type."""
+        """The channel as a Duplex whose messages all have one type."""
         return TypedDuplex(self, message_type)
 
     def close(self) -> None:

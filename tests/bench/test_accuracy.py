@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 pytest.importorskip("tensorflow")
 
 from capc import cli
-from capc.bench import accuracy, two_parties
+from capc.bench import accuracy
 from capc.bench.two_parties import EncryptedRun, PhaseCost, PhaseCosts
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import QuantizedNetwork
@@ -72,14 +73,14 @@ def test_one_wrong_bit_is_status_3(
 def test_an_answering_process_that_fails_is_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answering = two_parties.subprocess.Popen
+    answering = subprocess.Popen
 
-    def fail(command: list[str], **options: object) -> object:
+    def fail(command: list[str], **options: Any) -> Any:
         script = "import sys; from capc.bench.two_parties import _answer; "
         script += "_answer(sys.argv[3]); sys.exit(7)"
         return answering([command[0], "-c", script, *command[1:]], **options)
 
-    monkeypatch.setattr(two_parties.subprocess, "Popen", fail)
+    monkeypatch.setattr("capc.bench.two_parties.subprocess.Popen", fail)
     assert cli.main(["accuracy", str(SHIPPED), "--n=1", "--encrypted=1"]) == 1
     assert capsys.readouterr().err.endswith("the answering process ended with status 7\n")
 

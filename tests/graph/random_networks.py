@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capc.graph.kernels import Window
 from capc.graph.layers import (
@@ -18,6 +20,7 @@ from capc.graph.layers import (
     Gather,
     Input,
     Layer,
+    Layers,
     LeakyRelu,
     MaxPool,
     Negative,
@@ -45,39 +48,51 @@ class Maker:
 
     @property
     def last(self) -> Layer:
+        """The layer that the next one takes."""
         return self.layers[-1]
 
     def integer(self, low: int, high: int) -> int:
+        """A number from low to high, both included."""
         return int(self.random.integers(low, high + 1))
 
     def integers(self, low: int, high: int, count: int) -> tuple[int, ...]:
+        """So many such numbers."""
         return tuple(self.integer(low, high) for _ in range(count))
 
-    def weights(self, *shape: int) -> np.ndarray:
+    def pair(self, low: int, high: int) -> tuple[int, int]:
+        """Two such numbers."""
+        return self.integer(low, high), self.integer(low, high)
+
+    def weights(self, *shape: int) -> NDArray[Any]:
+        """Weights as training leaves them: around zero."""
         return self.random.normal(0, 0.6, shape)
 
     def name(self) -> str:
+        """A name that no layer has yet."""
         return f"layer{len(self.layers)}"
 
     def margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        top, bottom, left, right = self.integers(0, 2, 4)
-        return (top, bottom), (left, right)
+        """Padding of zero to two pixels on each side."""
+        return self.pair(0, 2), self.pair(0, 2)
 
-    def simple(self, kind: type[Layer], **fields: object) -> None:
+    def simple(self, kind: type[Layer], **fields: Any) -> None:
+        """Append a layer on the last one; of its shape unless `fields` say another."""
         shape = fields.pop("shape", self.last.shape)
-        self.layers.append(kind(self.name(), (self.last.name,), shape, **fields))  # type: ignore[arg-type]
+        self.layers.append(kind(self.name(), (self.last.name,), shape, **fields))
 
 
 def convolution(maker: Maker) -> None:
+    """A convolution of random geometry."""
     height, width, channels = maker.last.shape
     groups = int(maker.random.choice([g for g in range(1, channels + 1) if channels % g == 0]))
     filters = groups * maker.integer(1, 2)
-    padding, strides, dilations = maker.margins(), maker.integers(1, 3, 2), maker.integers(1, 2, 2)
+    padding, strides, dilations = maker.margins(), maker.pair(1, 3), maker.pair(1, 2)
     room = [side + sum(pad) for side, pad in zip((height, width), padding, strict=True)]
-    size = tuple(
+    rows, columns = (
         maker.integer(1, min(3, (side - 1) // dilation + 1))
         for side, dilation in zip(room, dilations, strict=True)
     )
+    size = rows, columns
     sides = Window(size, strides, padding, dilations).outputs(maker.last.shape)
     maker.simple(
         Conv2D,
@@ -92,10 +107,11 @@ def convolution(maker: Maker) -> None:
 
 
 def pool(maker: Maker) -> None:
+    """An average or a maximum over windows, padded by less than a window."""
     height, width, channels = maker.last.shape
     size = (maker.integer(1, min(3, height)), maker.integer(1, min(3, width)))
-    padding = tuple((maker.integer(0, side - 1), maker.integer(0, side - 1)) for side in size)
-    strides = maker.integers(1, 3, 2)
+    padding = maker.pair(0, size[0] - 1), maker.pair(0, size[1] - 1)
+    strides = maker.pair(1, 3)
     sides = Window(size, strides, padding).outputs(maker.last.shape)
     kind = MaxPool if maker.integer(0, 1) else AvgPool
     fields = {"window": size, "strides": strides, "padding": padding}
@@ -103,7 +119,9 @@ def pool(maker: Maker) -> None:
 
 
 def activation(maker: Maker) -> None:
-    kind = [Relu, BoundedRelu, LeakyRelu, Square, PiecewiseLinear, Step][maker.integer(0, 5)]
+    """One of the non-linear layers of single numbers."""
+    kinds: list[type[Layer]] = [Relu, BoundedRelu, LeakyRelu, Square, PiecewiseLinear, Step]
+    kind = kinds[maker.integer(0, 5)]
     if kind is PiecewiseLinear:
         maker.simple(kind, function=str(maker.random.choice(list(FUNCTIONS))))
     elif kind is BoundedRelu:
@@ -115,12 +133,13 @@ def activation(maker: Maker) -> None:
 
 
 def movement(maker: Maker) -> None:
+    """A layer that moves numbers, or one of the simple linear ones."""
     height, width, channels = maker.last.shape
     choice = maker.integer(0, 5)
     if choice == 0:
         padding = maker.margins()
-        shape = (height + sum(padding[0]), width + sum(padding[1]), channels)
-        maker.simple(Pad, shape=shape, padding=padding)
+        padded = (height + sum(padding[0]), width + sum(padding[1]), channels)
+        maker.simple(Pad, shape=padded, padding=padding)
     elif choice == 1:
         order = tuple(int(axis) for axis in maker.random.permutation(3))
         shape = tuple(maker.last.shape[axis] for axis in order)
@@ -177,7 +196,7 @@ def random_network(seed: int, steps: int = 5, kinds: list[Growth] | None = None)
     return Network(tuple(maker.layers))
 
 
-def random_images(network: Network, seed: int, count: int, low: float = 0.0) -> np.ndarray:
+def random_images(network: Layers, seed: int, count: int, low: float = 0.0) -> NDArray[Any]:
     """Images (count, H, W, C) in [low, 1], corners of the interval included."""
     random = np.random.default_rng([seed, 1])
     images = random.uniform(low, 1, (count, *network.input.shape))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capc.graph.layers import (
     Add,
@@ -37,9 +38,9 @@ from capc.graph.layers import (
 )
 
 
-def slow_evaluate(network: QuantizedNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
+def slow_evaluate(network: QuantizedNetwork, image: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Every layer's output for one image (H, W, C), as object arrays of signed Python ints."""
-    values: dict[str, np.ndarray] = {}
+    values: dict[str, NDArray[Any]] = {}
     bits = network.fraction_bits
     f = network.fixed_point.fraction_bits
     for layer in network.layers:
@@ -57,7 +58,7 @@ def slow_evaluate(network: QuantizedNetwork, image: np.ndarray) -> dict[str, np.
     return values
 
 
-def _signed(values: np.ndarray, ring_bits: int) -> np.ndarray:
+def _signed(values: NDArray[Any], ring_bits: int) -> NDArray[Any]:
     t = 1 << ring_bits
     result = np.empty(values.shape, dtype=object)
     for index in np.ndindex(*values.shape):
@@ -66,7 +67,7 @@ def _signed(values: np.ndarray, ring_bits: int) -> np.ndarray:
 
 
 def _element(
-    layer: Layer, inputs: list[np.ndarray], drops: list[int], index: tuple[int, ...], f: int
+    layer: Layer, inputs: list[NDArray[Any]], drops: list[int], index: tuple[int, ...], f: int
 ) -> int:
     x = inputs[0]
     if isinstance(layer, Conv2D):
@@ -96,9 +97,9 @@ def _element(
         inside = 0 <= row < x.shape[0] and 0 <= column < x.shape[1]
         return int(x[row, column, index[2]]) if inside else 0
     if isinstance(layer, Gather):
-        return int(
-            x[(*index[: layer.axis], layer.indices[index[layer.axis]], *index[layer.axis + 1 :])]
-        )
+        source = list(index)
+        source[layer.axis] = layer.indices[index[layer.axis]]
+        return int(x[tuple(source)])
     if isinstance(layer, Negative):
         return -int(x[index])
     if isinstance(layer, Bias):
@@ -132,10 +133,11 @@ def _piecewise(layer: PiecewiseLinear, v: int) -> int:
     if v >= limit:
         return v if table.above is None else table.above
     segment, offset = divmod(v + limit, 2 * limit // len(table.slopes))
-    return (table.bases[segment] + table.slopes[segment] * offset) // 2**table.slope_bits
+    value: int = (table.bases[segment] + table.slopes[segment] * offset) // 2**table.slope_bits
+    return value
 
 
-def _convolution(layer: Conv2D, x: np.ndarray, index: tuple[int, ...]) -> int:
+def _convolution(layer: Conv2D, x: NDArray[Any], index: tuple[int, ...]) -> int:
     rows, columns, depth, filters = layer.kernel.shape
     group = index[2] // (filters // layer.groups)
     total = int(layer.bias[index[2]])
@@ -148,7 +150,7 @@ def _convolution(layer: Conv2D, x: np.ndarray, index: tuple[int, ...]) -> int:
     return total
 
 
-def _window(layer: Any, x: np.ndarray, index: tuple[int, ...]) -> Iterator[int]:
+def _window(layer: Any, x: NDArray[Any], index: tuple[int, ...]) -> Iterator[int]:
     for i, j in itertools.product(*(range(side) for side in layer.window)):
         row = index[0] * layer.strides[0] + i - layer.padding[0][0]
         column = index[1] * layer.strides[1] + j - layer.padding[1][0]
@@ -157,7 +159,7 @@ def _window(layer: Any, x: np.ndarray, index: tuple[int, ...]) -> Iterator[int]:
 
 
 def _joined(
-    layer: Concat, inputs: list[np.ndarray], drops: list[int], index: tuple[int, ...]
+    layer: Concat, inputs: list[NDArray[Any]], drops: list[int], index: tuple[int, ...]
 ) -> int:
     place = list(index)
     for values, drop in zip(inputs, drops, strict=True):

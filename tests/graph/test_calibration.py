@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from random_networks import random_images, random_network
 
 from capc.cli import main
@@ -37,7 +39,7 @@ SHIPPED = Path(__file__).parents[2] / "models" / "cryptonets-relu.pb"
 
 
 def examples_in(
-    folder: Path, values: np.ndarray, input_range: tuple[float, float] = (-1.0, 1.0)
+    folder: Path, values: NDArray[Any], input_range: tuple[float, float] = (-1.0, 1.0)
 ) -> Calibration:
     folder.mkdir(exist_ok=True)
     np.save(folder / "examples.npy", values.astype(np.float32))
@@ -49,7 +51,7 @@ def one_activation(make: type[Layer], **fields: object) -> Network:
     layers: tuple[Layer, ...] = (
         Input("x", (), (1,)),
         Dense("ten", ("x",), (1,), np.array([[10.0]]), np.zeros(1)),
-        make(name="act", inputs=("ten",), shape=(1,), **fields),  # type: ignore[arg-type]
+        make(name="act", inputs=("ten",), shape=(1,), **fields),
         Dense("out", ("act",), (2,), np.array([[1.0, -1.0]]), np.zeros(2)),
     )
     return Network(layers)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from capc.graph.exact import column_magnitude, exact_matmul, magnitude
 
 
-def by_python(values: np.ndarray, weights: np.ndarray) -> list[list[int]]:
+def by_python(values: NDArray[Any], weights: NDArray[Any]) -> list[list[int]]:
     """Modulo 2^64, as signed 64-bit numbers."""
     rows = []
     for row in values.tolist():
@@ -19,7 +22,7 @@ def by_python(values: np.ndarray, weights: np.ndarray) -> list[list[int]]:
     return rows
 
 
-def random_integers(seed: int, shape: tuple[int, int], bits: int) -> np.ndarray:
+def random_integers(seed: int, shape: tuple[int, int], bits: int) -> NDArray[Any]:
     random = np.random.default_rng(seed)
     full = random.integers(-(2**63), 2**63 - 1, shape, endpoint=True)
     return full >> np.int64(63 - bits)

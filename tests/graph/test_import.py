@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.errors import ModelError
 from capc.graph.float_reference import evaluate_float
@@ -23,7 +25,7 @@ RANDOM = np.random.default_rng(7)
 Body = Callable[[Any], Any]
 
 
-def weights(*shape: int) -> np.ndarray:
+def weights(*shape: int) -> NDArray[Any]:
     return RANDOM.normal(0, 0.5, shape).astype(np.float32)
 
 
@@ -43,9 +45,10 @@ def write_graph(path: Path, body: Body, shape: tuple[int | None, ...] = (5, 6, 2
         output = body(images)
     path.write_bytes(graph.as_graph_def().SerializeToString())
 
-    def run(values: np.ndarray) -> np.ndarray:
+    def run(values: NDArray[Any]) -> NDArray[Any]:
         with tf.compat.v1.Session(graph=graph) as session:
-            return session.run(output, {images: values})
+            result: NDArray[Any] = session.run(output, {images: values})
+            return result
 
     return run
 
@@ -70,8 +73,8 @@ def norm(x: Any) -> Any:
 
 
 def conv(x: Any, filters: int = 2, size: int = 3, **options: Any) -> Any:
-    options = {"strides": 1, "padding": "SAME"} | options
-    depth = options.pop("depth", int(x.shape[-1]))
+    options = {"strides": 1, "padding": "SAME", **options}
+    depth = int(options.pop("depth", x.shape[-1]))
     return tf.nn.conv2d(x, weights(size, size, depth, filters), **options)
 
 
@@ -306,10 +309,15 @@ def inner_mean(x: Any) -> Any:
     return x + normal[1]
 
 
+def second_result(function: Body, x: Any) -> Any:
+    """A dense layer on the second result of a function."""
+    return dense(tf.function(function)(x)[1])
+
+
 def test_functions_are_inlined(tmp_path: Path) -> None:
     path = tmp_path / "graph.pb"
     for function in (two_results, nested):
-        error = imported(path, lambda x, f=function: dense(tf.function(f)(x)[1]))[1]
+        error = imported(path, partial(second_result, function))[1]
         assert b"PartitionedCall" in path.read_bytes()
         assert error < 1e-5
     write_graph(path, lambda x: dense(tf.function(inner_mean)(x)))

@@ -40,7 +40,7 @@ MEANING = {
 }
 
 
-def made(without: str, base: type[Layer] = Layer, **more: Any) -> type[Layer]:
+def made(without: str, base: Any = Layer, **more: Any) -> type[Layer]:
     """A class of layer that lacks one method."""
     return type("Made", (base,), {k: v for k, v in MEANING.items() if k != without} | more)
 
@@ -115,7 +115,7 @@ def test_no_integer_leaves_the_interval(layer: Activation, data: st.DataObject) 
 @pytest.mark.parametrize("layer", ACTIVATIONS, ids=lambda layer: layer.label())
 def test_integers_stand_for_the_real_function(layer: Activation) -> None:
     fraction = 12
-    x: Float64 = np.linspace(-7.5, 7.5, 2001).reshape(-1, 1)
+    x: Float64 = np.asarray(np.linspace(-7.5, 7.5, 2001).reshape(-1, 1), dtype=np.float64)
     encoded = np.rint(np.ldexp(x, fraction)).astype(np.int64)
     ready = layer.rounded(fraction, fraction)
     scales = Scales((fraction,), fraction, fraction)
@@ -154,7 +154,13 @@ def test_a_class_between_may_be_abstract() -> None:
     ],
 )
 def test_a_table_that_is_none_is_refused(fields: dict[str, Any]) -> None:
-    good = {"reach": 3, "slope_bits": 4, "slopes": (1, 2), "bases": (0, 5), "below": 0}
-    PiecewiseTable(**good, above=None)
+    good: dict[str, Any] = {
+        "reach": 3,
+        "slope_bits": 4,
+        "slopes": (1, 2),
+        "bases": (0, 5),
+        "below": 0,
+    }
+    PiecewiseTable(**good)
     with pytest.raises(ValueError, match=r"piecewise-linear|reach|segments"):
-        PiecewiseTable(**{**good, "above": None, **fields})
+        PiecewiseTable(**{**good, **fields})

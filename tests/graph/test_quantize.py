@@ -67,7 +67,6 @@ def test_bounds_of_one_linear_layer_are_met(seed: int, spatial: bool) -> None:
     low, high = sorted(random.uniform(-1, 1, 2).round(3).tolist())
     network = Network((source, layer))
     integers = quantize(network, FixedPoint(40, 8), (low, high))
-    found = []
     corners = np.array(np.meshgrid(*[[low, high]] * int(np.prod(source.shape)))).reshape(
         int(np.prod(source.shape)), -1
     )

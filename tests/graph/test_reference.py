@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from random_networks import activation, convolution, random_images, random_network
 from slow_arithmetic import slow_evaluate
 
@@ -80,7 +82,7 @@ def activation_relu(maker: object) -> None:
     maker.simple(Relu)  # type: ignore[attr-defined]
 
 
-def rounding_bound(network: Network, images: np.ndarray, fraction_bits: int) -> float:
+def rounding_bound(network: Network, images: NDArray[Any], fraction_bits: int) -> float:
     """Half a unit per rounded number, one unit per floor, carried through the weights."""
     half = 2.0 ** -(fraction_bits + 1)
     errors = {network.input.name: half}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +163,17 @@ def test_each_way_out_is_for_an_operation_of_tensorflow(kind: str) -> None:
     assert op_def_registry.get(kind) is not None or kind in {"Multinomial", "Variable"}
 
 
+def scaled(factor: np.float32, x: Any) -> Any:
+    """A classifier whose activations are all multiplied by a factor."""
+    return dense(tf.nn.relu(conv(x)) * factor)
+
+
 def test_weights_that_are_no_numbers_and_too_wide_ranges(tmp_path: Path) -> None:
     path = tmp_path / "graph.pb"
     for factor, error, message in (
         (np.nan, ModelError, r"layer '.*not a finite number.*train again"),
         (1e14, RangeError, r"layer '.*needs \d+ bits.*calibrate on public examples"),
     ):
-        write_graph(path, lambda x, factor=factor: dense(tf.nn.relu(conv(x)) * np.float32(factor)))
+        write_graph(path, partial(scaled, np.float32(factor)))
         with pytest.raises(error, match=message):
             to_ring(import_network(path), (0.0, 1.0), 36.0)

@@ -6,6 +6,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_expected_bytes_are_those_that_travel(
     assert set(costs) == {"c", "p", "r", "s", "d"}
     assert costs["d"].work.startswith("4 images: " if queries == 7 else "1 in, ")
     expected = total_cost(costs)
-    counts: list = []
+    counts: list[Any] = []
     run(network, np.zeros((queries, 8, 8, 1)), FAST, counts)
     for before, after, promised in (
         (counts[0], counts[1], expected.offline_bytes),
@@ -133,7 +134,7 @@ def test_inspect_prints_expectations_and_refusals(
     assert "of a batch of 100 that runs 32 at a time" in shown
     assert "32 images: " in shown
     assert "for all 100: " in shown
-    padded = list(small().layers)
+    padded: list[Any] = list(small().layers)
     padded[2] = replace(padded[2], padding=((2, 0), (2, 0)), shape=(5, 5, 4))
     padded[3:6] = [replace(layer, shape=(5, 5, 4)) for layer in padded[3:5]] + [
         replace(padded[5], shape=(100,))

@@ -50,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def seeds_that_fit(first: int) -> list[tuple[int, QuantizedNetwork]]:
-    found = []
+    found: list[tuple[int, QuantizedNetwork]] = []
     seed = 1000 * first
     while len(found) < PER_TEST:
         network = integers(random_network(seed, steps=2 + seed % 5), 2 + seed % 9)

@@ -9,7 +9,7 @@ import pytest
 
 from capc.privacy.accountant import Accountant
 from capc.privacy.conversion import Conversion, default_orders
-from capc.privacy.dependent import Noise
+from capc.privacy.dependent import NoiseLaw
 from capc.privacy.rdp import Mechanism
 
 mpmath = pytest.importorskip("mpmath")
@@ -17,7 +17,7 @@ mp = mpmath.mp
 SIGMA, T, SIGMA_T, DELTA = 5, 40, 10, "1e-6"
 
 
-def tail(first: int, sigma: int, noise: Noise) -> Any:
+def tail(first: int, sigma: int, noise: NoiseLaw) -> Any:
     """Pr[g >= first] for one draw at scale sigma."""
     if noise == "continuous":
         return mp.erfc(mp.mpf(first) / (sigma * mp.sqrt(2))) / 2
@@ -27,7 +27,7 @@ def tail(first: int, sigma: int, noise: Noise) -> Any:
     return sum(w for x, w in weights.items() if x >= first) / sum(weights.values())
 
 
-def difference_tail(gap: int, sigma: int, noise: Noise) -> Any:
+def difference_tail(gap: int, sigma: int, noise: NoiseLaw) -> Any:
     """Pr[g - g' >= gap] for two draws, discrete ones by the sum over all pairs."""
     if noise == "continuous":
         return mp.erfc(mp.mpf(int(gap)) / (2 * sigma)) / 2
@@ -69,7 +69,7 @@ def epsilon(curve: list[Any], orders: list[Any], conversion: Conversion) -> Any:
 
 @pytest.mark.parametrize("noise", ["continuous", "discrete"])
 @pytest.mark.parametrize("bound", ["independent", "dependent"])
-def test_epsilon_of_a_vote_file(bound: str, noise: Noise) -> None:
+def test_epsilon_of_a_vote_file(bound: str, noise: NoiseLaw) -> None:
     votes = np.array([[49, 0, 0], [41, 5, 3], [30, 15, 4], [25, 24, 0]])
     answered = np.array([True, True, False, True])
     account = Accountant()

@@ -26,7 +26,7 @@ from capc.privacy.conversion import (
     privacy_loss,
 )
 from capc.privacy.dependent import (
-    Noise,
+    NoiseLaw,
     dependent_rdp,
     expected_cost_rdp,
     log_pr_answered,
@@ -119,7 +119,7 @@ LOG_Q = [
 
 
 @pytest.mark.parametrize(("votes", "sigma", "noise", "expected"), LOG_Q)
-def test_log_q(votes: list[int], sigma: float, noise: Noise, expected: float) -> None:
+def test_log_q(votes: list[int], sigma: float, noise: NoiseLaw, expected: float) -> None:
     assert log_q_gnmax(votes, sigma, noise)[0] == pytest.approx(expected, rel=1e-13)
 
 
@@ -130,14 +130,14 @@ def test_log_q(votes: list[int], sigma: float, noise: Noise, expected: float) ->
         ("discrete", [0.0014052700541644, 0.00492342776550961, 0.8]),
     ],
 )
-def test_data_dependent_rdp(noise: Noise, expected: list[float]) -> None:
+def test_data_dependent_rdp(noise: NoiseLaw, expected: list[float]) -> None:
     log_q = log_q_gnmax([30, 5, 3, 2], 5, noise)
     found = dependent_rdp(log_q, 5.0, [1.5, 4.0, 20.0])
     np.testing.assert_allclose(found, [expected], rtol=1e-12)
 
 
 @pytest.mark.parametrize("noise", ["continuous", "discrete"])
-def test_q_never_exceeds_that_of_a_blind_guess(noise: Noise) -> None:
+def test_q_never_exceeds_that_of_a_blind_guess(noise: NoiseLaw) -> None:
     assert np.exp(log_q_gnmax([3] * 10, 40, noise))[0] == pytest.approx(0.9, rel=1e-15)
 
 
@@ -158,7 +158,7 @@ def test_data_dependent_rdp_lies_between_0_and_the_data_independent(
     assert np.all(found <= gnmax_rdp(spread, default_orders()))
 
 
-def two_class_label_logs(gap: int, sigma: float, noise: Noise) -> tuple[float, float]:
+def two_class_label_logs(gap: int, sigma: float, noise: NoiseLaw) -> tuple[float, float]:
     """(log Pr[label 0], log Pr[label 1]) of GNMax on counts that differ by `gap`; ties to 0."""
     if noise == "continuous":
         scale = math.sqrt(2) * sigma
@@ -175,7 +175,7 @@ def two_class_label_logs(gap: int, sigma: float, noise: Noise) -> tuple[float, f
     st.sampled_from([-2, 2]),
 )
 def test_the_exact_divergence_of_two_classes_never_exceeds_the_bound(
-    gap: int, sigma: float, order: float, noise: Noise, moved: int
+    gap: int, sigma: float, order: float, noise: NoiseLaw, moved: int
 ) -> None:
     here = np.array(two_class_label_logs(gap, sigma, noise))
     there = np.array(two_class_label_logs(gap + moved, sigma, noise))
@@ -234,7 +234,7 @@ def test_underflowing_q_costs_nothing_that_a_float_could_hold() -> None:
 @given(st.integers(0, 40), st.floats(0.3, 30.0), st.sampled_from(["continuous", "discrete"]))
 @settings(max_examples=40)
 def test_one_bit_never_costs_more_than_the_noisy_count(
-    threshold: int, sigma: float, noise: Noise
+    threshold: int, sigma: float, noise: NoiseLaw
 ) -> None:
     orders = [1.5, 8.0, 300.0]
     found = exact_threshold_rdp(threshold, sigma, 40, orders, noise)
@@ -350,7 +350,7 @@ def test_the_expected_cost_weights_gnmax_by_its_probability() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", ["continuous", "discrete"])
-def test_ten_thousand_histograms_in_under_a_second(noise: Noise) -> None:
+def test_ten_thousand_histograms_in_under_a_second(noise: NoiseLaw) -> None:
     votes = many_votes(10_000)
     seconds = []  # of this process, so that a busy machine does not count
     for _ in range(3):

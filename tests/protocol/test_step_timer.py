@@ -12,6 +12,8 @@ from capc.transport.channel import Traffic
 
 @dataclass
 class Connection:
+    """A connection whose traffic a test sets."""
+
     traffic: Traffic = field(default_factory=Traffic)
 
 

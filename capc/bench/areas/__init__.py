@@ -1,0 +1,1 @@
+"""One module for each area of `capc bench`: its `run(repeat)` gives the rows."""

@@ -1,0 +1,1 @@
+"""Where parties run: tmux panes, plain processes, forks."""

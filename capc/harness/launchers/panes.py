@@ -106,8 +106,10 @@ class PaneProcess:
         return [self._watch.fileno(), *([] if self._pidfd is None else [self._pidfd])]
 
     def poll(self) -> int | None:
-        """A pane is dead once its terminal closed; tmux learns the status when it reaps the child,
-        and runs the hook then. Before 3.3 it does not say which signal it was.
+        """The exit status, once tmux knows it.
+
+        A pane is dead once its terminal closed; tmux learns the status when it reaps the child, and
+        runs the hook then. Before 3.3 it does not say which signal it was.
         """
         # Asked first: a status that comes between the two questions is not lost.
         reaped = self._waiter.poll() is not None
