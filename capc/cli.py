@@ -67,6 +67,11 @@ _COMMANDS = {
         "the paper's Table 1 with ours beside it, to results/table1.csv",
         "capc table1 --n_queries=5",
     ),
+    "recorded-run": _Command(
+        "capc.learning.recorded_run",
+        "the published MNIST run beside its re-derivation",
+        "capc recorded-run",
+    ),
     "models-table": _Command(
         "capc.bench.models_table",
         "one encrypted query of each model of a table, to results/bench/models.csv",

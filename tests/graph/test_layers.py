@@ -160,6 +160,7 @@ def test_a_table_that_is_none_is_refused(fields: dict[str, Any]) -> None:
         "slopes": (1, 2),
         "bases": (0, 5),
         "below": 0,
+        "above": None,
     }
     PiecewiseTable(**good)
     with pytest.raises(ValueError, match=r"piecewise-linear|reach|segments"):

@@ -3,13 +3,12 @@
 250 parties, T = 200, sigma_T = 150, sigma = 40, delta = 1e-5, budget 2.5. Its histograms were not
 published. What is recorded of its first query (249 votes for one class) gives away the rule: the
 data-dependent bound for continuous noise, GNMax charged by its probability, classic conversion.
-The other queries come from histograms of the same make, see scripts/recorded_run.py: they agree
+The other queries come from histograms of the same make (capc/learning/recorded_run.py): they agree
 with the record to a few percent, and no closer agreement is claimed.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import types
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from capc.fixed_point import Float64, Int64
+from capc.learning import recorded_run
 from capc.privacy.accountant import Accountant
 from capc.privacy.conversion import default_orders, privacy_loss
 from capc.privacy.dependent import expected_cost_rdp, log_pr_answered
@@ -35,18 +35,8 @@ def expected_cost(votes: npt.ArrayLike) -> Float64:
 
 
 @pytest.fixture(scope="module")
-def program() -> types.ModuleType:
-    path = ROOT / "scripts" / "recorded_run.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def votes(program: types.ModuleType) -> Int64:
-    counts: Int64 = np.load(program.VOTES).astype(np.int64)
+def votes() -> Int64:
+    counts: Int64 = np.load(recorded_run.VOTES).astype(np.int64)
     return counts
 
 
@@ -60,10 +50,10 @@ def test_the_first_query_is_the_record_digit_for_digit() -> None:
 
 
 def test_histograms_of_the_same_make_give_the_run_to_a_few_percent(
-    program: types.ModuleType, votes: Int64
+    votes: Int64,
 ) -> None:
-    spent = program.spent_by_the_original_rule(votes)
-    queries = program.within_budget(spent)
+    spent = recorded_run.spent_by_the_original_rule(votes)
+    queries = recorded_run.within_budget(spent)
     log_answered, _ = log_pr_answered(votes[:queries], THRESHOLD, SIGMA_THRESHOLD, "continuous")
     assert queries == pytest.approx(QUERIES, rel=0.03)
     assert np.exp(log_answered).sum() == pytest.approx(ANSWERED, rel=0.03)
@@ -72,14 +62,13 @@ def test_histograms_of_the_same_make_give_the_run_to_a_few_percent(
 
 
 def test_the_program_prints_the_figures_of_the_page(
-    program: types.ModuleType,
     votes: Int64,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     truth = types.SimpleNamespace(test_labels=votes.argmax(axis=1))
-    monkeypatch.setattr(program, "load_dataset", lambda name: truth)
-    assert program.main([]) == 0
+    monkeypatch.setattr(recorded_run, "load_dataset", lambda name: truth)
+    assert recorded_run.main([]) == 0
     printed = [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()[1:4]]
     page = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
     assert [f"{int(printed[0]):,}", printed[1], printed[2]] == [
