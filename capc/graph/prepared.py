@@ -22,7 +22,7 @@ from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import KINDS, Layer, Network
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
-FORMAT = 8  # part of the cache key: raise it whenever importing gives other layers
+FORMAT = 9  # part of the cache key: raise it whenever importing gives other layers
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 

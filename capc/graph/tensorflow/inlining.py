@@ -1,4 +1,4 @@
-"""Calls of graph functions, replaced by the nodes of the function.
+"""Calls of graph functions, replaced by the nodes of the function; what nodes leave out, put in.
 
 Freezing inlines most calls; those marked for compilation stay, Keras's grouped convolutions among
 them.
@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from capc.errors import ModelError
+from capc.graph.tensorflow.defaults import fill_defaults
 
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _DEEPEST = 64
 
 
 def inlined_nodes(graph: Any) -> dict[str, Any]:
-    """The nodes of a GraphDef by name, with every call replaced.
+    """The nodes of a GraphDef by name, with every call replaced and every attribute present.
 
     Inner nodes are named `call/node`; output k > 0 of a call is a node named `call:k`. Raises
     ModelError for calls that are nested without end or name a function that is not there.
@@ -34,6 +35,7 @@ def inlined_nodes(graph: Any) -> dict[str, Any]:
         body = _body(call, function)
         nodes.update(body)
         waiting.extend((node, depth + 1) for node in body.values() if node.op in _CALLS)
+    fill_defaults(nodes.values())
     return nodes
 
 
