@@ -85,7 +85,8 @@ def _measured(flags: argparse.Namespace, count: int, encrypted: int) -> Accuracy
     nodes = flags.input_node, flags.output_node
     info = dataset_info(flags.dataset_name)
     calibration = calibration_of(flags, info.input_range)
-    prepared = prepare(flags.model, *nodes, calibration=calibration)
+    pixel_range = info.input_range
+    prepared = prepare(flags.model, *nodes, calibration=calibration, input_range=pixel_range)
     network = load_network(prepared)
     check_input_shape(network, info.image_shape, flags.dataset_name)
     if calibration is not None:

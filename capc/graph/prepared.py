@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,16 @@ from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import KINDS, Layer, Network
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 
-FORMAT = 9  # part of the cache key: raise it whenever importing gives other layers
+FORMAT = 10  # part of the cache key: raise it whenever importing gives other layers
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
-def save_network(network: Network, path: Path) -> None:
-    """Write a network to `path`, whole or not at all. Raises ModelError where that fails."""
+def save_network(network: Network, path: Path, verified: Mapping[str, Any] | None = None) -> None:
+    """Write a network to `path`, whole or not at all. Raises ModelError where that fails.
+
+    `verified` is what `verification` gives back: how the network was tried.
+    """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     described = []
     for place, layer in enumerate(network.layers):
@@ -40,7 +43,8 @@ def save_network(network: Network, path: Path) -> None:
             else:
                 entry[field.name] = value
         described.append(entry)
-    header = json.dumps({"format": FORMAT, "layers": described}).encode()
+    content = {"format": FORMAT, "layers": described, "verified": dict(verified or {})}
+    header = json.dumps(content).encode()
     arrays["header"] = np.frombuffer(header, dtype=np.uint8)
     write_whole(path, lambda file: np.savez(file, **arrays), make_folder=True, error=ModelError)  # type: ignore[arg-type]
 
@@ -68,26 +72,47 @@ def load_network(path: Path) -> Network:
         ) from error
 
 
+def verification(path: Path) -> dict[str, Any]:
+    """How a prepared network was tried; empty where it was not, or is no prepared network.
+
+    `input_range` of the inputs, how many `images`, and the largest `error` of a logit that the
+    import made, as a share of the largest logit.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(json.loads(archive["header"].tobytes())["verified"])
+    except (OSError, EOFError, zipfile.BadZipFile, *_MALFORMED):
+        return {}
+
+
 def prepare(
     path: Path,
     input_node: str = DEFAULT_INPUT,
     output_node: str = DEFAULT_OUTPUT,
     cache_dir: Path | None = None,
     calibration: Calibration | None = None,
+    *,
+    input_range: tuple[float, float] = (0.0, 1.0),
 ) -> Path:
     """The prepared file of a model, imported only where the cache lacks it or is damaged.
 
-    The key is the SHA-256 of the file's bytes, the node names and the format, and where there is
-    one, of the calibration; the file without calibration is then made too. Without `cache_dir`,
-    `default_cache_dir` is used. Importing takes seconds and loads TensorFlow. Raises ModelError as
-    `import_network` does, ConfigError for examples that do not fit.
+    What is imported is compared with TensorFlow on inputs in `input_range`, and refused where they
+    differ; another range is tried anew. The key is the SHA-256 of the file's bytes, the node names
+    and the format, and where there is one, of the calibration; the file without calibration is then
+    made too. Without `cache_dir`, `default_cache_dir` is used. Importing takes seconds and loads
+    TensorFlow. Raises ModelError as `import_verified` does, ConfigError for examples that do not
+    fit.
     """
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
     original = directory / f"{cache_key(Path(path), input_node, output_node)}.npz"
-    if not _intact(original):
-        from capc.graph.tensorflow.importer import import_network  # noqa: PLC0415  needs TensorFlow
+    tried = {"input_range": [float(end) for end in input_range]}
+    if verification(original).get("input_range") != tried["input_range"] or not _intact(original):
+        from capc.graph.tensorflow.verification import (  # noqa: PLC0415  needs TensorFlow
+            import_verified,
+        )
 
-        save_network(import_network(Path(path), input_node, output_node), original)
+        network, agreement = import_verified(Path(path), input_node, output_node, input_range)
+        save_network(network, original, tried | asdict(agreement))
     if calibration is None:
         return original
     target = directory / f"{cache_key(Path(path), input_node, output_node, calibration)}.npz"

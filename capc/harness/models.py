@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capc.command_line import ExitStatus
+from capc.data.datasets import dataset_info
 from capc.errors import ConfigError, ModelError, ProgramError
 from capc.files import REPOSITORY
 from capc.graph.calibration import Calibration
@@ -127,13 +128,13 @@ def _prepare(settings: Settings, models: Sequence[Path], say: Say) -> None:
         *(str(path) for path in models),
         f"--input_node={settings.input_node}",
         f"--output_node={settings.output_node}",
+        "--input_range",
+        *(repr(end) for end in dataset_info(settings.dataset_name).input_range),
     ]
     if settings.calibration is not None:
         command += [
             f"--calibration={settings.calibration.examples}",
             f"--calibration_margin={settings.calibration.margin!r}",
-            "--input_range",
-            *(repr(end) for end in settings.calibration.input_range),
         ]
     result = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
     if result.returncode:

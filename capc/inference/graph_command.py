@@ -54,8 +54,10 @@ def _inspect(options: argparse.Namespace) -> None:
 
 
 def _prepared(options: argparse.Namespace, model: Path) -> Path:
-    calibration = calibration_of(options, tuple(options.input_range))
-    return prepare(model, options.input_node, options.output_node, options.cache_dir, calibration)
+    pixels = tuple(options.input_range)
+    calibration = calibration_of(options, pixels)
+    nodes = options.input_node, options.output_node
+    return prepare(model, *nodes, options.cache_dir, calibration, input_range=pixels)
 
 
 def _parser() -> argparse.ArgumentParser:

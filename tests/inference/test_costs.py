@@ -123,7 +123,7 @@ def test_inspect_prints_expectations_and_refusals(
 ) -> None:
     ready = tmp_path / "model.npz"
     monkeypatch.setenv("COLUMNS", "140")
-    monkeypatch.setattr("capc.inference.graph_command.prepare", lambda *_: ready)
+    monkeypatch.setattr("capc.inference.graph_command.prepare", lambda *_, **__: ready)
     save_network(small(), ready)
     assert main(["inspect", "model.pb"]) == 0
     shown = capsys.readouterr().out

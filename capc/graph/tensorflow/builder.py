@@ -89,6 +89,10 @@ class Builder:
         """Whether one node alone takes the value of a layer."""
         return self._uses.get(self._owner[layer], 1) == 1
 
+    def origin(self, layer: str) -> str:
+        """The node that a layer stands for, the last of those merged into it."""
+        return self._owner[layer]
+
     def layer(self, name: str) -> Layer:
         """A layer by name."""
         return self._layers[name]

@@ -65,6 +65,11 @@ def network_of_keras(model: Any, label: str) -> Network:
 
 def network_of(graph: FrozenGraph) -> Network:
     """The layers between input and output of a frozen graph."""
+    return simplify(converted(graph)[0])
+
+
+def converted(graph: FrozenGraph) -> tuple[Network, dict[str, str]]:
+    """The layers as the nodes give them, before `simplify`, and the node that each stands for."""
     output = _before_the_end(graph)
     nodes = with_split_outputs(with_activations(graph.nodes, data_inputs))
     graph = replace(graph, nodes=nodes)
@@ -79,7 +84,8 @@ def network_of(graph: FrozenGraph) -> Network:
             f"output node '{output}' has the shape {shape} per image; logits have one axis: name "
             "the node with one value a class with --output_node"
         )
-    return simplify(builder.network(layer))
+    network = builder.network(layer)
+    return network, {found.name: builder.origin(found.name) for found in network.layers}
 
 
 def logits_and_nodes(graph: FrozenGraph) -> tuple[str, list[str]]:
