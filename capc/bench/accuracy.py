@@ -23,7 +23,7 @@ from capc.fixed_point import MAX_LOGIT, Float64, Int64
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network, prepare
-from capc.graph.ring_choice import to_ring, why_fewer_bits
+from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
 from capc.graph.tensorflow.importer import check_input_shape
 from capc.graph.tensorflow.logits import tensorflow_logits
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
@@ -95,9 +95,10 @@ def _measured(flags: argparse.Namespace, count: int, encrypted: int) -> Accuracy
     integers = to_ring(network, info.input_range, MAX_LOGIT)
     if encrypted:
         check_encrypted(integers, parameters)
-    reason = why_fewer_bits(network, info.input_range, integers.fixed_point)
-    if reason is not None:
-        said.print(f"WARNING: {reason}", soft_wrap=True, highlight=False)
+    for why in (why_fewer_bits, why_vanishing):
+        reason = why(network, info.input_range, integers.fixed_point)
+        if reason is not None:
+            said.print(f"WARNING: {reason}", soft_wrap=True, highlight=False)
     pixels, labels = queries(flags.dataset_name, 0, count)
     images = pixels.astype(np.float64)
     with _progress(said) as progress:
@@ -109,8 +110,7 @@ def _measured(flags: argparse.Namespace, count: int, encrypted: int) -> Accuracy
             advance = _step(progress, "encrypted", encrypted)
             batch = images[:encrypted]
             run = run_encrypted(integers, prepared, parameters, batch, lambda: advance(1))
-    bits = integers.fraction_bits[integers.output.name]
-    decoded = np.ldexp(reference.astype(np.float64), -bits)
+    decoded = integers.model_logits(reference)
     ring = integers.fixed_point
     return Accuracy(
         model=str(flags.model),

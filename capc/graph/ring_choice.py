@@ -5,7 +5,8 @@ from __future__ import annotations
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
 from capc.graph.layers import Network, QuantizedNetwork
-from capc.graph.quantize import layer_ranges, quantize, required_ring_bits, to_integers
+from capc.graph.quantize import layer_ranges, required_ring_bits, to_integers
+from capc.graph.scaling import in_ring, scaled, typical_values
 
 FRACTION_BITS = 12  # CryptoNets-ReLU's logits within 0.03 of floating point, 0.008 typically
 FEWEST_FRACTION_BITS = 4
@@ -16,14 +17,16 @@ def to_ring(
 ) -> QuantizedNetwork:
     """The network as integers in the smallest public ring that holds its values and `max_logit`.
 
+    Weights and values that would vanish are doubled as far as this ring holds them (`scaling`).
     FRACTION_BITS fractional bits where a ring holds them, else as many as fit. Raises RangeError or
     ConfigError, naming the layer, where FEWEST_FRACTION_BITS are too many.
     """
+    typical = None
     for fraction_bits in range(FRACTION_BITS, FEWEST_FRACTION_BITS - 1, -1):
         try:
-            return quantize(
-                network, ring_for(network, fraction_bits, input_range, max_logit), input_range
-            )
+            ring = ring_for(network, fraction_bits, input_range, max_logit)
+            typical = typical or typical_values(network, input_range)
+            return in_ring(network, ring, input_range, typical)
         except (RangeError, ConfigError):
             if fraction_bits == FEWEST_FRACTION_BITS:
                 raise
@@ -57,4 +60,21 @@ def why_fewer_bits(
         f"ring has {RING_BITS[-1]}. Labels may differ from the float model's; to keep "
         f"{FRACTION_BITS}, calibrate on public examples (--calibration), or train with Relu6 for "
         "ReLU"
+    )
+
+
+def why_vanishing(
+    network: Network, input_range: tuple[float, float], chosen: FixedPoint
+) -> str | None:
+    """A sentence on layers that are all but lost beside the fraction, scaled too; None for none."""
+    vanishing = scaled(network, chosen, input_range).vanishing
+    if not vanishing:
+        return None
+    name, units = min(vanishing, key=lambda found: found[1])
+    others = f" and {len(vanishing) - 1} more" if len(vanishing) > 1 else ""
+    return (
+        f"layer '{name}'{others} has weights or values of {units:.2g} times "
+        f"2^-{chosen.fraction_bits}, the smallest number of a run, and cannot be scaled: a bounded "
+        "or smooth activation follows, or the ring is full. Labels may differ from the float "
+        "model's; train with larger weights, or with ReLU"
     )

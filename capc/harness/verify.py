@@ -16,8 +16,8 @@ from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, FixedPoint, Float64, Int64, modulo
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network
-from capc.graph.quantize import quantize
-from capc.graph.ring_choice import to_ring, why_fewer_bits
+from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
+from capc.graph.scaling import in_ring
 from capc.harness.expectations import expectations, machine_memory
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
@@ -76,8 +76,12 @@ def check_models(networks: Sequence[Network], queries: Queries, settings: Settin
         if not settings.unencrypted:
             costs[id(network)] = total_cost(query_costs(integers, settings.encryption_parameters))
             together.append(at_once(integers, settings.batch_size, len(networks)))
-        reason = why_fewer_bits(network, queries.input_range, integers.fixed_point)
-        if reason is not None:
+        for reason in (
+            why_fewer_bits(network, queries.input_range, integers.fixed_point),
+            why_vanishing(network, queries.input_range, integers.fixed_point),
+        ):
+            if reason is None:
+                continue
             said.append(f"WARNING: answering party {networks.index(network)}: {reason}")
     if settings.unencrypted:
         return said
@@ -149,10 +153,9 @@ def _evaluate(
             floats[id(original)] = evaluate_float(original, images)
         plan = plans.get(answering(party))
         if plan is not None and (id(network), plan) not in exact:
-            quantized = quantize(network, plan, queries.input_range)
+            quantized = in_ring(network, plan, queries.input_range)
             logits = evaluate(quantized, images)
-            bits = quantized.fraction_bits[quantized.output.name]
-            exact[id(network), plan] = logits, plan.decode(logits, fraction_bits=bits)
+            exact[id(network), plan] = logits, quantized.model_logits(logits)
     all_floats = np.stack([floats[id(network)] for network in originals])
     if any(answering(party) not in plans for party in range(len(networks))):
         return _Clear(all_floats, None, None)

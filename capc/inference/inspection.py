@@ -11,8 +11,9 @@ from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
 from capc.graph.layers import Network, PiecewiseLinear
 from capc.graph.piecewise import max_error
-from capc.graph.quantize import layer_ranges, quantize, to_integers
-from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits
+from capc.graph.quantize import layer_ranges, to_integers
+from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits, why_vanishing
+from capc.graph.scaling import in_ring
 from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.protocols import require_supported
@@ -72,6 +73,9 @@ def fitting_fraction_bits(network: Network, input_range: tuple[float, float]) ->
     reason = why_fewer_bits(network, input_range, chosen)
     if reason is not None:
         table_console().print(f"A run has {reason}.", soft_wrap=True, highlight=False)
+    reason = why_vanishing(network, input_range, chosen)
+    if reason is not None:
+        table_console().print(f"WARNING: {reason}.", soft_wrap=True, highlight=False)
     return chosen.fraction_bits
 
 
@@ -97,7 +101,7 @@ def cost_table(
             "itself), calibrate on public examples (--calibration), or train with Relu6 for ReLU"
         )
     ring = FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
-    integers = quantize(network, ring, input_range)
+    integers = in_ring(network, ring, input_range)
     together = at_once(integers, batch_size)
     costs = query_costs(integers, parameters, together)
     title = f"One query in a ring of {ring.ring_bits} bits"

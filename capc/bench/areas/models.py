@@ -149,7 +149,7 @@ def measure_model(name: str, images: int, queries: int) -> ModelRow:
     integers = to_ring(network, INPUT_RANGE, MAX_LOGIT)
     config = _fitting_config(integers)
     logits = evaluate(integers, batch)
-    reals = np.ldexp(logits.astype(np.float64), -integers.fraction_bits[integers.output.name])
+    reals = integers.model_logits(logits)
     with tempfile.TemporaryDirectory(prefix="capc-models-") as folder:
         prepared = Path(folder) / "model.npz"
         save_network(network, prepared)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from capc.fixed_point import FixedPoint, Float64, Int64
@@ -154,7 +155,8 @@ class QuantizedNetwork(Layers):
 
     Weights are centred integers, not yet reduced modulo t. `bounds` holds, per layer name, the
     closed interval of the signed integers that its output can take for any input in
-    `input_range`; `fraction_bits` the number of fractional bits of that output.
+    `input_range`; `fraction_bits` the number of fractional bits of that output. The logits are
+    `logit_scale` times the model's, a power of two that only the owner of the weights knows.
     """
 
     fixed_point: FixedPoint
@@ -162,6 +164,12 @@ class QuantizedNetwork(Layers):
     layers: tuple[Layer, ...]
     bounds: Mapping[str, tuple[int, int]]
     fraction_bits: Mapping[str, int]
+    logit_scale: float = 1.0
+
+    def model_logits(self, logits: Int64) -> Float64:
+        """The model's logits, as reals, that signed integer logits stand for."""
+        reals = np.ldexp(logits.astype(np.float64), -self.fraction_bits[self.output.name])
+        return np.asarray(reals / self.logit_scale)
 
     def scales(self, layer: Layer) -> Scales:
         """The fractional bits around one of the layers."""
