@@ -23,6 +23,7 @@ from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.settings import Settings
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
+from capc.inference.precision import why_imprecise
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
 from capc.roles import GUARDIAN, QUERYING, answering
@@ -63,8 +64,9 @@ def check_shapes(networks: Sequence[Network], queries: Queries, num_classes: int
 def check_models(networks: Sequence[Network], queries: Queries, settings: Settings) -> list[str]:
     """Raise before any party starts where a model does not fit its ring or the parameters.
 
-    Returns a warning for each model that gets fewer fractional bits than usual, and what a run is
-    expected to cost where that is much.
+    Or where its integers would give other labels. Returns a warning for each model that gets fewer
+    fractional bits than usual or is off with them, and what a run is expected to cost where that
+    is much.
     """
     if settings.calibration is not None:
         settings.calibration.require_range(networks[0].input.shape)
@@ -79,6 +81,7 @@ def check_models(networks: Sequence[Network], queries: Queries, settings: Settin
         for reason in (
             why_fewer_bits(network, queries.input_range, integers.fixed_point),
             why_vanishing(network, queries.input_range, integers.fixed_point),
+            why_imprecise(network, integers),
         ):
             if reason is None:
                 continue

@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capc.command_line import ExitStatus, Parser, run_command, whole_number
+from capc.errors import ConfigError, ModelError
 from capc.graph.calibration_flags import add_calibration, calibration_of
+from capc.graph.layers import Network
 from capc.graph.prepared import load_network, prepare
+from capc.graph.ring_choice import to_ring
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
+from capc.inference.precision import why_imprecise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +33,7 @@ def _prepare(options: argparse.Namespace) -> None:
     """One JSON object a line, flushed as each model is ready."""
     for model in options.model:
         ready = _prepared(options, model)
+        _check_precision(model, load_network(ready), tuple(options.input_range))
         sys.stdout.write(json.dumps({"model": str(model), "prepared": str(ready)}) + "\n")
         sys.stdout.flush()
 
@@ -50,7 +55,26 @@ def _inspect(options: argparse.Namespace) -> None:
         if bits is None:
             bits = fitting_fraction_bits(network, pixels)
         show(str(model), network, bits, pixels)
+        if options.fraction_bits is None:
+            _check_precision(model, network, pixels)
         show_costs(network, bits, pixels, parameters, options.batch_size)
+
+
+def _check_precision(model: Path, network: Network, pixels: tuple[float, float]) -> None:
+    """Say on stderr where a run's integers are coarse; raise ModelError where they are too coarse.
+
+    Whether a ring holds the model depends on the run, and is for it to say.
+    """
+    try:
+        integers = to_ring(network, pixels, 0.0)
+    except (ModelError, ConfigError):
+        return
+    try:
+        reason = why_imprecise(network, integers)
+    except ModelError as error:
+        raise ModelError(f"{model}: {error}") from error
+    if reason is not None:
+        sys.stderr.write(f"WARNING: {model}: {reason}\n")
 
 
 def _prepared(options: argparse.Namespace, model: Path) -> Path:
