@@ -85,6 +85,29 @@ def test_an_answering_process_that_fails_is_status_1(
     assert capsys.readouterr().err.endswith("the answering process ended with status 7\n")
 
 
+def test_labels_that_differ_too_often_are_status_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(*given):  # type: ignore[no-untyped-def]
+        logits = evaluated(*given)
+        logits[0, logits[0].argmin()] = logits[0].max() + 1
+        return logits
+
+    evaluated = accuracy.evaluate
+    monkeypatch.setattr(accuracy, "evaluate", wrong)
+    flags = ["accuracy", str(SHIPPED), "--n=8", "--encrypted=0"]
+    assert cli.main(flags) == 3
+    said = capsys.readouterr()
+    assert "7 of 8" in said.out
+    assert said.err.splitlines()[-1] == (
+        "DISAGREES: 1 of 8 labels (0.125) differ from TensorFlow's; --tolerance allows 0.01"
+    )
+    assert cli.main([*flags, "--json", "--tolerance=0.125"]) == 0
+    assert "DISAGREES" not in capsys.readouterr().err
+    assert cli.main([*flags, "--json", "--tolerance=0"]) == 3
+    assert json.loads(capsys.readouterr().out)["labels_equal"] == 7
+
+
 def test_without_encryption_and_calibrated(
     tmp_path: Path, made_images: NDArray[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +127,8 @@ def test_without_encryption_and_calibrated(
         (["--n=0"], "--n is 0"),
         (["--n=10001"], "mnist has 10000 test images"),
         (["--encrypted=-1"], "--encrypted is -1"),
+        (["--tolerance=1.5"], "--tolerance is 1.5; it is a share of the labels, from 0 to 1"),
+        (["--tolerance=nan"], "--tolerance is nan"),
         (["--dataset_name=svhn"], "takes images of shape (28, 28, 1), svhn has"),
         (["--dataset_name=digits"], "--dataset_name is digits"),
         (["--encryption_params=nowhere.json"], "names nowhere.json, which is not a file"),
