@@ -14,7 +14,7 @@ from capc.errors import ModelError
 from capc.graph.layers import Dense, LeakyRelu, Network
 from capc.graph.prepared import load_network, prepare, verification
 from capc.graph.probes import probe_images
-from capc.graph.tensorflow import importer, operations
+from capc.graph.tensorflow import importer, inlining, operations
 from capc.graph.tensorflow import verification as verifying
 from capc.graph.tensorflow.loader import load_tensorflow
 
@@ -156,3 +156,32 @@ def test_a_model_that_no_probe_tells_is_said(
     ready = prepare(write_model(tmp_path / "model.pb", binary), *NODES, cache_dir=tmp_path)
     assert verification(ready)["images"] == 0
     assert "could not be compared with TensorFlow" in caplog.text
+
+
+def test_a_wrongly_inlined_function_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = inlining._copied
+
+    def wrong(node: Any, name: str, inputs: list[str]) -> Any:
+        copy = right(node, name, inputs)
+        if copy.op == "LeakyRelu":
+            copy.attr["alpha"].f = 0.0
+        return copy
+
+    model = write_model(tmp_path / "model.pb", tf.function(leaky, autograph=False))
+    assert verification(prepare(model, *NODES, cache_dir=tmp_path))["images"] == 8
+    monkeypatch.setattr(inlining, "_copied", wrong)
+    with pytest.raises(ModelError, match="layer 'output' is read otherwise than TensorFlow"):
+        prepare(model, *NODES, cache_dir=tmp_path, input_range=(-1.0, 1.0))
+
+
+def test_calls_within_the_graph_run_in_tensorflow_too(tmp_path: Path) -> None:
+    inner = tf.function(lambda x: (tf.nn.relu(x) + 1.0, x * 2.0), autograph=False)
+
+    def body(x: Any) -> Any:
+        first, second = inner(x)
+        return tf.matmul(tf.reshape(first - second, [-1, 60]), weights(60, 3))
+
+    ready = prepare(write_model(tmp_path / "model.pb", body), *NODES, cache_dir=tmp_path)
+    assert verification(ready)["error"] < 1e-5

@@ -92,7 +92,10 @@ def logits_and_nodes(graph: FrozenGraph) -> tuple[str, list[str]]:
     """The node that holds the logits, and all that it depends on, each after its inputs."""
     output = _before_the_end(graph)
     split = replace(graph, nodes=with_split_outputs(graph.nodes))
-    order = (name.partition(":")[0] for name in _sorted_nodes(split, output))
+    order = (
+        name if name in graph.nodes else name.partition(":")[0]
+        for name in _sorted_nodes(split, output)
+    )
     return output, list(dict.fromkeys(order))
 
 

@@ -70,7 +70,9 @@ def _body(call: Any, function: Any) -> dict[str, Any]:
         name = call.name if place == 0 else f"{call.name}:{place}"
         identity = _copied(call, name, [outer(function.ret[result.name])])
         identity.op = "Identity"
+        kind = result.type or call.attr[result.type_attr].type
         identity.attr.clear()
+        identity.attr["T"].type = kind
         made[name] = identity
     return made
 

@@ -53,9 +53,55 @@ def node_values(
     """The first outputs of those of the `nodes` that the logits depend on; `a:1` is the second."""
     _, names = logits_and_nodes(frozen)
     known = set(names)
-    wanted = [node for node in nodes if node.partition(":")[0] in known]
+    wanted = [node for node in nodes if node in known or node.partition(":")[0] in known]
     found = _run(frozen, names, wanted, images, source)
     return dict(zip(wanted, found, strict=True))
+
+
+def outputs_as_called(
+    frozen: FrozenGraph, images: ArrayLike, source: str
+) -> tuple[Float64, Float64] | None:
+    """The output node with its functions inlined, and with TensorFlow calling them itself.
+
+    None where nothing was inlined, or the node stands within a function.
+    """
+    if frozen.definition is None:
+        return None
+    part = _before(frozen.definition, frozen.output_name)
+    if part is None:
+        return None
+    wanted = [frozen.output_name]
+    called = _session(part, frozen.input_name, wanted, images, source)[0]
+    past = _after(frozen, logits_and_nodes(frozen)[1])
+    return _run(frozen, past, wanted, images, source)[0], called
+
+
+def _before(definition: Any, output: str) -> Any:
+    """What the output depends on, with all functions; None where it is no node of the graph."""
+    nodes = {node.name: node for node in definition.node}
+    if output not in nodes:
+        return None
+    part = type(definition)()
+    part.versions.CopyFrom(definition.versions)
+    part.library.CopyFrom(definition.library)
+    waiting, seen = [output], {output}
+    while waiting:
+        node = nodes[waiting.pop()]
+        part.node.append(node)
+        new = {name.removeprefix("^").partition(":")[0] for name in node.input} - seen
+        seen |= new
+        waiting.extend(sorted(new))
+    return part
+
+
+def _after(frozen: FrozenGraph, names: Sequence[str]) -> list[str]:
+    """The nodes, and those from the logits to the output, which the importer drops."""
+    kept = list(names)
+    name = frozen.output_name
+    while name not in kept:
+        kept.append(name)
+        name = data_inputs(frozen.nodes[name])[0]
+    return kept
 
 
 def _run(
@@ -71,7 +117,22 @@ def _run(
     tf = load_tensorflow()
     definition = tf.compat.v1.GraphDef()
     definition.versions.producer = tf.version.GRAPH_DEF_VERSION
-    definition.node.extend(_without_control_inputs(frozen.nodes[name]) for name in names)
+    definition.node.extend(_copied(frozen, name) for name in names)
+    tensors = [_legal(frozen, name) for name in wanted]
+    return _session(definition, frozen.input_name, tensors, images, source, advance=advance)
+
+
+def _session(
+    definition: Any,
+    input_name: str,
+    wanted: Sequence[str],
+    images: ArrayLike,
+    source: str,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[Float64]:
+    """The tensors `wanted` of a GraphDef."""
+    tf = load_tensorflow()
     tensors = [name if ":" in name else f"{name}:0" for name in wanted]
     batch = np.asarray(images, dtype=np.float32)
     parts = []
@@ -81,7 +142,7 @@ def _run(
             with tf.compat.v1.Session(graph=graph) as session:
                 for start in range(0, len(batch), _BATCH):
                     part = batch[start : start + _BATCH]
-                    parts.append(session.run(tensors, {f"{frozen.input_name}:0": part}))
+                    parts.append(session.run(tensors, {f"{input_name}:0": part}))
                     advance(len(part))
     except (ValueError, KeyError, tf.errors.OpError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -94,9 +155,17 @@ def _run(
     ]
 
 
-def _without_control_inputs(node: Any) -> Any:
+def _copied(frozen: FrozenGraph, name: str) -> Any:
+    """The node without control inputs."""
+    node = frozen.nodes[name]
     copy = type(node)()
     copy.CopyFrom(node)
+    copy.name = _legal(frozen, name)
     del copy.input[:]
-    copy.input.extend(data_inputs(node))
+    copy.input.extend(_legal(frozen, given) for given in data_inputs(node))
     return copy
+
+
+def _legal(frozen: FrozenGraph, name: str) -> str:
+    """A tensor's name, where inlining gave a node the name of a call's second output or later."""
+    return name.replace(":", "__output_") if ":" in name and name in frozen.nodes else name

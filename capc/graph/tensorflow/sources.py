@@ -20,11 +20,15 @@ _NEEDS_CODE = ("safe_mode", "Could not locate", "custom_object_scope")
 
 @dataclass(frozen=True, eq=False)
 class FrozenGraph:
-    """NodeDef messages by name, without variables, and the names of input and output."""
+    """NodeDef messages by name, without variables, and the names of input and output.
+
+    `definition` is the GraphDef with the functions that the nodes were inlined from, if any were.
+    """
 
     nodes: dict[str, Any]
     input_name: str
     output_name: str
+    definition: Any = None
 
 
 def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
@@ -51,7 +55,8 @@ def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
     for wanted, found in zip((input_node, output_node), names, strict=True):
         if found is None:
             raise ModelError(_missing(path, nodes, wanted))
-    return FrozenGraph(nodes, str(names[0]), str(names[1]))
+    called = graph if graph.library.function else None
+    return FrozenGraph(nodes, str(names[0]), str(names[1]), called)
 
 
 def plain_name(tensor: str) -> str:

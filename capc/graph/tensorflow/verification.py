@@ -25,7 +25,7 @@ from capc.graph.tensorflow.importer import (
     with_two_classes,
 )
 from capc.graph.tensorflow.loader import load_tensorflow
-from capc.graph.tensorflow.logits import logits_of, node_values
+from capc.graph.tensorflow.logits import logits_of, node_values, outputs_as_called
 from capc.graph.tensorflow.sources import FrozenGraph, read_graph
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def verified(
     shape = network.input.shape
     images = probe_images(shape, input_range, 4 if np.prod(shape) < _LARGE else 1)
     tolerance = _tolerance(graph)
+    _check_inlined(graph, images, tolerance, source)
     expected = logits_of(graph, images, source)
     found, largest, clear = _evaluated(network, images)
     compared = clear & np.all(np.isfinite(expected), axis=1)
@@ -78,12 +79,28 @@ def verified(
     behind = expected.max(axis=1) - expected[places, found.argmax(axis=1)]
     if error > allowed or behind.max() > 2 * allowed:
         layer = _first_apart(graph, images[compared], tolerance, source) or network.output.name
-        raise ModelError(
-            f"layer '{layer}' is read otherwise than TensorFlow computes it: logits of {source} "
-            f"differ by {error:.3g}, of {np.abs(expected).max():.3g}; this is a defect of the "
-            "import: report it with the model's operations"
-        )
+        raise _otherwise(layer, source, error, expected)
     return Agreement(len(found), error / max(float(np.abs(expected).max()), 1e-300))
+
+
+def _check_inlined(graph: FrozenGraph, images: Float64, tolerance: float, source: str) -> None:
+    """ModelError where the output differs once functions are inlined, by any reason."""
+    outputs = outputs_as_called(graph, images, source)
+    if outputs is None:
+        return
+    inlined, called = outputs
+    finite = np.isfinite(called)
+    error = _largest_error(inlined[finite], called[finite])
+    if error > tolerance * float(np.abs(called[finite]).max(initial=0.0)):
+        raise _otherwise(graph.output_name, source, error, called[finite])
+
+
+def _otherwise(layer: str, source: str, error: float, expected: Float64) -> ModelError:
+    return ModelError(
+        f"layer '{layer}' is read otherwise than TensorFlow computes it: logits of {source} "
+        f"differ by {error:.3g}, of {np.abs(expected).max():.3g}; this is a defect of the "
+        "import: report it with the model's operations"
+    )
 
 
 def _tolerance(graph: FrozenGraph) -> float:
