@@ -88,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     too_many = apart > flags.tolerance * accuracy.images
     if too_many:
         sys.stderr.write(
-            f"DISAGREES: {apart:,} of {accuracy.images:,} labels ({apart / accuracy.images:.3g}) differ "
-            f"from TensorFlow's; --tolerance allows {flags.tolerance:g}\n"
+            f"DISAGREES: {apart:,} of {accuracy.images:,} labels ({apart / accuracy.images:.3g}) "
+            f"differ from TensorFlow's; --tolerance allows {flags.tolerance:g}\n"
         )
     agrees = accuracy.bit_for_bit == accuracy.encrypted and not too_many
     return ExitStatus.OK if agrees else ExitStatus.DISAGREES

@@ -93,7 +93,7 @@ def test_labels_that_differ_too_often_are_status_3(
         logits[0, logits[0].argmin()] = logits[0].max() + 1
         return logits
 
-    evaluated = accuracy.evaluate
+    evaluated = evaluate
     monkeypatch.setattr(accuracy, "evaluate", wrong)
     flags = ["accuracy", str(SHIPPED), "--n=8", "--encrypted=0"]
     assert cli.main(flags) == 3

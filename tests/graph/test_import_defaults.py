@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.errors import ModelError
 from capc.graph.float_reference import evaluate_float
@@ -19,7 +20,7 @@ tf: Any = load_tensorflow()
 RANDOM = np.random.default_rng(11)
 
 
-def weights(*shape: int) -> np.ndarray:
+def weights(*shape: int) -> NDArray[np.float32]:
     return RANDOM.normal(0, 0.5, shape).astype(np.float32)
 
 
@@ -54,7 +55,7 @@ def inner(x: Any) -> Any:
     return tf.matmul(flat, weights(12, 3))
 
 
-def graph_of(body: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+def graph_of(body: Any) -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
     """A graph of `body` with input and output, images, and what TensorFlow computes of them."""
     images = RANDOM.normal(0, 1, (4, 5, 6, 2)).astype(np.float32)
     graph = tf.Graph()

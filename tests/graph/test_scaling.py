@@ -74,8 +74,9 @@ def chain(*middle: type[Layer] | Layer, width: int = 12) -> Network:
             if isinstance(given, type):
                 layers.append(given(*fields))
             else:
-                names = dict(zip(("name", "inputs", "shape"), fields, strict=True))
-                layers.append(replace(given, **names))
+                layers.append(
+                    replace(given, name=f"a{place}", inputs=(f"d{place}",), shape=(outputs,))
+                )
     last = layers[-1]  # every class is the largest for some image
     assert isinstance(last, Dense)
     network = Network(tuple(layers))

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.errors import ModelError
 from capc.graph.layers import Dense, LeakyRelu, Network
 from capc.graph.prepared import load_network, prepare, verification
 from capc.graph.probes import probe_images
+from capc.graph.simplify import simplify
 from capc.graph.tensorflow import importer, inlining, operations
 from capc.graph.tensorflow import verification as verifying
 from capc.graph.tensorflow.loader import load_tensorflow
@@ -31,7 +33,7 @@ def write_model(path: Path, body: Callable[[Any], Any], dtype: Any = tf.float32)
     return path
 
 
-def weights(*shape: int, dtype: Any = np.float32) -> np.ndarray:
+def weights(*shape: int, dtype: Any = np.float32) -> NDArray[Any]:
     return np.random.default_rng(3).normal(0, 0.5, shape).astype(dtype)
 
 
@@ -69,7 +71,7 @@ def test_what_is_prepared_says_how_it_was_tried(tmp_path: Path) -> None:
     assert verification(tmp_path / "absent.npz") == {}
 
 
-def dropped_alpha(builder: Any, node: Any, values: Any) -> str:
+def dropped_alpha(builder: Any, node: Any, values: Any) -> Any:
     source = values[0]
     return builder.add(LeakyRelu(node.name, (source,), builder.shape(source), slope=0.0))
 
@@ -90,7 +92,7 @@ def test_any_wrong_conversion_is_refused(
 ) -> None:
     right = operations.OPERATIONS[operation]
 
-    def wrong(builder: Any, node: Any, values: Any) -> str:
+    def wrong(builder: Any, node: Any, values: Any) -> Any:
         return builder.scaled(f"{node.name}/wrong", right(builder, node, values), np.array(1.01))
 
     monkeypatch.setitem(operations.OPERATIONS, operation, wrong)
@@ -101,7 +103,7 @@ def test_any_wrong_conversion_is_refused(
 
 
 def test_a_wrong_simplification_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = importer.simplify
+    right = simplify
 
     def wrong(network: Network) -> Network:
         *layers, last = right(network).layers
@@ -123,7 +125,7 @@ def test_logits_far_below_the_hidden_values_are_compared_too(
     assert verification(prepare(model, *NODES, cache_dir=tmp_path))["error"] < 1e-5
     right = operations.OPERATIONS["Mul"]
 
-    def wrong(builder: Any, node: Any, values: Any) -> str:
+    def wrong(builder: Any, node: Any, values: Any) -> Any:
         return builder.scaled(node.name, right(builder, node, values), np.array(1.5))
 
     monkeypatch.setitem(operations.OPERATIONS, "Mul", wrong)
