@@ -32,6 +32,7 @@ from capc.data.dataset_formats import (
     read_tar,
     read_zip,
 )
+from capc.files import home, read_bounded
 
 Arrays = dict[str, UInt8]  # train_images (n, H, W, C), train_labels (n,), test_images, test_labels
 
@@ -134,9 +135,9 @@ def _mnist_keras() -> Arrays:
 
 
 def _mnist_keras_cache() -> Arrays:
-    path = Path.home() / ".keras" / "datasets" / "mnist.npz"
+    path = (home() or Path("/")) / ".keras" / "datasets" / "mnist.npz"
     try:
-        data = path.read_bytes()
+        data = read_bounded(path)
     except OSError as error:
         raise SourceError(f"has none ({error.strerror})") from error
     return _mnist_npz(verified(data, _MNIST_NPZ))

@@ -17,6 +17,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.arrays import open_arrays
 from capc.data.dataset_formats import UInt8
 from capc.data.dataset_sources import SOURCES, Arrays, SourceError, get
 from capc.errors import ConfigError
@@ -154,7 +155,7 @@ def _arrays(name: str, wanted: list[str]) -> Arrays:
 def _cached(path: Path, info: DatasetInfo, wanted: list[str]) -> Arrays | None:
     """The wanted arrays, or None where the file is absent or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open_arrays(path) as archive:
             arrays = {name: archive[name] for name in wanted}
         _check(arrays, info, wanted)
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.arrays import load_array
 from capc.data.datasets import Float32, Labels, dataset_info, normalised, queries
 from capc.errors import ConfigError
 
@@ -188,7 +189,7 @@ def _labels_of(folder: Path, samples: Path, count: int, kind: str = _LABELS) -> 
 
 def _read(path: Path) -> NDArray[Any]:
     try:
-        values = np.load(path, allow_pickle=False)
+        values = load_array(path)
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(f"{path} is not a NumPy file of numbers") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.size:

@@ -20,7 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from capc.arrays import load_array
 from capc.errors import ConfigError, RangeError
+from capc.files import read_bounded
 from capc.fixed_point import Float64
 from capc.graph.float_reference import float_layers
 from capc.graph.layers import Activation, Bias, BoundedRelu, Layer, Network, Relu, Shape
@@ -54,7 +56,7 @@ class Calibration:
     def digest(self) -> str:
         """64 hexadecimal digits that stand for the examples, the margin and the input range."""
         try:
-            content = Path(self.examples).read_bytes()
+            content = read_bounded(self.examples)
         except OSError as error:
             raise ConfigError(
                 f"--calibration {self.examples} cannot be read ({error.strerror}); give a .npy "
@@ -67,7 +69,7 @@ class Calibration:
         """The examples as float64 (n, *shape), n >= 1; an axis of size 1 may be missing."""
         name = f"--calibration {self.examples}"
         try:
-            values = np.load(self.examples, allow_pickle=False)
+            values = load_array(self.examples)
         except (OSError, ValueError, EOFError) as error:
             raise ConfigError(
                 f"{name} is not a NumPy file of numbers; save one float32 array with numpy.save"

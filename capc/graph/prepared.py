@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from capc.arrays import open_arrays
 from capc.errors import ModelError
-from capc.files import cache_root, write_whole
+from capc.files import cache_root, parse_json, read_bounded, write_whole
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import KINDS, Layer, Network
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
@@ -52,8 +53,8 @@ def save_network(network: Network, path: Path, verified: Mapping[str, Any] | Non
 def load_network(path: Path) -> Network:
     """Read what `save_network` wrote. Raises ModelError where the file is not that."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            header = json.loads(archive["header"].tobytes())
+        with open_arrays(path) as archive:
+            header = parse_json(archive["header"].tobytes())
             if header["format"] != FORMAT:
                 raise ModelError(
                     f"{path} has format {header['format']}, not {FORMAT}; write it again with: "
@@ -150,9 +151,9 @@ def _contents(path: Path) -> Iterable[tuple[str, bytes]]:
     """The files of a model, by name below it, in a fixed order."""
     if path.is_dir():
         for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
-            yield str(file.relative_to(path)), file.read_bytes()
+            yield str(file.relative_to(path)), read_bounded(file)
     else:
-        yield "", path.read_bytes()
+        yield "", read_bounded(path)
 
 
 def _intact(path: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import os
 import resource
 import sys
 import tempfile
@@ -36,6 +35,7 @@ from capc.learning.session import Session
 from capc.learning.store import Store
 from capc.learning.train_stage import train
 from capc.learning.workers import Progress
+from capc.machine import cores
 
 STAGES = ("train", "query", "retrain", "all", "sweep")
 
@@ -315,7 +315,7 @@ def _parser() -> Parser:
     add(
         "--workers",
         type=whole_number(0),
-        default=os.cpu_count() or 1,
+        default=cores(),
         help="processes (default: cores; 0: this one alone)",
     )
     add(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import platform
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 
 from capc.errors import ConfigError, FileError
 from capc.files import EVERYONE, REPOSITORY, write_whole
+from capc.machine import cores, memory_bytes
 
 _PACKAGES = ("capc", "numpy", "seal-python", "opendp", "pandas", "libtmux", "rich", "cryptography")
 
@@ -102,7 +102,8 @@ def machine() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "cpu": _processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
+        "memory_bytes": memory_bytes(),
         "commit": _commit(),
         "versions": {name: _version(name) for name in _PACKAGES},
     }

@@ -14,13 +14,14 @@ from typing import Any
 
 from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
-from capc.files import existing
+from capc.files import existing, expanded
 from capc.gc.programs import BackEnd
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
+from capc.machine import cores
 from capc.parties.config import PrivacySettings
 from capc.privacy.noise import refuse_wrap, reserved_range
 from capc.transport.control_messages import MAX_PARTIES
@@ -118,7 +119,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
             flags.encryption_params, allow_insecure=flags.insecure or flags.cpu
         ),
         max_logit=flags.max_logit,
-        num_threads=flags.num_threads or os.cpu_count() or 1,
+        num_threads=flags.num_threads or cores(),
         log_level=flags.log_level,
         start_port=flags.start_port,
         privacy=privacy,
@@ -231,7 +232,7 @@ def _calibration(flags: argparse.Namespace) -> Calibration | None:
 
 def _checkpoint_dir(name: str) -> Path:
     """A folder that need not exist yet: missing models are trained into it."""
-    path = existing(name) or Path(name).expanduser().absolute()
+    path = existing(name) or expanded(name)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--checkpoint_dir names {name}, which is not a folder")
     return path
@@ -239,7 +240,7 @@ def _checkpoint_dir(name: str) -> Path:
 
 def _account_file(name: str) -> Path:
     """A file that need not exist yet; what it holds is looked at when the run begins."""
-    path = Path(name).expanduser().absolute()
+    path = expanded(name)
     if not name or path.is_dir():
         raise ConfigError(f"--account names {name or 'nothing'}, a folder; name a file")
     return path

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import seal
 
 from capc.errors import ConfigError
+from capc.files import MAX_JSON_BYTES, parse_json, read_bounded
 
 SCHEME = "HE_SEAL"
 DEGREES = (1024, 2048, 4096, 8192, 16384, 32768)
@@ -145,7 +145,7 @@ def _load(source: str) -> dict[str, Any]:
     if not source.lstrip().startswith("{"):
         origin = source
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            text = read_bounded(source, MAX_JSON_BYTES).decode()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not readable as text"
             raise ConfigError(
@@ -153,8 +153,8 @@ def _load(source: str) -> dict[str, Any]:
                 "give a file such as config/10.json, or the JSON itself"
             ) from None
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        fields = parse_json(text)
+    except ValueError as error:
         raise ConfigError(f"{origin}: not JSON ({error})") from None
     if not isinstance(fields, dict):
         raise ConfigError(f"{origin}: not a JSON object with the fields {', '.join(_REQUIRED)}")

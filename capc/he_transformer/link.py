@@ -16,12 +16,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from capc.errors import ConfigError, ProtocolError
+from capc.files import open_bounded, read_bounded
 from capc.fixed_point import Float64
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -204,7 +204,8 @@ def _server_context() -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
-        context.load_cert_chain(path)
+        with open_bounded(path, 1 << 20):
+            context.load_cert_chain(path)
     except OSError as error:
         raise ConfigError(
             f"{SERVER_KEY} names {path}, which holds no certificate and key in PEM ({error})"
@@ -220,7 +221,7 @@ def _client_context() -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False  # the pinned certificate says more than a name
     try:
-        context.load_verify_locations(cadata=Path(path).read_text(encoding="ascii"))
+        context.load_verify_locations(cadata=read_bounded(path, 1 << 20).decode("ascii"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{SERVER_CERTIFICATE} names {path}, which is no certificate in PEM ({error})"

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
+from capc.files import parse_json, read_json
 from capc.learning.architectures import check_model_type
 from capc.privacy.conversion import CONVERSIONS, Conversion
 
@@ -222,7 +223,7 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     Raises ConfigError that names the file, the field, the value and what is allowed.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except OSError as error:
         raise ConfigError(f"--config {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -242,7 +243,7 @@ def _override(document: dict[str, Any], override: str) -> None:
     if not found:
         raise ConfigError(f"--set {override} has no '='; write it as privacy.sigma=10")
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         value = text
     *folders, last = name.split(".")

@@ -7,7 +7,6 @@ has the labels, its run.json says which queries they belong to.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from capc.data.datasets import Dataset, Float32, dataset_info
 from capc.data.saved_queries import asked_queries, check_values, load_answers, save_queries
 from capc.errors import ConfigError
+from capc.files import read_json
 from capc.learning.experiment import Experiment
 from capc.learning.retrain_stage import RetrainingJob, Trial
 from capc.learning.session import Session
@@ -80,7 +80,7 @@ def _answers_of_run(folder: Path, dataset: str) -> tuple[Float32, NDArray[np.int
     import pandas  # noqa: PLC0415
 
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = read_json(folder / "run.json")
         table = pandas.read_csv(folder / "queries.csv")
         run = _Run.of(record)
         answered = table[table["answered"].astype(str).str.lower() == "true"]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from capc.data.datasets import Dataset, dataset_info, load_dataset, normalised
 from capc.errors import ConfigError, ModelError
+from capc.files import read_bounded
 from capc.graph.prepared import prepare
 
 log = logging.getLogger(__name__)
@@ -255,7 +256,7 @@ def _intact(plan: TrainingPlan, party: str, row: TrainedModel | None) -> bool:
 
 
 def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bounded(file)).hexdigest()
 
 
 def _read_table(path: Path) -> dict[str, TrainedModel]:

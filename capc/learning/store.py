@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ConfigError
+from capc.files import read_bounded
+from capc.files import read_json as read_bounded_json
 
 VERSION = 1  # part of every key: raise it when a stage computes something else
 
@@ -32,7 +34,7 @@ def digest_of(paths: list[Path]) -> str:
     """The SHA-256 of files' bytes, in the order given."""
     digest = hashlib.sha256()
     for path in paths:
-        content = path.read_bytes()
+        content = read_bounded(path)
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()
 
@@ -86,7 +88,7 @@ def write_json(path: Path, document: Any) -> None:
 def read_json(path: Path) -> Any:
     """What `write_json` wrote; ConfigError says which file is damaged and what to do."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_bounded_json(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path} is damaged ({error}): delete {path.parent} and run again"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.arrays import open_arrays
 from capc.errors import ModelError
 from capc.graph.tensorflow.export import save_frozen
 from capc.graph.tensorflow.importer import network_of_keras
@@ -196,8 +197,8 @@ def save_weights(weights: Weights, path: Path) -> None:
 def load_weights(path: Path) -> Weights:
     """What `save_weights` wrote. Raises ModelError for another file."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [archive[name] for name in sorted(archive.files)]
+        with open_arrays(path) as archive:
+            return [archive[name] for name in sorted(archive)]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} does not hold the weights of a model: {error}") from None
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from capc.errors import ConfigError
+from capc.files import read_json
 from capc.fixed_point import MAX_LOGIT
 from capc.gc.programs import BACK_ENDS, BackEnd
 from capc.he.parameters import EncryptionParameters
@@ -116,7 +117,7 @@ class PartyConfig:
     def read(cls, path: str | Path) -> PartyConfig:
         """Raises ConfigError, naming the field, for a file that no driver wrote."""
         try:
-            fields = json.loads(Path(path).read_text())
+            fields = read_json(path)
         except OSError as error:
             raise ConfigError(f"the party's config {path}: {error.strerror}") from None
         except ValueError:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from capc.errors import ConfigError
-from capc.files import write_whole
+from capc.files import MAX_JSON_BYTES, parse_json, read_bounded, write_whole
 from capc.fixed_point import Float64
 from capc.privacy.conversion import (
     Conversion,
@@ -130,6 +130,10 @@ class Accountant:
                 "this account is data-dependent and as private as the votes: save published() "
                 "instead, or include_private=True in a file that stays private"
             )
+        write_whole(Path(path), self.to_json())
+
+    def to_json(self) -> str:
+        """The account as `save` writes it."""
         document = {
             "format": FORMAT,
             "version": VERSION,
@@ -140,19 +144,28 @@ class Accountant:
                 for m, count in self._counts.items()
             ],
         }
-        write_whole(Path(path), json.dumps(document, allow_nan=False, indent=1) + "\n")
+        return json.dumps(document, allow_nan=False, indent=1) + "\n"
 
     @classmethod
     def load(cls, path: str | Path) -> Accountant:
         """Read what `save` wrote; ConfigError names the file and the field that is wrong."""
         try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_bounded(path, MAX_JSON_BYTES)
         except (OSError, ValueError) as error:
             raise ConfigError(f"privacy account {path} cannot be read: {error}") from None
+        return cls.from_json(content, str(path))
+
+    @classmethod
+    def from_json(cls, text: str | bytes, name: str) -> Accountant:
+        """What `to_json` gave; ConfigError names the account and the field that is wrong."""
+        try:
+            document = parse_json(text)
+        except ValueError as error:
+            raise ConfigError(f"privacy account {name} cannot be read: {error}") from None
         try:
             return cls._from_document(document)
         except ConfigError as error:
-            raise ConfigError(f"privacy account {path}: {error}") from None
+            raise ConfigError(f"privacy account {name}: {error}") from None
 
     @classmethod
     def _from_document(cls, document: Any) -> Accountant:

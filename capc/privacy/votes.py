@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from capc.arrays import load_array as load_bounded
 from capc.errors import ConfigError
 from capc.fixed_point import Int64
 
@@ -62,7 +63,7 @@ def check_answered(answered: ArrayLike, queries: int) -> Answered:
 def load_array(path: str | Path, what: str) -> NDArray[Any]:
     """The array of a .npy file, never unpickled; ConfigError names the file and what is wrong."""
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
+        loaded: Any = load_bounded(path)
     except FileNotFoundError:
         raise ConfigError(f"{what} file {path} does not exist") from None
     except (OSError, ValueError, EOFError) as error:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,7 @@ def test_a_missing_file_is_a_new_account_and_the_next_holder_goes_on(tmp_path: P
     path = tmp_path / "account.json"
     with AccountFile(path) as file:
         assert file.account.counts == {}
-        assert not path.exists()
+        assert Accountant.load(path).counts == {}  # made at once: the lock is on the file itself
         file.save(charged(3))
         file.save(charged(2))
     assert path.stat().st_mode & 0o777 == 0o600
@@ -103,3 +106,101 @@ def test_a_private_account_and_a_missing_folder_are_refused(tmp_path: Path) -> N
         AccountFile(tmp_path / "private.json")
     with pytest.raises(ConfigError, match="folder that exists"):
         AccountFile(tmp_path / "none" / "account.json")
+
+
+def _swapped(path: Path) -> None:
+    charged(1).save(path)
+
+
+def _rolled_back(path: Path) -> None:
+    path.write_bytes(Path(f"{path}.old").read_bytes())
+
+
+def _edited(path: Path) -> None:
+    path.write_text(path.read_text().replace('"count": 7', '"count": 1'))
+
+
+def _linked(path: Path) -> None:
+    (path.parent / "second name").hardlink_to(path)
+
+
+def _removed(path: Path) -> None:
+    path.unlink()
+
+
+def _a_link(path: Path) -> None:
+    path.rename(path.parent / "moved")
+    path.symlink_to(path.parent / "moved")
+
+
+@pytest.mark.parametrize("change", [_swapped, _rolled_back, _edited, _linked, _removed, _a_link])
+def test_a_file_that_is_not_the_one_last_written_is_refused(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "account.json"
+    charged(1).save(path)
+    shutil.copy(path, f"{path}.old")
+    with AccountFile(path) as file:
+        file.save(charged(7))
+        change(path)
+        with pytest.raises(ConfigError, match=r"during the run|several names"):
+            file.save(charged(8))
+
+
+def test_no_file_beside_the_account_is_needed_for_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    with AccountFile(path) as file:
+        for beside in tmp_path.iterdir():
+            if beside != path:
+                beside.unlink()
+        with pytest.raises(ConfigError, match="in use by another run"):
+            AccountFile(path)
+        file.save(charged(2))
+    assert [beside.name for beside in tmp_path.iterdir()] == ["account.json"]
+
+
+def test_a_second_name_is_refused_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    charged(1).save(path)
+    (tmp_path / "other.json").hardlink_to(path)
+    for name in ("account.json", "other.json"):
+        with pytest.raises(ConfigError, match="several names"):
+            AccountFile(tmp_path / name)
+
+
+def test_of_many_that_begin_at_once_one_holds_it(tmp_path: Path) -> None:
+    """Each that gets in adds one charge: none is lost, whatever meets whatever."""
+    path = tmp_path / "account.json"
+
+    def add(_place: int) -> int:
+        for turn in range(40):
+            try:
+                with AccountFile(path) as file:
+                    file.account.charge(GNMAX, 1)
+                    file.save(file.account)
+                    return 1
+            except ConfigError as error:
+                assert "in use by another run" in str(error), turn
+        return 0
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(add, range(24))) == Accountant.load(path).counts[GNMAX]
+
+
+def test_a_folder_that_cannot_be_synced_is_an_error_and_the_file_stays_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "account.json"
+    with AccountFile(path) as file:
+
+        def refuse(_folder: Path) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("capc.files.sync_folder", refuse)
+            with pytest.raises(ConfigError, match="Input/output error"):
+                file.save(charged(3))
+        with pytest.raises(ConfigError, match="in use by another run"):
+            AccountFile(path)
+        file.save(charged(4))
+    assert Accountant.load(path).counts == {GNMAX: 4}

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ModelError
+from capc.files import open_bounded, read_bounded
 from capc.graph.tensorflow.inlining import inlined_nodes
 from capc.graph.tensorflow.loader import load_tensorflow
 
 DEFAULT_INPUT = "import/input:0"
 DEFAULT_OUTPUT = "import/output/BiasAdd:0"
+MAX_GRAPH_BYTES = 2 << 30  # protobuf reads no more
 
 # How Keras says that a file needs a Lambda's code, or a class that nobody has registered.
 _NEEDS_CODE = ("safe_mode", "Could not locate", "custom_object_scope")
@@ -42,6 +44,7 @@ def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
     if not path.exists():
         raise ModelError(f"there is no model at {path}; check the path")
     own: tuple[str, str] | None = None
+    _require_regular(path)
     if path.is_dir():
         graph, own = _saved_model(path)
     elif path.suffix in {".keras", ".h5", ".hdf5"}:
@@ -57,6 +60,20 @@ def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
             raise ModelError(_missing(path, nodes, wanted))
     called = graph if graph.library.function else None
     return FrozenGraph(nodes, str(names[0]), str(names[1]), called)
+
+
+def _require_regular(path: Path) -> None:
+    """Raises ModelError for a pipe, a device or a file too large, before anything waits for it."""
+    files = [path] if not path.is_dir() else [path / "saved_model.pb"]
+    try:
+        for file in files:
+            if file.exists():
+                with open_bounded(file, MAX_GRAPH_BYTES):
+                    pass
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}; check the path and its permissions"
+        ) from error
 
 
 def plain_name(tensor: str) -> str:
@@ -102,7 +119,7 @@ def _graph_def(path: Path) -> Any:
     tf = load_tensorflow()
     graph = tf.compat.v1.GraphDef()
     try:
-        graph.ParseFromString(path.read_bytes())
+        graph.ParseFromString(read_bounded(path, MAX_GRAPH_BYTES))
     except OSError as error:
         raise ModelError(
             f"{path} cannot be read: {error.strerror}; check the path and its permissions"
