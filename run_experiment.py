@@ -5,7 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from capc.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main(["run", *sys.argv[1:]], program="run_experiment.py"))
+    try:
+        from capc.cli import main
+
+        sys.exit(main(["run", *sys.argv[1:]], program="run_experiment.py"))
+    except KeyboardInterrupt:  # Ctrl-C while the program itself is being loaded
+        sys.exit(130)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
-import io
-import os
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from capc.errors import CapcError, ConfigError, ExitStatus
+from capc.standard_streams import OutputError, ReaderGoneError, abandon_output, guard, say
+from capc.unforeseen import one_line, unforeseen
 
 __all__ = [
     "STATUS_MEANINGS",
@@ -117,22 +120,55 @@ def add_results_dir(
 
 
 def run_command(entry: Callable[[], int], *, debug: bool = False) -> int:
-    """The exit status of `entry`; what a user can cause or meet is one line on standard error."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that lacks a character shows a question mark in its place: no run ends by it.
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
+    """The exit status of `entry`; whatever goes wrong is one line on standard error.
+
+    What nobody foresaw leaves its traceback in a file that the line names, and shows it under
+    `debug`.
+    """
+    logging.raiseExceptions = debug  # a log on a full disk loses lines, not the run
     try:
-        return entry()
-    except CapcError as error:
-        if debug:
-            traceback.print_exc()
-        sys.stderr.write(f"capc: error: {' '.join(str(error).split())}\n")
-        return error.exit_status
+        guard()
+        _require_working_folder()
+        return _all_written(entry)
     except KeyboardInterrupt:
-        sys.stderr.write("capc: stopped\n")
+        say("capc: stopped")
         return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        # Who reads our output has gone; nothing may be written to it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ReaderGoneError:
+        abandon_output()
         return ExitStatus.FAILED
+    except OutputError as error:
+        abandon_output()
+        return _failed(str(error), error, debug)
+    except CapcError as error:
+        return _failed(str(error), error, debug)
+    except Exception as error:
+        return _failed(one_line(error) or unforeseen(error), error, debug)
+
+
+def _all_written(entry: Callable[[], int]) -> int:
+    """Output that waits in its buffer must not fail when nobody can say so any more."""
+    try:
+        status = entry()
+    except SystemExit:  # argparse, after --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return status
+
+
+def _failed(line: str, error: Exception, debug: bool) -> int:
+    if debug:
+        with contextlib.suppress(OSError, ValueError):
+            traceback.print_exception(type(error), error, error.__traceback__)
+    say(f"capc: error: {' '.join(line.split())}")
+    return error.exit_status if isinstance(error, CapcError) else ExitStatus.FAILED
+
+
+def _require_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the working folder cannot be used ({error.strerror}): it was deleted, or is not "
+            "this user's; change to another"
+        ) from None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pwd
+import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +28,7 @@ MAX_FILE_BYTES = 4 << 30
 MAX_JSON_BYTES = 64 << 20
 _MAX_DIGITS = 60  # of a whole number in a JSON file; 400 digits are no double
 _MAX_SOCKET_BYTES = 107
+_MOMENT_SECONDS = 10.0
 
 
 def home() -> Path | None:
@@ -96,13 +100,54 @@ def socket_folder(prefix: str, longest_name: str) -> Iterator[Path]:
             )
         except OSError:
             continue
-        with folder as name:
+        with folder as name, held_folder(Path(name)):
+            _sweep(place, prefix)
             yield Path(name)
             return
     raise ConfigError(
         f"{places[0]} is too long for a socket, and /tmp cannot be written: name a shorter folder "
         "by TMPDIR"
     )
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """A lock on a folder, which the system frees when this process ends, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether a folder is this user's, and nobody holds it any more who held it once.
+
+    One that was made a moment ago may not be held yet.
+    """
+    try:
+        there = folder.lstat()
+        if there.st_uid != os.geteuid() or time.time() - there.st_mtime < _MOMENT_SECONDS:
+            return False
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(place: Path, prefix: str) -> None:
+    """Remove what processes that were killed left in `place` under this prefix."""
+    for folder in place.glob(f"{prefix}*"):
+        if is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def expanded(name: str | Path) -> Path:

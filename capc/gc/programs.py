@@ -26,7 +26,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from capc.child_process import ends_within
+from capc.child_process import ends_within, start_child
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import VOTE_BITS, Int64
 from capc.gc.circuits import Circuit, argmax_circuit, as_words, noisy_argmax_circuit
@@ -129,7 +129,7 @@ class CircuitProgram:
         command += [*task.arguments(), f"--timeout={timeout_seconds}"]
         if party == 2:
             command.append(f"--host={host}")
-        self._process = subprocess.Popen(
+        self._process = start_child(
             command,
             bufsize=0,
             stdin=subprocess.PIPE,

@@ -27,18 +27,22 @@ from capc.harness.queries import Queries, load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.rundir import RunDirectory, machine, now
 from capc.harness.settings import Settings, parse_settings
+from capc.harness.signals import interruptible
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_queries, write_summary
 from capc.harness.verify import Check, check_models, check_run, check_shapes
+from capc.log_lines import LogFormatter
 from capc.parties.config import PartyConfig, QuerySource
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
+from capc.unforeseen import keep_trace, one_line
 
 logger = logging.getLogger("capc.driver")
 
 
 def main(argv: Sequence[str] | None = None, program: str = "capc run") -> int:
     """The exit status of a run; CapcError for flags and files that cannot be used."""
-    return run(parse_settings(argv, program))
+    with interruptible():
+        return run(parse_settings(argv, program))
 
 
 def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
@@ -136,7 +140,7 @@ class Run:
         """Everything after the preparations; always leaves run.json and no process."""
         directory = self._directory
         handler = logging.FileHandler(directory.log_file("driver"), encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s driver %(message)s", "%H:%M:%S"))
+        handler.setFormatter(LogFormatter("driver"))
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG if self._settings.debug else logging.INFO)
         self._record = self._run_record()
@@ -150,6 +154,16 @@ class Run:
             self._record["failure"] = str(error)
             logger.error("%s", error)
             raise
+        except KeyboardInterrupt:
+            status = ExitStatus.INTERRUPTED
+            self._record["failure"] = "stopped"
+            raise
+        except Exception as error:
+            kept = keep_trace(error, directory.path / "logs")
+            said = one_line(error) or f"unforeseen {type(error).__name__}: {error}"
+            self._record["failure"] = said
+            logger.error("%s (its trace: %s)", said, kept)
+            raise
         finally:
             self._launcher.finish(
                 keep=status in (ExitStatus.OK, ExitStatus.DISAGREES) or self._settings.debug
@@ -159,9 +173,12 @@ class Run:
             self._record |= {"end": now(), "exit_status": status}
             if "account" in self._record:
                 self._record["account"]["epsilon_after"] = epsilon_after(self._settings.privacy)
-            directory.write_run_json(self._record)
             logger.removeHandler(handler)
             handler.close()
+            try:
+                directory.write_run_json(self._record)
+            finally:
+                directory.release()
         return status
 
     def _run(

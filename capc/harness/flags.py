@@ -181,7 +181,8 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--start_port",
         type=int,
         default=0,
-        help="first port: party i takes this + i (default 0: any free port; the original: 37000)",
+        help="first port: each party takes a free one from here on (default 0: any; the original: "
+        "37000)",
     )
     add("--num_threads", type=int, default=None, help="threads per party (default: all cores)")
     add("--log_level", type=int, default=0, help="more of the parties' log, 0 to 5 (default 0)")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from capc.child_process import run_child
 from capc.command_line import ExitStatus
 from capc.data.datasets import dataset_info
 from capc.errors import ConfigError, ModelError, ProgramError
@@ -62,7 +62,7 @@ def _train(settings: Settings, folder: Path, say: Say) -> None:
         f"--model_type={settings.model_type}",
         f"--seed={settings.seed}",
     ]
-    status = subprocess.run(command, check=False, env=party_environment()).returncode
+    status = run_child(command, check=False, env=party_environment()).returncode
     if status == ExitStatus.INTERRUPTED:
         raise KeyboardInterrupt
     if status:
@@ -136,7 +136,7 @@ def _prepare(settings: Settings, models: Sequence[Path], say: Say) -> None:
             f"--calibration={settings.calibration.examples}",
             f"--calibration_margin={settings.calibration.margin!r}",
         ]
-    result = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    result = run_child(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
     if result.returncode:
         said = [line for line in result.stderr.splitlines() if line.strip()]
         reason = said[-1] if said else f"exit status {result.returncode}"

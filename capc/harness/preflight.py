@@ -7,7 +7,6 @@ who should not wait for a training to learn that a folder is read-only.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -31,7 +30,7 @@ def check_machine(settings: Settings) -> None:
             )
         _writable("--log_timing_file", settings.log_timing_file)
     if settings.start_port:
-        _free_ports(range(settings.start_port, settings.start_port + settings.n_parties + 2))
+        _free_port(settings.start_port)
     needed: tuple[ProgramName, ...] = ("sum_histogram",) if settings.unencrypted else PROGRAMS
     for program in needed:
         find_program(program, settings.gc_backend)
@@ -46,6 +45,6 @@ def _writable(flag: str, path: Path) -> None:
         raise ConfigError(f"{flag} is {path}, but {there} cannot be written; name another")
 
 
-def _free_ports(ports: Sequence[int]) -> None:
-    for port in ports:
-        Listener(HOST, port).close()
+def _free_port(first: int) -> None:
+    """Whether a port can be had: each party takes the next free one, as other runs do."""
+    Listener(HOST, first).close()

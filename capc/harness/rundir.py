@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import platform
@@ -9,12 +10,13 @@ import secrets
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from capc.errors import ConfigError, FileError
-from capc.files import EVERYONE, REPOSITORY, write_whole
+from capc.errors import ConfigError, ExitStatus, FileError
+from capc.files import EVERYONE, REPOSITORY, held_folder, is_abandoned, read_json, write_whole
 from capc.machine import cores, memory_bytes
 
 _PACKAGES = ("capc", "numpy", "seal-python", "opendp", "pandas", "libtmux", "rich", "cryptography")
@@ -32,20 +34,26 @@ class RunDirectory:
         stamp = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         self.run_id = f"{stamp}-{secrets.token_hex(3)}"
         self.path = results_dir / self.run_id
+        self._held = ExitStack()  # says that the driver lives, to runs that sweep
         try:
             (self.path / "logs").mkdir(parents=True)
             (self.path / "parties").mkdir(mode=0o700)
+            self._held.enter_context(held_folder(self.path / "parties"))
             self._point_latest(results_dir)
+            _sweep(results_dir)
         except OSError as error:
             raise ConfigError(
                 f"cannot make {self.path} ({error.strerror}); choose another --results_dir"
             ) from None
 
     def _point_latest(self, results_dir: Path) -> None:
+        latest = results_dir / "latest"
+        if latest.exists() and not latest.is_symlink():
+            return  # a folder of the user's own, as a copy of results has it: it stays
         temporary = results_dir / f".latest-{self.run_id}"
         temporary.symlink_to(self.run_id)
         try:
-            temporary.replace(results_dir / "latest")
+            temporary.replace(latest)
         except OSError:
             temporary.unlink()
             raise
@@ -59,6 +67,10 @@ class RunDirectory:
     def remove_party_directories(self) -> None:
         """Working folders hold nothing that run.json does not say."""
         shutil.rmtree(self.path / "parties", ignore_errors=True)
+
+    def release(self) -> None:
+        """The driver is done: whoever sweeps finds run.json complete."""
+        self._held.close()
 
     def log_file(self, name: str) -> Path:
         """Where the log of a party, or of the driver, goes."""
@@ -83,6 +95,28 @@ class RunDirectory:
         """Replace run.json, whole or not at all; FileError where that fails."""
         text = json.dumps(_finite(content), indent=2, default=str, allow_nan=False)
         write_whole(self.path / "run.json", text + "\n", mode=EVERYONE, error=FileError)
+
+
+def _sweep(results_dir: Path) -> None:
+    """Take away what drivers that were killed left: working folders, which hold nothing of worth.
+
+    Only such a run's whose folder its driver held and holds no more; its run.json then says so.
+    """
+    for parties in results_dir.glob("*/parties"):
+        path = parties.parent / "run.json"
+        if path.parent.is_symlink() or not is_abandoned(parties):
+            continue
+        try:
+            record = read_json(path)
+        except (OSError, ValueError):
+            continue
+        if not isinstance(record, dict) or record.get("exit_status", 0) is not None:
+            continue  # it ended by itself: --debug keeps the folders
+        shutil.rmtree(parties, ignore_errors=True)
+        record |= {"exit_status": ExitStatus.FAILED, "failure": "its driver was killed"}
+        with contextlib.suppress(FileError):
+            text = json.dumps(record, indent=2) + "\n"
+            write_whole(path, text, mode=EVERYONE, error=FileError)
 
 
 def _finite(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.child_process import run_child
 from capc.data.datasets import dataset_info, normalised
 from capc.data.saved_queries import save_queries
 from capc.errors import ConfigError, ProtocolError
@@ -232,7 +233,14 @@ class _Protocol:
             *_privacy_flags(privacy),
             *(["--verify"] if self._options.verify else []),
         ]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        done = run_child(
+            command,
+            ends_by=signal.SIGTERM,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         log.info("%s", done.stdout)
         if done.returncode:
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -5,12 +5,42 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, unless something handles them.
+
+    A signal that was ignored when this process started stays ignored. Without effect outside the
+    main thread.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    changed = []
+    with contextlib.suppress(ValueError):
+        for number in ENDING[1:]:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, interrupt)
+                changed.append(number)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
 
 class SignalEvents:
-    """Ctrl-C and its kin as readable events; without effect outside the main thread."""
+    """Ctrl-C and its kin as readable events; without effect outside the main thread.
+
+    Signals that are ignored when the block is entered stay ignored.
+    """
 
     def __init__(self) -> None:
         self._read, self._write = socket.socketpair()
@@ -22,8 +52,9 @@ class SignalEvents:
     def __enter__(self) -> SignalEvents:
         with contextlib.suppress(ValueError):
             self._previous = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                self._restore.append((number, signal.signal(number, self._ignore)))
+            for number in ENDING:
+                if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it: it stays so
+                    self._restore.append((number, signal.signal(number, self._ignore)))
         return self
 
     @staticmethod

@@ -9,7 +9,6 @@ import contextlib
 import math
 import selectors
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ProtocolError
+from capc.files import socket_folder
 from capc.harness.launchers.processes import (
     Launcher,
     PartySpec,
@@ -46,6 +46,7 @@ from capc.transport.control_messages import (
 from capc.transport.endpoints import Peer
 
 GRACE_SECONDS = 5.0
+SOCKET_PREFIX = "capc-run-"
 _TAIL_LINES = 15
 _SETTLE_SECONDS = 0.3
 
@@ -101,8 +102,8 @@ class Supervisor:
 
     def run(self) -> Outcome:
         """Start, introduce, watch, end. Every process is gone when this returns or raises."""
-        with tempfile.TemporaryDirectory(prefix="capc-") as folder, SignalEvents() as signals:
-            path = Path(folder) / "control"
+        with socket_folder(SOCKET_PREFIX, "control") as folder, SignalEvents() as signals:
+            path = folder / "control"
             listener = ControlListener(path)
             self._selector.register(listener, selectors.EVENT_READ, self._on_connection)
             self._selector.register(signals, selectors.EVENT_READ, self._on_signal)
@@ -189,7 +190,11 @@ class Supervisor:
 
     def _on_connection(self, listener: ControlListener | ControlConnection) -> None:
         if isinstance(listener, ControlListener):
-            connection = listener.accept()
+            try:
+                connection = listener.accept()
+            except OSError as error:
+                self._fail(None, f"no party can connect any more: {error.strerror}")
+                return
             self._selector.register(connection, selectors.EVENT_READ, self._on_connection)
             return
         try:

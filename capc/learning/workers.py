@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from capc.child_process import end_this_process_with_its_parent
 from capc.errors import CapcError, ConfigError
 
 log = logging.getLogger(__name__)
@@ -192,6 +193,7 @@ class _Pool:
 def _work(connection: Connection) -> None:
     """A worker: tasks from the pipe until it closes. Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_this_process_with_its_parent()
     while True:
         try:
             function, arguments = connection.recv()

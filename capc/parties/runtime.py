@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from capc.command_line import ExitStatus, Parser
 from capc.errors import CapcError, ConfigError
 from capc.he.allocation import keep_freed_memory
+from capc.log_lines import LogFormatter
 from capc.parties.config import PartyConfig
 from capc.parties.messages import Batch
 from capc.roles import role_of
@@ -171,14 +172,17 @@ def _report(control: ControlClient | None, error: Exception, debug: bool) -> Non
 
 
 def _start_logging(config: PartyConfig) -> None:
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    screen = logging.StreamHandler()
+    # Without a pane the launcher sends standard error to the log file.
+    screen.setFormatter(LogFormatter(config.party, on_terminal=sys.stderr.isatty()))
+    handlers: list[logging.Handler] = [screen]
     if config.log_file is not None:
         descriptor = os.open(config.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        handlers.append(logging.StreamHandler(os.fdopen(descriptor, "a", buffering=1)))
+        log = os.fdopen(descriptor, "a", buffering=1, encoding="utf-8", errors="backslashreplace")
+        handlers.append(logging.StreamHandler(log))
+        handlers[-1].setFormatter(LogFormatter(config.party))
     logging.basicConfig(
         level=logging.DEBUG if config.debug else logging.INFO,
-        format=f"%(asctime)s {config.party} %(message)s",
-        datefmt="%H:%M:%S",
         handlers=handlers,
         force=True,
     )

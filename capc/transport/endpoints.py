@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _HANDSHAKE_SECONDS = 30.0
 _BACKLOG = 512
+_PORTS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,24 @@ class Listener:
     """A TCP listener that hands out authenticated channels."""
 
     def __init__(self, host: str, port: int = 0) -> None:
-        """Bind and listen; port 0 takes any free one. A busy port is a ConfigError."""
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((host, port))
-        except OSError as error:
-            self._socket.close()
-            if error.errno == errno.EADDRINUSE:
-                raise ConfigError(
-                    f"port {port} on {host} is in use; give another --start_port, or leave it "
-                    "out to take free ones"
-                ) from None
-            raise ConfigError(
-                f"cannot listen on {host}:{port} ({error.strerror}); give another --start_port"
-            ) from None
-        self._socket.listen(_BACKLOG)
+        """Bind and listen, at the first free port from `port` on; port 0 takes any free one.
+
+        Several runs may name the same first port. Raises ConfigError where none is free.
+        """
+        for candidate in range(port, _PORTS if port else 1):
+            try:
+                self._socket = _listening(host, candidate)
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise ConfigError(
+                        f"cannot listen on {host}:{candidate} ({error.strerror}); give another "
+                        "--start_port"
+                    ) from None
+        raise ConfigError(
+            f"no port on {host} is free from {port} on; give another --start_port, or leave it "
+            "out to take free ones"
+        )
 
     @property
     def port(self) -> int:
@@ -98,6 +101,18 @@ class Listener:
     def close(self) -> None:
         """Stop listening."""
         self._socket.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+        opened.listen(_BACKLOG)  # of two that bound one port at once, the second is refused here
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def connect(identity: Identity, peer: Peer, timeout_seconds: float) -> Channel:

@@ -6,9 +6,11 @@ import dataclasses
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -59,9 +61,37 @@ def test_an_error_is_status_1_in_the_party_s_own_folder(forks: Forks, tmp_path: 
     process.close()
 
 
+def waiting_for_its_log(folder: Path, fifo: str, control: str = "none") -> PartySpec:
+    """A party whose log is a pipe: it waits until somebody reads there."""
+    os.mkfifo(folder / fifo)
+    config = PartyConfig(
+        party="answering-0", index=0, n_parties=8, num_classes=10, n_queries=1, batch_size=1,
+        encryption_parameters=EncryptionParameters("HE_SEAL", 8192, 128, (60, 60, 30)),
+        input_range=(0.0, 1.0), with_threshold=False, model="no such file",
+        log_file=str(folder / fifo),
+    )  # fmt: skip
+    config.write(folder / f"{fifo}.json")
+    return spec(folder, "--config", f"{fifo}.json", "--control", control)
+
+
+@pytest.fixture
+def busy_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A control socket whose queue is full: who connects waits."""
+    monkeypatch.chdir(tmp_path)
+    with ExitStack() as opened:
+        server = opened.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind("control")
+        server.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                client = opened.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect("control")
+        yield
+
+
 def test_a_killed_party_leads_its_own_group(forks: Forks, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    process = forks.start(spec(tmp_path, "--config", "fifo", "--control", "none"))
+    process = forks.start(waiting_for_its_log(tmp_path, "fifo"))
     assert process.poll() is None
     assert os.getpgid(process.pid) == process.pid
     other = forks.start(spec(tmp_path))
@@ -73,23 +103,25 @@ def test_a_killed_party_leads_its_own_group(forks: Forks, tmp_path: Path) -> Non
     other.close()
 
 
-def test_a_party_holds_nothing_of_the_others(forks: Forks, tmp_path: Path) -> None:
-    waiting, writers, names = [], [], []
+def test_a_party_holds_nothing_of_the_others(
+    forks: Forks, tmp_path: Path, busy_socket: None
+) -> None:
+    waiting, readers, names = [], [], []
     for index in range(3):
-        os.mkfifo(tmp_path / f"fifo{index}")
-        party = spec(tmp_path, "--config", f"fifo{index}", "--control", "none")
+        party = waiting_for_its_log(tmp_path, f"fifo{index}", control="control")
         waiting.append(forks.start(party))
-        writers.append((tmp_path / f"fifo{index}").open("wb"))  # waits until the party reads
+        readers.append((tmp_path / f"fifo{index}").open("rb"))  # waits until the party writes
     for process in waiting:
         entries = Path(f"/proc/{process.pid}/fd").iterdir()
         names.append({str(entry.readlink()) for entry in entries})
-    own = [{name for name in opened if name.startswith(("pipe", "socket"))} for opened in names]
-    assert own == [set(), set(), set()]
+    assert not [name for opened in names for name in opened if name.startswith("pipe:")]
+    sockets = [name for opened in names for name in opened if name.startswith("socket:")]
+    assert len(sockets) == len(set(sockets)) <= 3  # its own control channel, and no other's
     for process in waiting:
         process.signal(signal.SIGKILL)
         assert ended(process) == -signal.SIGKILL
         process.close()
-    for writer in writers:
+    for writer in readers:
         writer.close()
 
 

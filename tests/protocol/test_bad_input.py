@@ -179,13 +179,23 @@ def test_too_large_weights_name_their_layer() -> None:
         check_encrypted(to_ring(dense_network(float("nan")), (0.0, 1.0), 36.0), fast)
 
 
-def test_a_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use(tmp_path: Path) -> None:
+    """Each party takes the next free port from --start_port on: several runs may name the same."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        flags = run_flags(tmp_path, "--n_parties=1", f"--start_port={port}")
-        said = refused(capsys, flags)
-    assert f"port {port} on 127.0.0.1 is in use; give another --start_port" in said
-    assert not (tmp_path / "results").exists()
+        listeners = [Listener("127.0.0.1", port) for _ in range(3)]
+    ports = [listener.port for listener in listeners]
+    assert port < ports[0] < ports[1] < ports[2]
+    for listener in listeners:
+        listener.close()
+
+
+def test_no_port_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(OSError), socket.create_server(("127.0.0.1", 65535)):
+        with pytest.raises(ConfigError, match="no port on 127.0.0.1 is free from 65535 on"):
+            Listener("127.0.0.1", 65535)
+        return
+    pytest.skip("port 65535 is in use")
 
 
 @pytest.mark.parametrize("party", ["querying", "answering-0", "guardian"])

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 
-from capc.child_process import ends_within
+from capc.child_process import ends_within, start_child
 from capc.errors import ConfigError
 from capc.harness.launchers.fork_server import PID, STATUS
 from capc.harness.launchers.processes import (
@@ -128,7 +128,7 @@ class Forks:
     def _open(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._nursery = subprocess.Popen(
+            self._nursery = start_child(
                 [sys.executable, "-m", "capc.harness.launchers.fork_server", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=party_environment(),

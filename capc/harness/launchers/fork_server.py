@@ -3,7 +3,8 @@
 Fifty interpreters that import the same modules take longer than the query, and so do fifty times
 SEAL's tables of one and the same public parameters. The nursery draws no key or mask and holds no
 secret: a party makes its own after the fork, from generators that the operating system seeds. It
-ends when its driver's end of the socket closes; its parties do not.
+ends when its driver's end of the socket closes, after its parties; those that are left end with
+it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import gc
 import itertools
 import json
+import logging
 import os
 import selectors
 import signal
@@ -21,6 +23,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from capc.child_process import end_this_process_with_its_parent
 from capc.command_line import ExitStatus
 
 STATUS = struct.Struct("<i")
@@ -78,10 +81,11 @@ class Nursery:
             self._warm(wanted["arguments"])
             self._warm = None
             gc.freeze()
+        nursery = os.getpid()
         pid = os.fork()
         if pid == 0:
             self._status[0] = status
-            self._become_party(wanted["arguments"], wanted["directory"], output)
+            self._become_party(nursery, wanted["arguments"], wanted["directory"], output)
         with contextlib.suppress(OSError):  # the child has done it, or has ended
             os.setpgid(pid, pid)
         os.close(output)
@@ -89,11 +93,14 @@ class Nursery:
         self._driver.send(PID.pack(pid))
         return True
 
-    def _become_party(self, arguments: list[str], directory: str, output: int) -> None:
+    def _become_party(
+        self, nursery: int, arguments: list[str], directory: str, output: int
+    ) -> None:
         """In the child: leave everything of the nursery behind, and run; never returns."""
         code: int = ExitStatus.FAILED
         try:
             os.setpgid(0, 0)
+            end_this_process_with_its_parent(nursery)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for descriptor in (self._wakeup, self._wakeup_write, *self._status.values()):
@@ -105,9 +112,11 @@ class Nursery:
             os.chdir(directory)
             code = self._party(arguments)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
 
     def _reap(self) -> None:
         """Report every party that has ended."""
@@ -146,6 +155,7 @@ def main(argv: list[str]) -> int:
     # Imported here: the driver needs the formats above alone.
     from capc.parties import answering_party  # noqa: PLC0415
 
+    logging.raiseExceptions = False  # a log on a full disk loses lines, not the party
     with socket.socket(fileno=int(argv[0])) as driver:
         Nursery(driver, answering_party.main, make_contexts).serve()
     return ExitStatus.OK

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from libtmux import Server
 
-from capc.child_process import ExitWatch
+from capc.child_process import ExitWatch, readable, start_child
 from capc.errors import ConfigError
 from capc.harness.launchers.processes import (
     UNKNOWN_STATUS,
@@ -35,32 +34,55 @@ class Tmux:
 
     def run(self, *arguments: str) -> list[str]:
         """The lines that a command prints; raises ConfigError when tmux refuses."""
-        result = self._server.cmd(*arguments)
+        result = self._call(arguments)
         if result.returncode:
-            said = " ".join(result.stderr) or f"status {result.returncode}"
+            said = " ".join(result.stderr.split()) or f"status {result.returncode}"
             raise ConfigError(
                 f"tmux {arguments[0]} failed ({said}); --launcher subprocess avoids it"
             )
-        return list(result.stdout)
+        return result.stdout.splitlines()
 
     def succeeds(self, *arguments: str) -> bool:
         """Whether tmux carries out a command."""
-        return self._server.cmd(*arguments).returncode == 0
+        return self._call(arguments).returncode == 0
+
+    def _call(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """As UTF-8 in every locale, and away from the terminal, whose Ctrl-C is the driver's."""
+        try:
+            return subprocess.run(
+                [*self._program(), *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"tmux cannot be run ({error.strerror}); --launcher subprocess avoids it"
+            ) from None
+
+    def _program(self) -> list[str]:
+        server = self._server
+        words = [f"-L{server.socket_name}"] if server.socket_name else []
+        words += [f"-S{server.socket_path}"] if server.socket_path else []
+        return ["tmux", "-u", *words]
 
     def show(self, target: str, *names: str) -> list[str]:
         """Format variables of a pane, each possibly empty; [] when the pane does not exist."""
-        form = "\t".join(f"#{{{name}}}" for name in ("pane_id", *names))
-        lines = self._server.cmd("list-panes", "-a", "-F", form).stdout
-        rows = (line.split("\t") for line in lines)
+        # Numbers all of them; a tab would be printed as _ where the locale is not UTF-8.
+        form = ":".join(f"#{{{name}}}" for name in ("pane_id", *names))
+        rows = (
+            line.split(":")
+            for line in self._call(("list-panes", "-a", "-F", form)).stdout.splitlines()
+        )
         return next((row[1:] for row in rows if row[0] == target), [])
 
     def waiter(self, channel: str) -> subprocess.Popen[bytes]:
         """A process that ends when `channel` is signalled."""
-        server = self._server
-        socket = [f"-L{server.socket_name}"] if server.socket_name else []
-        socket += [f"-S{server.socket_path}"] if server.socket_path else []
-        return subprocess.Popen(
-            ["tmux", *socket, "wait-for", channel],
+        return start_child(
+            [*self._program(), "wait-for", channel],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -130,7 +152,7 @@ class PaneProcess:
         return None
 
     def _has_exited(self) -> bool:
-        return self._pidfd is not None and bool(select.select([self._pidfd], [], [], 0)[0])
+        return self._pidfd is not None and readable(self._pidfd, 0)
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the party's process group."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from capc.child_process import ExitWatch
+from capc.child_process import ExitWatch, start_child
 from capc.errors import ConfigError
 from capc.files import REPOSITORY
 
@@ -133,7 +133,7 @@ class ChildProcess:
     def __init__(self, spec: PartySpec) -> None:
         try:
             with spec.log_file.open("ab") as log:
-                self._child = subprocess.Popen(
+                self._child = start_child(
                     spec.command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from libtmux import Server
 
+from capc.child_process import has_ended, process_mark
 from capc.errors import ConfigError
 from capc.harness.launchers.fork_client import Starter
 from capc.harness.launchers.panes import PaneProcess, Tmux, captured, require_tmux, respawn
@@ -26,6 +27,10 @@ from capc.roles import GUARDIAN, QUERYING
 MAX_ANSWERING_PANES = 4
 _MAX_SESSIONS = 20
 _SIZE = (200, 50)
+_HISTORY_LINES = 10_000
+_DRIVER, _ENDED = "@capc_driver", "@capc_ended"
+# Several words run as they are: the user's default-shell, which may be none, is not asked.
+_WAITING = ("sh", "-c", "cat")
 _SHELLS = {"ash", "bash", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh"}
 _FOLLOW = 'trap "exit 0" TERM; tail -q -n +1 -f "$@" & wait'
 
@@ -59,6 +64,7 @@ class TmuxLauncher:
         self._session: str | None = None  # the one made here
         self._run_dir = Path()
         self._starter = Starter(0)
+        self._ends_unattached = False  # the option of the user's server that was set aside
         self.notes: list[str] = []
 
     def prepare(self, names: Sequence[str], run_dir: Path) -> None:
@@ -98,9 +104,15 @@ class TmuxLauncher:
             shown = self._tmux.show(pane, "pane_pid", "pane_dead")
             if shown and shown[0].isdigit() and shown[1] != "1":
                 signal_group(int(shown[0]), signal.SIGTERM)
-        if not keep and self._session is not None:
-            self._tmux.succeeds("kill-session", "-t", f"={self._session}")
-            self._session = None
+        if self._session is None:
+            return
+        if keep:
+            self._tmux.succeeds("set-option", "-t", f"={self._session}:", _ENDED, "1")
+            return
+        self._tmux.succeeds("kill-session", "-t", f"={self._session}")
+        if self._ends_unattached:
+            self._tmux.succeeds("set-option", "-s", "exit-unattached", "on")
+        self._session = None
 
     def _save_screens(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -123,8 +135,10 @@ class TmuxLauncher:
         ours = self._environment.get("TMUX_PANE")
         if not self._environment.get("TMUX") or not ours:
             return None
-        form = "#{session_name}\t#{pane_id}\t#{pane_dead}\t#{pane_current_command}"
-        rows = [line.split("\t") for line in self._tmux.run("list-panes", "-t", ours, "-F", form)]
+        # No session's name holds a colon; a command may.
+        form = "#{session_name}:#{pane_id}:#{pane_dead}:#{pane_current_command}"
+        lines = self._tmux.run("list-panes", "-t", ours, "-F", form)
+        rows = [line.split(":", 3) for line in lines]
         if len(rows) < 3 or rows[0][1] != ours:
             return None
         if rows[0][0] != self._wanted:
@@ -145,6 +159,7 @@ class TmuxLauncher:
 
     def _layout_in_new_session(self, names: Sequence[str]) -> Layout:
         """A window with the driver's log and the parties; many answering parties share a pane."""
+        self._end_left_over()
         first, window = self._new_window()
         layout = Layout()
         layout.follow(first, "driver", ("driver",))
@@ -182,16 +197,22 @@ class TmuxLauncher:
 
     def _is_left_over(self, session: str) -> bool:
         """Whether the session was made by a driver that has ended."""
-        lines = self._tmux.run("show-options", "-q", "-v", "-t", f"={session}:", "@capc_driver")
-        if not lines or not lines[0].isdigit():
-            return False
-        try:
-            os.kill(int(lines[0]), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return int(lines[0]) == os.getpid()
+        lines = self._tmux.run("show-options", "-q", "-v", "-t", f"={session}:", _DRIVER)
+        return bool(lines) and (has_ended(lines[0]) or lines[0] == process_mark(os.getpid()))
+
+    def _end_left_over(self) -> None:
+        """End the sessions of drivers that were killed: those that ended by themselves are kept."""
+        form = f"#{{{_DRIVER}}}:#{{{_ENDED}}}:#{{session_name}}"
+        if not self._tmux.succeeds("list-sessions"):
+            return  # no server runs
+        for line in self._tmux.run("list-sessions", "-F", form):
+            driver, ended, name = line.split(":", 2)
+            if (
+                not ended
+                and has_ended(driver)
+                and self._tmux.succeeds("kill-session", "-t", f"={name}")
+            ):
+                self.notes.append(f"ended tmux session {name}, left by a run that was killed")
 
     def _make(self, verb: str, session: str) -> tuple[str, str] | None:
         """A new session, or a new window in place of the old ones; None when someone was faster."""
@@ -206,19 +227,39 @@ class TmuxLauncher:
         form = "#{pane_id} #{window_id}"
         command = [verb, "-d", "-P", "-F", form, *where, "-n", "run", "-c", str(self._run_dir)]
         try:
-            pane, window = self._tmux.run(*command, "cat")[0].split()
-        except ConfigError:
+            made = self._tmux.run(*command, *_WAITING, *self._own_options(session))
+            pane, window = made[0].split()
+        except (ConfigError, IndexError, ValueError):
             if fresh and self._tmux.succeeds("has-session", "-t", f"={session}"):
                 return None
             raise
         self._session = session
-        self._tmux.run("set-option", "-t", f"={session}:", "@capc_driver", str(os.getpid()))
         self._tmux.run("set-option", "-w", "-t", window, "@capc_window", "1")
         self._tmux.run("set-option", "-w", "-t", window, "remain-on-exit", "on")
         self._tmux.run("select-window", "-t", window)
         for earlier in old:
             self._tmux.succeeds("kill-window", "-t", earlier)
         return pane, window
+
+    def _own_options(self, session: str) -> list[str]:
+        """More commands for the call that makes a session, so that it outlives that call.
+
+        The user's own options may end a session, or the whole server, that nobody is attached to.
+        """
+        target = ("-t", f"={session}:")
+        words = [
+            *(";", "set-option", *target, "destroy-unattached", "off"),
+            *(";", "set-option", *target, "history-limit", str(_HISTORY_LINES)),
+            *(";", "set-option", *target, _DRIVER, process_mark(os.getpid())),
+            *(";", "set-option", "-u", *target, _ENDED),
+        ]
+        if self._tmux.succeeds("list-sessions"):
+            shown = self._tmux.run("show-options", "-s", "-v", "exit-unattached")
+            self._ends_unattached = shown == ["on"]
+            if not self._ends_unattached:
+                return words
+            self.notes.append("tmux's exit-unattached is off while the panes are there")
+        return [*words, ";", "set-option", "-s", "exit-unattached", "off"]
 
     def _our_windows(self, session: str) -> list[str]:
         lines = self._tmux.run(
@@ -227,7 +268,9 @@ class TmuxLauncher:
         return [line.split()[0] for line in lines if line.endswith(" 1")]
 
     def _split(self, window: str) -> str:
-        pane = self._tmux.run("split-window", "-d", "-P", "-F", "#{pane_id}", "-t", window, "cat")
+        pane = self._tmux.run(
+            "split-window", "-d", "-P", "-F", "#{pane_id}", "-t", window, *_WAITING
+        )
         self._tmux.run("select-layout", "-t", window, "tiled")
         return pane[0]
 
