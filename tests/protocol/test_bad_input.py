@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.ring_choice import to_ring
 from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import check_encrypted
+from capc.transport.endpoints import Listener
 
 PARAMETERS = {
     "scheme_name": "HE_SEAL",
@@ -192,7 +194,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 def test_no_port_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with suppress(OSError), socket.create_server(("127.0.0.1", 65535)):
-        with pytest.raises(ConfigError, match="no port on 127.0.0.1 is free from 65535 on"):
+        with pytest.raises(ConfigError, match="is free from 65535 on"):
             Listener("127.0.0.1", 65535)
         return
     pytest.skip("port 65535 is in use")
