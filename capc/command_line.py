@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
 import logging
 import sys
 import traceback
@@ -35,6 +36,10 @@ STATUS_MEANINGS = {
     ExitStatus.NOTHING_ANSWERED: "the privacy budget admitted no query",
     ExitStatus.INTERRUPTED: "stopped by Ctrl-C",
 }
+
+
+# A name of a file that a user gave and that stands for nothing usable.
+_UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT)
 
 
 def status_table() -> str:
@@ -161,7 +166,10 @@ def _failed(line: str, error: Exception, debug: bool) -> int:
         with contextlib.suppress(OSError, ValueError):
             traceback.print_exception(type(error), error, error.__traceback__)
     say(f"capc: error: {' '.join(line.split())}")
-    return error.exit_status if isinstance(error, CapcError) else ExitStatus.FAILED
+    if isinstance(error, CapcError):
+        return error.exit_status
+    unusable = isinstance(error, OSError) and error.filename and error.errno in _UNUSABLE
+    return ExitStatus.USAGE if unusable else ExitStatus.FAILED
 
 
 def _require_working_folder() -> None:

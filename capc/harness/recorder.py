@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 
 from capc.console import epsilon_text, printable, seconds_text
-from capc.errors import ConfigError, ProtocolError
+from capc.errors import ConfigError, FileError, ProtocolError
 from capc.fixed_point import FixedPoint
 from capc.harness.tables import QUERY_COLUMNS, TIMING_COLUMNS, RowWriter
 from capc.harness.view import LiveView, PartyRow, View
@@ -72,7 +72,7 @@ class Recorder:
         self._started = time.monotonic()
         self._queries = RowWriter(queries_csv, QUERY_COLUMNS)
         self._timings = RowWriter(timings_csv, TIMING_COLUMNS)
-        self._timing_log = _open_log(timing_log)
+        self._timing_log = _TimingLog(timing_log)
         order = sorted(self._rows.values(), key=lambda row: row.name not in (QUERYING, GUARDIAN))
         self.view = LiveView(console, order, n_queries) if console.is_terminal else View(console)
 
@@ -236,8 +236,26 @@ def _part(total: int, index: int, count: int) -> int:
     return total * (index + 1) // count - total * index // count
 
 
-def _open_log(path: Path) -> TextIO:
-    try:
-        return path.open("a", buffering=1, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--log_timing_file: cannot write {path}: {error.strerror}") from None
+class _TimingLog:
+    """Lines appended to a file; FileError that names it where the disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise ConfigError(f"--log_timing_file: cannot write {path}: {error.strerror}") from None
+
+    def write(self, line: str) -> None:
+        content = line.encode(errors="backslashreplace")
+        try:
+            written = self._file.write(content)
+        except OSError as error:
+            raise FileError(f"cannot write {self._path}: {error.strerror}") from None
+        if written != len(content):
+            raise FileError(f"cannot write {self._path}: No space left on device")
+
+    def close(self) -> None:
+        """A file system that notices only now says so in the CSV files too."""
+        with contextlib.suppress(OSError):
+            self._file.close()

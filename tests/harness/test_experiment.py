@@ -278,6 +278,28 @@ def test_a_timing_log_of_the_users_own(bench: Bench, tmp_path: Path) -> None:
         bench.run("--log_timing_file=/no/such/folder/times.txt")
 
 
+def test_a_timing_log_on_a_full_disk(bench: Bench) -> None:
+    with pytest.raises(FileError, match="/dev/full: No space left"):
+        bench.run("--log_timing_file=/dev/full")
+    assert "No space left" in bench.json()["failure"]
+
+
+def test_what_nobody_foresaw_leaves_its_trace_in_the_run_s_folder(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fall(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(experiment.Recorder, "_on_timing", fall)
+    with pytest.raises(ZeroDivisionError) as raised:
+        bench.run()
+    trace = raised.value.capc_trace  # type: ignore[attr-defined]
+    assert trace.parent == bench.latest.resolve() / "logs"
+    assert "by zero" in trace.read_text()
+    assert bench.json()["exit_status"] == 1
+    assert bench.json()["failure"] == "unforeseen ZeroDivisionError: by zero"
+
+
 def test_cautions(bench: Bench) -> None:
     assert any("hides nothing" in line for line in cautions(bench.settings()))
     assert any("epsilon is infinite" in line for line in cautions(bench.settings("--sigma=0")))
@@ -302,7 +324,7 @@ def test_models_are_counted(bench: Bench, tmp_path: Path, monkeypatch: pytest.Mo
         (folder / "1.pb").touch()
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr("capc.harness.models.subprocess.run", train)
+    monkeypatch.setattr("capc.harness.models.run_child", train)
     said: list[str] = []
     files = model_files(settings, said.append)
     assert files == [folder / "0.pb", folder / "1.pb"]
@@ -319,7 +341,7 @@ def test_a_training_that_fails(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "capc.harness.models.subprocess.run",
+        "capc.harness.models.run_child",
         lambda command, **_: subprocess.CompletedProcess(command, 5),
     )
     with pytest.raises(ProgramError, match="exit status 5"):
@@ -331,7 +353,7 @@ def test_a_training_that_is_stopped(
 ) -> None:
     """Ctrl-C reaches the training too, which may be the one to see it: the run stops as well."""
     monkeypatch.setattr(
-        "capc.harness.models.subprocess.run",
+        "capc.harness.models.run_child",
         lambda command, **_: subprocess.CompletedProcess(command, 130),
     )
     with pytest.raises(KeyboardInterrupt):
