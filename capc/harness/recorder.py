@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -242,7 +243,10 @@ class _TimingLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = path.open("ab", buffering=0)
+            # A pipe that nobody reads is an error here, where a plain open would wait.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+            self._file = os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0)
+            os.set_blocking(self._file.fileno(), True)
         except OSError as error:
             raise ConfigError(f"--log_timing_file: cannot write {path}: {error.strerror}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -276,6 +277,12 @@ def test_a_timing_log_of_the_users_own(bench: Bench, tmp_path: Path) -> None:
     assert "step 1a" in path.read_text()
     with pytest.raises(CapcError, match="--log_timing_file"):
         bench.run("--log_timing_file=/no/such/folder/times.txt")
+
+
+def test_a_timing_log_that_nobody_reads(bench: Bench, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="--log_timing_file: cannot write"):
+        bench.run(f"--log_timing_file={tmp_path / 'pipe'}")
 
 
 def test_a_timing_log_on_a_full_disk(bench: Bench) -> None:
