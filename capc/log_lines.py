@@ -7,8 +7,10 @@ import logging
 
 
 class LogFormatter(logging.Formatter):
-    """Lines of one role: in a file the local date and time with their zone, as ISO 8601; on a
-    terminal the time alone.
+    """Lines of one role.
+
+    In a file they begin with the local date and time and their zone, as ISO 8601; on a terminal
+    with the time alone.
     """
 
     def __init__(self, role: str, *, on_terminal: bool = False) -> None:

@@ -30,6 +30,8 @@ SLOW = (
     # start many processes
     "harness/test_experiment.py",
     "harness/test_forks.py",
+    "harness/test_left_overs.py",
+    "harness/test_odd_starts.py",
     "harness/test_real_run.py",
     "harness/test_supervisor.py",
     "harness/test_tmux.py",

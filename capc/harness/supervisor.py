@@ -44,6 +44,7 @@ from capc.transport.control_messages import (
     encode,
 )
 from capc.transport.endpoints import Peer
+from capc.unforeseen import one_line
 
 GRACE_SECONDS = 5.0
 SOCKET_PREFIX = "capc-run-"
@@ -193,7 +194,8 @@ class Supervisor:
             try:
                 connection = listener.accept()
             except OSError as error:
-                self._fail(None, f"no party can connect any more: {error.strerror}")
+                self._selector.unregister(listener)  # else it stays readable, and this loop spins
+                self._fail(None, f"no party can connect any more: {one_line(error)}")
                 return
             self._selector.register(connection, selectors.EVENT_READ, self._on_connection)
             return

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.arrays import load_array
 from capc.data.datasets import Float32, dataset_info, normalised
 from capc.learning.experiment import Training
 from capc.learning.measures import score
@@ -128,7 +129,5 @@ def predictions(session: Session, key: str) -> NDArray[np.int64]:
 
 def load(session: Session, key: str, name: str) -> NDArray[np.float32]:
     """An array of a model's folder."""
-    values: NDArray[np.float32] = np.load(
-        session.store.folder(STAGE, key) / f"{name}.npy", allow_pickle=False
-    )
+    values: NDArray[np.float32] = load_array(session.store.folder(STAGE, key) / f"{name}.npy")
     return values

@@ -20,6 +20,7 @@ from capc.roles import role_of
 from capc.transport.channel import Counted, Traffic, total_traffic
 from capc.transport.control import ControlClient
 from capc.transport.tls import Identity
+from capc.unforeseen import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -158,10 +159,10 @@ def _take_part(
 
 def _report(control: ControlClient | None, error: Exception, debug: bool) -> None:
     """One line to the log and to the driver; a fault of this program comes with its trace."""
-    expected = isinstance(error, CapcError | OSError | MemoryError)
-    message = str(error) or type(error).__name__
-    if not expected:
-        message = f"internal error: {type(error).__name__}: {message}"
+    message = str(error) if isinstance(error, CapcError) else one_line(error)
+    expected = message is not None
+    if message is None:
+        message = f"internal error: {type(error).__name__}: {error}"
     logger.error("%s", message, exc_info=debug or not expected)
     if control is None:
         return

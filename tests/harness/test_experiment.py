@@ -297,7 +297,7 @@ def test_what_nobody_foresaw_leaves_its_trace_in_the_run_s_folder(
     def fall(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(experiment.Recorder, "_on_timing", fall)
+    monkeypatch.setattr(Recorder, "_on_timing", fall)
     with pytest.raises(ZeroDivisionError) as raised:
         bench.run()
     trace = raised.value.capc_trace  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from capc.errors import ConfigError
+from capc.errors import ConfigError, ProgramError
 from capc.harness.launchers.fork_client import FORK_FROM, ForkedProcess, Forks, Starter, can_fork
 from capc.harness.launchers.fork_server import RINGS_MADE, make_contexts
 from capc.harness.launchers.processes import UNKNOWN_STATUS, ChildProcess, PartySpec, status_text
@@ -241,3 +241,18 @@ def test_forks_draw_unrelated_secrets() -> None:
     words = [word for line in result.stdout.splitlines() for word in line.split()]
     assert len(words) == 27
     assert len(set(words)) == 27
+
+
+def test_a_fork_that_the_system_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nursery lives on, and the driver hears which limit it was."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, os\n"
+        "def fork(): raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))\n"
+        "os.fork = fork\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    forks = Forks()
+    for _ in range(2):
+        with pytest.raises(ProgramError, match="ulimit -u"):
+            forks.start(spec(tmp_path))
+    forks.close()

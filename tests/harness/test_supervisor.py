@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from capc.harness.launchers.processes import PartySpec
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.outcome import Failure, Outcome
 from capc.harness.supervisor import Supervisor
+from capc.transport.control import ControlConnection, ControlListener
 from capc.transport.control_messages import Announce, Answer, Message, Ready
 
 FAKE = Path(__file__).with_name("fake_party.py")
@@ -298,3 +300,17 @@ def test_without_pidfd(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = bench.run(answering_1="die", guardian="hang")
     assert outcome.cause is not None
     assert outcome.cause.party == "answering-1"
+
+
+def test_no_descriptor_is_left_for_a_party(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+
+    def refuse(_listener: ControlListener) -> ControlConnection:
+        calls.append(None)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(ControlListener, "accept", refuse)
+    outcome = bench.run()
+    assert outcome.cause is not None
+    assert "ulimit -n" in outcome.cause.reason
+    assert len(calls) == 1  # it does not spin

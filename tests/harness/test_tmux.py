@@ -377,10 +377,15 @@ def test_an_option_set_aside_comes_back(
     (tmp_path / "run" / "logs").mkdir(parents=True)
     launcher.prepare(names(1), tmp_path / "run")
     assert any("exit-unattached is off" in note for note in launcher.notes)
-    succeeds: list[tuple[str, ...]] = []
-    monkeypatch.setattr(launcher._tmux, "succeeds", lambda *words: bool(succeeds.append(words)))
+    asked.clear()
+
+    def carried_out(*words: str) -> bool:
+        asked.append(words)
+        return True
+
+    monkeypatch.setattr(launcher._tmux, "succeeds", carried_out)
     launcher.finish(keep=False)
-    assert succeeds[-1] == ("set-option", "-s", "exit-unattached", "on")
+    assert asked[-1] == ("set-option", "-s", "exit-unattached", "on")
 
 
 # -- what a killed driver left -------------------------------------------------------------

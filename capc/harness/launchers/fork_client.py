@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from capc.child_process import ends_within, start_child
-from capc.errors import ConfigError
+from capc.errors import ConfigError, ProgramError
 from capc.harness.launchers.fork_server import PID, STATUS
 from capc.harness.launchers.processes import (
     UNKNOWN_STATUS,
@@ -20,6 +20,7 @@ from capc.harness.launchers.processes import (
     party_environment,
     signal_group,
 )
+from capc.unforeseen import one_line
 
 FORK_FROM = 8  # parties; fewer start as fast by themselves
 _MODULE = "capc.parties.answering_party"
@@ -113,7 +114,12 @@ class Forks:
         if len(answer) != PID.size:
             os.close(read_end)
             raise ConfigError(f"cannot start {spec.name}: the process that forks it has ended")
-        return ForkedProcess(PID.unpack(answer)[0], read_end)
+        pid: int = PID.unpack(answer)[0]
+        if pid < 0:
+            os.close(read_end)
+            refused = OSError(-pid, os.strerror(-pid))
+            raise ProgramError(f"cannot start {spec.name}: {one_line(refused)}")
+        return ForkedProcess(pid, read_end)
 
     def close(self) -> None:
         """End the nursery; parties that still run are the supervisor's to end."""

@@ -39,7 +39,8 @@ class Nursery:
 
     A request is a JSON object {"arguments": [...], "directory": path} with two descriptors: where
     the party's output goes, and where its exit status is written (minus the signal's number) before
-    it is closed. The answer is its process id; it leads a process group of its own.
+    it is closed. The answer is its process id, or minus the error's number where there can be none.
+    The party leads a process group of its own.
     """
 
     def __init__(
@@ -82,7 +83,13 @@ class Nursery:
             self._warm = None
             gc.freeze()
         nursery = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes, or no memory for one
+            os.close(output)
+            os.close(status)
+            self._driver.send(PID.pack(-(error.errno or 1)))
+            return True
         if pid == 0:
             self._status[0] = status
             self._become_party(nursery, wanted["arguments"], wanted["directory"], output)

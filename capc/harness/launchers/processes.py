@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from capc.child_process import ExitWatch, start_child
-from capc.errors import ConfigError
+from capc.errors import ProgramError
 from capc.files import REPOSITORY
+from capc.unforeseen import one_line
 
 UNKNOWN_STATUS = 255  # its pane was closed, or the process that forked it ended
 
@@ -143,7 +144,7 @@ class ChildProcess:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise ConfigError(f"cannot start {spec.name}: {error}") from None
+            raise ProgramError(f"cannot start {spec.name}: {one_line(error)}") from None
         self.pid = self._child.pid
         self._watch = ExitWatch(self._child)
 
