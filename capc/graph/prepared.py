@@ -80,8 +80,8 @@ def verification(path: Path) -> dict[str, Any]:
     import made, as a share of the largest logit.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(json.loads(archive["header"].tobytes())["verified"])
+        with open_arrays(path) as archive:
+            return dict(parse_json(archive["header"].tobytes())["verified"])
     except (OSError, EOFError, zipfile.BadZipFile, *_MALFORMED):
         return {}
 
