@@ -190,7 +190,14 @@ class ScaledTensor:
         if len(streams) < len(tensors):
             return None
         results = (
-            context.residues(operate([context.ciphertext(one) for one in together]))
+            context.residues(
+                operate(
+                    [
+                        context.ciphertext(_opaque(context, one, tensor.scale))
+                        for one, tensor in zip(together, tensors, strict=True)
+                    ]
+                )
+            )
             for together in zip(*streams, strict=True)
         )
         return from_elements(context, self.shape, results)
@@ -201,3 +208,17 @@ class ScaledTensor:
             return None
         residues = enumerate(elements(self.parts, self.context.degree))
         return from_elements(self.context, self.shape, (change(*entry) for entry in residues))
+
+
+def _opaque(context: CkksContext, residues: UInt64, scale: float) -> UInt64:
+    """The same ciphertext, or one that SEAL does not refuse as a mere plaintext.
+
+    That gets a small second polynomial, large enough to last until it is rescaled: an error of
+    about the secret key's size, below that of any fresh encryption.
+    """
+    if residues[1:].any():
+        return residues
+    changed, small = residues.copy(), max(1, int(2 * scale / context.scale))
+    for k, prime in enumerate(context.primes[: residues.shape[1]]):
+        changed[1, k] = small % prime  # a constant polynomial in NTT form
+    return changed

@@ -34,7 +34,10 @@ RESULT_BITS = 8.0  # flooding may cost errors up to 2^-8
 MAX_KEY_BYTES = 1 << 28
 MAX_ELEMENTS = 1 << 20  # ciphertexts of one tensor
 
-Program = Callable[[Mapping[str, CipherTensor]], CipherTensor]
+Program = Callable[[Mapping[str, CipherTensor], slice], CipherTensor]
+"""A result from inputs by name, for those rows of the batch that lie in the slots."""
+
+ALL_ROWS = slice(None)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class HomomorphicServer:
         """
         self._channel = channel
         self._program = program
+        self._samples = samples or {}
         try:
             parameters.require_secure(allow_insecure)
             self._context = ckks_context(parameters)
@@ -119,22 +123,26 @@ class HomomorphicServer:
 
     def answer(self) -> None:
         """One query of `batch` images: receive, evaluate, mask, reply."""
-        for _ in self.plan.chunks(self._context.slots):
-            inputs = {name: self._receive(value) for name, value in self.plan.inputs.items()}
-            result = self._mask.apply(self._program(inputs).at_last_level())
+        start = 0
+        for size in self.plan.chunks(self._context.slots):
+            rows = slice(start, start + size) if self.plan.is_packed else ALL_ROWS
+            inputs = {name: self._receive(name, value) for name, value in self.plan.inputs.items()}
+            result = self._mask.apply(self._program(inputs, rows).at_last_level())
+            start += size
             _send_tensor(self._channel, self._context, elements(result.ciphertexts, self._degree))
 
     @property
     def _degree(self) -> int:
         return self._context.degree
 
-    def _receive(self, value: EncryptedInput) -> CipherTensor:
+    def _receive(self, name: str, value: EncryptedInput) -> CipherTensor:
         received = self._fresh_residues(math.prod(value.shape))
         parts = from_elements(self._context, value.shape, received)
         return fresh(
             self._context,
             value.shape,
             (value.low, value.high),
+            sample=self._samples.get(name),  # as rehearsed: levels follow from it too
             is_complex=self.is_complex,
             relin_keys=self._relin_keys,
             parts=parts,
@@ -239,7 +247,7 @@ def rehearse_program(
             )
             for name, value in inputs.items()
         }
-        result = program(queries).at_last_level()
+        result = program(queries, ALL_ROWS).at_last_level()
         if result.precision_bits < 1:
             raise ConfigError(
                 f"results would be off by up to {2.0**-result.precision_bits:.3g}: the scale "
@@ -258,7 +266,7 @@ def rehearse_program(
 def network_program(network: Network, watch: Watch | None = None) -> Program:
     """A network as a program of one input, by its name; ModelError where it is no polynomial."""
     require_polynomial(network)
-    return lambda inputs: evaluate_encrypted(network, inputs[network.input.name], watch)
+    return lambda inputs, _rows: evaluate_encrypted(network, inputs[network.input.name], watch)
 
 
 def plan_from_json(value: dict[str, Any]) -> SessionPlan:

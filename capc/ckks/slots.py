@@ -17,6 +17,7 @@ from capc.he.rns import UInt64
 
 _SPREAD_SAMPLES = 4
 _MOST_SAMPLES = 64
+_ALL_ROWS = slice(None)
 
 
 def fresh(
@@ -58,13 +59,16 @@ def spread(shape: tuple[int, ...], value_range: tuple[float, float]) -> Float64:
     return np.asarray(values, dtype=np.float64).reshape(_SPREAD_SAMPLES, *shape)
 
 
-def times_slots(tensor: CipherTensor, values: Float64) -> CipherTensor:
-    """Element by element with values (batch, *shape), another in every slot; depth 1 more."""
+def times_slots(tensor: CipherTensor, values: Float64, rows: slice = _ALL_ROWS) -> CipherTensor:
+    """Element by element with values (batch, *shape), another in every slot; depth 1 more.
+
+    `rows` of the batch lie in the slots; level and scale follow from all of them.
+    """
     magnitude = tensor.magnitude * np.abs(values).max(axis=0, keepdims=True)
     source = tensor.settled()
     source.require_real()
     factor = source.factor_for(magnitude)
-    columns = values.reshape(len(values), -1).T
+    columns = values[rows].reshape(len(values[rows]), -1).T
 
     def multiply(index: int, block: UInt64) -> UInt64:
         encoded = source.context.encoded(columns[index], factor, source.primes)
@@ -85,10 +89,10 @@ def times_slots(tensor: CipherTensor, values: Float64) -> CipherTensor:
     )
 
 
-def plus_slots(tensor: CipherTensor, values: Float64) -> CipherTensor:
-    """Element by element plus values (batch, *shape), another in every slot."""
+def plus_slots(tensor: CipherTensor, values: Float64, rows: slice = _ALL_ROWS) -> CipherTensor:
+    """Element by element plus values (batch, *shape), another in every slot; `rows` as above."""
     tensor.require_real()
-    columns = values.reshape(len(values), -1).T
+    columns = values[rows].reshape(len(values[rows]), -1).T
     return tensor.checked(
         magnitude=tensor.magnitude + np.abs(values).max(axis=0, keepdims=True),
         variance=tensor.variance + tensor.context.degree / (12 * tensor.scale**2),

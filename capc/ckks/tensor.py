@@ -73,6 +73,20 @@ class CipherTensor(ScaledTensor):
             parts=parts,
         )
 
+    def picked(self, others: Sequence[CipherTensor], order: NDArray[np.int64]) -> CipherTensor:
+        """Numbers of this tensor and others, flat and side by side, at the places `order`.
+
+        The result has the shape of `order`; a place of -1 is zero.
+        """
+        places, is_there = np.maximum(order.ravel(), 0), order.ravel() >= 0
+
+        def pick(*arrays: NDArray[Any]) -> NDArray[Any]:
+            flat = np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
+            picked = flat[:, places] * is_there.astype(flat.dtype)
+            return np.asarray(picked).reshape(len(flat), *order.shape)
+
+        return CipherTensor.joined(pick, [self, *others])
+
     def linear(self, apply: WeightedMap, weights: Float64) -> CipherTensor:
         """apply(values, weights), linear in both, values (n, *shape); depth 1 more.
 

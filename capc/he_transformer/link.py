@@ -88,6 +88,9 @@ class Welcome:
 
     `mode` is homomorphic, mixed, plain or refused; `finish` names what the client still applies
     to the results (Softmax, ...), `shapes` the tensors' shapes, `parameters` those of `mixed`.
+    There `layout` says what an image is: a row of the one tensor ("image"), a row of all tensors
+    side by side in the order of their names ("rows"), all of them ("whole"). `result` is the
+    shape of the results.
     """
 
     mode: str
@@ -95,6 +98,8 @@ class Welcome:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     finish: tuple[str, ...] = ()
     parameters: str = ""
+    layout: str = "image"
+    result: tuple[int, ...] = ()
 
     def send(self, channel: Channel) -> None:
         """Send it to the client, which learns all of it."""
@@ -111,6 +116,8 @@ class Welcome:
                 {str(k): tuple(int(n) for n in v) for k, v in value["shapes"].items()},
                 tuple(str(name) for name in value["finish"]),
                 str(value["parameters"]),
+                str(value["layout"]),
+                tuple(int(n) for n in value["result"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProtocolError(f"the server's first message is not readable ({error})") from None

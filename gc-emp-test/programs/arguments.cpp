@@ -154,6 +154,11 @@ class Parser {
         arguments_.output.empty()) {
       throw UsageError("party 1 draws a vote share and needs an output file to write it to");
     }
+    if (!session && kind_ == ProgramKind::Argmax && arguments_.output.empty()) {
+      throw UsageError(
+          "party 2 gets the other vote share, without which no label can be found, and needs an "
+          "output file to write it to");
+    }
     if (!session && kind_ == ProgramKind::SumHistogram && arguments_.party == Party::Evaluator &&
         arguments_.output.empty()) {
       throw UsageError("party 2 needs an output file to write the label to");
@@ -176,7 +181,7 @@ constexpr const char* kArgmaxHelp =
     R"(argmax_1: shares of the one-hot argmax of a shared vector, by a garbled circuit (step 1c)
 
   argmax_1 1 PORT NOISE_FILE OUTPUT_FILE      listens on 127.0.0.1 and garbles
-  argmax_1 2 PORT LOGIT_FILE [OUTPUT_FILE]    connects and evaluates
+  argmax_1 2 PORT LOGIT_FILE OUTPUT_FILE      connects and evaluates
   argmax_1 1|2 PORT --session --ring-bits L --classes C     commands on standard input
 
 Files hold one integer a line, as many lines as classes. Line j of both added up, modulo

@@ -143,6 +143,22 @@ def test_as_precise_as_stated(make: object, seed: int) -> None:
     assert error > 2.0 ** -(server.plan.bits + 5)  # the statement is no empty one
 
 
+def test_values_that_are_zero_whatever_the_query() -> None:
+    """Padding and columns without weights leave ciphertexts without a key's part."""
+    weight = np.array([[1.0, 0.0], [2.0, 0.0]])
+    layers = (
+        Input("x", (), (1, 2, 1)),
+        Pad("pad", ("x",), (2, 2, 1), ((1, 0), (0, 0))),
+        Square("square", ("pad",), (2, 2, 1)),
+        Reshape("flat", ("square",), (4,)),
+        Dense("dense", ("flat",), (2,), np.concatenate([weight * 0, weight]), np.zeros(2)),
+        Square("squares", ("dense",), (2,)),
+    )
+    images = np.array([0.5, -1.0, 0.25, 1.0]).reshape(2, 1, 2, 1)
+    results, _ = over_a_socket(Network(layers), SMALL, images)
+    np.testing.assert_allclose(results, evaluate_float(Network(layers), images), atol=0.001)
+
+
 def test_two_images_in_a_slot() -> None:
     generator = np.random.default_rng(2)
     network = linear_network(generator)
@@ -196,7 +212,7 @@ def test_insecure_parameters_are_refused_by_both_sides() -> None:
     left, right = socket.socketpair()
     refused = pytest.raises(ConfigError, match="security_level is 0")
     with Channel(left, "a") as channel, Channel(right, "b"), refused:
-        HomomorphicServer(channel, SMALL, {}, lambda inputs: inputs["x"], batch=1)
+        HomomorphicServer(channel, SMALL, {}, lambda inputs, rows: inputs["x"], batch=1)
 
 
 @pytest.mark.parametrize("pixel", [1.5, -1.5])

@@ -97,26 +97,6 @@ def test_argmax_known_answer(back_end: BackEnd, evaluator_first: bool, tmp_path:
     assert opened(written) == [0, 1, 0, 0]
 
 
-def test_argmax_party_2_needs_no_output_file(tmp_path: Path) -> None:
-    (tmp_path / "noise.txt").write_text("1\n2")
-    (tmp_path / "logits.txt").write_text("1\r\n 2 \r\n\r\n")
-    program = str(find_program("argmax_1"))
-    with subprocess.Popen(
-        [program, "1", "0", tmp_path / "noise.txt", tmp_path / "share.txt"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as garbler:
-        assert garbler.stdout is not None
-        port = garbler.stdout.readline().rpartition(":")[2].strip()
-        subprocess.run([program, "2", port, tmp_path / "logits.txt"], check=True, timeout=30)
-    assert garbler.returncode == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "logits.txt",
-        "noise.txt",
-        "share.txt",
-    ]
-
-
 @MODEST
 @given(
     pairs=st.lists(
@@ -225,14 +205,15 @@ def files(tmp_path: Path) -> Iterator[Path]:
         (["1", "65536", "good", "out"], 2, "the port"),
         (["2", "0", "good", "out"], 2, "the port"),
         (["1", "37000", "good", "out", "more"], 2, "positional"),
-        (["1", "37000", "good"], 2, "output file"),
+        (["1", "37000", "good"], 2, "party 1 draws a vote share and needs an output file"),
+        (["2", "37000", "good"], 2, "party 2 gets the other vote share"),
         (["1", "0", "good", "out", "--ring-bits=65"], 2, "1 to 64"),
         (["1", "0", "good", "out", "--timeout=-1"], 2, "seconds"),
         (["1", "0", "good", "out", "--timeout"], 2, "needs a value"),
         (["1", "0", "good", "out", "--treshold=3"], 2, "--treshold"),
         (["1", "0", "good", "out", "--threshold=3"], 2, "sum_histogram"),
         (["1", "0", "good", "out", "--classes=4"], 2, "--classes"),
-        (["2", "1", "good", "--host=example"], 2, "IPv4"),
+        (["2", "1", "good", "out", "--host=example"], 2, "IPv4"),
         (["1", "0", "good", "out", "--host=127.0.0.1"], 2, "party 2"),
         (["1", "0", "--session"], 2, "--classes"),
         (["1", "0", "--session", "--classes=0", "--ring-bits=8"], 2, "1 to 65536"),
@@ -247,7 +228,7 @@ def files(tmp_path: Path) -> Iterator[Path]:
         (["1", "0", ".", "out"], 1, "cannot read"),
         (["1", "0", "good", "no/such/folder/out"], 1, "cannot write"),
         (["1", "0", "good", "out", "--timeout=0.1"], 1, "no peer connected"),
-        (["2", "1", "good", "--timeout=0.1"], 1, "does not answer"),
+        (["2", "1", "good", "out", "--timeout=0.1"], 1, "does not answer"),
         (["1", "0", "good", "out", "--key-file=short_key"], 1, "32 bytes"),
         (["1", "0", "good", "out", "--key-file=open_key"], 1, "chmod 600"),
     ],
@@ -289,10 +270,12 @@ def test_files_of_different_length_are_an_error_on_both_sides(
     ) as garbler:
         assert garbler.stdout is not None
         port = garbler.stdout.readline().rpartition(":")[2].strip()
-        evaluator = subprocess.run([program, "2", port, "four"], cwd=files, timeout=10, check=False)
+        evaluator = subprocess.run(
+            [program, "2", port, "four", "out2"], cwd=files, timeout=10, check=False
+        )
     assert (garbler.returncode, evaluator.returncode) == (1, 1)
     assert capfd.readouterr().err.count("the number of classes differs") == 2
-    assert not (files / "out").exists()
+    assert not (files / "out").exists() and not (files / "out2").exists()
 
 
 def test_a_busy_port(files: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -248,6 +248,17 @@ def test_relu_where_the_key_is_at_hand(scenarios: dict[str, Any]) -> None:
     np.testing.assert_allclose(scenarios["relu"], want, atol=0.001)
 
 
+def test_an_encrypted_constant(scenarios: dict[str, Any]) -> None:
+    np.testing.assert_allclose(scenarios["held"], [1, 4], atol=0.001)
+
+
+def test_the_public_names_of_the_bridge(scenarios: dict[str, Any]) -> None:
+    assert scenarios["names"] == [
+        "HE_SEAL", "HE_SEAL", "True", "False", "", "True", "True", "2", "True", "True", "False",
+        "False", "CPU",
+    ]  # fmt: skip
+
+
 def test_other_sessions_are_left_alone(scenarios: dict[str, Any]) -> None:
     assert scenarios["untouched"] == [3.0, 6.0]
 
@@ -256,12 +267,14 @@ def test_other_sessions_are_left_alone(scenarios: dict[str, Any]) -> None:
     ("name", "kind", "words"),
     [
         ("operation", "ModelError", ["Cumsum", "supported are", "MatMul"]),
+        ("no_backend", "ConfigError", ["'GPU'", "HE_SEAL"]),
+        ("disabled", "ConfigError", ["'Add'", "disable()"]),
         ("masks", "ConfigError", ["mask_gc_inputs is False", "CAPC_INSECURE=1"]),
         ("client_far", "ConfigError", ["another machine", "CAPC_HE_SERVER_CERTIFICATE"]),
         ("client_kind", "ConfigError", ["'secret'", "'plain'"]),
         ("backend", "ConfigError", ["ngraph_backend is 'GPU'"]),
         ("setting", "ConfigError", ["'encrypted'", "client_input"]),
-        ("unfed", "ConfigError", ["'held' is to be encrypted", "name a placeholder"]),
+        ("unfed", "ConfigError", ["'x' is to be encrypted", "name a placeholder"]),
         ("port", "ConfigError", ["99999"]),
         ("level", "ConfigError", ["security_level is 0", "CAPC_INSECURE=1"]),
     ],

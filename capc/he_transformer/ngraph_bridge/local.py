@@ -21,10 +21,12 @@ from capc.ckks.slots import fresh
 from capc.ckks.tensor import CipherTensor
 from capc.errors import ConfigError, ModelError
 from capc.fixed_point import Float64
-from capc.graph.layers import Layer, Network
-from capc.graph.tensorflow.importer import network_of
+from capc.graph.layers import Layer, Network, Shape
 from capc.he_transformer.link import insecure_allowed
 from capc.he_transformer.ngraph_bridge.arithmetic import ArithmeticGraph
+from capc.he_transformer.ngraph_bridge.engines import CkksEngine
+from capc.he_transformer.ngraph_bridge.places import BatchMovedError
+from capc.he_transformer.ngraph_bridge.reading import image_network, result_shape
 from capc.he_transformer.ngraph_bridge.settings import BridgeSettings
 from capc.he_transformer.ngraph_bridge.subgraph import Subgraph
 from capc.he_transformer.ngraph_bridge.verbose import (
@@ -73,19 +75,30 @@ class _Local:
         self._keys = CkksKeys(context)
         relin = self._keys.relin_keys()
         self._relin = context.seal.from_relin_str(relin) if relin else None
-        self._network = _classifier(graph)
+        shapes = {name: value.shape for name, value in values.items()}
+        self._result = result_shape(graph.nodes, graph.output, shapes)
+        self._network = _classifier(graph, shapes, self._result)
         wanted = all(settings.tensors[name].packed for name in graph.secrets)
         sizes = {len(value) if value.ndim else 0 for value in values.values()}
-        self._packed = self._network is not None or (wanted and len(sizes) == 1 and 0 not in sizes)
+        shared = len({*sizes, self._result[0] if self._result else 0}) == 1 and 0 not in sizes
+        self._packed = self._network is not None or (wanted and shared and sizes != {1})
         self._batch = max(sizes) if self._packed else 1
 
     def run(self) -> Float64:
         """All images, as many at once as there are slots."""
+        try:
+            return self._run().reshape(self._result)
+        except BatchMovedError as error:
+            say(PARAMETERS, f"Not packed: {error}")
+            self._packed, self._batch = False, 1
+            return self._run().reshape(self._result)
+
+    def _run(self) -> Float64:
         self._complex, step = False, self._context.slots
         inputs = {name: self._described(name, value) for name, value in self._values.items()}
         wants = self._context.parameters.complex_packing and self._packed
         _, self._complex, reason = rehearse_program(
-            self._context, inputs, self._program(1), wants_complex=wants
+            self._context, inputs, self._program(), wants_complex=wants
         )
         if reason:
             say(PARAMETERS, f"No complex packing: {reason}")
@@ -111,11 +124,9 @@ class _Local:
             if not self._packed:
                 chunk = np.broadcast_to(chunk, (self._context.slots, *described.shape))
             tensors[name] = self._encrypted(chunk, (described.low, described.high))
-        result = self._program(count)(tensors).at_last_level()
-        values = self._keys.decrypt(result, count)
-        if self._network is None:
-            values = values[:, 0] if self._packed else values[0]
-        return values
+        rows = slice(start, start + count) if self._packed else slice(None)
+        result = self._program()(tensors, rows).at_last_level()
+        return self._keys.decrypt(result, count)
 
     def _encrypted(self, values: Float64, value_range: tuple[float, float]) -> CipherTensor:
         shape = values.shape[1:]
@@ -129,16 +140,17 @@ class _Local:
             parts=from_elements(self._context, shape, encrypted),
         )
 
-    def _program(self, batch: int) -> Program:
-        if self._network is not None:
-            network = self._network
+    def _program(self) -> Program:
+        network = self._network
 
-            def run(inputs: Mapping[str, CipherTensor]) -> CipherTensor:
+        def run(inputs: Mapping[str, CipherTensor], rows: slice) -> CipherTensor:
+            if network is not None:
                 query = inputs[network.input.name]
                 return evaluate_encrypted(network, query, self._watch_layer, self._activation)
+            engine = CkksEngine(rows, self._refreshed)
+            return ArithmeticGraph(self._graph, self._batch, engine, watch=self._watch)(inputs)
 
-            return run
-        return ArithmeticGraph(self._graph, batch, local=self._refreshed, watch=self._watch)
+        return run
 
     def _activation(self, layer: Layer, tensor: CipherTensor) -> CipherTensor:
         return self._refreshed(tensor, lambda values: layer.real([values]))
@@ -168,11 +180,12 @@ class _Local:
             self._timer.done(operation, f"shape {tensor.shape}, {tensor.primes} primes left")
 
 
-def _classifier(graph: Subgraph) -> Network | None:
+def _classifier(graph: Subgraph, shapes: Mapping[str, Shape], result: Shape) -> Network | None:
     if len(graph.secrets) != 1:
         return None
+    (name,) = graph.secrets
     try:
-        return network_of(graph.frozen())
+        return image_network(graph.nodes, name, graph.output, shapes[name], result)
     except ModelError as error:
         say(PARAMETERS, f"Evaluated node by node: {error}")
         return None

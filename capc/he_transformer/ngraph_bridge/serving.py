@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,33 +9,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.ckks.network import is_polynomial, require_polynomial
+from capc.ckks.context import ckks_context
 from capc.ckks.session import (
     EncryptedInput,
     HomomorphicServer,
     Program,
     network_program,
+    rehearse_program,
 )
 from capc.ckks.tensor import CipherTensor
 from capc.errors import CapcError, ConfigError, ModelError
-from capc.fixed_point import FixedPoint, Float64, choose_ring_bits
-from capc.graph.layers import Layer, Network, QuantizedNetwork, WeightedLayer
-from capc.graph.quantize import quantize, required_ring_bits
-from capc.graph.tensorflow.importer import network_of
-from capc.he.parameters import EncryptionParameters
-from capc.he.planner import Product, plan
+from capc.fixed_point import Float64
+from capc.graph.layers import Layer, Network
 from capc.he_transformer.link import (
-    INSECURE,
     MIXED_BATCH,
     Hello,
-    OfferedTensor,
     Welcome,
     accept,
     insecure_allowed,
     receive_values,
     send_values,
 )
-from capc.he_transformer.ngraph_bridge.arithmetic import ArithmeticGraph
+from capc.he_transformer.ngraph_bridge.arithmetic import ArithmeticGraph, is_polynomial_graph
+from capc.he_transformer.ngraph_bridge.decisions import (
+    first_non_polynomial,
+    full_shape,
+    integer_network,
+    is_wholly_polynomial,
+    plain_result,
+    require_batch,
+    require_circuits,
+    require_flooding,
+    together,
+    wants_circuits,
+)
+from capc.he_transformer.ngraph_bridge.engines import CkksEngine, RecordingEngine
+from capc.he_transformer.ngraph_bridge.places import BatchMovedError
+from capc.he_transformer.ngraph_bridge.reading import (
+    image_network,
+    result_shape,
+    with_a_product,
+)
+from capc.he_transformer.ngraph_bridge.recorded import Recording
 from capc.he_transformer.ngraph_bridge.settings import BridgeSettings
 from capc.he_transformer.ngraph_bridge.subgraph import Subgraph
 from capc.he_transformer.ngraph_bridge.verbose import (
@@ -47,13 +61,11 @@ from capc.he_transformer.ngraph_bridge.verbose import (
     say,
     say_parameters,
 )
-from capc.inference.protocols import linear_shape, require_supported
+from capc.inference.protocols import require_supported
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import send_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
-
-FRACTION_BITS = 12
 
 Shape = tuple[int, ...]
 StaticShape = list[int | None]
@@ -113,36 +125,112 @@ class _ClientSession:
         }
         require_batch(hello.batch_size, self._shapes)
         self._encrypted = [name for name, offer in self._offers.items() if offer.is_encrypted]
-        network = self._network()
-        if network is not None and not is_wholly_polynomial(network):
-            require_circuits(task.settings, network)
-        self._network_found = network
+        self._result = result_shape(task.graph.nodes, task.graph.output, self._shapes)
+        self._batch = self._common_rows()
+        self._decide()
+
+    def _decide(self) -> None:
+        """How to compute, and whether the batch lies in the slots."""
+        graph, settings = self._task.graph, self._task.settings
+        self._network: Network | None = None
+        self._layout = "image"
+        if not self._encrypted:
+            self._mode = "plain"
+            return
+        self._network = self._classifier()
+        if self._network is not None:
+            if not is_wholly_polynomial(self._network):
+                require_circuits(settings, first_non_polynomial(self._network))
+            self._mode = "mixed" if wants_circuits(settings, self._network) else "homomorphic"
+            return
+        ones = {
+            name: np.ones(shape) for name, shape in self._shapes.items()
+            if name not in self._encrypted
+        }  # fmt: skip
+        if is_polynomial_graph(graph):
+            self._mode = "homomorphic"
+            if not (self._is_packed() and self._stays_packed(ones)):
+                self._batch = 1
+            return
+        self._mode = "mixed"
+        self._layout = "rows" if self._batch > 1 else "whole"
+        try:
+            network = self._recorded(ones)
+        except BatchMovedError as error:
+            say(PARAMETERS, f"One image for the whole batch: {error}")
+            self._layout, self._batch = "whole", 1
+            network = self._recorded(ones)
+        if not is_wholly_polynomial(network):
+            require_circuits(settings, first_non_polynomial(network))
 
     def run(self) -> Shape:
         """The shape of the results."""
-        network, task = self._network_found, self._task
-        if not self._encrypted:
-            return self._plain()
-        if network is not None and wants_circuits(task.settings, network):
-            return self._mixed(network)
-        return self._homomorphic(network)
+        if self._mode == "plain":
+            self._plain()
+        elif self._mode == "mixed":
+            self._mixed()
+        else:
+            self._homomorphic()
+        return self._result
 
-    def _network(self) -> Network | None:
-        """The graph as a classifier of one encrypted tensor, where it is one."""
-        if len(self._task.graph.secrets) != 1 or len(self._encrypted) != 1:
+    def _classifier(self) -> Network | None:
+        """The graph as a network on the rows of one encrypted tensor, where it is one."""
+        graph = self._task.graph
+        if len(graph.secrets) != 1 or len(self._encrypted) != 1:
             return None
+        (name,) = graph.secrets
         try:
-            return network_of(self._task.graph.frozen())
+            return image_network(graph.nodes, name, graph.output, self._shapes[name], self._result)
         except ModelError as error:
-            if not _is_arithmetic(self._task.graph):
-                raise
             say(PARAMETERS, f"Evaluated node by node: {error}")
             return None
 
-    def _welcome(self, mode: str, parameters: str = "") -> None:
+    def _common_rows(self) -> int:
+        """The batch axis that all encrypted tensors and the result share; 1 where there is none."""
+        shapes = [*(self._shapes[name] for name in self._encrypted), self._result]
+        sizes = {shape[0] if shape else 0 for shape in shapes}
+        return sizes.pop() if len(sizes) == 1 and 0 not in sizes else 1
+
+    def _recorded(self, plain: Mapping[str, Float64]) -> Network:
+        """The graph as a network on the encrypted tensors side by side."""
+        shapes = {name: self._inner_shape(name) for name in sorted(self._encrypted)}
+        recording = Recording(shapes)
+        graph = ArithmeticGraph(
+            self._task.graph.with_constants(plain), self._batch, RecordingEngine()
+        )
+        return recording.network(graph(recording.inputs))
+
+    def _inner_shape(self, name: str) -> Shape:
+        """A tensor's shape, where the batch in the slots counts as 1."""
+        shape = self._shapes[name]
+        return (1, *shape[1:]) if self._batch > 1 else shape
+
+    def _stays_packed(self, plain: Mapping[str, Float64]) -> bool:
+        """Whether every node treats the images in the slots alike."""
+        parameters = self._task.settings.parameters_for("homomorphic")
+        inputs = {
+            name: EncryptedInput(self._inner_shape(name), offer.low, offer.high)
+            for name, offer in self._offers.items()
+            if name in self._encrypted
+        }
+        try:
+            parameters.require_secure(insecure_allowed())
+            rehearse_program(
+                ckks_context(parameters), inputs, self._program(plain), wants_complex=False
+            )
+        except BatchMovedError as error:
+            say(PARAMETERS, f"Not packed: {error}")
+            return False
+        except ConfigError:
+            return True  # told, with its reason, by the server's own rehearsal
+        return True
+
+    def _welcome(self, parameters: str = "") -> None:
         finish = self._task.graph.finish
-        Welcome(mode, "", self._shapes, finish, parameters).send(self._channel)
-        say(PARAMETERS, f"Client connected; computing: {mode}")
+        Welcome(self._mode, "", self._shapes, finish, parameters, self._layout, self._result).send(
+            self._channel
+        )
+        say(PARAMETERS, f"Client connected; computing: {self._mode}")
 
     def _receive_plain(self) -> dict[str, Float64]:
         """The tensors that the client gives in the clear, in its order."""
@@ -152,32 +240,35 @@ class _ClientSession:
             if not offer.is_encrypted and name in self._shapes
         }
 
-    def _plain(self) -> Shape:
+    def _plain(self) -> None:
         """Everything in the clear: the client has asked for it."""
-        self._welcome("plain")
+        self._welcome()
         values = self._receive_plain()
         results = plain_result(self._task.graph, values)
         self._channel.send_json(MessageType.PLAN, {"shape": list(results.shape)})
         send_values(self._channel, MessageType.LOGIT_SHARE, results)
-        return tuple(results.shape)
 
-    def _mixed(self, network: Network) -> Shape:
-        (offer,) = self._offers.values()
+    def _mixed(self) -> None:
+        """The client gives its plain tensors first; then the network is known, and told or not."""
         parameters = self._task.settings.parameters_for("mixed")
         say_parameters(parameters, "BFV")
-        quantized = integer_network(network, offer)
+        self._welcome(parameters.to_json())
+        plain = self._receive_plain()
         try:
+            network = with_a_product(self._network or self._recorded(plain))
+            offers = [self._offers[name] for name in self._encrypted]
+            quantized = integer_network(network, together(offers))
             require_supported(quantized)
             require_flooding(quantized, parameters)
         except CapcError as error:
             Welcome("refused", reason=str(error)).send(self._channel)
             raise
-        self._welcome("mixed", parameters.to_json())
+        Welcome("mixed").send(self._channel)
         server = InferenceServer(
             self._channel, quantized, parameters, allow_insecure=insecure_allowed()
         )
         self._timer.restart()
-        batch = next(iter(self._shapes.values()))[0]
+        batch = self._batch if self._network is None else self._images()
         for start in range(0, batch, MIXED_BATCH):
             count = min(MIXED_BATCH, batch - start)
             prepared = server.prepare(count)
@@ -188,32 +279,31 @@ class _ClientSession:
             send_words(self._channel, MessageType.LOGIT_SHARE, share)
             self._timer.done("LastLayer", f"{count} of {batch} images")
         self._timer.total()
-        return (batch, *network.output.shape)
 
-    def _homomorphic(self, network: Network | None) -> Shape:
-        settings, batch = self._task.settings, self._hello.batch_size
-        parameters = settings.parameters_for("homomorphic")
+    def _images(self) -> int:
+        return self._shapes[self._encrypted[0]][0]
+
+    def _homomorphic(self) -> None:
+        parameters = self._task.settings.parameters_for("homomorphic")
         say_parameters(parameters, "CKKS")
-        if network is not None:
-            batch = self._shapes[network.input.name][0]
-        packed = network is not None or self._is_packed()
+        network = self._network
+        packed = network is not None or self._batch > 1
         inputs = {
             name: EncryptedInput(
-                self._shapes[name][1:] if network is not None
-                else ((1, *self._shapes[name][1:]) if packed else self._shapes[name]),
+                self._shapes[name][1:] if network is not None else self._inner_shape(name),
                 self._offers[name].low,
                 self._offers[name].high,
             )
             for name in self._encrypted
-        }  # fmt: skip
-        self._welcome("homomorphic")
-        program = self._program(network, batch if packed else 1, self._receive_plain())
+        }
+        self._welcome()
+        plain = self._receive_plain()
         server = HomomorphicServer(
             self._channel,
             parameters,
             inputs,
-            program,
-            batch=batch if packed else 1,
+            network_program(network, self._watch_layer) if network else self._program(plain),
+            batch=self._images() if network is not None else self._batch,
             is_packed=packed,
             samples=self._samples(inputs),
             allow_insecure=insecure_allowed(),
@@ -228,23 +318,20 @@ class _ClientSession:
         self._timer.restart()
         server.answer()
         self._timer.total()
-        rest = server.plan.output_shape
-        return (batch, *(rest if network is not None else rest[1:])) if packed else rest
 
-    def _program(
-        self, network: Network | None, batch: int, plain: Mapping[str, Float64]
-    ) -> Program:
-        if network is not None:
-            require_polynomial(network)
-            return network_program(network, self._watch_layer)
-        graph = ArithmeticGraph(self._task.graph.with_constants(plain), batch, watch=self._watch)
-        return graph
+    def _program(self, plain: Mapping[str, Float64]) -> Program:
+        graph = self._task.graph.with_constants(plain)
+
+        def run(inputs: Mapping[str, CipherTensor], rows: slice) -> CipherTensor:
+            engine = CkksEngine(rows)
+            return ArithmeticGraph(graph, self._batch, engine, watch=self._watch)(inputs)
+
+        return run
 
     def _is_packed(self) -> bool:
         """All encrypted tensors are asked to be packed, and share the batch axis."""
         wanted = [self._task.settings.tensors[name].packed for name in self._encrypted]
-        sizes = {self._shapes[name][0] if self._shapes[name] else 0 for name in self._encrypted}
-        return all(wanted) and sizes == {self._hello.batch_size}
+        return all(wanted) and self._batch > 1
 
     def _samples(self, inputs: Mapping[str, EncryptedInput]) -> dict[str, Float64]:
         """What the program feeds for the client's tensors, where it can stand for real data."""
@@ -263,100 +350,3 @@ class _ClientSession:
         if tensor.parts is not None:
             detail = f"shape {tensor.shape}, {tensor.primes} primes left"
             self._timer.done(operation, detail)
-
-
-def full_shape(name: str, static: StaticShape, count: int, batch: int) -> Shape:
-    """A placeholder's shape for a client's data; the client's batch size fills the first axis.
-
-    ConfigError where the count does not fit.
-    """
-    known = tuple(size for size in static if size is not None)
-    if len(known) == len(static) and math.prod(known) == count:
-        return known
-    rest = tuple(size for size in static[1:] if size is not None)
-    if static and len(rest) == len(static) - 1 and batch * math.prod(rest) == count:
-        return (batch, *rest)
-    raise ConfigError(
-        f"tensor '{name}' has the shape {static}; the client's {count} values in a batch of "
-        f"{batch} do not fit"
-    )
-
-
-def require_batch(batch: int, shapes: Mapping[str, Shape]) -> None:
-    """ConfigError unless the client's batch size is the first axis of a tensor, or 1."""
-    if batch != 1 and all(shape[:1] != (batch,) for shape in shapes.values()):
-        given = ", ".join(f"'{name}' of shape {shape}" for name, shape in shapes.items())
-        raise ConfigError(
-            f"the client's batch size is {batch}, and none of its tensors has so many rows: "
-            f"{given}; give the number of rows as batch_size, or 1"
-        )
-
-
-def is_wholly_polynomial(network: Network) -> bool:
-    """Whether no layer needs a circuit: sums and products alone compute the network."""
-    return all(is_polynomial(layer) for layer in network.layers[1:])
-
-
-def wants_circuits(settings: BridgeSettings, network: Network) -> bool:
-    """Whether the mixed protocol runs: asked for and possible, or the only private way."""
-    if not is_wholly_polynomial(network):
-        return True
-    if not settings.enable_gc:
-        return False
-    try:
-        require_supported(integer_network(network, OfferedTensor(1, True, 0.0, 1.0)))
-    except CapcError:
-        return False
-    return True
-
-
-def require_circuits(settings: BridgeSettings, network: Network) -> None:
-    """Without circuits the client would be shown every pre-activation: refused."""
-    if settings.enable_gc is not False or insecure_allowed():
-        return
-    layer = next(layer for layer in network.layers[1:] if not is_polynomial(layer))
-    raise ConfigError(
-        f"layer '{layer.name}' ({type(layer).__name__}) is no polynomial and enable_gc is False: "
-        "the client would have to see the values before every activation, from which it can work "
-        f"out the network's weights; set enable_gc to True, or {INSECURE}=1 (circuits are then "
-        "used all the same)"
-    )
-
-
-def integer_network(network: Network, offer: OfferedTensor) -> QuantizedNetwork:
-    """The network in the smallest public ring that holds it, for the range that the client says."""
-    value_range = (offer.low, offer.high)
-    needed = required_ring_bits(network, FRACTION_BITS, value_range)
-    limit = 1 << (needed - 1)
-    ring = FixedPoint(choose_ring_bits([(-limit, limit - 1)]), FRACTION_BITS)
-    return quantize(network, ring, value_range)
-
-
-def require_flooding(network: QuantizedNetwork, parameters: EncryptionParameters) -> None:
-    """ConfigError, naming the layer, where the parameters are too small for the network."""
-    layers = [
-        Product(layer.name, linear_shape(network, layer), layer.weights)
-        for layer in network.layers
-        if isinstance(layer, WeightedLayer)
-    ]
-    plan(layers, parameters, network.fixed_point)
-
-
-def plain_result(graph: Subgraph, values: Mapping[str, Float64]) -> Float64:
-    """The output for known inputs, by TensorFlow; what finishes it is left to its owner."""
-    import tensorflow as tf  # noqa: PLC0415  only where a graph is at hand anyway
-
-    inside = tf.Graph()
-    with inside.as_default():
-        definition = tf.compat.v1.GraphDef()
-        definition.node.extend(graph.nodes.values())
-        tf.graph_util.import_graph_def(definition, name="")
-    with tf.compat.v1.Session(graph=inside) as session:
-        feeds = {f"{name}:0": value for name, value in values.items()}
-        return np.asarray(session.run(f"{graph.output}:0", feeds), dtype=np.float64)
-
-
-def _is_arithmetic(graph: Subgraph) -> bool:
-    """Whether the node-by-node evaluator may take over: no convolutions, no pooling."""
-    images = {"Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"}
-    return not images & {node.op for node in graph.nodes.values()}

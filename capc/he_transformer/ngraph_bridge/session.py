@@ -86,10 +86,10 @@ def _run(
     nest = load_tensorflow().nest
     graph = session.graph
     secrets = secret_names(settings)
-    feeds = {
-        graph.as_graph_element(key, allow_operation=False).op.name: np.asarray(value)
-        for key, value in feed_dict.items()
-    }
+    feeds = {}
+    for key, value in feed_dict.items():
+        fed = graph.as_graph_element(key, allow_operation=False)
+        feeds[fed.op.name] = np.asarray(value, dtype=fed.dtype.as_numpy_dtype)
     wanted = nest.flatten(fetches)
     elements = [graph.as_graph_element(fetch, allow_operation=True) for fetch in wanted]
     secret = [
@@ -107,9 +107,31 @@ def _run(
         )
     for place in secret:
         subgraph = extract(session, elements[place], secrets, feeds)
+        if not settings.enable_client:
+            feeds.update(_own_values(graph, subgraph, feeds, plain, feed_dict))
         value = _secret_result(session, settings, elements[place], subgraph, feeds)
         results.insert(place, value)
     return nest.pack_sequence_as(fetches, results) if nest.is_nested(fetches) else results[0]
+
+
+def _own_values(
+    graph: Any,
+    subgraph: Subgraph,
+    feeds: Mapping[str, Array],
+    plain: Callable[[Any, Any], Any],
+    feed_dict: Mapping[Any, Any],
+) -> dict[str, Array]:
+    """What is to be encrypted here and is not fed: constants and variables of the graph."""
+    tensors = {
+        name: graph.get_tensor_by_name(f"{name}:0")
+        for name in subgraph.secrets
+        if name not in feeds
+    }
+    return {
+        name: np.asarray(plain(tensor, feed_dict))
+        for name, tensor in tensors.items()
+        if tensor.op.type != "Placeholder"
+    }
 
 
 def secret_names(settings: BridgeSettings) -> set[str]:

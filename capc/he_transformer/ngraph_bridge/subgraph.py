@@ -14,7 +14,7 @@ from capc.graph.tensorflow.loader import load_tensorflow
 from capc.graph.tensorflow.operations import PASSED_THROUGH
 from capc.graph.tensorflow.sources import FrozenGraph, data_inputs
 
-FINISHES = ("Softmax", "LogSoftmax", "Sigmoid")
+FINISHES = ("Softmax", "LogSoftmax", "Sigmoid", "Exp")
 _VARIABLES = {"VariableV2", "Variable", "VarHandleOp"}
 
 

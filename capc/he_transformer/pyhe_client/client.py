@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -108,6 +109,9 @@ class HESealClient:
         else:
             client = HomomorphicClient(channel, allow_insecure=insecure_allowed())
             results = client.query(_arranged(client.plan, secret))
+        if math.prod(welcome.result) != results.size:
+            raise ProtocolError(f"the server announces results of the shape {welcome.result}")
+        results = results.reshape(welcome.result)
         for name in welcome.finish:
             results = finish(name)(results)
         return results
@@ -120,9 +124,8 @@ class HESealClient:
 
     def _mixed(self, channel: Channel, welcome: Welcome, secret: Mapping[str, Float64]) -> Float64:
         """Linear layers encrypted, the others in garbled circuits, the logits opened here."""
-        if len(secret) != 1:
-            raise ProtocolError("the mixed protocol takes one encrypted tensor")
-        images = next(iter(secret.values()))
+        images = _as_images(secret, welcome.layout)
+        Welcome.receive(channel)  # or a reason why not
         keys = KeyRing(
             EncryptionParameters.from_json(welcome.parameters), allow_insecure=insecure_allowed()
         )
@@ -141,6 +144,18 @@ class HESealClient:
             bits = plan.fraction_bits[plan.output.name]
             results.append(ring.decode(ring.reduce(share + other), fraction_bits=bits))
         return np.concatenate(results)
+
+
+def _as_images(values: Mapping[str, Float64], layout: str) -> Float64:
+    """What the mixed protocol takes as its images, the first axis counting them."""
+    tensors = [values[name] for name in sorted(values)]
+    if layout == "image" and len(tensors) == 1 and tensors[0].ndim:
+        return tensors[0]
+    if layout == "whole":
+        return np.concatenate([tensor.ravel() for tensor in tensors])[None]
+    if layout != "rows" or len({tensor.shape[:1] for tensor in tensors}) != 1:
+        raise ProtocolError(f"the server takes the data in the unknown order {layout!r}")
+    return np.concatenate([tensor.reshape(len(tensor), -1) for tensor in tensors], axis=1)
 
 
 def _arranged(plan: SessionPlan, values: Mapping[str, Float64]) -> dict[str, Float64]:
@@ -166,6 +181,7 @@ def _receive_plain(channel: Channel) -> Float64:
 def finish(name: str) -> Callable[[Float64], Float64]:
     """What the server's graph applies to the results, which only their owner can."""
     finishes: dict[str, Callable[[Any], Any]] = {
+        "Exp": np.exp,
         "Softmax": softmax,
         "LogSoftmax": lambda values: np.log(softmax(values)),
         "Sigmoid": lambda values: 1 / (1 + np.exp(-values)),

@@ -241,6 +241,7 @@ void test_options_that_do_not_belong() {
   const std::vector<std::vector<std::string>> wrong = {
       {},
       {"1"},
+      {"2", "1", "in"},
       {"0", "1", "in", "out"},
       {"1", "-1", "in", "out"},
       {"1", "99999", "in", "out"},

@@ -144,11 +144,18 @@ def refused_operation() -> Any:
         return session.run(tf.cumsum(x * y), {x: [1, 2], y: [3, 4]})
 
 
-def unfed() -> Any:
-    """A constant cannot be encrypted: nobody feeds it."""
+def held() -> Any:
+    """A constant that is encrypted: the graph gives its value."""
     x = tf1.placeholder(tf.float32, (2,), name="x")
     with tf1.Session(config=config(held="encrypt")) as session:
         return session.run(x * tf.constant([1.0, 2.0], name="held"), {x: [1, 2]})
+
+
+def unfed() -> Any:
+    """A placeholder that nothing is fed for."""
+    x = tf1.placeholder(tf.float32, (2,), name="x")
+    with tf1.Session(config=config(x="encrypt")) as session:
+        return session.run(x * 2)
 
 
 def untouched() -> Any:
@@ -166,6 +173,29 @@ def switched_off() -> Any:
         ngraph_bridge.enable()
 
 
+def names() -> Any:
+    """Every public name of nGraph's bridge."""
+    ngraph_bridge.set_backend("HE_SEAL")
+    made = ngraph_bridge.update_config(tf1.ConfigProto())
+    optimizer = made.graph_options.rewrite_options.custom_optimizers[0]
+    found = [ngraph_bridge.get_backend(), optimizer.parameter_map["ngraph_backend"].s.decode()]
+    ngraph_bridge.set_backend("CPU")
+    ngraph_bridge.start_logging_placement()
+    found.append(ngraph_bridge.is_logging_placement())
+    ngraph_bridge.stop_logging_placement()
+    ngraph_bridge.set_disabled_ops("")
+    with ngraph_bridge.requested():
+        found += [ngraph_bridge.is_logging_placement(), ngraph_bridge.get_disabled_ops().decode()]
+    found += [tf.__version__ == ngraph_bridge.TF_VERSION, "CaPC" in ngraph_bridge.__version__]
+    found += [ngraph_bridge.backends_len(), ngraph_bridge.cxx11_abi_flag() in {0, 1}]
+    found += [ngraph_bridge.is_grappler_enabled(), ngraph_bridge.are_variables_enabled()]
+    found += [ngraph_bridge.is_tf2_enabled(), ngraph_bridge.get_currently_set_backend_name()]
+    return [str(value) for value in found]
+
+
+report("names", names)
+report("no_backend", lambda: ngraph_bridge.set_backend("GPU"))
+report("disabled", lambda: ngraph_bridge.set_disabled_ops("Add"))
 report("cpu", lambda: tiny(config("CPU", a="encrypt")))
 report("plain", lambda: tiny(config()))
 report("one", lambda: tiny(config(a="encrypt")))
@@ -195,6 +225,7 @@ report("client_kind", lambda: pyhe_client.HESealClient("localhost", 1, 1, {"a": 
 report("masks", lambda: tiny(config(enable_gc="True", mask_gc_inputs="False")))
 report("backend", lambda: tiny(config("GPU")))
 report("setting", lambda: tiny(config(a="encrypted")))
+report("held", held)
 report("unfed", unfed)
 report("port", lambda: tiny(config(port="99999")))
 LEVEL_0 = (SMALL % "false").replace("128", "0")

@@ -1,0 +1,54 @@
+"""Every operation of he-transformer's list against TensorFlow: right, or refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(__file__).resolve().parent / "programs" / "operations_run.py"
+KINDS = ["local", "local_packed", "client", "client_packed"]
+
+NOT_FOR_CLIENTS = {
+    "divide_by_encrypted": "'truediv' (RealDiv) is supported at the end",
+    "exp_inside": "'Exp' (Exp) is supported at the end",
+    "softmax_inside": "'Softmax' (Softmax) is supported at the end",
+}
+"""What only a key at hand can evaluate, and the words of the refusal."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("kind", KINDS)
+def test_right_or_refused_by_name(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    paths = [str(ROOT / "capc" / "he_transformer"), str(ROOT)]
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), kind, str(port)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CAPC_INSECURE": "1",  # for small parameters
+        },
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(json.loads(line) for line in done.stdout.splitlines())
+    assert len(found) > 90
+    for name, outcome in found.items():
+        words = NOT_FOR_CLIENTS.get(name) if kind.startswith("client") else None
+        if words is None:
+            assert outcome == "right", (name, outcome)
+        else:
+            assert outcome.startswith("refused: ") and words in outcome, (name, outcome)
