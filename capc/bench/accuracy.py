@@ -22,6 +22,7 @@ from capc.errors import ConfigError
 from capc.fixed_point import MAX_LOGIT, Float64, Int64
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.layers import QuantizedNetwork
+from capc.graph.model_names import model_at
 from capc.graph.prepared import load_network, prepare
 from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
 from capc.graph.tensorflow.importer import check_input_shape
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     So it is where labels differ from TensorFlow's on more than the tolerated share of the images.
     """
     flags = _parser().parse_args(argv)
+    flags.model = model_at(flags.model)
     size = dataset_info(flags.dataset_name).test_size
     count = size if flags.n is None else flags.n
     encrypted = min(flags.encrypted, count)

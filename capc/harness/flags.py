@@ -59,17 +59,23 @@ def _add_experiment(group: argparse._ArgumentGroup) -> None:
 
 def _add_models(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--model_type", default="cryptonets-relu", help="name of the model's file without .pb")
+    add(
+        "--model_type",
+        default="cryptonets-relu",
+        help="name of the model in <checkpoint_dir> (NAME.pb, .keras, .h5, .hdf5 or a SavedModel "
+        "NAME/), or its path (default cryptonets-relu)",
+    )
     add(
         "--checkpoint_dir",
         default="models/",
-        help="folder of the models: <n_parties>/<party>.pb, or <model_type>.pb (default models/)",
+        help="folder of the models: <n_parties>/<party>.pb (.keras, .h5, .hdf5, SavedModel), or "
+        "<model_type> (default models/)",
     )
     add(
         "--ignore_parties",
         action="store_true",
-        help="every answering party uses <checkpoint_dir>/<model_type>.pb; without this flag "
-        "<checkpoint_dir>/<n_parties>/ holds one model per party, trained first where missing",
+        help="every answering party uses <checkpoint_dir>/<model_type>; without this flag "
+        "<checkpoint_dir>/<n_parties>/ holds one model per party, trained first if none is there",
     )
     add("--input_node", default="import/input:0", help="input tensor in the frozen graph")
     add(

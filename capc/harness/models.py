@@ -14,45 +14,77 @@ from capc.errors import ConfigError, ModelError, ProgramError
 from capc.files import REPOSITORY
 from capc.graph.calibration import Calibration
 from capc.graph.layers import Network
+from capc.graph.model_names import (
+    MODEL_SUFFIXES,
+    find_model,
+    is_path,
+    model_at_path,
+    model_name,
+    models_in,
+)
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
 from capc.harness.launchers.processes import party_environment
 from capc.harness.settings import Settings
+from capc.learning.party_models import refuse_others
 
 Say = Callable[[str], None]
 
 
 def model_files(settings: Settings, say: Say) -> list[Path]:
-    """The frozen graph of each answering party, in order; missing ones are trained first."""
+    """The model of each answering party, in order; missing ones are trained first.
+
+    Raises ConfigError where a model is missing that may not be trained.
+    """
     if settings.ignore_parties:
-        path = settings.checkpoint_dir / f"{settings.model_type}.pb"
-        if not path.is_file():
-            raise ConfigError(
-                f"there is no model {path}; name another --model_type or --checkpoint_dir, or "
-                "leave out --ignore_parties to train one per party"
-            )
-        return [path] * settings.n_parties
+        return [_shared_model(settings)] * settings.n_parties
+    if is_path(settings.model_type):
+        raise ConfigError(
+            f"--model_type is {settings.model_type}, one model for all: add --ignore_parties, or "
+            "give each party its own in <checkpoint_dir>/<n_parties>/"
+        )
     folder = settings.checkpoint_dir / str(settings.n_parties)
-    if _missing(folder, settings.n_parties):
-        _train(settings, folder, say)
-    if missing := _missing(folder, settings.n_parties):
-        raise ConfigError(f"training did not write {folder / missing[0]}; see its output above")
-    return [folder / f"{index}.pb" for index in range(settings.n_parties)]
+    missing = _missing(folder, settings.n_parties)
+    if missing:
+        refuse_others(folder, missing)
+        _train(settings, folder, len(missing), say)
+        missing = _missing(folder, settings.n_parties)
+    if missing:
+        raise ConfigError(f"training did not write {folder / missing[0]}.pb; see its output above")
+    files = [find_model(folder, str(index)) for index in range(settings.n_parties)]
+    return [file for file in files if file is not None]
+
+
+def _shared_model(settings: Settings) -> Path:
+    folder, name = settings.checkpoint_dir, settings.model_type
+    found = model_at_path(name) if is_path(name) else find_model(folder, name)
+    if found is None and is_path(name):
+        found = find_model(folder / Path(name).parent, Path(name).name)
+    if found is None:
+        there = [model_name(path) for path in models_in(folder)]
+        have = f"; {folder} has {', '.join(there[:8])}" if there else ""
+        place = name if "/" in name else f"{folder / name}.pb"
+        raise ConfigError(
+            f"there is no model {place} (nor {', '.join(MODEL_SUFFIXES[1:])} or SavedModel of "
+            f"that name){have}; name another --model_type or --checkpoint_dir, or leave out "
+            "--ignore_parties to train one per party"
+        )
+    return found
 
 
 def _missing(folder: Path, n_parties: int) -> list[str]:
     """The models that a folder lacks; models of more parties than there are is an error."""
-    expected = [f"{index}.pb" for index in range(n_parties)]
-    found = {path.name for path in folder.glob("*.pb")}
-    if extra := sorted(found - set(expected)):
+    expected = [str(index) for index in range(n_parties)]
+    found = models_in(folder)
+    if extra := [path.name for path in found if model_name(path) not in expected]:
         raise ConfigError(
             f"{folder} holds {len(found)} models, {extra[0]} among them, but --n_parties is "
-            f"{n_parties}: it must hold 0.pb to {n_parties - 1}.pb; move the others away"
+            f"{n_parties}: it must hold one model for each party, 0 to {n_parties - 1}; move the "
+            "others away"
         )
-    return [name for name in expected if name not in found]
+    return [name for name in expected if find_model(folder, name) is None]
 
 
-def _train(settings: Settings, folder: Path, say: Say) -> None:
-    missing = len(_missing(folder, settings.n_parties))
+def _train(settings: Settings, folder: Path, missing: int, say: Say) -> None:
     say(f"{missing} of {settings.n_parties} models are missing in {folder}: training them now")
     command = [
         *(sys.executable, "-m", "capc.learning.train_command"),

@@ -150,8 +150,6 @@ def _check_names(flags: argparse.Namespace) -> None:
             f"--session is {flags.session!r}; the name of a tmux session is made of letters, "
             "digits, _ and - here, and does not start with -"
         )
-    if "/" in flags.model_type:
-        raise ConfigError(f"--model_type is {flags.model_type}; the folder is --checkpoint_dir")
 
 
 def _check_ranges(flags: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from capc.command_line import ExitStatus, Parser, run_command, whole_number
 from capc.errors import ConfigError, ModelError
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.layers import Network
+from capc.graph.model_names import model_at
 from capc.graph.prepared import load_network, prepare
 from capc.graph.ring_choice import to_ring
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
@@ -81,7 +82,7 @@ def _prepared(options: argparse.Namespace, model: Path) -> Path:
     pixels = tuple(options.input_range)
     calibration = calibration_of(options, pixels)
     nodes = options.input_node, options.output_node
-    return prepare(model, *nodes, options.cache_dir, calibration, input_range=pixels)
+    return prepare(model_at(model), *nodes, options.cache_dir, calibration, input_range=pixels)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from capc.data.datasets import Dataset, dataset_info, load_dataset, normalised
 from capc.errors import ConfigError, ModelError
 from capc.files import read_bounded
+from capc.graph.model_names import find_model, model_name, models_in
 from capc.graph.prepared import prepare
 
 log = logging.getLogger(__name__)
@@ -103,8 +104,8 @@ def train_party_models(
     """Train what the plan lacks; returns the rows of accuracy.csv, in the parties' order.
 
     A model whose file is intact is kept, unless `force`: one of our own when its digest and its
-    plan are those of the CSV, another one when it can be imported. Raises ConfigError where the
-    data or a folder is missing or a name is unknown.
+    plan are those of the CSV, another one always. Raises ConfigError where the data or a folder is
+    missing or a name is unknown, and where a model would be trained beside others that were not.
     """
     from capc.learning.private_models import MODEL_TYPES  # noqa: PLC0415
 
@@ -119,6 +120,7 @@ def train_party_models(
         if force or not _intact(plan, party, rows.get(party))
     ]
     if todo:
+        refuse_others(plan.folder, [party for _, party in todo], among_all=not plan.shared)
         dataset = load_dataset(plan.dataset_name)
         shards = split_shards(len(dataset.train_labels), len(plan.parties), plan.seed)
         trainer = _Trainer(plan, dataset)
@@ -240,9 +242,12 @@ class _Trainer:
 
 
 def _intact(plan: TrainingPlan, party: str, row: TrainedModel | None) -> bool:
-    file = plan.model_file(party)
-    if not file.is_file():
+    found = find_model(plan.folder, party)
+    if found is None:
         return False
+    file = plan.model_file(party)
+    if found != file:
+        return True
     if row is not None and row.sha256 == _digest(file):
         wanted = (plan.dataset_name, plan.model_type, plan.seed)
         same_epochs = plan.epochs in {None, row.epochs}
@@ -253,6 +258,35 @@ def _intact(plan: TrainingPlan, party: str, row: TrainedModel | None) -> bool:
         log.warning("%s is trained anew: %s", file, error)
         return False
     return True
+
+
+def refuse_others(folder: Path, missing: Sequence[str], *, among_all: bool = True) -> None:
+    """Raise ConfigError, naming a missing model, where a folder holds models not trained here.
+
+    Ours are those that accuracy.csv has by their digest, and those of its files that are damaged.
+    Without `among_all`, only models of the missing names count.
+    """
+    rows = {row.file: row for row in _read_table(folder / "accuracy.csv").values()}
+    models = [path for path in models_in(folder) if among_all or model_name(path) in missing]
+    others = [path for path in models if not _ours(path, rows.get(path.name))]
+    if others:
+        raise ConfigError(
+            f"{folder} holds {others[0].name}, which was not trained here, and the model "
+            f"{missing[0]} is missing or would be replaced: add {missing[0]}.pb, .keras, .h5 or a "
+            "SavedModel of that name, or name another --checkpoint_dir to have all models trained"
+        )
+
+
+def _ours(file: Path, row: TrainedModel | None) -> bool:
+    if row is None or not file.is_file():
+        return False
+    if row.sha256 == _digest(file):
+        return True
+    try:
+        prepare(file)
+    except ModelError:  # ours, and damaged: it is trained anew
+        return True
+    return False
 
 
 def _digest(file: Path) -> str:

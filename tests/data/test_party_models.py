@@ -105,12 +105,24 @@ def test_accuracy_in_the_table_is_that_of_the_frozen_file(plan: TrainingPlan) ->
     assert float(np.mean(labels == dataset.test_labels)) == row.test_accuracy
 
 
-def test_a_model_of_the_user_is_kept(plan: TrainingPlan) -> None:
+@pytest.mark.parametrize("force", [False, True])
+def test_nothing_is_trained_beside_a_model_of_the_user(plan: TrainingPlan, force: bool) -> None:
     plan.folder.mkdir(parents=True)
     plan.model_file("0").write_bytes(SHIPPED.read_bytes())
-    rows = train_party_models(plan)
+    with pytest.raises(ConfigError, match=r"holds 0\.pb, which was not trained here"):
+        train_party_models(plan, force=force)
+    assert [path.name for path in plan.folder.iterdir()] == ["0.pb"]
     assert plan.model_file("0").read_bytes() == SHIPPED.read_bytes()
-    assert [row.party for row in rows] == ["1"]
+    plan.model_file("1").write_bytes(SHIPPED.read_bytes())
+    assert train_party_models(plan) == []
+
+
+def test_a_model_of_ours_that_the_user_replaced_is_the_users(plan: TrainingPlan) -> None:
+    train_party_models(plan)
+    plan.model_file("0").write_bytes(SHIPPED.read_bytes())
+    plan.model_file("1").unlink()
+    with pytest.raises(ConfigError, match="the model 1 is missing"):
+        train_party_models(plan)
 
 
 def test_the_shared_model_lies_beside_the_folders(plan: TrainingPlan) -> None:

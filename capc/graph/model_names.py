@@ -1,0 +1,76 @@
+"""How a model is named on the command line: a path, or a name whose file may be of any kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from capc.errors import ConfigError
+from capc.files import existing
+
+MODEL_SUFFIXES = (".pb", ".keras", ".h5", ".hdf5")
+SAVED_MODEL = "saved_model.pb"
+
+
+def find_model(folder: Path, name: str) -> Path | None:
+    """The model `name` in a folder: a file of that name, with or without its suffix, or a
+    SavedModel's folder.
+
+    Raises ConfigError, naming both, where there are two.
+    """
+    named = folder / name
+    if named.suffix in MODEL_SUFFIXES and named.is_file():
+        return named
+    files = [folder / f"{name}{suffix}" for suffix in MODEL_SUFFIXES]
+    found = [file for file in files if file.is_file()]
+    if (named / SAVED_MODEL).is_file():
+        found.append(named)
+    if len(found) > 1:
+        raise ConfigError(
+            f"{folder} holds {found[0].name} and {_shown(found[1])}, two models of the name "
+            f"{name}: move one away"
+        )
+    return found[0] if found else None
+
+
+def model_at(path: Path) -> Path:
+    """The model that a path names; its suffix may be missing. The path itself where there is none.
+
+    Raises ConfigError where two models have that name.
+    """
+    if path.is_file() or (path / SAVED_MODEL).is_file():
+        return path
+    return find_model(path.parent, path.name) or path
+
+
+def is_path(name: str) -> bool:
+    """Whether a model's name is a path: with a slash, or the file or SavedModel of that name."""
+    path = Path(name)
+    is_model = path.suffix in MODEL_SUFFIXES and path.is_file()
+    return "/" in name or is_model or (path / SAVED_MODEL).is_file()
+
+
+def model_at_path(name: str) -> Path | None:
+    """The model that `is_path` found in a name, looked for here and below the repository."""
+    folder = existing(str(Path(name).parent))
+    return None if folder is None else find_model(folder, Path(name).name)
+
+
+def models_in(folder: Path) -> list[Path]:
+    """Every model in a folder, sorted: files by their suffix, and SavedModels' folders."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if (path.suffix in MODEL_SUFFIXES and path.is_file() and path.name != SAVED_MODEL)
+        or (path / SAVED_MODEL).is_file()
+    )
+
+
+def model_name(path: Path) -> str:
+    """A model's name without the suffix of its kind."""
+    return path.stem if path.suffix in MODEL_SUFFIXES and not path.is_dir() else path.name
+
+
+def _shown(path: Path) -> str:
+    return f"{path.name}/" if path.is_dir() else path.name
