@@ -1,7 +1,8 @@
 """Image data sets by name, cached and verified: MNIST, Fashion-MNIST, CIFAR10, SVHN.
 
 Pixels are bytes in a Dataset. The models take float32 pixels k / 255 in [0, 1], as the published
-CryptoNets-ReLU does. No TensorFlow is imported.
+CryptoNets-ReLU does. A data set of the user's own is named NAME=FILE.npz. No TensorFlow is
+imported.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capc.arrays import open_arrays
-from capc.data.dataset_formats import UInt8
 from capc.data.dataset_sources import SOURCES, Arrays, SourceError, get
+from capc.data.fitting import Range, range_of, scaled
+from capc.data.own_data import is_own, own_dataset, title
 from capc.errors import ConfigError
 from capc.files import EVERYONE, cache_root, write_whole
 
@@ -27,22 +30,25 @@ log = logging.getLogger(__name__)
 
 Float32 = NDArray[np.float32]
 Labels = NDArray[np.int64]
+Images = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
     """What is known of a data set before it is loaded.
 
-    `input_range` is the closed interval of its pixels as a model takes them. `digests` are the
+    `input_range` is the closed interval of its pixels as a model takes them; `of_bytes`: they are
+    stored as bytes, and scaled to it. `digests` are the
     SHA-256 of the four arrays' bytes, or empty where no copy could be had to compute them.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     train_size: int
     test_size: int
     num_classes: int = 10
     input_range: tuple[float, float] = (0.0, 1.0)
     digests: tuple[tuple[str, str], ...] = ()
+    of_bytes: bool = True
 
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -77,19 +83,40 @@ DATASETS: dict[str, DatasetInfo] = {
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images uint8 (n, H, W, C), labels int64 (n,) in [0, num_classes)."""
+    """Images uint8 (n, H, W, C), labels int64 (n,) in [0, num_classes).
 
-    train_images: UInt8
+    The user's own may be float32 (n, ...), taken as they are.
+    """
+
+    train_images: Images
     train_labels: Labels
-    test_images: UInt8
+    test_images: Images
     test_labels: Labels
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """Shape, sizes and range. Raises ConfigError for an unknown name."""
+    """Shape, sizes and range. Raises ConfigError for an unknown name, and a file of no data set."""
+    if is_own(name):
+        return _own_info(own_dataset(name))
     if name not in DATASETS:
-        raise ConfigError(f"--dataset_name is {name}; allowed are {', '.join(DATASETS)}")
+        raise ConfigError(
+            f"--dataset_name is {name}; allowed are {', '.join(DATASETS)}, and NAME=FILE.npz"
+        )
     return DATASETS[name]
+
+
+def _own_info(arrays: Mapping[str, Images]) -> DatasetInfo:
+    images = [values for name, values in arrays.items() if name.endswith("images")]
+    labels = [values for name, values in arrays.items() if name.endswith("labels")]
+    ranges = [(0.0, 1.0) if values.dtype == np.uint8 else range_of(values) for values in images]
+    return DatasetInfo(
+        tuple(images[0].shape[1:]),
+        len(arrays.get("train_labels", ())),
+        len(arrays["test_labels"]),
+        max(2, 1 + max(int(values.max()) for values in labels)),
+        (min(low for low, _ in ranges), max(high for _, high in ranges)),
+        of_bytes=images[-1].dtype == np.uint8,
+    )
 
 
 def load_dataset(name: str) -> Dataset:
@@ -107,29 +134,41 @@ def load_dataset(name: str) -> Dataset:
     )
 
 
-def queries(name: str, start: int, count: int) -> tuple[Float32, Labels]:
+def queries(
+    name: str, start: int, count: int, input_range: Range | None = None
+) -> tuple[Float32, Labels]:
     """Test examples start, start + 1, ...: images float32 (count, H, W, C) in the input range.
 
-    Raises ConfigError where the test set does not have them, and as `load_dataset` does.
+    Bytes are scaled to `input_range`, by default the data set's. Raises ConfigError where the test
+    set does not have them, and as `load_dataset` does.
     """
-    size = dataset_info(name).test_size
+    info = dataset_info(name)
+    size = info.test_size
     if start < 0 or count < 1 or start + count > size:
         raise ConfigError(
-            f"test examples {start} to {start + count - 1} asked for; {name} has 0 to {size - 1}: "
-            "change --start_batch or --n_queries"
+            f"test examples {start} to {start + count - 1} asked for; {title(name)} has 0 to "
+            f"{size - 1}: change --start_batch or --n_queries"
         )
     arrays = _arrays(name, ["test_images", "test_labels"])
     chosen = slice(start, start + count)
     labels = arrays["test_labels"][chosen].astype(np.int64)
-    return normalised(arrays["test_images"][chosen]), labels
+    return scaled(arrays["test_images"][chosen], input_range or info.input_range), labels
 
 
-def normalised(images: UInt8) -> Float32:
-    """Bytes as the models take them: k / 255."""
-    return images.astype(np.float32) / np.float32(255)
+def normalised(images: Images) -> Float32:
+    """Images as the models take them: bytes as k / 255, other values as they are."""
+    return scaled(images)
 
 
-def _arrays(name: str, wanted: list[str]) -> Arrays:
+def _arrays(name: str, wanted: list[str]) -> Mapping[str, Images]:
+    if is_own(name):
+        own = own_dataset(name)
+        if missing := [array for array in wanted if array not in own]:
+            raise ConfigError(
+                f"--dataset {name} has no x_train and y_train: there is nothing to train on "
+                f"({missing[0]})"
+            )
+        return own
     info = dataset_info(name)
     path = cache_root() / "datasets" / f"{name}.npz"
     cached = _cached(path, info, wanted)

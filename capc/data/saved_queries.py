@@ -1,13 +1,15 @@
 """Queries in files, as the original programs name and shape them; read and written.
 
-A folder holds `samples*.npy` (float32, normalised), `raw-samples*.npy` (uint8), `labels*.npy` and
-`aggregated-labels*.npy` (noisy labels), with the parameters in brackets in each name. Images are
-NHWC, squeezed: NHW where there is one channel.
+A folder of the original holds `samples*.npy` (float32, normalised), `raw-samples*.npy` (uint8),
+`labels*.npy` and `aggregated-labels*.npy` (noisy labels), with the parameters in brackets in each
+name. Images are NHWC, squeezed: NHW where there is one channel.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +17,115 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.arrays import load_array
-from capc.data.datasets import Float32, Labels, dataset_info, normalised, queries
+from capc.data.datasets import Float32, Labels, dataset_info, queries
+from capc.data.fitting import Range, Shape, range_of, scaled, settled
+from capc.data.own_data import (
+    archived_queries,
+    check_numbers,
+    checked_labels,
+    image_files,
+    read_images,
+)
 from capc.errors import ConfigError
-
-Shape = tuple[int, ...]
 
 _SAMPLES, _RAW, _LABELS, _AGGREGATED = "samples", "raw-samples", "labels", "aggregated-labels"
 _KINDS = (_RAW, _SAMPLES, _AGGREGATED, _LABELS)  # longer names first: each holds a shorter one
 
 
-def load_saved_queries(
-    path: Path, image_shape: Shape | None = None
-) -> tuple[Float32, Labels | None]:
-    """Images float32 (n, H, W, C), and labels int64 (n,) where a labels file lies beside.
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """Saved queries as they are stored: values of any shape, and labels int64 where there are any.
 
-    `path` is a folder, or one of its sample files. Normalised samples are preferred to raw ones.
-    `image_shape` (H, W, C) settles what squeezing left open; without it, three axes are (n, H, W)
-    unless the last has 3 elements. Raises ConfigError where there are no queries, several sets of
-    them, or files of another form.
+    `origin` is what an error calls them.
+    """
+
+    values: NDArray[Any]
+    labels: NDArray[Any] | None
+    origin: str
+
+    @property
+    def input_range(self) -> Range:
+        """[0, 1] of bytes, which are scaled; else an interval that holds every value."""
+        return (0.0, 1.0) if self.values.dtype == np.uint8 else range_of(self.values)
+
+    def samples(self, shape: Shape) -> NDArray[Any]:
+        """The values as (n, ...), each of as many numbers as `shape`; ConfigError for others."""
+        return settled(self.values, shape, self.origin)
+
+    def labels_of(self, count: int) -> Labels | None:
+        """One class number a sample, where there are labels; ConfigError for others."""
+        if self.labels is None:
+            return None
+        return checked_labels(self.labels, count, f"{self.origin}: its labels file")
+
+
+def read_saved_queries(path: Path, shape: Shape | None = None) -> Saved:
+    """What `path` holds: a folder of .npy files, one of them, an .npz file, a folder of images.
+
+    Raw samples (uint8) are preferred to normalised ones, which may be standardised. An image has
+    one channel or three, as `shape` needs it. Raises ConfigError where there are no queries,
+    several sets of them, or files of another form.
     """
     path = Path(path)
     if not path.exists():
         raise ConfigError(f"--dataset_path {path} does not exist")
-    folder = path if path.is_dir() else path.parent
+    arrays = sorted(path.glob("*.npy")) if path.is_dir() else []
+    archives = sorted(path.glob("*.npz")) if path.is_dir() and not arrays else []
+    if path.suffix == ".npz" and path.is_file():
+        archives = [path]
+    if len(archives) > 1:
+        raise ConfigError(f"--dataset_path {path} holds {len(archives)} .npz files: name one")
+    if archives:
+        values, labels = archived_queries(archives[0])
+        return Saved(values, labels, str(archives[0]))
+    images = image_files(path) if path.is_dir() and not arrays else []
+    if images:
+        return Saved(*read_images(images, None if shape is None else math.prod(shape)), str(path))
     samples = _samples_file(path)
-    raw = _kind(samples) == _RAW
-    images = _unsqueezed(_read(samples), image_shape, samples)
-    if raw != (images.dtype == np.uint8) or images.dtype.kind not in "fu":
-        kind = "uint8" if raw else "float32"
-        raise ConfigError(f"{samples} holds {images.dtype}, not {kind}")
-    pixels = normalised(images) if raw else images.astype(np.float32)
-    if not np.all(np.isfinite(pixels)):
-        raise ConfigError(f"{samples} holds values that are not finite numbers")
-    labels = _labels_of(folder, samples, len(pixels))
-    return pixels, labels
+    values = _read(samples)
+    if _kind(samples) == _RAW and values.dtype != np.uint8:
+        raise ConfigError(f"{samples} holds {values.dtype}, not uint8")
+    check_numbers(values, str(samples))
+    return Saved(values, _labels_beside(samples), str(samples))
+
+
+def load_saved_queries(
+    path: Path, image_shape: Shape | None = None
+) -> tuple[Float32, Labels | None]:
+    """Images float32 (n, H, W, C), and labels int64 (n,) where they are known.
+
+    `image_shape` (H, W, C) settles what squeezing left open; without it, three axes are (n, H, W)
+    unless the last has 3 elements. Raises ConfigError as `read_saved_queries` does, and for images
+    of another shape.
+    """
+    saved = read_saved_queries(path, image_shape)
+    images = _unsqueezed(saved.values, image_shape, saved.origin)
+    return scaled(images), saved.labels_of(len(images))
 
 
 def asked_queries(
-    dataset: str, path: Path | None, start: int, count: int
+    dataset: str,
+    path: Path | None,
+    start: int,
+    count: int,
+    *,
+    shape: Shape | None = None,
+    input_range: Range | None = None,
 ) -> tuple[Float32, Labels | None]:
     """Queries start to start + count - 1 of a data set's test images, or of those saved in `path`.
 
-    Images float32 (count, H, W, C), and labels int64 (count,) where they are known. Raises
-    ConfigError where there are not so many.
+    Images float32 (count, ...), and labels int64 (count,) where they are known. Saved ones have as
+    many numbers each as `shape`, by default exactly the data set's shape. Bytes are scaled to
+    `input_range`. Raises ConfigError where there are not so many.
     """
     if path is None:
-        return queries(dataset, start, count)
-    images, labels = load_saved_queries(path, dataset_info(dataset).image_shape)
+        return queries(dataset, start, count, input_range)
+    if shape is None:
+        images, labels = load_saved_queries(path, dataset_info(dataset).image_shape)
+    else:
+        saved = read_saved_queries(path, shape)
+        samples = saved.samples(shape)
+        images, labels = scaled(samples, input_range or (0, 1)), saved.labels_of(len(samples))
     if start + count > len(images):
         raise ConfigError(
             f"--dataset_path {path} holds {len(images)} queries; --start_batch {start} and "
@@ -71,17 +135,8 @@ def asked_queries(
     return images[chosen], None if labels is None else labels[chosen]
 
 
-def check_values(
-    origin: str,
-    dataset: str,
-    images: Float32,
-    labels: Labels | None,
-    num_classes: int | None = None,
-) -> None:
-    """Raise ConfigError, in the name of `origin`, for a pixel or label that the data set has not.
-
-    Labels are below `num_classes`, by default the data set's.
-    """
+def check_values(origin: str, dataset: str, images: Float32, labels: Labels | None) -> None:
+    """Raise ConfigError, in the name of `origin`, for a pixel or label that the data set lacks."""
     info = dataset_info(dataset)
     low, high = info.input_range
     if images.min() < low or images.max() > high:
@@ -89,9 +144,22 @@ def check_values(
             f"{origin} holds pixels from {images.min():g} to {images.max():g}; the models take "
             f"[{low:g}, {high:g}]: add the raw samples (uint8), or save k / 255"
         )
-    classes = info.num_classes if num_classes is None else num_classes
-    if labels is None:
-        return
+    if labels is not None:
+        check_labels(origin, labels, info.num_classes)
+
+
+def check_range(origin: str, images: Float32, input_range: Range) -> None:
+    """Raise ConfigError, in the name of `origin`, where a value lies outside the range."""
+    (low, high), least, most = input_range, float(images.min()), float(images.max())
+    if least < low or most > high:
+        raise ConfigError(
+            f"{origin} holds values from {least:g} to {most:g}, outside the input range "
+            f"[{low:g}, {high:g}]: give another --input_range, or leave it out to take the data's"
+        )
+
+
+def check_labels(origin: str, labels: Labels, classes: int) -> None:
+    """Raise ConfigError, in the name of `origin`, for a label that is none of the classes."""
     wrong = labels[(labels < 0) | (labels >= classes)]
     if len(wrong):
         raise ConfigError(
@@ -102,17 +170,17 @@ def check_values(
 def load_answers(path: Path, image_shape: Shape | None = None) -> tuple[Float32, Labels]:
     """Answered queries: images float32 (n, H, W, C), and their aggregated labels int64 (n,).
 
-    As `load_saved_queries`, but raw samples are preferred, for they cannot be normalised in another
-    way. Raises ConfigError where there are no aggregated labels, or not one per query.
+    As `load_saved_queries`. Raises ConfigError where there are no aggregated labels, or not one per
+    query.
     """
     path = Path(path)
     folder = path if path.is_dir() else path.parent
-    samples = _samples_file(path, (_RAW, _SAMPLES)) if path.exists() else path
+    samples = _samples_file(path) if path.exists() else path
     images, _ = load_saved_queries(samples, image_shape)
-    labels = _labels_of(folder, samples, len(images), _AGGREGATED)
+    labels = _labels_beside(samples, _AGGREGATED)
     if labels is None:
         raise ConfigError(f"{folder} holds no answers: no file '*aggregated-labels*.npy' is in it")
-    return images, labels
+    return images, checked_labels(labels, len(images), f"{folder}: its {_AGGREGATED} file")
 
 
 def save_queries(
@@ -153,13 +221,16 @@ def _kind(path: Path) -> str | None:
     return next((kind for kind in _KINDS if kind in path.name), None)
 
 
-def _samples_file(path: Path, kinds: tuple[str, str] = (_SAMPLES, _RAW)) -> Path:
+def _samples_file(path: Path) -> Path:
     if path.is_file():
-        if path.suffix != ".npy" or _kind(path) not in {_SAMPLES, _RAW}:
-            raise ConfigError(f"{path} is not a samples file: its name must hold 'samples'")
+        if path.suffix != ".npy" or _kind(path) in {_LABELS, _AGGREGATED}:
+            raise ConfigError(
+                f"{path} is not a samples file: give a .npy file of samples, an .npz file, a "
+                "folder of them, or a folder of images"
+            )
         return path
     files = sorted(path.glob("*.npy"))
-    for kind in kinds:
+    for kind in (_RAW, _SAMPLES):
         found = [file for file in files if _kind(file) == kind]
         if len(found) > 1:
             names = ", ".join(file.name for file in found[:4])
@@ -169,22 +240,23 @@ def _samples_file(path: Path, kinds: tuple[str, str] = (_SAMPLES, _RAW)) -> Path
             )
         if found:
             return found[0]
-    raise ConfigError(f"--dataset_path {path} holds no queries: no file '*samples*.npy' is in it")
+    raise ConfigError(
+        f"--dataset_path {path} holds no queries: no file '*samples*.npy', no .npz file and no "
+        "folders of PNG or JPEG images are in it"
+    )
 
 
-def _labels_of(folder: Path, samples: Path, count: int, kind: str = _LABELS) -> Labels | None:
+def _labels_beside(samples: Path, kind: str = _LABELS) -> NDArray[Any] | None:
     """The labels file with the samples' parameters, else the only one there is."""
+    folder, own = samples.parent, _kind(samples)
     files = [file for file in sorted(folder.glob("*.npy")) if _kind(file) == kind]
-    twin = samples.name.replace(_kind(samples) or "", kind, 1)
+    twin = samples.name.replace(own, kind, 1) if own else f"{samples.stem}-{kind}.npy"
     chosen = [file for file in files if file.name == twin] or files
     if not chosen:
         return None
     if len(chosen) > 1:
         raise ConfigError(f"{folder} holds {len(chosen)} {kind} files, none named {twin}")
-    labels = np.atleast_1d(_read(chosen[0]))
-    if labels.shape != (count,) or not np.all(labels == np.rint(labels)) or labels.min() < 0:
-        raise ConfigError(f"{chosen[0]} does not hold {count} class numbers")
-    return labels.astype(np.int64)
+    return _read(chosen[0])
 
 
 def _read(path: Path) -> NDArray[Any]:
@@ -197,12 +269,12 @@ def _read(path: Path) -> NDArray[Any]:
     return values
 
 
-def _unsqueezed(values: NDArray[Any], image_shape: Shape | None, path: Path) -> NDArray[Any]:
+def _unsqueezed(values: NDArray[Any], image_shape: Shape | None, path: str) -> NDArray[Any]:
     """Squeezed images as (n, H, W, C)."""
     if image_shape is not None:
         kept = tuple(size for size in image_shape if size != 1)
         given = tuple(size for size in values.shape if size != 1)
-        if given[-len(kept) :] == kept and len(given) - len(kept) <= 1:
+        if kept and given[-len(kept) :] == kept and len(given) - len(kept) <= 1:
             return values.reshape(-1, *image_shape)
     elif values.ndim == 4:
         return values

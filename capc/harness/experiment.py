@@ -15,6 +15,7 @@ from rich.console import Console
 from capc.command_line import ExitStatus, run_command
 from capc.console import epsilon_text, show_line, table_console
 from capc.errors import CapcError
+from capc.graph.prepared import load_network
 from capc.harness import report
 from capc.harness.account import epsilon_after, epsilon_before
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
@@ -23,11 +24,12 @@ from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.models import model_files, prepared_models
 from capc.harness.outcome import Outcome
 from capc.harness.preflight import check_machine
-from capc.harness.queries import Queries, load_queries
+from capc.harness.queries import Queries, data_range, load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.rundir import RunDirectory, machine, now
-from capc.harness.settings import Settings, parse_settings
+from capc.harness.settings import Settings, parse_settings, with_classes, with_range
 from capc.harness.signals import interruptible
+from capc.harness.suitability import data_warnings, noise_warnings
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_queries, write_summary
 from capc.harness.verify import Check, check_models, check_run, check_shapes
@@ -60,11 +62,15 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     if spent is not None:
         said = f"epsilon {epsilon_text(spent)} spent before this run" if spent else "new"
         show_line(console, f"account {settings.privacy.account}: {said}")
-    queries = load_queries(settings)
+    settings = with_range(settings, data_range(settings))
     files = model_files(settings, lambda text: show_line(console, text))
     models = prepared_models(settings, files, lambda text: show_line(console, text))
-    check_shapes(models.networks, queries, settings.num_classes)
-    for line in check_models(models.networks, queries, settings):
+    shape, classes = models.networks[0].input.shape, models.networks[0].output.shape[0]
+    settings = with_classes(settings, settings.num_classes or classes)
+    queries = load_queries(settings, tuple(shape))
+    check_shapes(models.networks, queries, settings.num_classes or classes)
+    costs = check_models(models.networks, queries, settings, models.originals)
+    for line in [*costs, *data_warnings(models.originals, settings), *noise_warnings(settings)]:
         show_line(console, line, "yellow" if line.startswith("WARNING") else "")
     this_run = Run(
         settings, launcher, queries, models.files, modules or MODULES, epsilon_before=spent
@@ -131,6 +137,7 @@ class Run:
         self._prepared = prepared
         self._modules = modules
         self._epsilon_before = epsilon_before
+        self._classes = settings.num_classes or load_network(prepared[0]).output.shape[0]
         answering_parties = [answering(index) for index in range(settings.n_parties)]
         self._names = [*answering_parties, GUARDIAN, QUERYING]
         self._directory = RunDirectory(settings.results_dir)
@@ -321,7 +328,7 @@ class Run:
             party=name,
             index=place if is_answering else 0,
             n_parties=settings.n_parties,
-            num_classes=settings.num_classes,
+            num_classes=self._classes,
             n_queries=settings.n_queries,
             batch_size=settings.batch_size,
             encryption_parameters=settings.encryption_parameters,
@@ -340,7 +347,12 @@ class Run:
             timeout_seconds=settings.timeout_seconds,
             model=str(self._prepared[place]) if is_answering else None,
             queries=(
-                QuerySource(settings.dataset_name, settings.start_batch, dataset_path)
+                QuerySource(
+                    settings.dataset_name,
+                    settings.start_batch,
+                    dataset_path,
+                    tuple(self._queries.images.shape[1:]),
+                )
                 if name == QUERYING
                 else None
             ),

@@ -41,7 +41,7 @@ def _add_experiment(group: argparse._ArgumentGroup) -> None:
     add("--n_parties", type=int, default=1, help="answering parties, 1 to 400 (default 1)")
     add("--n_queries", type=int, default=1, help="queries to ask (default 1)")
     add("--batch_size", type=int, default=1, help="queries asked together (default 1)")
-    add("--num_classes", type=int, default=10, help="classes (default 10)")
+    add("--num_classes", type=int, default=None, help="classes (default: as the models have)")
     add(
         "--seed",
         type=int,
@@ -84,8 +84,27 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
         help="tensor of the logits in the frozen graph",
     )
     add_calibration(group)
-    add("--dataset_name", default="mnist", help=f"one of {', '.join(DATASETS)} (default mnist)")
-    add("--dataset_path", default=None, help="folder of saved queries (*samples*.npy, …)")
+    add(
+        "--dataset_name",
+        "--dataset",
+        default="mnist",
+        help=f"one of {', '.join(DATASETS)}, or your own: NAME=FILE.npz (default mnist)",
+    )
+    add(
+        "--dataset_path",
+        default=None,
+        help="saved queries: a .npy or .npz file, a folder of them (*samples*.npy, …), or a folder "
+        "of PNG or JPEG images, one folder a class",
+    )
+    add(
+        "--input_range",
+        type=float,
+        nargs=2,
+        default=None,
+        metavar=("LOW", "HIGH"),
+        help="the values that the models take: bytes are scaled to it (default: 0 1, and what "
+        "saved samples hold)",
+    )
     add("--start_batch", type=int, default=0, help="first test example asked (default 0)")
 
 

@@ -78,8 +78,8 @@ def _missing(folder: Path, n_parties: int) -> list[str]:
     if extra := [path.name for path in found if model_name(path) not in expected]:
         raise ConfigError(
             f"{folder} holds {len(found)} models, {extra[0]} among them, but --n_parties is "
-            f"{n_parties}: it must hold one model for each party, 0 to {n_parties - 1}; move the "
-            "others away"
+            f"{n_parties}: it must hold 0.pb to {n_parties - 1}.pb, or other kinds of model of "
+            "these names; move the others away"
         )
     return [name for name in expected if find_model(folder, name) is None]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from capc.data.datasets import dataset_info
+from capc.data.fitting import Range
+from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
 from capc.files import existing, expanded
 from capc.gc.programs import BackEnd
@@ -28,6 +30,7 @@ from capc.transport.control_messages import MAX_PARTIES
 
 MAX_QUERIES = 1_000_000
 MAX_CLASSES = 1000
+_USUAL_CLASSES = 10  # until the models say how many
 MAX_TIMEOUT_SECONDS = 1e6  # a selector takes 32-bit milliseconds
 _SESSION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _NOT_EMPTY = (
@@ -38,12 +41,15 @@ _NOT_EMPTY = (
 
 @dataclass(frozen=True)
 class Settings:
-    """One run, validated. Paths are absolute; `unencrypted` is --cpu."""
+    """One run, validated. Paths are absolute; `unencrypted` is --cpu.
+
+    `num_classes` None: as the models have; `input_range` None: as the data has.
+    """
 
     n_parties: int
     n_queries: int
     batch_size: int
-    num_classes: int
+    num_classes: int | None
     start_batch: int
     seed: int
     qp_id: int
@@ -56,6 +62,7 @@ class Settings:
     calibration: Calibration | None
     dataset_name: str
     dataset_path: Path | None
+    input_range: Range | None
     encryption_parameters: EncryptionParameters
     max_logit: float
     num_threads: int
@@ -91,7 +98,9 @@ def parse_settings(argv: Sequence[str] | None, program: str = "run_experiment.py
 def settings_from(flags: argparse.Namespace) -> Settings:
     """Validate parsed flags."""
     _check_names(flags)
+    _check_input_range(flags)
     _check_ranges(flags)
+    flags.dataset_name = with_absolute_path(flags.dataset_name)
     privacy = _privacy(flags)
     unused = tuple(name for name in ("rstar_exp", "round_exp") if getattr(flags, name) is not None)
     return Settings(
@@ -115,6 +124,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
             if flags.dataset_path is None
             else _existing_path("--dataset_path", flags.dataset_path)
         ),
+        input_range=None if flags.input_range is None else tuple(flags.input_range),
         encryption_parameters=read_encryption_params(
             flags.encryption_params, allow_insecure=flags.insecure or flags.cpu
         ),
@@ -140,6 +150,33 @@ def settings_from(flags: argparse.Namespace) -> Settings:
     )
 
 
+def with_range(settings: Settings, input_range: Range) -> Settings:
+    """The settings for values in `input_range`, with a calibration for it."""
+    calibration = settings.calibration
+    if calibration is not None:
+        calibration = replace(calibration, input_range=input_range)
+    return replace(settings, input_range=input_range, calibration=calibration)
+
+
+def with_classes(settings: Settings, classes: int) -> Settings:
+    """The settings for models of so many classes; ConfigError where their noise would wrap."""
+    _whole("num_classes", classes, 2, MAX_CLASSES)
+    flags = argparse.Namespace(**settings.flags)
+    sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
+    _noise_fits(flags, sigma_flag, settings.privacy.sigma, classes)
+    return replace(settings, num_classes=classes)
+
+
+def _check_input_range(flags: argparse.Namespace) -> None:
+    if flags.input_range is None:
+        return
+    low, high = flags.input_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(
+            f"--input_range is {low:g} {high:g}; allowed are two numbers, the lower first"
+        )
+
+
 def _check_names(flags: argparse.Namespace) -> None:
     for name in _NOT_EMPTY:
         if getattr(flags, name) == "":
@@ -156,7 +193,8 @@ def _check_ranges(flags: argparse.Namespace) -> None:
     _whole("n_parties", flags.n_parties, 1, MAX_PARTIES)
     _whole("n_queries", flags.n_queries, 1, MAX_QUERIES)
     _whole("batch_size", flags.batch_size, 1, MAX_QUERIES)
-    _whole("num_classes", flags.num_classes, 2, MAX_CLASSES)
+    if flags.num_classes is not None:
+        _whole("num_classes", flags.num_classes, 2, MAX_CLASSES)
     _whole("start_batch", flags.start_batch, 0, MAX_QUERIES)
     _whole("seed", flags.seed, 0, (1 << 32) - 1)
     _whole("qp_id", flags.qp_id, 0, MAX_QUERIES)
@@ -186,7 +224,7 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         if flags.sigma_threshold is None:
             raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
         _not_negative("sigma_threshold", flags.sigma_threshold)
-    _noise_fits(flags, sigma_flag, sigma, flags.num_classes)
+    _noise_fits(flags, sigma_flag, sigma, flags.num_classes or _USUAL_CLASSES)
     if flags.threshold is not None:
         _noise_fits(flags, "sigma_threshold", flags.sigma_threshold, 1)
     if math.isnan(flags.epsilon) or flags.epsilon <= 0:
@@ -222,7 +260,8 @@ def _existing_path(flag: str, name: str) -> Path:
 
 
 def _calibration(flags: argparse.Namespace) -> Calibration | None:
-    named = calibration_of(flags, dataset_info(flags.dataset_name).input_range)
+    chosen = None if flags.input_range is None else tuple(flags.input_range)
+    named = calibration_of(flags, chosen or dataset_info(flags.dataset_name).input_range)
     if named is None:
         return None
     return replace(named, examples=_existing_path("--calibration", str(named.examples)))

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from capc.data.fitting import fitted
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, FixedPoint, Float64, Int64, modulo
 from capc.graph.float_reference import evaluate_float
-from capc.graph.layers import Network
+from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
 from capc.graph.scaling import in_ring
 from capc.harness.expectations import expectations, machine_memory
@@ -29,30 +30,35 @@ from capc.parties.config import PrivacySettings
 from capc.roles import GUARDIAN, QUERYING, answering
 
 _NEGLIGIBLE = 2.0**-60
+_TRIED_QUERIES = 5
 
 
 @dataclass(frozen=True)
 class Check:
     """One query in the clear; None where it cannot be known.
 
-    `float_label`: the float models' votes, no noise. `agrees`: the run equals the fixed-point
-    reference, bit for bit. `max_logit_error`: the reference's largest distance to the floats.
+    `float_label`: the float models' votes, no noise; `exact_label`: those of the fixed-point
+    reference. `agrees`: the run equals the fixed-point reference, bit for bit. `max_logit_error`:
+    the reference's largest distance to the floats.
     """
 
     float_label: int
     agrees: bool | None
     max_logit_error: float | None
+    exact_label: int | None = None
 
 
 def check_shapes(networks: Sequence[Network], queries: Queries, num_classes: int) -> None:
     """Raise ConfigError where a party's network takes other inputs, or gives other classes."""
     for index, network in enumerate(networks):
-        if tuple(network.input.shape) != queries.images.shape[1:]:
+        try:
+            fitted(queries.images[:1], tuple(network.input.shape))
+        except ConfigError:
             raise ConfigError(
                 f"the model of answering party {index} takes inputs of shape "
                 f"{tuple(network.input.shape)}, the queries have {queries.images.shape[1:]}: name "
                 "another --dataset_name, --dataset_path or model"
-            )
+            ) from None
         if tuple(network.output.shape) != (num_classes,):
             raise ConfigError(
                 f"the model of answering party {index} gives {network.output.shape[0]} logits, and "
@@ -61,11 +67,17 @@ def check_shapes(networks: Sequence[Network], queries: Queries, num_classes: int
             )
 
 
-def check_models(networks: Sequence[Network], queries: Queries, settings: Settings) -> list[str]:
+def check_models(
+    networks: Sequence[Network],
+    queries: Queries,
+    settings: Settings,
+    floats: Sequence[Network] | None = None,
+) -> list[str]:
     """Raise before any party starts where a model does not fit its ring or the parameters.
 
     Or where its integers would give other labels. Returns a warning for each model that gets fewer
-    fractional bits than usual or is off with them, and what a run is expected to cost where that
+    fractional bits than usual, is off with them, or gives other labels than the float model it was
+    made of (`floats`, where calibration changed it), and what a run is expected to cost where that
     is much.
     """
     if settings.calibration is not None:
@@ -78,18 +90,36 @@ def check_models(networks: Sequence[Network], queries: Queries, settings: Settin
         if not settings.unencrypted:
             costs[id(network)] = total_cost(query_costs(integers, settings.encryption_parameters))
             together.append(at_once(integers, settings.batch_size, len(networks)))
-        for reason in (
+        party = networks.index(network)
+        reasons = [
             why_fewer_bits(network, queries.input_range, integers.fixed_point),
             why_vanishing(network, queries.input_range, integers.fixed_point),
             why_imprecise(network, integers),
-        ):
-            if reason is None:
-                continue
-            said.append(f"WARNING: answering party {networks.index(network)}: {reason}")
+        ]
+        found = [reason for reason in reasons if reason is not None]
+        said += [f"WARNING: answering party {party}: {reason}" for reason in found]
+        original = (floats or networks)[party]
+        if found or original is not network:
+            said += _tried(integers, original, queries, party)
     if settings.unencrypted:
         return said
     each = [costs[id(network)] for network in networks]
     return said + expectations(each, min(together), settings.timeout_seconds, machine_memory())
+
+
+def _tried(
+    integers: QuantizedNetwork, original: Network, queries: Queries, party: int
+) -> list[str]:
+    """A warning where the integers give other labels than the float model, on the first queries."""
+    images = fitted(queries.images[:_TRIED_QUERIES], tuple(original.input.shape))
+    found = evaluate(integers, images).argmax(axis=1)
+    differ = int(np.sum(found != evaluate_float(original, images).argmax(axis=1)))
+    if not differ:
+        return []
+    return [
+        f"WARNING: answering party {party}: the protocol's integers give another label than the "
+        f"float model for {differ} of the {len(images)} queries tried: the precision is too low"
+    ]
 
 
 def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:
@@ -127,7 +157,8 @@ def check_run(
             continue
         error = float(np.max(np.abs(clear.decoded[:, place] - clear.floats[:, place])))
         reference = _Reference(query, clear.exact[:, place], results)
-        checks[query] = Check(float_label, reference.agrees(privacy, certain), error)
+        exact_label = int(np.argmax(_votes(reference.logits)))
+        checks[query] = Check(float_label, reference.agrees(privacy, certain), error, exact_label)
     return checks
 
 
@@ -153,11 +184,13 @@ def _evaluate(
     exact: dict[tuple[int, FixedPoint], tuple[Int64, Float64]] = {}
     for party, (network, original) in enumerate(zip(networks, originals, strict=True)):
         if id(original) not in floats:
-            floats[id(original)] = evaluate_float(original, images)
+            floats[id(original)] = evaluate_float(
+                original, fitted(images, tuple(original.input.shape))
+            )
         plan = plans.get(answering(party))
         if plan is not None and (id(network), plan) not in exact:
             quantized = in_ring(network, plan, queries.input_range)
-            logits = evaluate(quantized, images)
+            logits = evaluate(quantized, fitted(images, tuple(network.input.shape)))
             exact[id(network), plan] = logits, quantized.model_logits(logits)
     all_floats = np.stack([floats[id(network)] for network in originals])
     if any(answering(party) not in plans for party in range(len(networks))):

@@ -55,6 +55,11 @@ def build_model(model_type: str, image_shape: ImageShape, num_classes: int) -> A
     name, width = _parse(model_type)
     if name in MODEL_TYPES:
         return build_private_model(name, image_shape, num_classes)
+    if len(image_shape) != 3:
+        raise ConfigError(
+            f"{name} takes images (height, width, channels), and the data has samples of shape "
+            f"{image_shape}; use the model dense"
+        )
     keras = load_tensorflow().keras
     images = keras.Input(image_shape, name="input")
     values = _vgg(images, name, width) if name in _VGG else _resnet(images, name, width)

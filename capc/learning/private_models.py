@@ -13,18 +13,25 @@ from typing import Any
 from capc.errors import ConfigError
 from capc.graph.tensorflow.loader import load_tensorflow
 
-ImageShape = tuple[int, int, int]
+ImageShape = tuple[int, ...]
+DENSE = "dense"  # one hidden layer, for tables and signals
 Build = Callable[[ImageShape, int], Any]
 
 
 def build_model(model_type: str, image_shape: ImageShape, num_classes: int) -> Any:
     """An untrained Keras model from images (n, H, W, C) to logits (n, num_classes).
 
-    Raises ConfigError for an unknown type.
+    Raises ConfigError for an unknown type, and for one of convolutions where the data has no
+    images (H, W, C).
     """
     if model_type not in MODEL_TYPES:
         raise ConfigError(
             f"unknown --model_type '{model_type}'; known are {', '.join(sorted(MODEL_TYPES))}"
+        )
+    if len(image_shape) != 3 and model_type != DENSE:
+        raise ConfigError(
+            f"{model_type} takes images (height, width, channels), and the data has samples of "
+            f"shape {image_shape}; use the model type {DENSE}"
         )
     return MODEL_TYPES[model_type](image_shape, num_classes)
 
@@ -66,6 +73,18 @@ def _mlp(image_shape: ImageShape, num_classes: int) -> Any:
     )
 
 
+def _dense(image_shape: ImageShape, num_classes: int) -> Any:
+    layers = load_tensorflow().keras.layers
+    return _sequential(
+        image_shape,
+        [
+            layers.Flatten(name="flatten"),
+            layers.Dense(100, activation="relu", name="dense1"),
+            layers.Dense(num_classes, name="output"),
+        ],
+    )
+
+
 def _sequential(image_shape: ImageShape, layers: list[Any]) -> Any:
     keras = load_tensorflow().keras
     return keras.Sequential([keras.Input(image_shape, name="input"), *layers])
@@ -83,4 +102,5 @@ MODEL_TYPES: dict[str, Build] = {
     "cryptonets-relu": _cryptonets(_relu),
     "cryptonets": _cryptonets(_square),
     "mlp": _mlp,
+    DENSE: _dense,
 }

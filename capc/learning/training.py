@@ -35,7 +35,7 @@ _DROPS = (0.5, 0.75, 0.9)  # of the epochs (paper's code): the rate falls to a t
 
 @lru_cache(maxsize=8)
 def trainer_for(
-    model_type: str, image_shape: tuple[int, int, int], classes: int, training: Training
+    model_type: str, image_shape: tuple[int, ...], classes: int, training: Training
 ) -> Trainer:
     """One compiled training step per architecture and process, used for party after party."""
     return Trainer(model_type, image_shape, classes, training)
@@ -61,7 +61,7 @@ class Trainer:
     def __init__(
         self,
         model_type: str,
-        image_shape: tuple[int, int, int],
+        image_shape: tuple[int, ...],
         classes: int,
         training: Training,
     ) -> None:

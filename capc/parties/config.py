@@ -22,7 +22,7 @@ from capc.gc.programs import BACK_ENDS, BackEnd
 from capc.he.parameters import EncryptionParameters
 from capc.privacy.conversion import CONVERSIONS, Conversion
 
-CONFIG_VERSION = 2
+CONFIG_VERSION = 3
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -32,12 +32,13 @@ class QuerySource:
     """Which queries to ask, from number `start` on.
 
     They are the test images of `dataset`, or where there is a `path`, the queries that are saved
-    there in the data set's shape.
+    there, each of `shape` (None: of the data set's shape).
     """
 
     dataset: str
     start: int
     path: str | None
+    shape: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,12 @@ def _interval(value: Any) -> tuple[float, float]:
     return low, high
 
 
+def _shape(value: Any) -> tuple[int, ...]:
+    if type(value) not in (list, tuple) or not value:
+        raise ValueError("a list of whole numbers from 1 up")
+    return tuple(_whole(1)(size) for size in value)
+
+
 def _encryption_parameters(value: Any) -> EncryptionParameters:
     return EncryptionParameters.from_fields(_mapping(value))
 
@@ -227,6 +234,7 @@ def _query_source(value: Any) -> QuerySource:
         dataset=_field(fields, "dataset", _string),
         start=_field(fields, "start", _whole(0)),
         path=_field(fields, "path", _optional(_string)),
+        shape=_field(fields, "shape", _optional(_shape)),
     )
 
 

@@ -11,7 +11,7 @@ from capc.parties.config import PartyConfig
 
 
 def load_queries(config: PartyConfig) -> Float64:
-    """The run's queries, (n, H, W, C) in the models' normalisation.
+    """The run's queries, (n, ...) in the data's shape and the models' range.
 
     Raises ConfigError where the config names none, or where there are not so many.
     """
@@ -19,5 +19,9 @@ def load_queries(config: PartyConfig) -> Float64:
     if source is None:
         raise ConfigError("the querying party's config names no queries")
     path = None if source.path is None else Path(source.path)
-    images, _ = asked_queries(source.dataset, path, source.start, config.n_queries)
+    images, _ = asked_queries(
+        *(source.dataset, path, source.start, config.n_queries),
+        shape=source.shape,
+        input_range=config.input_range,
+    )
     return images.astype("float64")

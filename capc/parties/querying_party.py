@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from capc.command_line import run_command
+from capc.data.fitting import fitted
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import VOTE_BITS, Float64, Int64, modulo
 from capc.gc.programs import CircuitProgram
@@ -57,7 +58,7 @@ class Link:
         self.argmax.prepare(count)
 
     def private_inference(self, prepared: Any, images: Float64) -> Mapping[str, Int64]:
-        """Step 1a: every layer but the last linear one, on encrypted queries (count, H, W, C)."""
+        """Step 1a: every layer but the last linear one, on encrypted queries (count, ...)."""
         plan = self.inference.plan
         low, high = plan.input_range
         if images.min() < low or images.max() > high:
@@ -65,6 +66,7 @@ class Link:
                 f"a query lies outside the input range [{low}, {high}] of {self.name}'s model; "
                 "normalise the queries as the model's training data"
             )
+        images = fitted(images, tuple(plan.input.shape))
         return self.inference.evaluate_hidden(prepared, plan.fixed_point.encode(images))
 
     def logit_share(self, prepared: Any, hidden: Mapping[str, Int64]) -> Int64:
@@ -103,7 +105,7 @@ class QueryingParty:
         )
 
     def ask(self, images: Float64) -> None:
-        """All queries (n, H, W, C), batch by batch, until they or the privacy budget end."""
+        """All queries (n, ...), batch by batch, until they or the privacy budget end."""
         size = self._images_at_once()
         for first in range(0, len(images), size):
             wanted = Batch(first, min(size, len(images) - first))

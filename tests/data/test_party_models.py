@@ -161,7 +161,7 @@ def test_each_model_type_is_frozen_and_read_back(plan: TrainingPlan, model_type:
     row = train_party_models(one)[0]
     network = import_network(one.model_file("0"))
     kinds = {type(layer).__name__ for layer in network.layers}
-    marks = {"cryptonets": "Square", "cryptonets-relu": "Relu", "mlp": "MaxPool"}
+    marks = {"dense": "Dense", "cryptonets": "Square", "cryptonets-relu": "Relu", "mlp": "MaxPool"}
     assert marks[model_type] in kinds
     assert row.model_type == model_type
 

@@ -101,7 +101,6 @@ def test_a_path_without_queries_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros((3, 28, 28), np.uint8), "holds uint8, not float32"),
         (np.full((3, 28, 28), np.nan, np.float32), "not finite"),
         (np.array(["a"]), "holds no numbers"),
         (np.zeros((0, 28, 28), np.float32), "holds no numbers"),
@@ -114,6 +113,18 @@ def test_samples_of_another_form_are_refused(
 ) -> None:
     np.save(tmp_path / "samples.npy", values)
     with pytest.raises(ConfigError, match=message):
+        load_saved_queries(tmp_path)
+
+
+def test_raw_samples_are_preferred_whatever_lies_beside(tmp_path: Path) -> None:
+    """The original's normalised samples are standardised; no model here was trained on them."""
+    raw = RANDOM.integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    np.save(tmp_path / "mnist-samples-(4).npy", (raw / 255 - 0.13) / 0.31)
+    np.save(tmp_path / "mnist-raw-samples-(4).npy", raw)
+    images, _ = load_saved_queries(tmp_path, (28, 28, 1))
+    assert np.array_equal(images, normalised(raw)[..., np.newaxis])
+    np.save(tmp_path / "mnist-raw-samples-(4).npy", raw / 255)
+    with pytest.raises(ConfigError, match="holds float64, not uint8"):
         load_saved_queries(tmp_path)
 
 

@@ -242,7 +242,8 @@ def test_what_the_parties_are_told(bench: Bench) -> None:
     for name in ("answering-0", "answering-1", "querying"):
         assert told[name]["with_threshold"] is True
         assert "privacy" not in told[name]
-    assert told["querying"]["queries"] == {"dataset": "mnist", "start": 0, "path": None}
+    queries = {"dataset": "mnist", "start": 0, "path": None, "shape": [2, 2, 1]}
+    assert told["querying"]["queries"] == queries
     assert "model" not in told["querying"]
     assert told["answering-1"]["index"] == 1
 

@@ -29,7 +29,6 @@ ORIGINAL = {
     "n_parties": 1,
     "seed": 2,
     "batch_size": 1,
-    "num_classes": 10,
     "rstar_exp": None,
     "max_logit": 36.0,
     "round_exp": None,

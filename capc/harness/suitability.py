@@ -1,0 +1,103 @@
+"""Whether models, data and noise suit each other, said before a run starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from capc.data.datasets import dataset_info
+from capc.data.fitting import fitted
+from capc.data.suspicions import classes_suspicion, range_suspicion
+from capc.fixed_point import Float64, Int64
+from capc.graph.float_reference import evaluate_float
+from capc.graph.layers import Network
+from capc.harness.queries import are_scaled, labelled_examples, origin_of
+from capc.harness.settings import Settings
+from capc.parties.config import PrivacySettings
+
+_SECONDS = 3.0  # what looking at all models together may take
+_WIDEST = 1e5  # of a noise that leaves nothing of any vote
+_SWAMPED, _SURE = 0.9, 0.9995
+
+
+def data_warnings(networks: Sequence[Network], settings: Settings) -> list[str]:
+    """A warning for each model that fits the labelled data badly: its classes, or its range."""
+    shape = tuple(networks[0].input.shape)
+    examples = labelled_examples(settings, shape)
+    if examples is None or examples.labels is None:
+        return []
+    labels, scales = np.array(examples.labels, dtype=np.int64), are_scaled(settings)
+    until, said = time.monotonic() + _SECONDS, []
+    for network in {id(network): network for network in networks}.values():
+        party, classes = networks.index(network), network.output.shape[0]
+        known = int(labels.max()) + 1
+        if settings.dataset_path is None:
+            known = dataset_info(settings.dataset_name).num_classes
+        reason = classes_suspicion(classes, known, origin_of(settings))
+        left = until - time.monotonic()
+        if reason is None and left > 0:
+            samples = fitted(examples.images, tuple(network.input.shape)).astype(np.float64)
+            reason = range_suspicion(
+                lambda values, model=network: evaluate_float(model, values).argmax(axis=1),  # type: ignore[misc]
+                *(samples, labels, classes, examples.input_range),
+                scales=scales,
+                seconds=left,
+            )
+        if reason is not None:
+            said.append(f"WARNING: answering party {party}: {reason}")
+    return said
+
+
+def noise_warnings(settings: Settings) -> list[str]:
+    """What the noise leaves of a unanimous vote, where that is not all."""
+    classes, parties, privacy = settings.num_classes or 2, settings.n_parties, settings.privacy
+    right = unanimous_accuracy(parties, classes, privacy.sigma)
+    said = []
+    if right < _SWAMPED:
+        said.append(
+            f"WARNING: noise of scale {privacy.sigma:g} swamps {parties} votes: even a unanimous "
+            f"vote gives its label in {right:.0%} of queries (chance: {1 / classes:.0%}); more "
+            "parties or a smaller --sigma help"
+        )
+    elif right < _SURE:
+        said.append(
+            f"expected: with noise of scale {privacy.sigma:g}, a unanimous vote of {parties} gives "
+            f"its label in {right:.1%} of queries, a divided one in fewer"
+        )
+    reached = unanimous_answers(parties, privacy)
+    if reached < _SURE and (privacy.threshold or 0) <= parties:
+        said.append(
+            f"expected: {reached:.1%} of unanimous queries reach --threshold {privacy.threshold}; "
+            "the others are not answered"
+        )
+    return said
+
+
+def unanimous_accuracy(parties: int, classes: int, sigma: float) -> float:
+    """How often all votes for one class still win after noise; half of the ties are lost."""
+    values, chances = _discrete_gaussian(sigma)
+    below = np.concatenate([[0.0], np.cumsum(chances)])  # below[i]: a draw is less than values[i]
+    place = np.arange(len(values)) + parties
+    less = below[np.minimum(place, len(values))] ** (classes - 1)
+    least = below[np.minimum(place + 1, len(values))] ** (classes - 1)
+    return float(np.sum(chances * (less + least) / 2))
+
+
+def unanimous_answers(parties: int, privacy: PrivacySettings) -> float:
+    """How often all votes for one class reach the threshold; 1 without one."""
+    if privacy.threshold is None:
+        return 1.0
+    values, chances = _discrete_gaussian(privacy.sigma_threshold)
+    return float(np.sum(chances[parties + values >= privacy.threshold]))
+
+
+def _discrete_gaussian(sigma: float) -> tuple[Int64, Float64]:
+    """Values and their probabilities, out to 10 sigma."""
+    scale = min(sigma, _WIDEST)
+    reach = math.ceil(10 * scale)
+    values = np.arange(-reach, reach + 1)
+    chances = np.exp(-0.5 * (values / max(scale, 1e-9)) ** 2)
+    return values, chances / chances.sum()
