@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,15 +18,19 @@ from rich.table import Table
 from capc.bench.two_parties import EncryptedRun, PhaseCosts, run_encrypted
 from capc.command_line import ExitStatus, Parser
 from capc.console import table_console
-from capc.data.datasets import DATASETS, dataset_info, queries
+from capc.data.datasets import DATASETS, Labels, dataset_info, queries
+from capc.data.fitting import Range, Shape, fitted
+from capc.data.own_data import title, with_absolute_path
+from capc.data.saved_queries import asked_queries, check_range, read_saved_queries
+from capc.data.suspicions import classes_suspicion, range_suspicion
 from capc.errors import ConfigError
 from capc.fixed_point import MAX_LOGIT, Float64, Int64
 from capc.graph.calibration_flags import add_calibration, calibration_of
-from capc.graph.layers import QuantizedNetwork
+from capc.graph.float_reference import evaluate_float
+from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.model_names import model_at
 from capc.graph.prepared import load_network, prepare
 from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
-from capc.graph.tensorflow.importer import check_input_shape
 from capc.graph.tensorflow.logits import tensorflow_logits
 from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
@@ -33,6 +38,7 @@ from capc.inference.costs import check_encrypted
 from capc.inference.reference import evaluate
 
 _BATCH = 250
+_WHYS = (why_fewer_bits, why_vanishing)
 
 
 @dataclass(frozen=True)
@@ -69,19 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     flags = _parser().parse_args(argv)
     flags.model = model_at(flags.model)
-    size = dataset_info(flags.dataset_name).test_size
-    count = size if flags.n is None else flags.n
-    encrypted = min(flags.encrypted, count)
-    if not 1 <= count <= size or encrypted < 0:
-        raise ConfigError(
-            f"--n is {count} and --encrypted is {flags.encrypted}; {flags.dataset_name} has "
-            f"{size} test images: ask for 1 to {size}, and for 0 or more of them encrypted"
-        )
     if not 0 <= flags.tolerance <= 1:
         raise ConfigError(
             f"--tolerance is {flags.tolerance:g}; it is a share of the labels, from 0 to 1"
         )
-    accuracy = _measured(flags, count, encrypted)
+    flags.dataset_name = with_absolute_path(flags.dataset_name)
+    accuracy = _measured(flags)
     if flags.json:
         sys.stdout.write(json.dumps(asdict(accuracy)) + "\n")
     else:
@@ -97,27 +96,82 @@ def main(argv: Sequence[str] | None = None) -> int:
     return ExitStatus.OK if agrees else ExitStatus.DISAGREES
 
 
-def _measured(flags: argparse.Namespace, count: int, encrypted: int) -> Accuracy:
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """Labelled examples (n, ...) in the data's shape, and their closed interval of values."""
+
+    name: str
+    images: Float64
+    labels: Labels
+    input_range: Range
+    of_bytes: bool
+
+
+def _examples(flags: argparse.Namespace, shape: Shape) -> _Examples:
+    """What the flags ask for; ConfigError where there is not so much, or labels are missing."""
+    name, path, given = flags.dataset_name, flags.dataset_path, flags.input_range
+    if path is None:
+        info = dataset_info(name)
+        fitted(np.zeros((1, *info.image_shape)), shape, title(name))  # before it is fetched
+        size, own_range, of_bytes = info.test_size, info.input_range, info.of_bytes
+    else:
+        saved = read_saved_queries(path, shape)
+        size, own_range = len(saved.samples(shape)), saved.input_range
+        of_bytes = saved.values.dtype == np.uint8
+    called = title(name) if path is None else str(path)
+    count = size if flags.n is None else flags.n
+    if not 1 <= count <= size or flags.encrypted < 0:
+        raise ConfigError(
+            f"--n is {count} and --encrypted is {flags.encrypted}; {called} has "
+            f"{size} test images: ask for 1 to {size}, and for 0 or more of them encrypted"
+        )
+    input_range = own_range if given is None else (given[0], given[1])
+    if path is None:
+        images, labels = queries(name, 0, count, input_range)
+    else:
+        images, known = asked_queries(name, path, 0, count, shape=shape, input_range=input_range)
+        if known is None:
+            raise ConfigError(f"--dataset_path {path} has no labels: accuracy needs them")
+        labels = known
+    check_range(called, images, input_range)
+    return _Examples(called, images.astype(np.float64), labels, input_range, of_bytes)
+
+
+def _range_of_data(flags: argparse.Namespace) -> Range:
+    """The interval of values that the data has, or that the flags give it."""
+    if flags.input_range is not None:
+        low, high = flags.input_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ConfigError(
+                f"--input_range is {low:g} {high:g}; allowed are two numbers, the lower first"
+            )
+        return low, high
+    if flags.dataset_path is not None:
+        return read_saved_queries(flags.dataset_path).input_range
+    return dataset_info(flags.dataset_name).input_range
+
+
+def _measured(flags: argparse.Namespace) -> Accuracy:
     said = Console(stderr=True)
     nodes = flags.input_node, flags.output_node
-    info = dataset_info(flags.dataset_name)
-    calibration = calibration_of(flags, info.input_range)
-    pixel_range = info.input_range
-    prepared = prepare(flags.model, *nodes, calibration=calibration, input_range=pixel_range)
+    input_range = _range_of_data(flags)
+    calibration = calibration_of(flags, input_range)
+    prepared = prepare(flags.model, *nodes, calibration=calibration, input_range=input_range)
     network = load_network(prepared)
-    check_input_shape(network, info.image_shape, flags.dataset_name)
+    examples = _examples(flags, tuple(network.input.shape))
+    labels, count = examples.labels, len(examples.labels)
+    encrypted = min(flags.encrypted, count)
+    images = fitted(examples.images, tuple(network.input.shape), examples.name)
     if calibration is not None:
         calibration.require_range(network.input.shape)
     parameters = read_encryption_params(flags.encryption_params)
-    integers = to_ring(network, info.input_range, MAX_LOGIT)
+    integers = to_ring(network, input_range, MAX_LOGIT)
     if encrypted:
         check_encrypted(integers, parameters)
-    for why in (why_fewer_bits, why_vanishing):
-        reason = why(network, info.input_range, integers.fixed_point)
-        if reason is not None:
-            said.print(f"WARNING: {reason}", soft_wrap=True, highlight=False)
-    pixels, labels = queries(flags.dataset_name, 0, count)
-    images = pixels.astype(np.float64)
+    reasons = [why(network, input_range, integers.fixed_point) for why in _WHYS]
+    for text in (*reasons, _suspicion(network, images, examples)):
+        if text is not None:
+            said.print(f"WARNING: {text}", soft_wrap=True, highlight=False, markup=False)
     with _progress(said) as progress:
         step = _step(progress, "TensorFlow", count)
         expected = tensorflow_logits(flags.model, *nodes, images, step)
@@ -131,7 +185,7 @@ def _measured(flags: argparse.Namespace, count: int, encrypted: int) -> Accuracy
     ring = integers.fixed_point
     return Accuracy(
         model=str(flags.model),
-        dataset=flags.dataset_name,
+        dataset=examples.name,
         images=count,
         ring_bits=ring.ring_bits,
         fraction_bits=ring.fraction_bits,
@@ -144,6 +198,18 @@ def _measured(flags: argparse.Namespace, count: int, encrypted: int) -> Accuracy
         encrypted=encrypted,
         bit_for_bit=0 if run is None else _equal_rows(run, reference),
         **_costs_of_a_query(None if run is None else run.costs),
+    )
+
+
+def _suspicion(network: Network, images: Float64, examples: _Examples) -> str | None:
+    """A sentence where the model's classes or range do not look like the data's."""
+    classes = network.output.shape[0]
+    return classes_suspicion(
+        classes, int(examples.labels.max()) + 1, examples.name
+    ) or range_suspicion(
+        lambda values: evaluate_float(network, values).argmax(axis=1),
+        *(images, examples.labels, classes, examples.input_range),
+        scales=examples.of_bytes,
     )
 
 
@@ -223,7 +289,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("model", type=Path, help=".pb, SavedModel folder, .keras or .h5")
-    add("--dataset_name", "--dataset", default="mnist", help=f"one of {', '.join(DATASETS)}")
+    add(
+        "--dataset_name",
+        "--dataset",
+        default="mnist",
+        help=f"one of {', '.join(DATASETS)}, or your own: NAME=FILE.npz",
+    )
+    add(
+        "--dataset_path",
+        type=Path,
+        help="labelled samples instead: a .npy or .npz file, a folder of them, or of images",
+    )
+    add(
+        "--input_range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="the values that the model takes: bytes are scaled to it; default: as the data has",
+    )
     add("--n", type=int, help="test images; default all")
     add("--encrypted", type=int, default=100, help="of them encrypted; default %(default)s")
     add_encryption_params(parser)

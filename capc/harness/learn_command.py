@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import math
 import resource
@@ -22,6 +23,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
+from capc.data.own_data import title as dataset_title
 from capc.errors import ConfigError
 from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
@@ -60,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        experiment = load_experiment(options.config, options.set)
+        named = [] if options.dataset is None else [f"dataset={json.dumps(options.dataset)}"]
+        experiment = load_experiment(options.config, [*options.set, *named])
         if options.secure:
             # As JSON: the protocol's run starts in another folder, and gets these very parameters.
             parameters = read_encryption_params(options.encryption_params)
@@ -96,6 +99,7 @@ class _Command:
 
     def run(self) -> None:
         stage = self._options.stage
+        results.refuse_another(self._folder, self._session.experiment)
         try:  # now, not when hours of training are over
             self._folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self._folder).close()
@@ -198,7 +202,7 @@ class _Command:
         summary = results.summarise(accuracy)
         for name, table in (("accuracy", accuracy), ("classes", classes), ("summary", summary)):
             results.write_table(self._folder, name, table)
-        title = f"{experiment.dataset}, imported answers"
+        title = f"{dataset_title(experiment.dataset)}, imported answers"
         draw(self._folder, accuracy, classes, _title(experiment) if queries else title)
         self._console.print(_summary_table(summary))
 
@@ -246,7 +250,7 @@ def _title(experiment: Experiment, *, sweep: bool = False) -> str:
     parties = "" if sweep else f", K = {experiment.parties}"
     split = "" if experiment.split.kind == "uniform" else f", {experiment.split.kind} split"
     limit = "no limit" if privacy.epsilon is None else f"ε ≤ {privacy.epsilon:g}"
-    return f"{experiment.dataset}{parties}{split}, {limit} ({privacy.bound} bound)"
+    return f"{dataset_title(experiment.dataset)}{parties}{split}, {limit} ({privacy.bound} bound)"
 
 
 def _query_table(rows: list[dict[str, Any]]) -> Table:
@@ -304,6 +308,11 @@ def _parser() -> Parser:
         default=[],
         metavar="FIELD=VALUE",
         help="another value for a field of the config, as privacy.sigma=10; may be repeated",
+    )
+    add(
+        "--dataset",
+        metavar="NAME[=FILE.npz]",
+        help="another data set than the config's; your own with x_train, y_train, x_test, y_test",
     )
     add_results_dir(parser, "results/learning", "where tables and figures go", "--out")
     add(

@@ -190,7 +190,10 @@ class _Protocol:
             folder = Path(scratch)
             raw = dataset.test_images[examples]
             save_queries(
-                folder / "queries", normalised(raw), dataset.test_labels[examples], raw_images=raw
+                folder / "queries",
+                normalised(raw),
+                dataset.test_labels[examples],
+                raw_images=raw if raw.dtype == np.uint8 else None,
             )
             self._link_models(folder / "models", party)
             started = time.monotonic()
@@ -218,6 +221,7 @@ class _Protocol:
             (target / f"{place}.pb").symlink_to(graph.resolve())
 
     def _run(self, folder: Path, queries: int, privacy: Privacy, account: Path) -> None:
+        input_range = dataset_info(self._session.experiment.dataset).input_range
         command = [
             *(sys.executable, "-m", "capc.harness.experiment", "--launcher=subprocess"),
             f"--n_parties={len(self._models) - 1}",
@@ -225,6 +229,7 @@ class _Protocol:
             f"--batch_size={min(self._options.batch_size, queries)}",
             f"--dataset_name={self._session.experiment.dataset}",
             f"--dataset_path={folder / 'queries'}",
+            *("--input_range", *(repr(float(end)) for end in input_range)),
             f"--checkpoint_dir={folder / 'models'}",
             f"--results_dir={folder / 'results'}",
             f"--encryption_params={self._options.encryption_params}",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from capc.data.datasets import dataset_info
+from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
 from capc.files import parse_json, read_json
 from capc.learning.architectures import check_model_type
@@ -127,6 +128,7 @@ class SweepPoint:
 class Experiment:
     """One experiment. Each of `seeds` repeats all of it: splits, models, noise, retraining.
 
+    `dataset` is a known name, or NAME=FILE.npz.
     `models` are given to the parties in turn. `pool` examples of the test set are what the
     querying parties may ask, shared out evenly; accuracy is measured on the rest.
     `queries` caps how many a party asks (None: its whole share). `examples_per_party` None: the
@@ -233,6 +235,9 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     for override in overrides:
         _override(document, override)
     try:
+        named = document.get("dataset")
+        if isinstance(named, str):
+            document["dataset"] = with_absolute_path(named, path.parent)
         return _build(Experiment, document, "")
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

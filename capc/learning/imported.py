@@ -152,7 +152,8 @@ def imported_trials(
     """
     experiment, dataset = session.experiment, session.dataset
     kept = {party: _keep(session, found) for party, found in answers.items()}
-    taken = {image.tobytes() for found in answers.values() for image in _as_bytes(found.images)}
+    stored = dataset.test_images.dtype
+    taken = {image.tobytes() for found in answers.values() for image in _as(stored, found.images)}
     trials, left_out = [], {}
     for seed in experiment.seeds:
         shards, whole = session.shards(seed), session.test_parts(seed).evaluation
@@ -193,8 +194,10 @@ def _keep(session: Session, answered: Answered) -> Path:
     return session.store.folder(STAGE, key)
 
 
-def _as_bytes(images: Float32) -> NDArray[np.uint8]:
-    """k of pixels k / 255: what two copies of one image agree on."""
+def _as(stored: np.dtype[Any], images: Float32) -> NDArray[Any]:
+    """The images as the data set stores its own: k of pixels k / 255, where those are bytes."""
+    if stored != np.uint8:
+        return images
     return np.asarray(np.rint(images * 255.0), dtype=np.uint8)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.data.datasets import dataset_info, normalised
+from capc.data.own_data import title
 from capc.data.saved_queries import save_queries
 from capc.fixed_point import Int64
 from capc.learning.experiment import Privacy
@@ -186,7 +187,7 @@ def _save_party(session: Session, folder: Path, ballot: Ballot, place: int, done
     plain = votes.argmax(axis=1)
     truth = dataset.test_labels[asked]
     parameters = {
-        "dataset": experiment.dataset,
+        "dataset": title(experiment.dataset),
         "parties": experiment.parties,
         "strategy": ballot.strategy,
         "party": ballot.parties[place],
@@ -199,7 +200,7 @@ def _save_party(session: Session, folder: Path, ballot: Ballot, place: int, done
                 folder / name,
                 normalised(raw),
                 truth[kept],
-                raw_images=raw,
+                raw_images=raw if raw.dtype == np.uint8 else None,
                 aggregated_labels=None if aggregated is None else aggregated[kept],
                 parameters=parameters,
             )

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capc.errors import ConfigError
 from capc.files import EVERYONE, write_whole
 from capc.learning.experiment import Experiment
 from capc.learning.measures import Score, mean_interval
@@ -193,6 +194,29 @@ def write_private(session: Session, folder: Path, queries: Mapping[int, str]) ->
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
     return target
+
+
+def refuse_another(folder: Path, experiment: Experiment) -> None:
+    """Raise ConfigError where a folder holds the results of an experiment with other fields."""
+    path = folder / "run.json"
+    if not path.is_file():
+        return
+    document = read_json(path)
+    there = document.get("experiment") if isinstance(document, dict) else None
+    ours = experiment.as_json()
+    names = [name for name in ours if not isinstance(there, dict) or there.get(name) != ours[name]]
+    if names:
+        raise ConfigError(
+            f"{folder} holds the results of an experiment with another {names[0]} "
+            f"({_shown(there, names[0])}, not {_shown(ours, names[0])}): name another "
+            "--results_dir, give this one another name (--set name=...), or move that folder away"
+        )
+
+
+def _shown(document: Any, name: str) -> str:
+    value = document.get(name) if isinstance(document, dict) else None
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def write_run(folder: Path, session: Session, extra: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from capc.command_line import ExitStatus, Parser, run_command
+from capc.data.own_data import title, with_absolute_path
 from capc.files import REPOSITORY
 from capc.learning.party_models import TrainedModel, TrainingPlan, train_party_models
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     plan = TrainingPlan(
         n_parties=chosen.n_parties,
-        dataset_name=chosen.dataset_name,
+        dataset_name=with_absolute_path(chosen.dataset_name),
         model_type=chosen.model_type,
         checkpoint_dir=chosen.checkpoint_dir,
         seed=chosen.seed,
@@ -64,7 +65,7 @@ def _train(plan: TrainingPlan, console: Console, *, force: bool) -> list[Trained
 
 
 def _table(plan: TrainingPlan, rows: list[TrainedModel]) -> Table:
-    table = Table(title=f"{plan.folder}: models of {plan.dataset_name} (accuracy.csv)")
+    table = Table(title=f"{plan.folder}: models of {title(plan.dataset_name)} (accuracy.csv)")
     for name in ("model", "examples", "epochs", "test accuracy", "seconds"):
         table.add_column(name, justify="right")
     for row in rows:
@@ -82,7 +83,12 @@ def _parser() -> Parser:
         examples=["capc models --n_parties 3", "capc models --ignore_parties --epochs 14"],
     )
     parser.add_argument("--n_parties", type=int, default=1, help="models to train, default 1")
-    parser.add_argument("--dataset_name", default="mnist", help="default %(default)s")
+    parser.add_argument(
+        "--dataset_name",
+        "--dataset",
+        default="mnist",
+        help="a known one, or NAME=FILE.npz; default %(default)s",
+    )
     parser.add_argument("--model_type", default="cryptonets-relu", help="default %(default)s")
     parser.add_argument(
         "--checkpoint_dir", type=Path, default=REPOSITORY / "models", help="default models/"

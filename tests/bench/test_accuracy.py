@@ -20,6 +20,7 @@ from capc.bench.two_parties import EncryptedRun, PhaseCost, PhaseCosts
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network, prepare
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.inference.reference import evaluate
 
 SHIPPED = Path(__file__).parents[2] / "models" / "cryptonets-relu.pb"
@@ -32,7 +33,14 @@ def made_images(monkeypatch: pytest.MonkeyPatch) -> NDArray[Any]:
     images = np.random.default_rng(5).uniform(0, 1, (COUNT, 28, 28, 1)).astype(np.float32)
     labels = evaluate_float(load_network(prepare(SHIPPED)), images).argmax(axis=1)
     labels[6:] = (labels[6:] + 1) % 10
-    monkeypatch.setattr(accuracy, "queries", lambda _, start, n: (images[start:n], labels[start:n]))
+    really = accuracy.queries
+
+    def made(name: str, start: int, n: int, input_range: object = None) -> object:
+        if "=" in name:
+            return really(name, start, n, input_range)
+        return images[start:n], labels[start:n]
+
+    monkeypatch.setattr(accuracy, "queries", made)
     return images
 
 
@@ -129,7 +137,7 @@ def test_without_encryption_and_calibrated(
         (["--encrypted=-1"], "--encrypted is -1"),
         (["--tolerance=1.5"], "--tolerance is 1.5; it is a share of the labels, from 0 to 1"),
         (["--tolerance=nan"], "--tolerance is nan"),
-        (["--dataset_name=svhn"], "takes images of shape (28, 28, 1), svhn has"),
+        (["--dataset_name=svhn"], "takes inputs of shape (28, 28, 1), svhn"),
         (["--dataset_name=digits"], "--dataset_name is digits"),
         (["--encryption_params=nowhere.json"], "names nowhere.json, which is not a file"),
     ],
@@ -141,3 +149,72 @@ def test_what_cannot_be_used_is_status_2(
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def dense(folder: Path, shape: tuple[int, ...], scale: float, classes: int = 4) -> Path:
+    """A Keras model whose class is the mean of values up to `scale`: the nearest of four levels."""
+    tf = load_tensorflow()
+    size = int(np.prod(shape))
+    model = tf.keras.Sequential(
+        [
+            tf.keras.Input(shape),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(classes, name="logits"),
+        ]
+    )
+    levels = (np.arange(classes) * 70 + 20) / 255
+    weights = np.tile(2 * levels / size / scale, (size, 1))
+    model.get_layer("logits").set_weights([weights, -(levels**2)])
+    path = folder / "own.keras"
+    model.save(path)
+    return path
+
+
+def own_data(folder: Path, shape: tuple[int, ...]) -> Path:
+    labels = np.arange(24) % 4
+    pixels = np.random.default_rng(3).integers(0, 20, (24, *shape))
+    pixels += 10 + 70 * labels.reshape(-1, *(1 for _ in shape))
+    np.savez(folder / "own.npz", x_test=pixels.astype(np.uint8), y_test=labels)
+    return folder / "own.npz"
+
+
+@pytest.mark.parametrize("flag", ["--dataset=mine=", "--dataset_path="])
+@pytest.mark.parametrize(
+    ("data", "model"), [((4, 4), (4, 4)), ((4, 4), (16,)), ((4, 4, 3), (3, 4, 4)), ((6,), (6,))]
+)
+def test_data_and_models_of_any_shape(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    data: tuple[int, ...],
+    model: tuple[int, ...],
+    flag: str,
+) -> None:
+    dense(tmp_path, model, 1.0)
+    named = str(tmp_path / "own")  # without its suffix
+    file = own_data(tmp_path, data)
+    assert cli.main(["accuracy", named, f"{flag}{file}", "--encrypted=1", "--json"]) == 0
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert (found["tensorflow_accuracy"], found["images"], found["bit_for_bit"]) == (1.0, 24, 1)
+    assert "WARNING" not in shown.err
+
+
+def test_a_range_that_the_model_was_not_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, file = dense(tmp_path, (4, 4), 255.0), own_data(tmp_path, (4, 4))
+    flags = ["accuracy", str(model), f"--dataset=mine={file}", "--encrypted=0", "--json"]
+    assert cli.main(flags) == 0
+    assert "give --input_range 0 255" in capsys.readouterr().err
+    assert cli.main([*flags, "--input_range", "0", "255"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["tensorflow_accuracy"] == 1.0
+    assert "WARNING" not in shown.err
+
+
+def test_a_model_of_fewer_classes_than_the_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, file = dense(tmp_path, (4, 4), 1.0, classes=2), own_data(tmp_path, (4, 4))
+    assert cli.main(["accuracy", str(model), f"--dataset=mine={file}", "--encrypted=0"]) == 0
+    assert "the model has 2 classes and mine has 4" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
     monkeypatch.setattr(
         saved_queries,
         "queries",
-        lambda _, at, count: tuple(part[at : at + count] for part in first),
+        lambda _, at, count, *__: tuple(part[at : at + count] for part in first),
     )
     yield made
     session.dataset_of.cache_clear()

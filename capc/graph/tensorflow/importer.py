@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.layers import Dense, Input, Network, Shape
+from capc.graph.layers import Dense, Input, Network
 from capc.graph.simplify import simplify
 from capc.graph.tensorflow.activations import SPELLED_OUT, with_activations
 from capc.graph.tensorflow.builder import Builder, Value
@@ -115,15 +115,6 @@ def with_two_classes(network: Network) -> Network:
     weight, bias = np.array([[0.0, 1.0]]), np.zeros(2)
     classes = Dense(name, (last.name,), (2,), weight=weight, bias=bias)
     return simplify(Network((*network.layers, classes)))
-
-
-def check_input_shape(network: Network, expected: Shape, source: str) -> None:
-    """Raise ModelError unless images of shape `expected`, from the dataset `source`, fit."""
-    if network.input.shape != expected:
-        raise ModelError(
-            f"the model takes images of shape {network.input.shape}, {source} has {expected}: "
-            "choose another --dataset_name or a model trained on it"
-        )
 
 
 def _placeholder(graph: FrozenGraph) -> Input:
