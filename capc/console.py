@@ -4,8 +4,38 @@ from __future__ import annotations
 
 import math
 import os
+import time
+from collections.abc import Callable
 
 from rich.console import Console
+
+
+class MinuteLines:
+    """Lines for long work where there is no terminal: at most one a minute.
+
+    `say` shows a line; the first one comes a minute after the start.
+    """
+
+    def __init__(self, say: Callable[[str], None], seconds: float = 60.0) -> None:
+        self._say = say
+        self._seconds = seconds
+        self._started = self._said = time.monotonic()
+
+    @property
+    def due_at(self) -> float:
+        """When the next line may come, by time.monotonic."""
+        return self._said + self._seconds
+
+    def said(self) -> None:
+        """Something else was shown: the next minute begins."""
+        self._said = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Show `text` and the time that has passed, if a minute has."""
+        now = time.monotonic()
+        if now >= self.due_at:
+            self._said = now
+            self._say(f"{text} ({(now - self._started) / 60:.0f} min)")
 
 
 def table_console(width: int = 120) -> Console:

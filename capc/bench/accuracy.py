@@ -17,7 +17,7 @@ from rich.table import Table
 
 from capc.bench.two_parties import EncryptedRun, PhaseCosts, run_encrypted
 from capc.command_line import ExitStatus, Parser
-from capc.console import table_console
+from capc.console import MinuteLines, show_line, table_console
 from capc.data.datasets import DATASETS, Labels, dataset_info, queries
 from capc.data.fitting import Range, Shape, fitted
 from capc.data.own_data import title, with_absolute_path
@@ -244,7 +244,14 @@ def _progress(console: Console) -> Progress:
 
 def _step(progress: Progress, name: str, total: int) -> Callable[[int], None]:
     task = progress.add_task(name, total=total)
-    return lambda done: progress.advance(task, done)
+    minutes = MinuteLines(lambda text: show_line(progress.console, text))
+
+    def advance(done: int) -> None:
+        progress.advance(task, done)
+        if not progress.console.is_terminal:
+            minutes(f"{name}: {progress.tasks[task].completed:.0f} of {total}")
+
+    return advance
 
 
 def _table(accuracy: Accuracy) -> Table:

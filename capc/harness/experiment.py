@@ -23,6 +23,7 @@ from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.models import model_files, prepared_models
 from capc.harness.outcome import Outcome
+from capc.harness.paper import PAPER_INPUTS, PAPER_MODEL, is_the_papers
 from capc.harness.preflight import check_machine
 from capc.harness.queries import Queries, data_range, load_queries
 from capc.harness.recorder import Recorder
@@ -250,7 +251,7 @@ class Run:
         self, consoles: Sequence[Console], recorder: Recorder, checks: dict[int, Check]
     ) -> int:
         settings, directory, results = self._settings, self._directory, recorder.results
-        rows = [recorder.query_row(query) for query in sorted(results.answers)]
+        rows = [recorder.query_row(query) for query in recorder.reported()]
         for row in rows:
             check = checks.get(row["query"]) if isinstance(row["query"], int) else None
             if check is not None:
@@ -263,13 +264,24 @@ class Run:
             degree=settings.encryption_parameters.poly_modulus_degree,
             unencrypted=settings.unencrypted,
             insecure=settings.insecure_switches,
+            beside_paper=self._is_the_papers(),
         )
         write_summary(directory.summary_csv, summary)
-        report.show_labels(consoles, results, checks, self._queries.labels)
+        report.show_labels(consoles, results, checks, self._queries.labels, settings.n_queries)
+        report.show_differing(consoles[:1], checks)
         report.show_times(consoles, summary)
         status = self._verdict(consoles, recorder, checks)
         report.show_files(consoles, directory, self._launcher.attach_hint(), finished=True)
         return status
+
+    def _is_the_papers(self) -> bool:
+        """Whether this run is what the paper timed."""
+        settings = self._settings
+        return (
+            is_the_papers(settings.n_parties, self._classes, settings.batch_size)
+            and settings.model_type == PAPER_MODEL
+            and self._queries.images[0].size == PAPER_INPUTS
+        )
 
     def _verdict(
         self, consoles: Sequence[Console], recorder: Recorder, checks: Mapping[int, Check]

@@ -23,6 +23,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
+from capc.console import MinuteLines, show_line
 from capc.data.own_data import title as dataset_title
 from capc.errors import ConfigError
 from capc.harness.secure_queries import SecureOptions, query_securely
@@ -292,7 +293,14 @@ def _bars(console: Console) -> Any:
         )
         with RichProgress(*columns, console=console) as shown:
             task = shown.add_task(title, total=None)
-            yield lambda done, total: shown.update(task, completed=done, total=total)
+            minutes = MinuteLines(lambda text: show_line(console, text))
+
+            def progress(done: int, total: int) -> None:
+                shown.update(task, completed=done, total=total)
+                if not console.is_terminal:
+                    minutes(f"{title}: {done} of {total}")
+
+            yield progress
 
     return bar
 

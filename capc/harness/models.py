@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from capc.child_process import run_child
+from capc.child_process import run_child, start_child
 from capc.command_line import ExitStatus
+from capc.console import MinuteLines
 from capc.data.datasets import dataset_info
 from capc.errors import ConfigError, ModelError, ProgramError
 from capc.files import REPOSITORY
@@ -152,8 +155,27 @@ def _loaded(path: Path) -> Network | None:
         return None
 
 
+def _patiently(command: Sequence[str], minutes: MinuteLines) -> tuple[int, str]:
+    """Run a command to its end; its exit status, and what it wrote to standard error."""
+    with start_child(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            while True:
+                try:
+                    left = max(minutes.due_at - time.monotonic(), 0.1)
+                    _, errors = process.communicate(timeout=left)
+                    return process.returncode, errors.decode(errors="replace")
+                except subprocess.TimeoutExpired:
+                    minutes("still preparing")
+        except BaseException:
+            process.kill()
+            raise
+
+
 def _prepare(settings: Settings, models: Sequence[Path], say: Say) -> None:
     """Fill the cache, in a process that may load TensorFlow."""
+    input_range = settings.input_range or dataset_info(settings.dataset_name).input_range
     say(f"preparing {len(models)} model{'s' if len(models) > 1 else ''}")
     command = [
         *(sys.executable, "-m", "capc.inference.graph_command", "prepare"),
@@ -161,15 +183,15 @@ def _prepare(settings: Settings, models: Sequence[Path], say: Say) -> None:
         f"--input_node={settings.input_node}",
         f"--output_node={settings.output_node}",
         "--input_range",
-        *(repr(end) for end in dataset_info(settings.dataset_name).input_range),
+        *(repr(end) for end in input_range),
     ]
     if settings.calibration is not None:
         command += [
             f"--calibration={settings.calibration.examples}",
             f"--calibration_margin={settings.calibration.margin!r}",
         ]
-    result = run_child(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
-    if result.returncode:
-        said = [line for line in result.stderr.splitlines() if line.strip()]
-        reason = said[-1] if said else f"exit status {result.returncode}"
+    status, errors = _patiently(command, MinuteLines(say))
+    if status:
+        said = [line for line in errors.splitlines() if line.strip()]
+        reason = said[-1] if said else f"exit status {status}"
         raise ModelError(reason.removeprefix("capc: ").removeprefix("error: "))

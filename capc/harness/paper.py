@@ -5,6 +5,9 @@ Transcribed from memory and not yet checked against the PDF; PAPER_NOTE goes whe
 
 from __future__ import annotations
 
+# What the paper timed: one answering party at a time.
+PAPER_MODEL, PAPER_PARTIES, PAPER_CLASSES, PAPER_INPUTS = "cryptonets-relu", 1, 10, 28 * 28
+
 PAPER_NOTE = "the paper's Table 1 as remembered, not yet checked against the PDF"
 
 # The paper times these groups of steps.
@@ -23,3 +26,8 @@ def paper_seconds(group: str, *, degree: int, unencrypted: bool) -> float | None
     if unencrypted:
         return STEP_1A_UNENCRYPTED_SECONDS[0]
     return STEP_1A_SECONDS[degree][0] if degree in STEP_1A_SECONDS else None
+
+
+def is_the_papers(parties: int, classes: int, batch_size: int) -> bool:
+    """Whether the figures of a run may stand beside the paper's."""
+    return (parties, classes, batch_size) == (PAPER_PARTIES, PAPER_CLASSES, 1)

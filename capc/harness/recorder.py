@@ -75,7 +75,9 @@ class Recorder:
         self._timings = RowWriter(timings_csv, TIMING_COLUMNS)
         self._timing_log = _TimingLog(timing_log)
         order = sorted(self._rows.values(), key=lambda row: row.name not in (QUERYING, GUARDIAN))
-        self.view = LiveView(console, order, n_queries) if console.is_terminal else View(console)
+        self.view = (
+            LiveView(console, order, n_queries) if console.is_terminal else View(console, order)
+        )
 
     # -- the supervisor's side -------------------------------------------------------------
 
@@ -210,17 +212,25 @@ class Recorder:
             "query": query,
             "true_label": None if labels is None else labels[query],
             "label": answer.label if answer is not None else None,
-            "answered": answer.answered if answer is not None else None,
+            "answered": answer.answered if answer is not None else self._refused_or_unknown(),
             "epsilon_spent": spent.epsilon if spent is not None else None,
             "delta": spent.delta if spent is not None else None,
             "conversion": spent.conversion if spent is not None else None,
             "insecure": self._insecure,
         }
 
+    def _refused_or_unknown(self) -> bool | None:
+        return None if self.results.refused is None else False
+
+    def reported(self) -> list[int]:
+        """The queries that have a row: those answered or not, and those that the budget refused."""
+        answers = set(self.results.answers)
+        return sorted(answers) if self.results.refused is None else list(range(self._n_queries))
+
     def finish(self) -> None:
-        """Write the rows of which only one party has spoken; close the files."""
+        """Write the rows of which only one party has spoken, and of refused queries; close."""
         self.view.stop()
-        for query in sorted(set(self.results.answers) - self._written):
+        for query in sorted(set(self.reported()) - self._written):
             self._written.add(query)
             self._queries.append(self.query_row(query))
         self._queries.close()

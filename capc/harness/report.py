@@ -18,6 +18,7 @@ from capc.harness.tables import ALL_PHASES
 from capc.harness.verify import Check
 
 _MAX_ROWS = 20
+_NOT_COMPARED = "not compared"
 _WIDTH_WITH_SPREAD = 80
 
 
@@ -39,8 +40,9 @@ def show_labels(
     results: Results,
     checks: Mapping[int, Check],
     true_labels: Sequence[int] | None,
+    n_queries: int | None = None,
 ) -> None:
-    """The labels, in a table when they are few, and how many are right."""
+    """The labels, in a table when they are few, and how many were answered and are right."""
     answers = [results.answers[query] for query in sorted(results.answers)]
     table = Table(box=box.SIMPLE)
     for name in ("query", "label", "true label", "plain label", "reference", "epsilon spent"):
@@ -60,14 +62,44 @@ def show_labels(
         console.print(table)
         if len(answers) > _MAX_ROWS:
             show_line(console, f"and {len(answers) - _MAX_ROWS} more, in queries.csv")
+        asked = len(answers) if n_queries is None else n_queries
+        said = [f"{len(answered)} of {asked} answered"]
+        if refused := asked - len(answers):
+            said.append(f"{refused} refused")
+        if below := len(answers) - len(answered):
+            said.append(f"{below} below the threshold")
         if true_labels is not None and answered:
             right = sum(answer.label == true_labels[answer.query] for answer in answered)
-            show_line(console, f"{len(answered)} of {len(answers)} answered, {right} labels right")
+            said.append(f"{right} labels right")
+        show_line(console, ", ".join(said))
+        if any(_agreement(checks.get(answer.query)) == _NOT_COMPARED for answer in answers):
+            show_line(
+                console,
+                f"{_NOT_COMPARED}: noise may rightly change a label, so these cannot be checked "
+                "against the models (--verify opens the noise, and checks them)",
+                "dim",
+            )
+
+
+def show_differing(consoles: Sequence[Console], checks: Mapping[int, Check]) -> None:
+    """How many votes the protocol's integers change, where they change any.
+
+    It tells of votes without noise: it is shown to the experimenter, and kept nowhere.
+    """
+    known = [check for check in checks.values() if check.exact_label is not None]
+    differ = sum(check.exact_label != check.float_label for check in known)
+    for console in consoles if differ else ():
+        show_line(
+            console,
+            f"WARNING: the precision is too low: for {differ} of {len(known)} queries the "
+            "protocol's integers vote for another label than the float models (before any noise)",
+            "bold red",
+        )
 
 
 def _agreement(check: Check | None) -> str:
     if check is None or check.agrees is None:
-        return "hidden by noise"
+        return _NOT_COMPARED
     return "agrees" if check.agrees else "[bold red]DISAGREES"
 
 

@@ -348,11 +348,13 @@ def _read_queries(path: Path) -> Any:
         table[name] = table[name].map(
             lambda value: {"true": True, "false": False}.get(str(value).lower())
         )
+    if "delta" in table:  # a query that the budget refused was charged nothing
+        table = table[(table["answered"] == True) | table["delta"].notna()]  # noqa: E712
     return table
 
 
 def _answers_of(table: Any, asked: int) -> Answers:
-    """The rows of queries.csv as answers; a query without a row was refused by the budget."""
+    """The rows of queries.csv as answers, without those that the budget refused."""
     rows = table.sort_values("query")
     if list(rows["query"]) != list(range(len(rows))) or len(rows) > asked:
         raise ProtocolError("queries.csv does not list the queries that were asked")

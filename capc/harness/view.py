@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from capc.console import bytes_text, epsilon_text, seconds_text, show_line
+from capc.console import MinuteLines, bytes_text, epsilon_text, seconds_text, show_line
+from capc.roles import QUERYING
 
 _REFRESH_SECONDS = 0.25
 # Column, whether its values are numbers, and the narrowest terminal that has room for it.
@@ -40,10 +41,13 @@ class PartyRow:
 
 
 class View:
-    """Plain lines: for logs, pipes and terminals without a cursor."""
+    """Plain lines, at least one a minute: for logs, pipes and terminals without a cursor."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, rows: Sequence[PartyRow] = ()) -> None:
         self.console = console
+        self._rows = rows
+        self._answered = 0
+        self._minutes = MinuteLines(lambda text: show_line(console, text))
 
     def start(self) -> None:
         """Begin to show."""
@@ -53,28 +57,33 @@ class View:
 
     def line(self, text: str, style: str = "") -> None:
         """Show one line as it is."""
+        self._minutes.said()
         show_line(self.console, text, style)
 
     def answered(self, count: int) -> None:
         """So many queries are through."""
+        self._answered = count
 
     def changed(self) -> None:
         """Something in the rows has changed."""
 
     def refresh_at(self) -> float | None:
-        """When to draw next: never."""
-        return None
+        """When to say next that the run goes on."""
+        return self._minutes.due_at if self._rows else None
 
     def refresh(self) -> None:
-        """Draw what has changed."""
+        """Say that the run goes on, if nothing was said for a minute."""
+        at = [row for row in self._rows if row.name == QUERYING and row.step]
+        where = f", step {at[0].step} {at[0].phase}" if at else ""
+        done = f"{self._answered} queries done"
+        self._minutes(f"still at work: {done}, parties {states_text(self._rows)}{where}")
 
 
 class LiveView(View):
     """A table with a row per party above a progress bar over the queries."""
 
     def __init__(self, console: Console, rows: Sequence[PartyRow], n_queries: int) -> None:
-        super().__init__(console)
-        self._rows = rows
+        super().__init__(console, rows)
         self._progress = Progress(
             TextColumn("queries"),
             BarColumn(),

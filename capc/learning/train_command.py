@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from capc.command_line import ExitStatus, Parser, run_command
+from capc.console import MinuteLines, show_line
 from capc.data.own_data import title, with_absolute_path
 from capc.files import REPOSITORY
 from capc.learning.party_models import TrainedModel, TrainingPlan, train_party_models
@@ -51,13 +52,13 @@ def _train(plan: TrainingPlan, console: Console, *, force: bool) -> list[Trained
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=len(plan.parties))
 
+        minutes = MinuteLines(lambda text: show_line(console, text))
+
         def report(place: int, epoch: int, epochs: int) -> None:
-            name = plan.parties[place]
-            bar.update(
-                task,
-                completed=place + epoch / epochs,
-                description=f"training {name}, epoch {epoch} of {epochs}",
-            )
+            what = f"training {plan.parties[place]}, epoch {epoch} of {epochs}"
+            bar.update(task, completed=place + epoch / epochs, description=what)
+            if not console.is_terminal:
+                minutes(f"{what}; {place} of {len(plan.parties)} models done")
 
         rows = train_party_models(plan, force=force, progress=report)
         bar.update(task, completed=len(plan.parties), description="trained")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from capc.console import bytes_text, printable, seconds_text
+from capc.console import MinuteLines, bytes_text, printable, seconds_text
 from capc.errors import ProtocolError
+from capc.harness import models
 from capc.harness.recorder import Recorder
 from capc.harness.report import show_times
 from capc.harness.view import LiveView, PartyRow, View
@@ -182,3 +186,44 @@ def test_the_rest_is_kept(tmp_path: Path) -> None:
     assert made.results.opened[0, "answering-0", "vote_share", None] == (1, 2)
     assert made.results.refused == Refused(1, "too much")
     assert "guardian: a word" in text_of(console)
+
+
+def test_a_line_a_minute_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("capc.console.time.monotonic", lambda: clock[0])
+    text = io.StringIO()
+    rows = [PartyRow("querying", "ready", step="1a", phase="online"), PartyRow("guardian", "ready")]
+    view = View(Console(file=text, width=200), rows)
+    view.answered(2)
+    assert view.refresh_at() == 1060.0
+    view.refresh()
+    assert text.getvalue() == ""
+    clock[0] = 1061.0
+    view.refresh()
+    said = "still at work: 2 queries done, parties 2 ready, step 1a online (1 min)\n"
+    assert text.getvalue() == said
+    clock[0] = 1100.0
+    view.line("query 2")
+    assert view.refresh_at() == 1160.0
+
+
+def test_long_preparations_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    script = "import sys; sys.stdin.read(); sys.stderr.write('last words'); sys.exit(3)"
+    minutes = MinuteLines(said.append, seconds=0.2)
+    read, write = os.pipe()
+    really = subprocess.Popen
+    monkeypatch.setattr(
+        "capc.harness.models.subprocess.Popen",
+        lambda command, **options: really(command, stdin=read, **options),
+    )
+
+    def once(text: str) -> None:
+        said.append(text)
+        os.close(write)
+        minutes._seconds = 60.0
+
+    minutes._say = once
+    assert models._patiently([sys.executable, "-c", script], minutes) == (3, "last words")
+    os.close(read)
+    assert said[0].startswith("still preparing")

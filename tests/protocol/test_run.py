@@ -84,7 +84,9 @@ def test_the_budget_ends_the_run(run_protocol: Runner) -> None:
     )
     assert finished.status == 0
     table = finished.table("queries")
-    assert len(table) == 3
+    assert table["answered"].tolist() == [True] * 3 + [False] * 5
+    assert table["label"].notna().tolist() == table["answered"].tolist()
+    assert table["epsilon_spent"].notna().tolist() == table["answered"].tolist()
     assert table["epsilon_spent"].max() <= limit
     assert finished.record["refused"]["query"] == 3
 
@@ -92,7 +94,7 @@ def test_the_budget_ends_the_run(run_protocol: Runner) -> None:
 def test_a_budget_for_no_query_at_all(run_protocol: Runner) -> None:
     finished = run_protocol("--n_parties=1", "--sigma=1", "--epsilon=0.1")
     assert finished.status == ExitStatus.NOTHING_ANSWERED
-    assert len(finished.table("queries")) == 0
+    assert finished.table("queries")["answered"].tolist() == [False]
 
 
 def test_without_encryption(run_protocol: Runner) -> None:
