@@ -12,10 +12,9 @@ SAVED_MODEL = "saved_model.pb"
 
 
 def find_model(folder: Path, name: str) -> Path | None:
-    """The model `name` in a folder: a file of that name, with or without its suffix, or a
-    SavedModel's folder.
+    """The model `name` in a folder: a file, or a SavedModel's folder.
 
-    Raises ConfigError, naming both, where there are two.
+    The name may have the file's suffix. Raises ConfigError, naming both, where there are two.
     """
     named = folder / name
     if named.suffix in MODEL_SUFFIXES and named.is_file():

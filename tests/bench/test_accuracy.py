@@ -17,6 +17,8 @@ pytest.importorskip("tensorflow")
 from capc import cli
 from capc.bench import accuracy
 from capc.bench.two_parties import EncryptedRun, PhaseCost, PhaseCosts
+from capc.data import datasets
+from capc.data.fitting import Range
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network, prepare
@@ -33,9 +35,9 @@ def made_images(monkeypatch: pytest.MonkeyPatch) -> NDArray[Any]:
     images = np.random.default_rng(5).uniform(0, 1, (COUNT, 28, 28, 1)).astype(np.float32)
     labels = evaluate_float(load_network(prepare(SHIPPED)), images).argmax(axis=1)
     labels[6:] = (labels[6:] + 1) % 10
-    really = accuracy.queries
+    really = datasets.queries
 
-    def made(name: str, start: int, n: int, input_range: object = None) -> object:
+    def made(name: str, start: int, n: int, input_range: Range | None = None) -> object:
         if "=" in name:
             return really(name, start, n, input_range)
         return images[start:n], labels[start:n]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.data.datasets import dataset_info, load_dataset, queries
 from capc.data.fitting import fitted, range_of, scaled
 from capc.data.saved_queries import asked_queries, load_saved_queries, read_saved_queries
 from capc.errors import ConfigError
+
+Values = NDArray[Any]
 
 RANDOM = np.random.default_rng(8)
 
@@ -90,7 +94,8 @@ def test_bytes_are_scaled_and_other_values_are_not() -> None:
 @pytest.mark.parametrize(("samples", "labels"), [("samples", "labels"), ("x_test", "y_test")])
 def test_an_archive_of_queries(tmp_path: Path, samples: str, labels: str) -> None:
     values = RANDOM.uniform(0, 1, (5, 30))
-    np.savez(tmp_path / "mine.npz", **{samples: values, labels: np.arange(5)[:, np.newaxis]})
+    arrays: dict[str, Any] = {samples: values, labels: np.arange(5)[:, np.newaxis]}
+    np.savez(tmp_path / "mine.npz", **arrays)
     for path in (tmp_path, tmp_path / "mine.npz"):
         found, known = asked_queries("mnist", path, 1, 3, shape=(30,))
         assert np.array_equal(found, values[1:4].astype(np.float32))
@@ -128,7 +133,7 @@ def test_one_sample_without_its_axis(tmp_path: Path) -> None:
         ({"samples": np.zeros((2, 31))}, r"\(31,\), not \(30,\)"),
     ],
 )
-def test_archives_of_another_form(tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:
+def test_archives_of_another_form(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
     np.savez(tmp_path / "mine.npz", **arrays)
     with pytest.raises(ConfigError, match=said):
         asked_queries("mnist", tmp_path / "mine.npz", 0, 1, shape=(30,))
@@ -140,7 +145,7 @@ def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
         read_saved_queries(tmp_path / "mine.npz")
 
 
-def image(path: Path, pixels: np.ndarray) -> None:
+def image(path: Path, pixels: Values) -> None:
     pillow = pytest.importorskip("PIL.Image")
     path.parent.mkdir(parents=True, exist_ok=True)
     pillow.fromarray(pixels).save(path)
@@ -179,15 +184,16 @@ def test_images_of_two_sizes_and_files_that_are_none(tmp_path: Path) -> None:
         load_saved_queries(tmp_path)
 
 
-def dataset_file(folder: Path, **changes: np.ndarray | None) -> Path:
-    arrays: dict[str, np.ndarray | None] = {
+def dataset_file(folder: Path, **changes: Values | None) -> Path:
+    arrays: dict[str, Values | None] = {
         "x_train": RANDOM.integers(0, 256, (20, 9, 9), dtype=np.uint8),
         "y_train": np.arange(20) % 5,
         "x_test": RANDOM.integers(0, 256, (6, 9, 9), dtype=np.uint8),
         "y_test": np.arange(6)[:, np.newaxis] % 5,
     }
     arrays |= changes
-    np.savez(folder / "set.npz", **{k: v for k, v in arrays.items() if v is not None})
+    given: dict[str, Any] = {name: values for name, values in arrays.items() if values is not None}
+    np.savez(folder / "set.npz", **given)
     return folder / "set.npz"
 
 
@@ -231,7 +237,7 @@ def test_a_data_set_that_is_only_asked(tmp_path: Path) -> None:
     ],
 )
 def test_data_sets_of_another_form(
-    tmp_path: Path, changes: dict[str, np.ndarray | None], said: str
+    tmp_path: Path, changes: dict[str, Values | None], said: str
 ) -> None:
     file = dataset_file(tmp_path, **changes)
     with pytest.raises(ConfigError, match=said):

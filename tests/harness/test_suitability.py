@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capc.errors import ConfigError
 from capc.graph.layers import Dense, Input, Network, Relu, Reshape
@@ -21,7 +23,7 @@ COUNT, CLASSES = 60, 4
 LABELS = np.arange(COUNT) % CLASSES
 
 
-def bright(shape: tuple[int, ...]) -> np.ndarray:
+def bright(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Bytes whose class is the brightness: 10, 80, 150 or 220, give or take."""
     noise = np.random.default_rng(3).integers(0, 20, (COUNT, *shape))
     return (noise + 10 + 70 * LABELS.reshape(-1, *(1 for _ in shape))).astype(np.uint8)
@@ -42,7 +44,7 @@ def settings_for(folder: Path, *flags: str) -> Settings:
     return with_classes(with_range(settings, data_range(settings)), CLASSES)
 
 
-def save(folder: Path, values: np.ndarray) -> None:
+def save(folder: Path, values: NDArray[Any]) -> None:
     np.save(folder / "samples.npy", values)
     np.save(folder / "labels.npy", LABELS)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from capc.errors import ConfigError
 from capc.harness import learn_command
 from capc.learning.experiment import load_experiment
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "name": "own",
     "dataset": "mnist",
     "parties": 3,
@@ -28,7 +30,7 @@ CONFIG = {
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """A table of three classes, each around its own corner, and an experiment's file."""
     generator = np.random.default_rng(4)
     arrays = {}
@@ -41,12 +43,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def learn(folder, stage, *flags):
+def learn(folder: Path, stage: str, *flags: str) -> int:
     places = [f"--results_dir={folder / 'out'}", f"--cache={folder / 'cache'}", "--workers=0"]
     return learn_command.main([stage, f"--config={folder / 'own.json'}", *places, *flags])
 
 
-def test_a_table_of_ones_own_is_learnt_and_asked_about(folder):
+def test_a_table_of_ones_own_is_learnt_and_asked_about(folder: Path) -> None:
     own = f"--dataset=table={folder / 'table.npz'}"
     assert learn(folder, "all", own) == 0
     rows = (folder / "out" / "own" / "queries.csv").read_text().splitlines()
@@ -56,7 +58,7 @@ def test_a_table_of_ones_own_is_learnt_and_asked_about(folder):
     assert not list((folder / "cache").rglob("raw-samples*.npy"))
 
 
-def test_the_file_may_be_named_in_the_config(folder, monkeypatch):
+def test_the_file_may_be_named_in_the_config(folder: Path) -> None:
     document = CONFIG | {"dataset": "table=table.npz"}
     (folder / "own.json").write_text(json.dumps(document))
     found = load_experiment(folder / "own.json")
@@ -65,13 +67,13 @@ def test_the_file_may_be_named_in_the_config(folder, monkeypatch):
         load_experiment(folder / "own.json", ["dataset=table=absent.npz"])
 
 
-def test_convolutions_need_images(folder):
+def test_convolutions_need_images(folder: Path) -> None:
     own = [f"--dataset=table={folder / 'table.npz'}", '--set=models=["vgg-5:2"]']
     with pytest.raises(Exception, match="use the model dense"):
         learn(folder, "train", *own)
 
 
-def test_a_folder_of_another_experiment_is_left_alone(folder):
+def test_a_folder_of_another_experiment_is_left_alone(folder: Path) -> None:
     own = f"--dataset=table={folder / 'table.npz'}"
     assert learn(folder, "query", own) == 0
     written = (folder / "out" / "own" / "queries.csv").read_bytes()
