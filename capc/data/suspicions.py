@@ -41,13 +41,14 @@ def range_suspicion(
     """A sentence where the predictions are near chance, or much better in another range.
 
     `scales`: whether --input_range scales the data, as it does bytes. Not more is tried than
-    `seconds` allow.
+    `seconds` allow, about.
     """
     started = time.monotonic()
     first = predict(samples[:1])
     each = time.monotonic() - started
-    count = min(len(samples), MOST_EXAMPLES, int(seconds / (4 * max(each, 1e-6))))
-    if count < FEWEST_EXAMPLES:
+    affordable = int(seconds / (4 * max(each, 1e-6)))  # a batch costs less an example
+    count = min(len(samples), MOST_EXAMPLES, max(FEWEST_EXAMPLES, affordable))
+    if count < FEWEST_EXAMPLES or each * FEWEST_EXAMPLES > seconds:
         return None
     samples, labels = samples[:count], labels[:count]
     right = int(first[0] == labels[0]) + int(np.sum(predict(samples[1:]) == labels[1:]))
