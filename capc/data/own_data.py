@@ -5,7 +5,6 @@ A data set is named NAME=FILE.npz wherever one of the known ones is named.
 
 from __future__ import annotations
 
-import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.arrays import open_arrays
 from capc.errors import ConfigError
 from capc.files import existing
 
@@ -128,9 +128,9 @@ def archived_queries(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
 def read_archive(path: Path) -> Arrays:
     """The arrays of an .npz file. Raises ConfigError for other files and arrays of no numbers."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        with open_arrays(path) as archive:
+            arrays = dict(archive)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not an .npz file of numbers: {error}") from None
     for name, values in arrays.items():
         check_numbers(values, f"{path}: {name}")
