@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from capc.errors import ConfigError
-from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_keras
 from capc.learning.private_models import MODEL_TYPES, ImageShape
 from capc.learning.private_models import build_model as build_private_model
 
@@ -60,7 +60,7 @@ def build_model(model_type: str, image_shape: ImageShape, num_classes: int) -> A
             f"{name} takes images (height, width, channels), and the data has samples of shape "
             f"{image_shape}; use the model dense"
         )
-    keras = load_tensorflow().keras
+    keras = load_keras()
     images = keras.Input(image_shape, name="input")
     values = _vgg(images, name, width) if name in _VGG else _resnet(images, name, width)
     logits = keras.layers.Dense(num_classes, name="output")(values)
@@ -81,7 +81,7 @@ def _parse(model_type: str) -> tuple[str, int]:
 
 
 def _vgg(values: Any, name: str, width: int) -> Any:
-    layers = load_tensorflow().keras.layers
+    layers = load_keras().layers
     for stage, convolutions in enumerate(_VGG[name], start=1):
         for place, factor in enumerate(convolutions, start=1):
             label = f"conv{stage}_{place}"
@@ -92,7 +92,7 @@ def _vgg(values: Any, name: str, width: int) -> Any:
 
 
 def _resnet(values: Any, name: str, width: int) -> Any:
-    layers = load_tensorflow().keras.layers
+    layers = load_keras().layers
     values = layers.ReLU(name="stem_relu")(_convolution(values, width, "stem"))
     for stage, blocks in enumerate(_RESNET[name]):
         for block in range(blocks):
@@ -105,7 +105,7 @@ def _resnet(values: Any, name: str, width: int) -> Any:
 
 def _basic_block(values: Any, filters: int, strides: int, label: str) -> Any:
     """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where shapes differ."""
-    layers = load_tensorflow().keras.layers
+    layers = load_keras().layers
     first = layers.ReLU(name=f"{label}_relu1")(
         _convolution(values, filters, f"{label}_conv1", strides)
     )
@@ -118,7 +118,7 @@ def _basic_block(values: Any, filters: int, strides: int, label: str) -> Any:
 
 def _convolution(values: Any, filters: int, label: str, strides: int = 1, size: int = 3) -> Any:
     """A convolution without bias and its batch normalisation."""
-    layers = load_tensorflow().keras.layers
+    layers = load_keras().layers
     values = layers.Conv2D(
         filters, size, strides=strides, padding="same", use_bias=False, name=label
     )(values)

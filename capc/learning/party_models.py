@@ -146,15 +146,16 @@ class _Trainer:
     """One compiled training step, used for every party with fresh weights."""
 
     def __init__(self, plan: TrainingPlan, dataset: Dataset) -> None:
-        from capc.graph.tensorflow.loader import load_tensorflow  # noqa: PLC0415
+        from capc.graph.tensorflow.loader import load_keras, load_tensorflow  # noqa: PLC0415
 
         self._plan = plan
         self._dataset = dataset
         self._tf: Any = load_tensorflow()
+        self._keras: Any = load_keras()
         self._tf.config.experimental.enable_op_determinism()
-        self._tf.keras.utils.set_random_seed(plan.seed)
+        self._keras.utils.set_random_seed(plan.seed)
         self._model = self._build()
-        self._optimizer = self._tf.keras.optimizers.Adam(_LEARNING_RATE)
+        self._optimizer = self._keras.optimizers.Adam(_LEARNING_RATE)
         self._optimizer.build(self._model.trainable_variables)
         self._fresh = [variable.numpy() for variable in self._optimizer.variables]
         self._step = self._tf.function(self._train_step, reduce_retracing=True)
@@ -191,7 +192,7 @@ class _Trainer:
 
     def _restart(self, place: int) -> None:
         """First weights drawn anew from (seed, place), and an optimizer without memory."""
-        self._tf.keras.utils.set_random_seed((self._plan.seed * 1_000_003 + place) % 2**31)
+        self._keras.utils.set_random_seed((self._plan.seed * 1_000_003 + place) % 2**31)
         self._model.set_weights(self._build().get_weights())
         for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
             variable.assign(value)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from capc.errors import ConfigError
-from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_keras, load_tensorflow
 
 ImageShape = tuple[int, ...]
 DENSE = "dense"  # one hidden layer, for tables and signals
@@ -38,7 +38,7 @@ def build_model(model_type: str, image_shape: ImageShape, num_classes: int) -> A
 
 def _cryptonets(activation: Callable[[Any], Any]) -> Build:
     def build(image_shape: ImageShape, num_classes: int) -> Any:
-        layers = load_tensorflow().keras.layers
+        layers = load_keras().layers
         pool = {"pool_size": 3, "strides": 1, "padding": "same"}
         return _sequential(
             image_shape,
@@ -59,7 +59,7 @@ def _cryptonets(activation: Callable[[Any], Any]) -> Build:
 
 
 def _mlp(image_shape: ImageShape, num_classes: int) -> Any:
-    layers = load_tensorflow().keras.layers
+    layers = load_keras().layers
     return _sequential(
         image_shape,
         [
@@ -86,7 +86,7 @@ def _dense(image_shape: ImageShape, num_classes: int) -> Any:
 
 
 def _sequential(image_shape: ImageShape, layers: list[Any]) -> Any:
-    keras = load_tensorflow().keras
+    keras = load_keras()
     return keras.Sequential([keras.Input(image_shape, name="input"), *layers])
 
 

@@ -20,7 +20,7 @@ from capc.arrays import open_arrays
 from capc.errors import ModelError
 from capc.graph.tensorflow.export import save_frozen
 from capc.graph.tensorflow.importer import network_of_keras
-from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_keras, load_tensorflow
 from capc.graph.tensorflow.sources import freeze_keras
 from capc.learning.architectures import build_model
 from capc.learning.experiment import Training
@@ -82,7 +82,7 @@ class Trainer:
             lambda batch: self.model(batch, training=False), input_signature=[images]
         )
         before = self.model.layers[-1].input
-        features = self._tf.keras.Model(self.model.inputs, before)
+        features = load_keras().Model(self.model.inputs, before)
         self._features = self._tf.function(
             lambda batch: features(batch, training=False), input_signature=[images]
         )

@@ -26,7 +26,7 @@ from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.prepared import save_network
 from capc.graph.ring_choice import to_ring
 from capc.graph.tensorflow.importer import network_of_keras
-from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_keras, load_tensorflow
 from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import check_encrypted
 from capc.inference.protocols import circuits_of
@@ -47,14 +47,14 @@ def _architecture(name: str, shape: tuple[int, int, int]) -> Callable[[], Any]:
 
 
 def _mobilenet() -> Any:
-    return load_tensorflow().keras.applications.MobileNetV2(
+    return load_keras().applications.MobileNetV2(
         _COLOUR, alpha=0.35, weights=None, classes=10, classifier_activation=None
     )
 
 
 def _gelu() -> Any:
     """CryptoNets with GELU: smooth activations inside a classifier."""
-    keras = load_tensorflow().keras
+    keras = load_keras()
     return keras.Sequential(
         [
             keras.Input(_GREY),
@@ -68,7 +68,7 @@ def _gelu() -> Any:
 
 def _resnet_10_relu6() -> Any:
     """ResNet-10 with Relu6 for every ReLU, which bounds all that follows."""
-    layers = load_tensorflow().keras.layers
+    layers = load_keras().layers
 
     def copied(layer: Any) -> Any:
         if isinstance(layer, layers.ReLU):
@@ -76,7 +76,7 @@ def _resnet_10_relu6() -> Any:
         return type(layer).from_config(layer.get_config())
 
     plain = build_model("resnet-10", _COLOUR, 10)
-    return load_tensorflow().keras.models.clone_model(plain, clone_function=copied)
+    return load_keras().models.clone_model(plain, clone_function=copied)
 
 
 MODELS: dict[str, Callable[[], Any]] = {
@@ -189,7 +189,7 @@ def _calibrated(network: Network, images: Float64) -> Network:
 
 def _built(name: str) -> Any:
     """A Keras model of the table, random but for its statistics and its last layer."""
-    load_tensorflow().keras.utils.set_random_seed(_SEED)
+    load_keras().utils.set_random_seed(_SEED)
     model = MODELS[name]()
     data = load_dataset("mnist")
     _fit(model, _resized(data.train_images[:_FITTED_IMAGES], model), data.train_labels)
@@ -207,7 +207,7 @@ def _resized(images: Any, model: Any) -> Float64:
 
 def _fit(model: Any, images: Float64, labels: Any) -> None:
     """Batch statistics from one pass over `images`, then the last layer by ridge regression."""
-    keras = load_tensorflow().keras
+    keras = load_keras()
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
