@@ -32,7 +32,7 @@ from capc.graph.model_names import model_at
 from capc.graph.prepared import load_network, prepare
 from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
 from capc.graph.tensorflow.logits import tensorflow_logits
-from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.inference.costs import check_encrypted
 from capc.inference.reference import evaluate

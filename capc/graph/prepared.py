@@ -21,7 +21,7 @@ from capc.errors import ModelError
 from capc.files import cache_root, parse_json, read_bounded, write_whole
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import KINDS, Layer, Network
-from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 
 FORMAT = 10  # part of the cache key: raise it whenever importing gives other layers
 

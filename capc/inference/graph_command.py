@@ -15,7 +15,7 @@ from capc.graph.layers import Network
 from capc.graph.model_names import model_at
 from capc.graph.prepared import load_network, prepare
 from capc.graph.ring_choice import to_ring
-from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.inference.precision import why_imprecise
 

@@ -201,10 +201,12 @@ def test_a_monotone_end_is_dropped_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str
 ) -> None:
     path = tmp_path / "graph.pb"
-    write_graph(path, lambda x: getattr(tf.nn, end)(dense(x), name="probabilities"))
+    width = 1 if end == "sigmoid" else 3
+    write_graph(path, lambda x: getattr(tf.nn, end)(dense(x, width), name="probabilities"))
     with caplog.at_level("INFO"):
         network = import_network(path, "input", "probabilities")
-    assert network.output.name == "output/MatMul"
+    names = ["output/MatMul", "output/MatMul/classes"] if width == 1 else ["output/MatMul"]
+    assert network.output.name == names[-1]
     assert "node 'probabilities'" in caplog.text
 
 
@@ -317,6 +319,10 @@ def test_functions_are_inlined(tmp_path: Path) -> None:
         error = imported(path, partial(second_result, function))[1]
         assert b"PartitionedCall" in path.read_bytes()
         assert error < 1e-5
+        images = RANDOM.normal(0, 1, (4, 5, 6, 2)).astype(np.float32)
+        logits = evaluate_float(import_network(path), images)
+        found = tensorflow_logits(path, "input", "output/BiasAdd", images)
+        np.testing.assert_allclose(found, logits, atol=1e-4)
     write_graph(path, lambda x: dense(tf.function(inner_mean)(x)))
     with pytest.raises(ModelError, match=r"FusedBatchNormV3:batch_mean'.*first output"):
         import_network(path)

@@ -16,7 +16,7 @@ from capc.graph.quantize import quantize, required_ring_bits
 from capc.graph.tensorflow.importer import network_of_keras
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.graph.tensorflow.logits import tensorflow_logits
-from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.inference.reference import evaluate
 
 tf: Any = load_tensorflow()

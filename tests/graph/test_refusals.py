@@ -108,7 +108,7 @@ CASES: dict[str, tuple[Body, str, str, str]] = {
     ),
     "not logits": (
         lambda x: renamed(conv(x)),
-        "Conv2D",
+        "output/BiasAdd",
         "logits have one axis",
         "--output_node",
     ),

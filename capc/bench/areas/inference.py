@@ -20,7 +20,7 @@ from capc.files import REPOSITORY
 from capc.fixed_point import Float64
 from capc.graph.layers import Conv2D, Dense
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
-from capc.graph.tensorflow.sources import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 
 CONFIGS = ("config/fast.json", "config/10.json")
 STEPS = ("1a", "1b", "1c")

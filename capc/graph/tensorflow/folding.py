@@ -1,4 +1,4 @@
-"""Constant folding: the small NumPy that shapes and frozen weights need before a query exists."""
+"""Shapes that hold the open batch size, folded in NumPy; other constants are TensorFlow's own."""
 
 from __future__ import annotations
 
@@ -35,6 +35,15 @@ def _reduced(operation: Callable[..., Any]) -> Fold:
         return np.asarray(operation(inputs[0], axis=axes, keepdims=node.attr["keep_dims"].b))
 
     return fold
+
+
+def _sizes(wanted: Constant) -> list[int]:
+    """A shape whose batch axis is open, as that of a constant which all images share."""
+    return [1 if size == BATCH else int(size) for size in wanted.tolist()]
+
+
+def _broadcast(node: Any, inputs: Sequence[Constant]) -> Constant:
+    return np.broadcast_to(inputs[0], _sizes(inputs[1]))
 
 
 def slice_index(node: Any, begins: Constant, ends: Constant, strides: Constant) -> list[Any]:
@@ -92,7 +101,9 @@ FOLDS: dict[str, Fold] = {
     "ExpandDims": lambda node, inputs: np.expand_dims(inputs[0], int(inputs[1])),
     "Transpose": lambda node, inputs: inputs[0].transpose(inputs[1].tolist()),
     "GatherV2": lambda node, inputs: np.take(inputs[0], inputs[1], axis=int(inputs[2])),
-    "Fill": lambda node, inputs: np.full(inputs[0].tolist(), inputs[1]),
+    "Fill": lambda node, inputs: np.full(_sizes(inputs[0]), inputs[1]),
+    "Tile": lambda node, inputs: np.tile(inputs[0], _sizes(inputs[1])),
+    "BroadcastTo": _broadcast,
     "Range": lambda node, inputs: np.arange(*(value.item() for value in inputs)),
     "Prod": _reduced(np.prod),
     "Sum": _reduced(np.sum),

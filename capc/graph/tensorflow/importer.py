@@ -1,7 +1,6 @@
 """A trained TensorFlow classifier as a Network: the nodes between the query and the logits.
 
-What training leaves behind the output is not looked at. A softmax, log-softmax or sigmoid at the
-end keeps the order of the classes; it is dropped, and a log line says so.
+What training leaves behind the output is not looked at.
 """
 
 from __future__ import annotations
@@ -18,9 +17,13 @@ from capc.errors import ModelError
 from capc.graph.layers import Dense, Input, Network
 from capc.graph.simplify import simplify
 from capc.graph.tensorflow.activations import SPELLED_OUT, with_activations
+from capc.graph.tensorflow.batches import per_image
 from capc.graph.tensorflow.builder import Builder, Value
+from capc.graph.tensorflow.constants import folded
+from capc.graph.tensorflow.endings import logits_layer, one_axis, without_ending
 from capc.graph.tensorflow.inlining import inlined_nodes
 from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT, data_inputs
 from capc.graph.tensorflow.operations import (
     OPERATIONS,
     PASSED_THROUGH,
@@ -30,18 +33,9 @@ from capc.graph.tensorflow.operations import (
 )
 from capc.graph.tensorflow.refusals import ANY_WAY_OUT, WAYS_OUT
 from capc.graph.tensorflow.selections import with_split_outputs
-from capc.graph.tensorflow.sources import (
-    DEFAULT_INPUT,
-    DEFAULT_OUTPUT,
-    FrozenGraph,
-    data_inputs,
-    freeze_keras,
-    read_graph,
-)
+from capc.graph.tensorflow.sources import FrozenGraph, fixed_batch, freeze_keras, read_graph
 
 log = logging.getLogger(__name__)
-
-_DROPPED_AT_THE_END = {"Softmax", "LogSoftmax", "Sigmoid"}
 
 
 def import_network(
@@ -53,50 +47,58 @@ def import_network(
     TensorFlow is imported. Raises ModelError, with the node, where the file is not such a graph,
     lacks the nodes, holds an operation that is not supported, or its shapes do not fit.
     """
-    graph = read_graph(Path(path), input_node, output_node)
-    return with_two_classes(network_of(graph))
+    return classifier_of(read_graph(Path(path), input_node, output_node))
 
 
 def network_of_keras(model: Any, label: str) -> Network:
     """The layers of a Keras classifier in memory; `label` is what error messages call it."""
     graph, (first, last) = freeze_keras(model, label)
-    return with_two_classes(network_of(FrozenGraph(inlined_nodes(graph), first, last)))
+    return classifier_of(FrozenGraph(inlined_nodes(graph), first, last))
+
+
+def classifier_of(graph: FrozenGraph) -> Network:
+    """The layers from a frozen graph's input to its logits, one value a class."""
+    return with_two_classes(simplify(converted(graph)[0]))
 
 
 def network_of(graph: FrozenGraph) -> Network:
-    """The layers between input and output of a frozen graph."""
-    return simplify(converted(graph)[0])
+    """The layers between input and output of a frozen graph, nothing left out at its end."""
+    builder = _built(graph)
+    return simplify(builder.network(one_axis(builder, graph.output_name)))
 
 
 def converted(graph: FrozenGraph) -> tuple[Network, dict[str, str]]:
-    """The layers as the nodes give them, before `simplify`, and the node that each stands for."""
-    output = _before_the_end(graph)
-    nodes = with_split_outputs(with_activations(graph.nodes, data_inputs))
-    graph = replace(graph, nodes=nodes)
-    order = _sorted_nodes(graph, output)
-    builder = Builder(_placeholder(graph), _use_counts(graph, order, output))
-    for name in order:
-        _convert(graph, builder, name)
-    layer = builder.tensor(output)
-    shape = builder.shape(layer)
-    if len(shape) != 1:
-        raise ModelError(
-            f"output node '{output}' has the shape {shape} per image; logits have one axis: name "
-            "the node with one value a class with --output_node"
-        )
-    network = builder.network(layer)
+    """A classifier's layers before `simplify`, and the node that each stands for."""
+    ending = without_ending(graph)
+    builder = _built(ending.graph)
+    network = builder.network(logits_layer(builder, graph.output_name, ending))
     return network, {found.name: builder.origin(found.name) for found in network.layers}
 
 
-def logits_and_nodes(graph: FrozenGraph) -> tuple[str, list[str]]:
-    """The node that holds the logits, and all that it depends on, each after its inputs."""
-    output = _before_the_end(graph)
+def _built(graph: FrozenGraph) -> Builder:
+    """The layers of every node that the output depends on."""
+    nodes = with_split_outputs(with_activations(graph.nodes, data_inputs))
+    graph = replace(graph, nodes=nodes)
+    order = _sorted_nodes(graph, graph.output_name)
+    builder = Builder(_placeholder(graph), _use_counts(graph, order, graph.output_name))
+    constants = folded(nodes, order, graph.input_name, graph.output_name)
+    batch = fixed_batch(graph.nodes[graph.input_name])
+    for name in order:
+        if name in constants.values:
+            builder.bind(name, constants.values[name])
+        elif name not in constants.inner:
+            _convert(graph, builder, name, batch)
+    return builder
+
+
+def nodes_before(graph: FrozenGraph) -> list[str]:
+    """The names of all nodes that the output depends on, each after its inputs, and the output."""
     split = replace(graph, nodes=with_split_outputs(graph.nodes))
     order = (
         name if name in graph.nodes else name.partition(":")[0]
-        for name in _sorted_nodes(split, output)
+        for name in _sorted_nodes(split, graph.output_name)
     )
-    return output, list(dict.fromkeys(order))
+    return list(dict.fromkeys(order))
 
 
 def with_two_classes(network: Network) -> Network:
@@ -139,18 +141,6 @@ def _placeholder(graph: FrozenGraph) -> Input:
             "model with a fixed image size"
         )
     return Input(name=node.name, inputs=(), shape=tuple(sizes[1:]))
-
-
-def _before_the_end(graph: FrozenGraph) -> str:
-    """The node that holds the logits: the output without a monotone function after it."""
-    name = graph.output_name
-    while True:
-        node = graph.nodes[name]
-        if node.op in _DROPPED_AT_THE_END:
-            log.info("node '%s' (%s) is dropped: the argmax is the same", name, node.op)
-        elif node.op not in PASSED_THROUGH or name == graph.input_name:
-            return name
-        name = _present(graph, name, data_inputs(node)[:1])[0]
 
 
 def _present(graph: FrozenGraph, user: str, names: Iterable[str]) -> list[str]:
@@ -220,7 +210,7 @@ def _use_counts(graph: FrozenGraph, order: list[str], output: str) -> dict[str, 
     return counts
 
 
-def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
+def _convert(graph: FrozenGraph, builder: Builder, name: str, batch: int | None) -> None:
     node = graph.nodes[name]
     if name == graph.input_name:
         builder.bind(name, name)
@@ -229,7 +219,10 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
     if node.op in PASSED_THROUGH and values:
         builder.alias(name, values[0])
         return
+    _check_axes(builder, node, values)
     _check_spread(builder, node, values)
+    if batch is not None:
+        values = per_image(builder, node, values, batch)
     constant = constant_of(node, values, builder)
     if constant is not None:
         builder.bind(name, constant)
@@ -243,7 +236,22 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
             f"node '{name}' is of type {node.op}, which is not supported; "
             f"{WAYS_OUT.get(node.op, ANY_WAY_OUT)}; supported are {supported}"
         )
+    if not any(isinstance(value, str) for value in values):
+        raise ModelError(
+            f"node '{name}' ({node.op}) depends on the batch size in a way that is not supported; "
+            "work on the axes of one image alone"
+        )
     builder.bind(name, convert(builder, node, values))
+
+
+def _check_axes(builder: Builder, node: Any, values: list[Value]) -> None:
+    """What is one number per image, without an axis, can only be given one, or be the output."""
+    scalars = [value for value in values if isinstance(value, str) and not builder.shape(value)]
+    if scalars and node.op not in {"Reshape", "ExpandDims", "Squeeze", "Shape"}:
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) takes one number per image without an axis; keep one, "
+            "with keepdims=True or a slice a:b"
+        )
 
 
 def _check_spread(builder: Builder, node: Any, values: list[Value]) -> None:

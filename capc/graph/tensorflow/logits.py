@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from capc.errors import ModelError
 from capc.fixed_point import Float64
-from capc.graph.tensorflow.importer import logits_and_nodes
+from capc.graph.tensorflow.endings import without_ending
+from capc.graph.tensorflow.importer import nodes_before
 from capc.graph.tensorflow.loader import load_tensorflow
-from capc.graph.tensorflow.sources import FrozenGraph, data_inputs, read_graph
+from capc.graph.tensorflow.names import data_inputs
+from capc.graph.tensorflow.sources import FrozenGraph, fixed_batch, read_graph
 
 _BATCH = 250
 
@@ -40,8 +42,10 @@ def logits_of(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Float64:
     """The same for a graph that is read already; `source` is what an error calls it."""
-    output, names = logits_and_nodes(frozen)
-    logits = _run(frozen, names, [output], images, source, advance=advance)[0]
+    frozen = without_ending(frozen).graph
+    wanted = [frozen.output_name]
+    logits = _run(frozen, nodes_before(frozen), wanted, images, source, advance=advance)[0]
+    logits = logits.reshape(len(np.asarray(images)), -1)
     if logits.shape[1:] == (1,):  # two classes, as `with_two_classes` has them
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
     return logits
@@ -51,7 +55,8 @@ def node_values(
     frozen: FrozenGraph, nodes: Sequence[str], images: ArrayLike, source: str
 ) -> dict[str, Float64]:
     """The first outputs of those of the `nodes` that the logits depend on; `a:1` is the second."""
-    _, names = logits_and_nodes(frozen)
+    frozen = without_ending(frozen).graph
+    names = nodes_before(frozen)
     known = set(names)
     wanted = [node for node in nodes if node in known or node.partition(":")[0] in known]
     found = _run(frozen, names, wanted, images, source)
@@ -72,8 +77,7 @@ def outputs_as_called(
         return None
     wanted = [frozen.output_name]
     called = _session(part, frozen.input_name, wanted, images, source)[0]
-    past = _after(frozen, logits_and_nodes(frozen)[1])
-    return _run(frozen, past, wanted, images, source)[0], called
+    return _run(frozen, nodes_before(frozen), wanted, images, source)[0], called
 
 
 def _before(definition: Any, output: str) -> Any:
@@ -92,16 +96,6 @@ def _before(definition: Any, output: str) -> Any:
         seen |= new
         waiting.extend(sorted(new))
     return part
-
-
-def _after(frozen: FrozenGraph, names: Sequence[str]) -> list[str]:
-    """The nodes, and those from the logits to the output, which the importer drops."""
-    kept = list(names)
-    name = frozen.output_name
-    while name not in kept:
-        kept.append(name)
-        name = data_inputs(frozen.nodes[name])[0]
-    return kept
 
 
 def _run(
@@ -135,14 +129,16 @@ def _session(
     tf = load_tensorflow()
     tensors = [name if ":" in name else f"{name}:0" for name in wanted]
     batch = np.asarray(images, dtype=np.float32)
+    fixed = next(fixed_batch(node) for node in definition.node if node.name == input_name)
     parts = []
     try:
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(definition, name="")
             with tf.compat.v1.Session(graph=graph) as session:
-                for start in range(0, len(batch), _BATCH):
-                    part = batch[start : start + _BATCH]
-                    parts.append(session.run(tensors, {f"{input_name}:0": part}))
+                for start in range(0, len(batch), fixed or _BATCH):
+                    part = batch[start : start + (fixed or _BATCH)]
+                    values = session.run(tensors, {f"{input_name}:0": _filled(part, fixed)})
+                    parts.append([_cut(value, len(part), fixed) for value in values])
                     advance(len(part))
     except (ValueError, KeyError, tf.errors.OpError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -153,6 +149,20 @@ def _session(
         np.concatenate([np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in values])
         for values in zip(*parts, strict=True)
     ]
+
+
+def _filled(part: NDArray[np.float32], fixed: int | None) -> NDArray[np.float32]:
+    """The images, and black ones behind them where the graph takes that many and no fewer."""
+    missing = 0 if fixed is None else fixed - len(part)
+    return np.pad(part, [(0, missing)] + [(0, 0)] * (part.ndim - 1))
+
+
+def _cut(value: Any, images: int, fixed: int | None) -> Any:
+    """The value without what black images gave; an image may have several rows."""
+    rows = len(value) if np.ndim(value) else 0
+    if fixed is None or not rows or rows % fixed:
+        return value
+    return value[: rows // fixed * images]
 
 
 def _copied(frozen: FrozenGraph, name: str) -> Any:

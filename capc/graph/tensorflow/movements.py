@@ -29,7 +29,7 @@ def reshape(builder: Builder, node: Any, values: Sequence[Value]) -> str:
         known = int(np.prod([size for size in rest if size != -1]))
         if -1 in rest and known > 0 and total % known == 0:
             rest[rest.index(-1)] = total // known
-        if rest and min(rest) > 0 and int(np.prod(rest)) == total:
+        if min(rest, default=1) > 0 and int(np.prod(rest)) == total:
             return builder.add(Reshape(name=node.name, inputs=(source,), shape=tuple(rest)))
     raise ModelError(
         f"node '{node.name}' (Reshape) gives {given} per image the shape {wanted}: it must keep "

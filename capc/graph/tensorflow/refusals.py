@@ -14,14 +14,13 @@ _LABELS = "name the logits before it with --output_node: the protocol takes the 
 _RANDOM = "export the model for inference (training=False)"
 _NORMALISATION = "use batch normalisation, whose statistics are constants"
 
+CONTROL_FLOW = (
+    *("If", "StatelessIf", "While", "StatelessWhile", "Case", "Switch", "Merge", "Enter"),
+    *("Exit", "NextIteration", "LoopCond", "RefSwitch", "RefMerge"),
+)
+
 WAYS_OUT = {
-    **dict.fromkeys(
-        (
-            *("If", "StatelessIf", "While", "StatelessWhile", "Case", "Switch", "Merge", "Enter"),
-            *("Exit", "NextIteration", "LoopCond", "RefSwitch", "RefMerge"),
-        ),
-        _CONTROL_FLOW,
-    ),
+    **dict.fromkeys(CONTROL_FLOW, _CONTROL_FLOW),
     **dict.fromkeys(("VarHandleOp", "ReadVariableOp", "VariableV2", "Variable"), _VARIABLE),
     **dict.fromkeys(
         (

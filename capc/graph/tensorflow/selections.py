@@ -158,6 +158,16 @@ def with_split_outputs(nodes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def of_whole_split(node: Any) -> Any:
+    """A copy of a node; where it stands for one output of a split, of that split."""
+    copy = type(node)()
+    copy.CopyFrom(node)
+    if _PLACE in node.attr:
+        copy.name = node.name.partition(":")[0]
+        del copy.attr[_PLACE]
+    return copy
+
+
 def split(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     """One output of Split, SplitV or Unpack along an axis of one image."""
     values_place = 1 if node.op == "Split" else 0
@@ -221,9 +231,4 @@ def _indexed(builder: Builder, node: Any, source: str, index: Sequence[Any]) -> 
         if isinstance(entry, slice):
             final.append(len(chosen))
         axis += 1
-    if not final:
-        raise ModelError(
-            f"node '{node.name}' ({node.op}) leaves one number per image, no axis; "
-            "slice with a:b, which keeps the axis"
-        )
     return as_shape(builder, node, source, tuple(final))

@@ -1,19 +1,22 @@
-"""Model files as frozen graphs: GraphDef .pb, SavedModel directory, Keras .keras and .h5."""
+"""Model files as frozen graphs: GraphDef .pb, SavedModel folder, Keras .keras, .h5 and .hdf5."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capc.errors import ModelError
+from capc.errors import CapcError, ModelError
 from capc.files import open_bounded, read_bounded
 from capc.graph.tensorflow.inlining import inlined_nodes
-from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.loader import load_keras, load_tensorflow
+from capc.graph.tensorflow.names import input_and_output, resolve
+from capc.graph.tensorflow.saved_models import Frozen, first_line, freeze, read_saved_model
 
-DEFAULT_INPUT = "import/input:0"
-DEFAULT_OUTPUT = "import/output/BiasAdd:0"
+_SUFFIXES = {".keras": ".keras", ".h5": ".h5", ".hdf5": ".h5"}
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 MAX_GRAPH_BYTES = 2 << 30  # protobuf reads no more
 
 # How Keras says that a file needs a Lambda's code, or a class that nobody has registered.
@@ -33,33 +36,49 @@ class FrozenGraph:
     definition: Any = None
 
 
+def fixed_batch(placeholder: Any) -> int | None:
+    """How many images a placeholder takes at a time, where that is a constant; else None."""
+    sizes = placeholder.attr["shape"].shape.dim
+    return int(sizes[0].size) if len(sizes) and sizes[0].size > 0 else None
+
+
+def model_path(path: Path) -> Path:
+    """What is read for a path: the folder where it is a SavedModel's own file."""
+    return path.parent if path.name == "saved_model.pb" else path
+
+
+def kind_of(path: Path) -> str:
+    """How a model is read: folder, .keras, .h5 or graph. The name decides, not what it holds."""
+    return "folder" if path.is_dir() else _SUFFIXES.get(path.suffix.lower(), "graph")
+
+
 def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
     """Load any supported file.
 
-    A SavedModel or a Keras file with one input and one output is used as it is where the node
-    names do not occur in it. Raises ModelError where the file is not a model or lacks the nodes.
+    Where the node names do not occur, a SavedModel or a Keras file is used from its one input to
+    its one output, and another graph, if the names are the defaults, from its only placeholder to
+    its only last node. Raises ModelError where the file is not a model or lacks the nodes.
     """
-    if path.name == "saved_model.pb":
-        path = path.parent
+    path = model_path(path)
     if not path.exists():
         raise ModelError(f"there is no model at {path}; check the path")
-    own: tuple[str, str] | None = None
     _require_regular(path)
-    if path.is_dir():
-        graph, own = _saved_model(path)
-    elif path.suffix in {".keras", ".h5", ".hdf5"}:
-        graph, own = _keras(path)
-    else:
+    kind = kind_of(path)
+    if kind == "graph":
         graph = _graph_def(path)
+        nodes = inlined_nodes(graph)
+        outer = [node.name for node in graph.node]
+        names = input_and_output(path.name, nodes, outer, input_node, output_node)
+        return FrozenGraph(nodes, *names, _called(graph))
+    graph, (first, last) = read_saved_model(path) if kind == "folder" else _keras(path, kind)
     nodes = inlined_nodes(graph)
-    names = [_resolve(nodes, wanted) for wanted in (input_node, output_node)]
-    if own is not None:
-        names = [found or fallback for found, fallback in zip(names, own, strict=True)]
-    for wanted, found in zip((input_node, output_node), names, strict=True):
-        if found is None:
-            raise ModelError(_missing(path, nodes, wanted))
-    called = graph if graph.library.function else None
-    return FrozenGraph(nodes, str(names[0]), str(names[1]), called)
+    first, last = resolve(nodes, input_node) or first, resolve(nodes, output_node) or last
+    return FrozenGraph(nodes, first, last, _called(graph))
+
+
+def _called(graph: Any) -> Any:
+    """The graph before its calls were inlined, where it has any."""
+    return graph if graph.library.function else None
 
 
 def _require_regular(path: Path) -> None:
@@ -74,45 +93,6 @@ def _require_regular(path: Path) -> None:
         raise ModelError(
             f"{path} cannot be read: {error.strerror}; check the path and its permissions"
         ) from error
-
-
-def plain_name(tensor: str) -> str:
-    """A node's name from a tensor's: without a leading ^ and a trailing :0."""
-    name = tensor.removeprefix("^")
-    return name[:-2] if name.endswith(":0") else name
-
-
-def data_inputs(node: Any) -> list[str]:
-    """The names of the nodes whose values `node` takes, in order."""
-    return [plain_name(name) for name in node.input if not name.startswith("^")]
-
-
-def _resolve(nodes: dict[str, Any], wanted: str) -> str | None:
-    name = plain_name(wanted)
-    for candidate in (name, name.removeprefix("import/")):
-        if candidate in nodes:
-            return candidate
-    return None
-
-
-def _missing(path: Path, nodes: dict[str, Any], wanted: str) -> str:
-    placeholders = [name for name, node in nodes.items() if node.op == "Placeholder"]
-    used = {name for node in nodes.values() for name in data_inputs(node)}
-    idle = {"Const", "NoOp", "Placeholder", "Assert", "SaveV2", "RestoreV2"}
-    ends = [name for name, node in nodes.items() if name not in used and node.op not in idle]
-    return (
-        f"{path.name} has no node '{plain_name(wanted)}'; its placeholders are "
-        f"{_listing(placeholders)}, its last nodes are {_listing(ends)}: "
-        "name them with --input_node and --output_node"
-    )
-
-
-def _listing(names: Iterable[str], most: int = 8) -> str:
-    shown = list(names)
-    if not shown:
-        return "(none)"
-    more = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return ", ".join(f"'{name}'" for name in shown[:most]) + more
 
 
 def _graph_def(path: Path) -> Any:
@@ -134,45 +114,53 @@ def _graph_def(path: Path) -> Any:
 
 
 def _not_a_graph(path: Path) -> str:
+    suffix = _keras_suffix(path)
+    if suffix:
+        return f"{path} is a Keras file, and files are told apart by name: name it with {suffix}"
     return (
         f"{path} is not a frozen TensorFlow graph: give a GraphDef .pb, a SavedModel directory, "
         "or a Keras .keras or .h5 file"
     )
 
 
-def _saved_model(path: Path) -> tuple[Any, tuple[str, str]]:
-    tf = load_tensorflow()
+def _keras_suffix(path: Path) -> str:
+    """The suffix that a Keras file's content asks for, else nothing."""
+    with path.open("rb") as file:
+        if file.read(len(_HDF5)) == _HDF5:
+            return ".h5"
     try:
-        loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise ModelError(
-            f"{path} is not a SavedModel ({_first_line(error)}); export the model again with "
-            "tf.saved_model.save"
-        ) from error
-    signatures = getattr(loaded, "signatures", {})
-    if not signatures:
-        raise ModelError(f"{path} has no signature: export it with a serving signature")
-    key = "serving_default" if "serving_default" in signatures else next(iter(signatures))
-    return _freeze(tf, signatures[key], path)
+        with zipfile.ZipFile(path) as archive:
+            return ".keras" if "config.json" in archive.namelist() else ""
+    except (OSError, zipfile.BadZipFile):
+        return ""
 
 
-def _keras(path: Path) -> tuple[Any, tuple[str, str]]:
-    tf = load_tensorflow()
+def _keras(path: Path, suffix: str) -> Frozen:
+    keras = load_keras()
     try:
-        model = tf.keras.models.load_model(str(path), compile=False)
-    except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
+        with tempfile.TemporaryDirectory(prefix="capc-model-") as folder:
+            named = path
+            if path.suffix != suffix:  # Keras knows its files by these suffixes alone
+                named = Path(folder) / f"model{suffix}"
+                named.symlink_to(path.resolve())
+            model = keras.models.load_model(str(named), compile=False)
+    except CapcError:
+        raise
+    except Exception as error:
         if any(sign in str(error) for sign in _NEEDS_CODE):
             raise ModelError(
                 f"{path} has a layer of its author's own Python code, which is not run here: save "
                 "the model with model.export(folder), and give that folder"
             ) from error
         raise ModelError(
-            f"{path} is not a Keras model ({_first_line(error)}); save it again with model.save"
+            f"{path} is not a Keras model (Keras {keras.__version__}: {first_line(error)}); save "
+            "it whole with model.save, or with the Keras that made it as a folder: "
+            "model.export(folder), before Keras 3 tf.saved_model.save(model, folder)"
         ) from error
     return freeze_keras(model, str(path))
 
 
-def freeze_keras(model: Any, label: str) -> tuple[Any, tuple[str, str]]:
+def freeze_keras(model: Any, label: str) -> Frozen:
     """A Keras model with one input as a GraphDef without variables, and its two node names."""
     tf = load_tensorflow()
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -183,24 +171,4 @@ def freeze_keras(model: Any, label: str) -> tuple[Any, tuple[str, str]]:
     given = model.inputs[0]
     signature = tf.TensorSpec(given.shape, given.dtype, name="input")
     function = tf.function(lambda images: model(images, training=False))
-    return _freeze(tf, function.get_concrete_function(signature), Path(label))
-
-
-def _freeze(tf: Any, function: Any, path: Path) -> tuple[Any, tuple[str, str]]:
-    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415
-        convert_variables_to_constants_v2,
-    )
-
-    frozen = convert_variables_to_constants_v2(function)
-    inputs = [tensor for tensor in frozen.inputs if tensor.dtype != tf.resource]
-    if len(inputs) != 1 or len(frozen.outputs) != 1:
-        raise ModelError(
-            f"{path} has {len(inputs)} inputs and {len(frozen.outputs)} outputs; "
-            "a classifier has one of each: export a model from the images to the logits alone"
-        )
-    names = plain_name(inputs[0].name), plain_name(frozen.outputs[0].name)
-    return frozen.graph.as_graph_def(), names
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return freeze(tf, function.get_concrete_function(signature), label)

@@ -19,10 +19,9 @@ from capc.graph.float_reference import float_layers
 from capc.graph.layers import Network, Step
 from capc.graph.probes import probe_images
 from capc.graph.tensorflow.importer import (
+    classifier_of,
     converted,
-    logits_and_nodes,
-    network_of,
-    with_two_classes,
+    nodes_before,
 )
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.graph.tensorflow.logits import logits_of, node_values, outputs_as_called
@@ -54,7 +53,7 @@ def import_verified(
     TOLERANCE of the largest, and 1 % of that of the largest value of any layer.
     """
     graph = read_graph(Path(path), input_node, output_node)
-    network = with_two_classes(network_of(graph))
+    network = classifier_of(graph)
     return network, verified(graph, network, input_range, str(path))
 
 
@@ -107,7 +106,7 @@ def _tolerance(graph: FrozenGraph) -> float:
     """TOLERANCE, or what the coarsest type of the nodes before the logits allows."""
     tf = load_tensorflow()
     coarsest = 0.0
-    for name in logits_and_nodes(graph)[1]:
+    for name in nodes_before(graph):
         attributes = graph.nodes[name].attr
         kinds = [attributes[key].type for key in ("T", "DstT", "dtype") if key in attributes]
         for kind in (tf.as_dtype(kind) for kind in kinds if kind):

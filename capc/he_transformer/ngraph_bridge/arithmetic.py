@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from capc.errors import ConfigError, ModelError
 from capc.graph.tensorflow.folding import FOLDS
 from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.names import data_inputs
 from capc.graph.tensorflow.operations import OPERATIONS, PASSED_THROUGH
-from capc.graph.tensorflow.sources import data_inputs
 from capc.he_transformer.ngraph_bridge.engines import Engine
 from capc.he_transformer.ngraph_bridge.node_rules import (
     ARITHMETIC,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.ckks.network import is_polynomial
 from capc.errors import CapcError, ConfigError
 from capc.fixed_point import FixedPoint, Float64, choose_ring_bits
@@ -111,8 +112,7 @@ def require_flooding(network: QuantizedNetwork, parameters: EncryptionParameters
 
 def plain_result(graph: Subgraph, values: Mapping[str, Float64]) -> Float64:
     """The output for known inputs, by TensorFlow; what finishes it is left to its owner."""
-    import tensorflow as tf  # noqa: PLC0415  only where a graph is at hand anyway
-
+    tf = load_tensorflow()
     inside = tf.Graph()
     with inside.as_default():
         definition = tf.compat.v1.GraphDef()

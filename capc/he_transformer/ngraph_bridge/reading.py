@@ -18,7 +18,8 @@ from capc.errors import ModelError
 from capc.graph.layers import Conv2D, Layer, Network, Reshape, Shape, WeightedLayer
 from capc.graph.tensorflow.importer import network_of
 from capc.graph.tensorflow.loader import load_tensorflow
-from capc.graph.tensorflow.sources import FrozenGraph, data_inputs
+from capc.graph.tensorflow.names import data_inputs
+from capc.graph.tensorflow.sources import FrozenGraph
 from capc.he_transformer.ngraph_bridge.subgraph import constant_node
 
 Array = NDArray[Any]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from capc.errors import ModelError
 from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.names import data_inputs
 from capc.graph.tensorflow.operations import PASSED_THROUGH
-from capc.graph.tensorflow.sources import FrozenGraph, data_inputs
+from capc.graph.tensorflow.sources import FrozenGraph
 
 FINISHES = ("Softmax", "LogSoftmax", "Sigmoid", "Exp")
 _VARIABLES = {"VariableV2", "Variable", "VarHandleOp"}
