@@ -7,9 +7,11 @@ readable by their owner only.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
+import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,16 @@ import numpy as np
 
 from capc.arrays import open_arrays
 from capc.errors import ModelError
-from capc.files import cache_root, parse_json, read_bounded, write_whole
+from capc.files import cache_root, open_bounded, parse_json, write_whole
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.layers import KINDS, Layer, Network
 from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.graph.tensorflow.sources import kind_of, model_path
 
-FORMAT = 10  # part of the cache key: raise it whenever importing gives other layers
+FORMAT = 11  # part of the cache key: raise it whenever importing gives other layers
 
+_PIECE = 1 << 20
+_TENSORFLOW_PACKAGES = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos")
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
@@ -98,14 +103,14 @@ def prepare(
     """The prepared file of a model, imported only where the cache lacks it or is damaged.
 
     What is imported is compared with TensorFlow on inputs in `input_range`, and refused where they
-    differ; another range is tried anew. The key is the SHA-256 of the file's bytes, the node names
-    and the format, and where there is one, of the calibration; the file without calibration is then
-    made too. Without `cache_dir`, `default_cache_dir` is used. Importing takes seconds and loads
-    TensorFlow. Raises ModelError as `import_verified` does, ConfigError for examples that do not
-    fit.
+    differ; another range is tried anew. `cache_key` says what the file's name stands for. With a
+    calibration, the file without one is made too. Without `cache_dir`, `default_cache_dir` is used.
+    Importing takes seconds and loads TensorFlow. Raises ModelError as `import_verified` does, and
+    where the model changes meanwhile; ConfigError for examples that do not fit.
     """
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
-    original = directory / f"{cache_key(Path(path), input_node, output_node)}.npz"
+    key = cache_key(Path(path), input_node, output_node)
+    original = directory / f"{key}.npz"
     tried = {"input_range": [float(end) for end in input_range]}
     if verification(original).get("input_range") != tried["input_range"] or not _intact(original):
         from capc.graph.tensorflow.verification import (  # noqa: PLC0415  needs TensorFlow
@@ -113,6 +118,10 @@ def prepare(
         )
 
         network, agreement = import_verified(Path(path), input_node, output_node, input_range)
+        if cache_key(Path(path), input_node, output_node) != key:
+            raise ModelError(
+                f"{path} has changed while it was read; start again when it is written"
+            )
         save_network(network, original, tried | asdict(agreement))
     if calibration is None:
         return original
@@ -125,21 +134,24 @@ def prepare(
 def cache_key(
     path: Path, input_node: str, output_node: str, calibration: Calibration | None = None
 ) -> str:
-    """64 hexadecimal digits. Raises ModelError or ConfigError where a file cannot be read."""
-    digest = hashlib.sha256()
+    """64 hexadecimal digits that stand for all that a prepared model depends on.
+
+    That is: the content of the file, or of every file of the folder, links followed; how it is
+    read, which its suffix says; the node names; the calibration; this program's FORMAT; and the
+    versions of TensorFlow and Keras, which do the reading. Raises ModelError or ConfigError where
+    a file cannot be read.
+    """
+    path = model_path(path)
+    named: list[Any] = [FORMAT, kind_of(path), *_versions(), input_node, output_node]
     try:
-        for name, content in _contents(path):
-            digest.update(f"{len(name)} {name} {len(content)} ".encode())
-            digest.update(content)
+        named.extend((name, _digest(file)) for name, file in _files(path))
     except OSError as error:
         raise ModelError(
             f"{path} cannot be read: {error.strerror}; check the path and its permissions"
         ) from error
-    named: list[int | str] = [FORMAT, input_node, output_node]
     if calibration is not None:
         named.append(calibration.digest())
-    digest.update(json.dumps(named).encode())
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
 def default_cache_dir() -> Path:
@@ -147,13 +159,42 @@ def default_cache_dir() -> Path:
     return cache_root() / "prepared"
 
 
-def _contents(path: Path) -> Iterable[tuple[str, bytes]]:
-    """The files of a model, by name below it, in a fixed order."""
-    if path.is_dir():
-        for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
-            yield str(file.relative_to(path)), read_bounded(file)
-    else:
-        yield "", read_bounded(path)
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a model, by name below it, in a fixed order; a linked folder once."""
+    if not path.is_dir():
+        yield "", path
+        return
+    seen: set[Path] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        real = Path(folder).resolve()
+        folders[:] = [] if real in seen else sorted(folders)
+        for name in [] if real in seen else sorted(names):
+            file = Path(folder) / name
+            if file.is_file():
+                yield file.relative_to(path).as_posix(), file
+        seen.add(real)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256, in pieces: models are larger than what should be held twice."""
+    digest = hashlib.sha256()
+    with open_bounded(path) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _versions() -> tuple[str, str]:
+    """Of TensorFlow, which has several names as a package, and of Keras; without importing them."""
+    found = [_version(name) for name in _TENSORFLOW_PACKAGES]
+    return next((version for version in found if version), ""), _version("keras")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _intact(path: Path) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +23,9 @@ from random_networks import random_network
 from capc.errors import ModelError
 from capc.graph.layers import Network
 from capc.graph.prepared import cache_key, load_network, prepare, save_network
+from capc.graph.tensorflow import verification
+from capc.graph.tensorflow.loader import load_keras
+from capc.graph.tensorflow.verification import import_verified
 from capc.inference.graph_command import main
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +127,90 @@ def test_the_key_is_of_the_bytes_and_the_names(tmp_path: Path) -> None:
     assert len(keys) == 6
     with pytest.raises(ModelError, match="cannot be read"):
         cache_key(tmp_path / "absent.pb", "a", "b")
+
+
+def test_the_key_is_of_how_the_file_is_read(tmp_path: Path) -> None:
+    keys = set()
+    for name in ("m.keras", "m.pb", "m.h5"):
+        (tmp_path / name).write_bytes(b"one")
+        keys.add(cache_key(tmp_path / name, "a", "b"))
+    assert len(keys) == 3
+    (tmp_path / "m.hdf5").write_bytes(b"one")
+    assert cache_key(tmp_path / "m.hdf5", "a", "b") in keys
+
+
+def test_the_key_is_of_the_versions_that_read_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model.pb"
+    model.write_bytes(b"one")
+    keys = {cache_key(model, "a", "b")}
+    real = importlib.metadata.version
+    for package in ("tensorflow-cpu", "keras"):
+        monkeypatch.setattr(
+            importlib.metadata, "version", lambda name, p=package: "0" if name == p else real(name)
+        )
+        keys.add(cache_key(model, "a", "b"))
+        monkeypatch.undo()
+    assert len(keys) == 3
+
+
+def test_the_key_is_of_the_whole_folder_and_what_its_links_lead_to(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "saved", tmp_path / "elsewhere"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "saved_model.pb").write_bytes(b"graph")
+    (outside / "variables.index").write_bytes(b"one")
+    (inside / "variables").symlink_to(outside)
+    (outside / "back").symlink_to(inside)
+    key = cache_key(inside, "a", "b")
+    assert cache_key(inside / "saved_model.pb", "a", "b") == key
+    (tmp_path / "link").symlink_to(inside)
+    assert cache_key(tmp_path / "link", "a", "b") == key
+    (outside / "variables.index").write_bytes(b"two")
+    assert cache_key(inside, "a", "b") != key
+    assert cache_key(inside / "saved_model.pb", "a", "b") == cache_key(inside, "a", "b")
+
+
+def test_a_large_model_is_hashed_in_pieces(tmp_path: Path) -> None:
+    large = tmp_path / "large.pb"
+    with large.open("wb") as file:
+        file.truncate(200 << 20)
+    tracemalloc.start()
+    cache_key(large, "a", "b")
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
+def test_a_model_that_changes_while_it_is_read_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, cache = tmp_path / "model.pb", tmp_path / "cache"
+    model.write_bytes(SHIPPED.read_bytes())
+
+    def changed(*given: Any) -> tuple[Network, verification.Agreement]:
+        result = import_verified(*given)
+        model.write_bytes(SHIPPED.read_bytes() + b"\n\0")
+        return result
+
+    monkeypatch.setattr(verification, "import_verified", changed)
+    with pytest.raises(ModelError, match=r"model\.pb has changed while it was read"):
+        prepare(model, cache_dir=cache)
+    assert not cache.exists() or not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_renamed_model_gets_the_same_answer_whatever_the_cache_holds(
+    tmp_path: Path, is_full: bool
+) -> None:
+    layers = load_keras().layers
+    model = load_keras().Sequential([load_keras().Input((4,)), layers.Dense(3)])
+    model.save(tmp_path / "m.keras")
+    if is_full:
+        prepare(tmp_path / "m.keras", cache_dir=tmp_path / "cache")
+    shutil.copy(tmp_path / "m.keras", tmp_path / "m.pb")
+    with pytest.raises(ModelError, match="is a Keras file"):
+        prepare(tmp_path / "m.pb", cache_dir=tmp_path / "cache")
 
 
 def test_serving_imports_no_tensorflow(tmp_path: Path) -> None:
