@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from capc.graph.tensorflow.loader import load_tensorflow
 from capc.ckks.network import is_polynomial
 from capc.errors import CapcError, ConfigError
 from capc.fixed_point import FixedPoint, Float64, choose_ring_bits
 from capc.graph.layers import Layer, Network, QuantizedNetwork, Shape, WeightedLayer
 from capc.graph.quantize import quantize, required_ring_bits
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.he.parameters import EncryptionParameters
 from capc.he.planner import Product, plan
 from capc.he_transformer.link import INSECURE, OfferedTensor, insecure_allowed
