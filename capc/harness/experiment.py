@@ -18,6 +18,7 @@ from capc.errors import CapcError
 from capc.graph.prepared import load_network
 from capc.harness import report
 from capc.harness.account import epsilon_after, epsilon_before
+from capc.harness.cautions import cautions
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
@@ -82,31 +83,6 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
             models.networks, queries, recorder.results, settings.privacy, models.originals
         ),
     )
-
-
-def cautions(settings: Settings) -> list[str]:
-    """What the user should know before the run: switches that weaken it, flags without effect."""
-    said = [f"--{name} has no effect: see --help" for name in settings.without_effect]
-    privacy = settings.privacy
-    if privacy.sigma == 0 or (privacy.threshold is not None and privacy.sigma_threshold == 0):
-        said.append("WARNING: no noise: epsilon is infinite, the labels protect no training data")
-    elif privacy.sigma < 1:
-        said.append(
-            f"WARNING: noise of scale {privacy.sigma:g} hides nothing: epsilon will be huge; the "
-            "paper uses 7 (50 parties) to 40 (250 parties)"
-        )
-    if privacy.threshold is not None and privacy.threshold > settings.n_parties:
-        said.append(
-            f"WARNING: --threshold {privacy.threshold} is above the {settings.n_parties} votes "
-            "of a query: only noise reaches it, so hardly any query will be answered"
-        )
-    if settings.unencrypted:
-        said.append("WARNING: --cpu: no encryption; queries and models are seen in the clear")
-    if "security_level" in settings.insecure_switches:
-        said.append("WARNING: --insecure: encryption parameters under 128-bit security")
-    if settings.verify:
-        said.append("WARNING: --verify: every share is opened to the driver")
-    return said
 
 
 def _launcher(settings: Settings) -> Launcher:

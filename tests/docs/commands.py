@@ -67,6 +67,9 @@ def check_python(words: list[str]) -> None:
         return
     if words[:2] == ["-m", "capc.cli"]:
         check_capc(words[2:])
+    elif words[0] == "-m":
+        module = ROOT.joinpath(*words[1].split("."))
+        assert module.with_suffix(".py").is_file(), f"there is no module {words[1]}"
     elif words[0] in SCRIPTS:
         check_capc([*SCRIPTS[words[0]], *words[1:]])
     elif words[0].startswith("scripts/"):

@@ -19,7 +19,8 @@ from rich.console import Console
 from capc.errors import CapcError, ConfigError, FileError, ProgramError
 from capc.graph.layers import Dense, Input, Network, Reshape
 from capc.graph.prepared import save_network
-from capc.harness.experiment import Run, cautions
+from capc.harness.cautions import cautions
+from capc.harness.experiment import Run
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.models import model_files

@@ -2,7 +2,7 @@
 
 Over integers, with s = `scales.shift` the fractional bits to drop, every activation takes the
 signed value, applies its function and gives f fractional bits; `>>` is the arithmetic shift, which
-rounds toward minus infinity. MaxPool keeps the bits of its input.
+rounds toward minus infinity.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from capc.errors import ModelError
 from capc.fixed_point import FixedPoint, Float64, Int64
-from capc.graph.kernels import Array, Pair, Window, window_maxima
+from capc.graph.kernels import Array
 from capc.graph.layers.base import Layer, Scales
 from capc.graph.layers.interval import Interval, dropped
 from capc.graph.piecewise import FUNCTIONS, exact_function, table_of
@@ -27,7 +27,6 @@ __all__ = [
     "Activation",
     "BoundedRelu",
     "LeakyRelu",
-    "MaxPool",
     "PiecewiseLinear",
     "Relu",
     "Rescale",
@@ -364,45 +363,3 @@ class Rescale(Activation):
     @override
     def label(self) -> str:
         return "Rescale"
-
-
-@dataclass(frozen=True, eq=False)
-class MaxPool(Layer):
-    """The largest signed value in windows of (H, W, C); padded pixels never win.
-
-    Keeps the fractional bits of its input. `padding` as in Conv2D.
-    """
-
-    window: Pair
-    strides: Pair
-    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
-
-    @property
-    def placement(self) -> Window:
-        """Where the windows lie."""
-        return Window(self.window, self.strides, self.padding)
-
-    @override
-    def real(self, inputs: Sequence[Float64]) -> Float64:
-        return window_maxima(inputs[0], self.placement)
-
-    @override
-    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
-        return window_maxima(inputs[0], self.placement)
-
-    @override
-    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
-        low, high = (window_maxima(end, self.placement) for end in (inputs[0].low, inputs[0].high))
-        return Interval(low, high)
-
-    @override
-    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
-        return input_bits[0]
-
-    @override
-    def rounded(self, fraction_bits: int, output_bits: int) -> Layer:
-        return self
-
-    @override
-    def label(self) -> str:
-        return f"MaxPool {self.window[0]}x{self.window[1]} s{self.strides[0]}"

@@ -1,8 +1,7 @@
-"""The layers that are linear in their input: products with weights, sums, averages.
+"""The query, and the layers that multiply by secret weights.
 
-Over integers, with f the fractional bits of weights, Conv2D, Dense and AvgPool add f bits to those
-of their input: an activation has f, so that a product has 2f. The others keep what they are given;
-Add takes inputs with fewer bits times 2^(difference).
+Over integers, with f the fractional bits of weights, a product has f bits more than its input: an
+activation has f, so that a product has 2f.
 """
 
 from __future__ import annotations
@@ -23,25 +22,13 @@ from capc.graph.kernels import (
     Array,
     Matmul,
     Pair,
-    Shape,
     Window,
     convolve,
-    window_counts,
-    window_sums,
 )
 from capc.graph.layers.base import Layer, Scales, Weights
 from capc.graph.layers.interval import LIMIT, MARGIN, Interval
 
-__all__ = [
-    "Add",
-    "AvgPool",
-    "Bias",
-    "Conv2D",
-    "Dense",
-    "Input",
-    "Negative",
-    "WeightedLayer",
-]
+__all__ = ["Conv2D", "Dense", "Input", "WeightedLayer"]
 
 WAY_OUT = (
     "use fewer fractional bits, calibrate on public examples (--calibration), or train with Relu6 "
@@ -236,176 +223,6 @@ class Dense(WeightedLayer):
     @override
     def label(self) -> str:
         return "Dense"
-
-
-@dataclass(frozen=True, eq=False)
-class AvgPool(Layer):
-    """The mean over windows of (H, W, C); padded pixels are not counted.
-
-    Over integers: the sum, times rint(2^f / pixels counted). The factor is public, so each party
-    does this alone on its share. `padding` as in Conv2D.
-    """
-
-    window: Pair
-    strides: Pair
-    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
-
-    @property
-    def placement(self) -> Window:
-        """Where the windows lie."""
-        return Window(self.window, self.strides, self.padding)
-
-    def sums(self, images: Array) -> Array:
-        """The sum over each window, (n, H, W, C) to (n, H_out, W_out, C)."""
-        return window_sums(images, self.placement)
-
-    def counts(self, shape: Shape) -> Int64:
-        """How many pixels that are not padding each window of (H, W, C) has: (H_out, W_out, 1)."""
-        return window_counts(shape, self.placement)
-
-    def factors(self, shape: Shape, fraction_bits: int) -> Int64:
-        """The public factors rint(2^fraction_bits / pixels counted), (H_out, W_out, 1)."""
-        factors = np.rint(np.ldexp(1.0, fraction_bits) / self.counts(shape))
-        return np.asarray(factors, dtype=np.int64)
-
-    @override
-    def real(self, inputs: Sequence[Float64]) -> Float64:
-        return np.asarray(self.sums(inputs[0]) / self.counts(inputs[0].shape[1:]))
-
-    @override
-    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
-        factors = self.factors(inputs[0].shape[1:], scales.fraction_bits)
-        return np.asarray(self.sums(inputs[0]) * factors)
-
-    @override
-    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
-        pixels = self.window[0] * self.window[1]
-        x = inputs[0].within(pixels * 2.0**scales.fraction_bits)
-        factors = self.factors(x.low.shape[1:], scales.fraction_bits)
-        return Interval(self.sums(x.low) * factors, self.sums(x.high) * factors)
-
-    @override
-    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
-        return input_bits[0] + fraction_bits
-
-    @override
-    def rounded(self, fraction_bits: int, output_bits: int) -> AvgPool:
-        return self
-
-    @override
-    def label(self) -> str:
-        return f"AvgPool {self.window[0]}x{self.window[1]} s{self.strides[0]}"
-
-
-@dataclass(frozen=True, eq=False)
-class Add(Layer):
-    """The sum of two inputs of one shape."""
-
-    @override
-    def real(self, inputs: Sequence[Float64]) -> Float64:
-        return inputs[0] + inputs[1]
-
-    @override
-    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
-        x, y = aligned(inputs, scales)
-        return np.asarray(x + y)
-
-    @override
-    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
-        x, y = aligned_intervals(inputs, scales)
-        return x.plus(y)
-
-    @override
-    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
-        return max(input_bits)
-
-    @override
-    def rounded(self, fraction_bits: int, output_bits: int) -> Add:
-        return self
-
-    @override
-    def label(self) -> str:
-        return "Add"
-
-
-@dataclass(frozen=True, eq=False)
-class Bias(Layer):
-    """x + value; `value` broadcasts against the shape of x and takes x's fractional bits."""
-
-    value: Weights = field(repr=False)
-
-    @override
-    def real(self, inputs: Sequence[Float64]) -> Float64:
-        return np.asarray(inputs[0] + self.value)
-
-    @override
-    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
-        return np.asarray(inputs[0] + self.value)
-
-    @override
-    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
-        value = np.broadcast_to(self.value, inputs[0].low.shape)
-        return inputs[0].plus(Interval(value, value))
-
-    @override
-    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
-        return input_bits[0]
-
-    @override
-    def rounded(self, fraction_bits: int, output_bits: int) -> Bias:
-        return replace(self, value=as_integers(self, self.value, output_bits))
-
-    @override
-    def label(self) -> str:
-        return "Bias"
-
-
-@dataclass(frozen=True, eq=False)
-class Negative(Layer):
-    """-x, exactly; each party negates its share."""
-
-    @override
-    def real(self, inputs: Sequence[Float64]) -> Float64:
-        return -inputs[0]
-
-    @override
-    def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
-        return -inputs[0]
-
-    @override
-    def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
-        return Interval(-inputs[0].high, -inputs[0].low)
-
-    @override
-    def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
-        return input_bits[0]
-
-    @override
-    def rounded(self, fraction_bits: int, output_bits: int) -> Negative:
-        return self
-
-    @override
-    def label(self) -> str:
-        return "Negative"
-
-
-def aligned(inputs: Sequence[Int64], scales: Scales) -> list[Int64]:
-    """Every input with the fractional bits of the output."""
-    return [
-        values << np.int64(scales.output - bits)
-        for values, bits in zip(inputs, scales.inputs, strict=True)
-    ]
-
-
-def aligned_intervals(inputs: Sequence[Interval], scales: Scales) -> list[Interval]:
-    """The same for intervals: exact, or none of them exact."""
-    result = [
-        interval.times(1 << (scales.output - bits))
-        for interval, bits in zip(inputs, scales.inputs, strict=True)
-    ]
-    if not all(interval.exact for interval in result):
-        result = [interval.as_float() for interval in result]
-    return result
 
 
 def as_integers(layer: Layer, weights: NDArray[Any], bits: int) -> Int64:

@@ -17,7 +17,7 @@ from capc.fixed_point import Float64, Int64
 from capc.graph.kernels import Array, Pair
 from capc.graph.layers.base import Layer, Scales
 from capc.graph.layers.interval import Interval
-from capc.graph.layers.linear import aligned, aligned_intervals
+from capc.graph.layers.sums import aligned, aligned_intervals
 
 __all__ = [
     "Concat",
