@@ -67,6 +67,28 @@ def _imports(path: Path) -> Iterator[str]:
                 yield from (f"capc.{alias.name}" for alias in node.names)
 
 
+def imports_by_floor() -> dict[str, set[str]]:
+    """For each floor, the other floors that its modules import."""
+    found: dict[str, set[str]] = {name: set() for name in FLOORS}
+    for path in MODULES:
+        own = path.relative_to(ROOT / "capc").with_suffix("").parts[0]
+        for name in imported_modules(path):
+            parts = name.split(".")
+            if parts[0] == "capc" and len(parts) > 1 and own in found and parts[1] != own:
+                found[own].add(parts[1])
+    return found
+
+
+def test_the_floors_form_no_circle() -> None:
+    """`pytest -s -k floors tests/test_architecture.py` prints them, the highest first."""
+    below = imports_by_floor()
+    for name in reversed(FLOORS):
+        names = ", ".join(sorted(below[name], key=FLOORS.index))
+        sys.stdout.write(f"{name:16} stands on {names or 'nothing'}\n")
+    for name in FLOORS:
+        assert all(FLOORS.index(other) < FLOORS.index(name) for other in below[name]), name
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_down(path: Path) -> None:
     own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
