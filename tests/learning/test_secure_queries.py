@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import made_data
@@ -119,7 +118,7 @@ class FakeRun:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRun:
     run = FakeRun(tmp_path / "prepared")
-    monkeypatch.setattr(secure_queries, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(secure_queries, "run_child", run)
     return run
 
 
