@@ -44,6 +44,10 @@ class ProtocolError(CapcError):
     exit_status = ExitStatus.FAILED
 
 
+class PeerGoneError(ProtocolError):
+    """A peer whose connection has ended: the peer itself knows why."""
+
+
 class FileError(CapcError):
     """A results file that cannot be written."""
 

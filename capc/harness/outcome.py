@@ -26,11 +26,16 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed. A party that died silently explains more than one that complains of it."""
+    """Why a run failed.
+
+    A party that died silently explains more than one that complains of it. One that complains of
+    the end of a peer's connection (`of_a_peer`) explains least: the peer knows why.
+    """
 
     party: str | None
     reason: str
     silent: bool = False
+    of_a_peer: bool = False
 
 
 @dataclass
@@ -54,6 +59,7 @@ class Outcome:
 
     @property
     def cause(self) -> Failure | None:
-        """The failure to show: a silent death before a complaint of it."""
+        """The failure to show: a silent death before its consequences, a reason before those."""
         silent = [failure for failure in self.failures if failure.silent]
-        return next(iter(silent or self.failures), None)
+        reasons = [failure for failure in self.failures if not failure.of_a_peer]
+        return next(iter(silent or reasons or self.failures), None)

@@ -249,7 +249,7 @@ class Supervisor:
         for message in messages:
             if isinstance(message, Error):
                 party.complained = True
-                self._fail(party.name, message.message)
+                self._fail(party.name, message.message, of_a_peer=message.of_a_peer)
             elif not self._ending:
                 self._on_message(party, message)
 
@@ -300,7 +300,8 @@ class Supervisor:
                 self._fail(party.name, status_text(status), silent=True)
         elif not (status == 0 and party.done):
             reason = status_text(status) if status else "it ended before its part was done"
-            self._fail(party.name, reason, silent=not party.complained)
+            # After a complaint the end of the same party explains nothing more.
+            self._fail(party.name, reason, silent=not party.complained, of_a_peer=party.complained)
 
     def _read_rest(self, party: _Party) -> None:
         """What the party said before it ended is still to be heard."""
@@ -315,8 +316,10 @@ class Supervisor:
         self._selector.unregister(connection)
         connection.close()
 
-    def _fail(self, party: str | None, reason: str, silent: bool = False) -> None:
-        self._outcome.failures.append(Failure(party, reason, silent))
+    def _fail(
+        self, party: str | None, reason: str, silent: bool = False, of_a_peer: bool = False
+    ) -> None:
+        self._outcome.failures.append(Failure(party, reason, silent, of_a_peer))
         if party is not None and not self._ending:
             self._observer.on_state(party, "failed")
 

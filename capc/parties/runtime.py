@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from capc.command_line import ExitStatus, Parser
-from capc.errors import CapcError, ConfigError
+from capc.errors import CapcError, ConfigError, PeerGoneError
 from capc.he.allocation import keep_freed_memory
 from capc.log_lines import LogFormatter
 from capc.parties.config import PartyConfig
@@ -167,7 +167,7 @@ def _report(control: ControlClient | None, error: Exception, debug: bool) -> Non
     if control is None:
         return
     try:
-        control.error(message)
+        control.error(message, of_a_peer=isinstance(error, PeerGoneError))
     except CapcError as lost:
         logger.debug("the driver did not hear of it: %s", lost)
 

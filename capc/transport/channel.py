@@ -11,7 +11,7 @@ from operator import add
 from types import TracebackType
 from typing import Any, Protocol
 
-from capc.errors import ProtocolError
+from capc.errors import PeerGoneError, ProtocolError
 from capc.transport.duplex import MAX_MESSAGE_BYTES
 from capc.transport.framing import HEADER, MessageType, decode_header, encode_header
 
@@ -89,7 +89,7 @@ class Channel:
         except TimeoutError:
             raise ProtocolError(f"{self.peer} did not accept the data in time") from None
         except (OSError, ValueError) as error:
-            raise ProtocolError(f"{self.peer} is gone ({error})") from None
+            raise PeerGoneError(f"{self.peer} is gone ({error})") from None
         self._traffic += Traffic(bytes_sent=len(header) + len(view))
         self._sent_last = True
 
@@ -156,7 +156,7 @@ class Channel:
             while view:
                 count = self._socket.recv_into(view)
                 if count == 0:
-                    raise ProtocolError(f"{self.peer} closed the connection")
+                    raise PeerGoneError(f"{self.peer} closed the connection")
                 view = view[count:]
         except TimeoutError:
             raise ProtocolError(f"{self.peer} sent nothing in time") from None

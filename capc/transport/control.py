@@ -238,9 +238,9 @@ class ControlClient:
         """Tell a line for the screen."""
         self._connection.send(Log(message[:65536]))
 
-    def error(self, message: str) -> None:
-        """Tell why this party is about to fail."""
-        self._connection.send(Error(message[:65536]))
+    def error(self, message: str, *, of_a_peer: bool = False) -> None:
+        """Tell why this party is about to fail; `of_a_peer`: as a peer's connection has ended."""
+        self._connection.send(Error(message[:65536], of_a_peer))
 
     def done(self) -> None:
         """The last message: from here on the party may exit with status 0."""

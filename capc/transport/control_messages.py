@@ -22,7 +22,7 @@ from capc.errors import ProtocolError
 from capc.roles import PARTY_NAME, PHASES, STEPS
 from capc.transport.endpoints import Peer
 
-CONTROL_VERSION = 2
+CONTROL_VERSION = 3
 MAX_LINE_BYTES = 1 << 20
 MAX_PARTIES = 400  # certificates of this many parties fit in one line
 
@@ -143,10 +143,11 @@ class Log:
 
 @dataclass(frozen=True)
 class Error:
-    """Why the party is about to fail."""
+    """Why the party is about to fail; `of_a_peer`: because a peer's connection has ended."""
 
     kind: ClassVar[str] = "error"
     message: str
+    of_a_peer: bool = False
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "conversion": _text(64),
     "reason": _text(4096),
     "message": _text(65536),
+    "of_a_peer": _boolean,
     "peer": _optional(_name),
     "values": _integers,
     "peers": _peers,

@@ -314,3 +314,13 @@ def test_no_descriptor_is_left_for_a_party(bench: Bench, monkeypatch: pytest.Mon
     assert outcome.cause is not None
     assert "ulimit -n" in outcome.cause.reason
     assert len(calls) == 1  # it does not spin
+
+
+def test_a_reason_comes_before_the_complaint_of_a_closed_connection() -> None:
+    """Both may be heard in one moment, and in either order."""
+    complaint = Failure("answering-0", "querying closed the connection", of_a_peer=True)
+    reason = Failure("querying", "answering-0 sent a frame of unknown type 99")
+    died = Failure("guardian", "killed by SIGKILL", silent=True)
+    assert Outcome(failures=[complaint]).cause == complaint
+    assert Outcome(failures=[complaint, reason]).cause == reason
+    assert Outcome(failures=[complaint, reason, died]).cause == died

@@ -193,9 +193,18 @@ def test_nothing_readable_on_the_wire() -> None:
     assert MAGIC not in bytes(seen)
 
 
-def test_a_busy_port_is_named() -> None:
+def test_a_busy_port_is_passed_over() -> None:
     first = Listener("127.0.0.1")
-    with pytest.raises(ConfigError, match=f"port {first.port}"):
+    second = Listener("127.0.0.1", first.port)
+    assert second.port > first.port
+    first.close()
+    second.close()
+
+
+def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Listener("127.0.0.1")
+    monkeypatch.setattr("capc.transport.endpoints._PORTS", first.port + 1)
+    with pytest.raises(ConfigError, match=f"is free from {first.port} on"):
         Listener("127.0.0.1", first.port)
     first.close()
 
