@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tiers import is_slow
+
+
+def pytest_configure() -> None:
+    """Give signals their usual meaning: a shell's background job ignores Ctrl-C, and so would runs.
+
+    What is ignored at its start stays ignored in a run, which is right and tested by itself.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, usual)
 
 
 def leaves_slow_out(config: pytest.Config) -> bool:
