@@ -30,8 +30,6 @@ SLOW = (
     "he_transformer",
     "harness/test_models.py",
     "harness/test_suitability.py",
-    "harness/test_left_overs.py",
-    "harness/test_odd_starts.py",
     "learning/test_imported.py",
     "learning/test_own_dataset.py",
     "learning/test_secure_queries.py",
@@ -40,6 +38,8 @@ SLOW = (
     # start many processes
     "harness/test_experiment.py",
     "harness/test_forks.py",
+    "harness/test_left_overs.py",
+    "harness/test_odd_starts.py",
     "harness/test_left_overs.py",
     "harness/test_odd_starts.py",
     "harness/test_real_run.py",
