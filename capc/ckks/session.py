@@ -6,7 +6,6 @@ size and the range of the values, nothing else. Nothing is exchanged between que
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,8 +29,12 @@ from capc.he.symmetric import SEED_BYTES
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
+REFUSED = (
+    "the server refuses: it cannot evaluate its network under its parameters on values of this "
+    "range; its own log says why"
+)
 RESULT_BITS = 8.0  # flooding may cost errors up to 2^-8
-MAX_KEY_BYTES = 1 << 28
+MAX_PLAN_BYTES = 1 << 16
 MAX_ELEMENTS = 1 << 20  # ciphertexts of one tensor
 
 Program = Callable[[Mapping[str, CipherTensor], slice], CipherTensor]
@@ -94,7 +97,7 @@ class HomomorphicServer:
         """Rehearses the program, sends the plan, receives the client's public keys.
 
         `samples` are typical inputs (n, *shape) for the precision estimate. ConfigError or
-        ModelError where the program does not fit the parameters; the client is told why.
+        ModelError where the program does not fit the parameters; the client is told that alone.
         """
         self._channel = channel
         self._program = program
@@ -106,8 +109,9 @@ class HomomorphicServer:
             result, self.is_complex, self.reason = rehearse_program(
                 self._context, inputs, program, wants_complex=wants_complex, samples=samples
             )
-        except CapcError as error:
-            channel.send_json(MessageType.PLAN, {"refused": str(error)})
+        except CapcError:
+            # The reason would tell of weights, to a client that may try range after range.
+            channel.send_json(MessageType.PLAN, {"refused": True})
             raise
         bits = masked_precision_bits(result, result_bits)
         self.plan = SessionPlan(
@@ -115,9 +119,10 @@ class HomomorphicServer:
             result.shape, result.primes, result.scale, bits,
         )  # fmt: skip
         channel.send_json(MessageType.PLAN, asdict(self.plan))
-        public_key = bytes(channel.recv(MessageType.PUBLIC_KEY, MAX_KEY_BYTES))
+        one, all_keys = _most_key_bytes(parameters)
+        public_key = bytes(channel.recv(MessageType.PUBLIC_KEY, one))
         self._mask = ReplyMask(self._context, public_key, result_bits)
-        relin = bytes(channel.recv(MessageType.PUBLIC_KEY, MAX_KEY_BYTES))
+        relin = bytes(channel.recv(MessageType.PUBLIC_KEY, all_keys))
         self._relin_keys = _load_relin_keys(self._context, relin)
         self.flood_bits = self._mask.bits(result)
 
@@ -165,8 +170,8 @@ class HomomorphicClient:
     def __init__(self, channel: Channel, *, allow_insecure: bool = False) -> None:
         """Receives the plan, makes fresh keys, sends the public ones."""
         self._channel = channel
-        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN))
-        parameters = EncryptionParameters.from_json(self.plan.parameters)
+        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES))
+        parameters = _parameters(self.plan, channel.peer)
         parameters.require_secure(allow_insecure)
         self._context = ckks_context(parameters)
         if not 1 <= self.plan.output_primes <= len(self._context.primes):
@@ -272,14 +277,14 @@ def network_program(network: Network, watch: Watch | None = None) -> Program:
 def plan_from_json(value: dict[str, Any]) -> SessionPlan:
     """Parse a server's plan; ProtocolError where it is not one that a client can follow."""
     if "refused" in value:
-        raise ProtocolError(f"the server refuses: {value['refused']}")
+        raise ProtocolError(REFUSED)
     try:
         inputs = {
             str(name): EncryptedInput(_shape(entry["shape"]), *_range(entry))
             for name, entry in value["inputs"].items()
         }
         plan = SessionPlan(
-            parameters=json.dumps(json.loads(value["parameters"])),
+            parameters=str(value["parameters"]),
             inputs=inputs,
             batch=int(value["batch"]),
             is_packed=bool(value["is_packed"]),
@@ -296,6 +301,14 @@ def plan_from_json(value: dict[str, Any]) -> SessionPlan:
     return plan
 
 
+def _parameters(plan: SessionPlan, peer: str) -> EncryptionParameters:
+    """Those that a server names in its plan; ProtocolError where they are none."""
+    try:
+        return EncryptionParameters.from_text(plan.parameters)
+    except ConfigError as error:
+        raise ProtocolError(f"{peer} sent parameters that cannot be used ({error})") from None
+
+
 def _shape(value: Any) -> Shape:
     shape = tuple(value)
     if not all(type(size) is int and size > 0 for size in shape):
@@ -310,6 +323,18 @@ def _range(entry: Mapping[str, Any]) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ValueError(f"[{low}, {high}] is no range")
     return low, high
+
+
+def _most_key_bytes(parameters: EncryptionParameters) -> tuple[int, int]:
+    """The most bytes of a public key and of relinearisation keys, as SEAL writes them.
+
+    Two polynomials a key, and such a key for each data prime; compressed, which can also take
+    somewhat more than the words themselves.
+    """
+    primes = len(parameters.coeff_modulus)
+    words = 2 * primes * parameters.poly_modulus_degree
+    one = 8 * words + words // 16 + 4096
+    return one, max(1, primes - 1) * one
 
 
 def _load_relin_keys(context: CkksContext, data: bytes) -> Any:

@@ -38,6 +38,9 @@ class Window:
 
     def outputs(self, shape: Shape) -> Pair:
         """(H_out, W_out) over (H, W, C); ModelError where not one window fits."""
+        (top, bottom), (left, right) = self.padding
+        if min(*self.size, *self.strides, *self.dilations) < 1 or min(top, bottom, left, right) < 0:
+            raise ModelError(f"a window cannot be {self}")
         sides = []
         for axis in range(2):
             reach = (self.size[axis] - 1) * self.dilations[axis] + 1

@@ -94,6 +94,14 @@ class HEClient:
         message = rns.scaled_message(values, self._fixed_point.ring_bits, primes)
         return rns.pack(rns.add_mod(prepared.take(packing), message, primes), primes)
 
+    def reply_bytes(self, packing: Packing) -> int:
+        """The length of the reply that `decrypt` takes."""
+        return sum(self._reply_sizes(packing))
+
+    def _reply_sizes(self, packing: Packing) -> list[int]:
+        primes, degree = self._context.primes[: self._level.primes], self._context.degree
+        return [rns.packed_size(primes, used.size + degree) for used in packing.output_positions]
+
     def decrypt(self, packing: Packing, reply: bytes | bytearray | memoryview) -> Int64:
         """The client's share of the layer's output, in [0, t), of the layer's output shape.
 
@@ -101,8 +109,7 @@ class HEClient:
         """
         view, count = memoryview(reply), self._level.primes
         primes, degree = self._context.primes[:count], self._context.degree
-        positions = packing.output_positions
-        sizes = [rns.packed_size(primes, used.size + degree) for used in positions]
+        positions, sizes = packing.output_positions, self._reply_sizes(packing)
         if len(view) != sum(sizes):
             raise ProtocolError(f"the peer's reply has {len(view)} bytes, not {sum(sizes)}")
         outputs, start = [], 0

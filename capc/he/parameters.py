@@ -56,7 +56,30 @@ class EncryptionParameters:
     @classmethod
     def from_json(cls, source: str) -> EncryptionParameters:
         """Read a JSON object, given as text (it starts with a brace) or as the path of a file."""
-        return cls.from_fields(_load(source))
+        if source.lstrip().startswith("{"):
+            return cls.from_text(source)
+        try:
+            text = read_bounded(source, MAX_JSON_BYTES).decode()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not readable as text"
+            raise ConfigError(
+                f"cannot read the encryption parameters {source!r}: {reason}; "
+                "give a file such as config/10.json, or the JSON itself"
+            ) from None
+        return cls.from_text(text, source)
+
+    @classmethod
+    def from_text(
+        cls, text: str, origin: str = "the encryption parameters"
+    ) -> EncryptionParameters:
+        """Read a JSON object, never a file: for what a peer sends."""
+        try:
+            fields = parse_json(text)
+        except ValueError as error:
+            raise ConfigError(f"{origin}: not JSON ({error})") from None
+        if not isinstance(fields, dict):
+            raise ConfigError(f"{origin}: not a JSON object with the fields {', '.join(_REQUIRED)}")
+        return cls.from_fields(fields)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> EncryptionParameters:
@@ -138,27 +161,6 @@ def moduli(degree: int, bits: tuple[int, ...]) -> tuple[Any, ...]:
     Kept, since SEAL tests each by forty rounds of Miller and Rabin.
     """
     return tuple(seal.CoeffModulus.Create(degree, list(bits)))
-
-
-def _load(source: str) -> dict[str, Any]:
-    text, origin = source, "the encryption parameters"
-    if not source.lstrip().startswith("{"):
-        origin = source
-        try:
-            text = read_bounded(source, MAX_JSON_BYTES).decode()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not readable as text"
-            raise ConfigError(
-                f"cannot read the encryption parameters {source!r}: {reason}; "
-                "give a file such as config/10.json, or the JSON itself"
-            ) from None
-    try:
-        fields = parse_json(text)
-    except ValueError as error:
-        raise ConfigError(f"{origin}: not JSON ({error})") from None
-    if not isinstance(fields, dict):
-        raise ConfigError(f"{origin}: not a JSON object with the fields {', '.join(_REQUIRED)}")
-    return fields
 
 
 def _is_number(value: object) -> bool:

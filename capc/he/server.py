@@ -42,6 +42,12 @@ class ServerLayer:
     is_zero: Sequence[bool]
 
 
+def public_key_bytes(parameters: EncryptionParameters, fixed_point: FixedPoint) -> int:
+    """The length of the client's public key for a ring; ConfigError as `HEServer`."""
+    found = context(parameters, fixed_point.ring_bits)
+    return 2 * rns.packed_size(found.primes, found.degree)
+
+
 class _Once:
     """Material for one query of one layer; RuntimeError when it is taken twice."""
 
@@ -114,6 +120,17 @@ class HEServer:
         require_flooding(self._context, name, largest_norm(packing, norms))
         return ServerLayer(name, packing, polynomials, is_zero)
 
+    def offline_bytes(self, layer: ServerLayer) -> int:
+        """The length of the message that `receive_inputs` takes."""
+        rest = self._context.degree - layer.packing.input_length
+        size = rns.packed_size(self._context.primes, rest)
+        return SEED_BYTES + layer.packing.input_polynomials * size
+
+    def online_bytes(self, layer: ServerLayer) -> int:
+        """The length of the message that `evaluate` takes."""
+        values = layer.packing.input_polynomials * layer.packing.input_length
+        return rns.packed_size(self._context.primes, values)
+
     def prepare_reply(self, layer: ServerLayer, additive: Int64) -> PreparedReply:
         """Offline: what hides the weights, with `additive` added to the client's output share.
 
@@ -143,10 +160,10 @@ class HEServer:
         primes, degree = self._context.primes, self._context.degree
         count, rest = layer.packing.input_polynomials, degree - layer.packing.input_length
         size = rns.packed_size(primes, rest)
-        if len(view) != SEED_BYTES + count * size:
+        if len(view) != self.offline_bytes(layer):
             raise ProtocolError(
                 f"layer {layer.name!r}: the peer's offline message has {len(view)} bytes, "
-                f"not {SEED_BYTES + count * size}"
+                f"not {self.offline_bytes(layer)}"
             )
         residues = np.zeros((count, 2, len(primes), degree), dtype=np.uint64)
         seed = bytes(view[:SEED_BYTES])

@@ -21,17 +21,16 @@ from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
-    MAX_CIPHERTEXT_BYTES,
     CircuitPlan,
     circuit_plans,
     group_count,
     grouped,
+    image_bytes,
     instance_words,
     linear_packing,
     split_point,
-    table_bytes,
 )
-from capc.inference.plan import check_plan, plan_from_json
+from capc.inference.plan import MAX_PLAN_BYTES, check_plan, plan_from_json
 from capc.inference.protocols import circuits_of, require_supported
 from capc.inference.reference import evaluate_layer
 from capc.transport.channel import Channel
@@ -74,7 +73,7 @@ class InferenceClient:
     def __init__(self, channel: Channel, keys: KeyRing) -> None:
         """Set-up: receives the plan, sends the public key, runs the base oblivious transfers."""
         self._channel = channel
-        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN))
+        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES))
         check_plan(self.plan)
         self._degree = keys.parameters.poly_modulus_degree
         try:
@@ -85,7 +84,7 @@ class InferenceClient:
                 if isinstance(layer, WeightedLayer):
                     self._packing(layer, 1)
             self._circuits: dict[str, Circuit] = circuits_of(self.plan)
-        except (CapcError, TypeError, ValueError) as error:
+        except (CapcError, ArithmeticError, TypeError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
@@ -94,8 +93,8 @@ class InferenceClient:
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of garbled tables that are held for one query between the two phases."""
-        return table_bytes(self.plan, self._circuits)
+        """Bytes of garbled tables and shares that are held for one query."""
+        return image_bytes(self.plan, self._circuits)
 
     def prepare(self, batch_size: int) -> PreparedQuery:
         """Offline phase for a batch: encryptions of zero, oblivious transfers, garbled tables."""
@@ -184,13 +183,13 @@ class InferenceClient:
     ) -> Int64:
         """A chunk of encrypted groups goes out before its products are read."""
         groups = grouped(packing, share, np.zeros((packing.blocks.images, *share.shape[1:]), int))
-        products = []
+        products, length = [], self._he.reply_bytes(packing)
         for start in range(0, len(groups), GROUPS_AT_ONCE):
             chunk = range(start, min(start + GROUPS_AT_ONCE, len(groups)))
             for index in chunk:
                 message = self._he.encrypt(packing, groups[index], prepared[index])
                 self._channel.send(MessageType.CIPHERTEXT, message)
             for _ in chunk:
-                reply = self._channel.recv(MessageType.CIPHERTEXT, MAX_CIPHERTEXT_BYTES)
+                reply = self._channel.recv(MessageType.CIPHERTEXT, length)
                 products.append(self._he.decrypt(packing, reply))
         return np.stack(products).reshape(-1, *packing.shape.output_shape)[: len(share)]

@@ -20,9 +20,9 @@ from capc.he.parameters import EncryptionParameters
 from capc.inference.layout import (
     CircuitPlan,
     circuit_plans,
+    image_bytes,
     images_together,
     queries_at_once,
-    table_bytes,
 )
 from capc.inference.protocols import circuits_of, linear_shape, require_supported
 
@@ -81,7 +81,7 @@ def query_costs(
 def at_once(network: QuantizedNetwork, batch_size: int, parties: int = 1) -> int:
     """How many queries of a batch run at a time, with so many answering parties of this model."""
     require_supported(network)
-    return queries_at_once(batch_size, parties * table_bytes(network, circuits_of(network)))
+    return queries_at_once(batch_size, parties * image_bytes(network, circuits_of(network)))
 
 
 def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:

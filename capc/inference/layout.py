@@ -15,17 +15,16 @@ from capc.he.packing import Packing, plan_packing
 from capc.inference.protocols import GarbledCircuit, linear_shape, protocol_of
 
 GROUPS_AT_ONCE = 16  # messages read before the first reply of a batch
-MAX_PUBLIC_KEY_BYTES = 1 << 26
-MAX_CIPHERTEXT_BYTES = 1 << 28
 IMAGES_TOGETHER = 32  # at most this many of a batch run at a time
-MAX_PREPARED_BYTES = 1 << 29  # of garbled tables, held from the offline phase on
+MAX_PREPARED_BYTES = 1 << 29  # of garbled tables and shares, held from the offline phase on
 PIECE_BYTES = 1 << 25
 MAX_KEPT_BYTES = 1 << 28
+_SHARE_BYTES = 8
 
 
-def queries_at_once(batch_size: int, table_bytes: int) -> int:
-    """How many queries of a batch run at a time, where each has so many bytes of garbled tables."""
-    return max(1, min(batch_size, IMAGES_TOGETHER, MAX_PREPARED_BYTES // max(1, table_bytes)))
+def queries_at_once(batch_size: int, bytes_each: int) -> int:
+    """How many queries of a batch run at a time, where each takes so many bytes (`image_bytes`)."""
+    return max(1, min(batch_size, IMAGES_TOGETHER, MAX_PREPARED_BYTES // max(1, bytes_each)))
 
 
 def images_together(count: int) -> int:
@@ -37,12 +36,16 @@ def images_together(count: int) -> int:
     return 1 << (min(count, IMAGES_TOGETHER).bit_length() - 1)
 
 
-def table_bytes(network: QuantizedNetwork, circuits: Mapping[str, Circuit]) -> int:
-    """Bytes of garbled tables that one query needs."""
+def image_bytes(network: QuantizedNetwork, circuits: Mapping[str, Circuit]) -> int:
+    """Bytes of garbled tables and of shares that one query needs."""
     return sum(
-        sum(circuits[layer.name].offline_bytes(math.prod(layer.shape)))
+        _SHARE_BYTES * math.prod(layer.shape)
+        + (
+            sum(circuits[layer.name].offline_bytes(math.prod(layer.shape)))
+            if layer.name in circuits
+            else 0
+        )
         for layer in network.layers
-        if layer.name in circuits
     )
 
 

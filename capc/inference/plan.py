@@ -15,13 +15,26 @@ import numpy as np
 
 from capc.errors import CapcError, ProtocolError
 from capc.fixed_point import FixedPoint
-from capc.graph.layers import KINDS, Input, Layer, QuantizedNetwork
-from capc.inference.reference import evaluate_layers
+from capc.graph.layers import (
+    KINDS,
+    AvgPool,
+    Conv2D,
+    Input,
+    Layer,
+    MaxPool,
+    QuantizedNetwork,
+    Shape,
+)
 from capc.piecewise import PiecewiseTable
 
+MAX_PLAN_BYTES = 1 << 20
 MAX_LAYERS = 1000
-MAX_ELEMENTS = 1 << 24  # of one layer's output or one weight array
+MAX_ELEMENTS = 1 << 24  # of one layer's output, one padded image or one weight array
+MAX_VALUES = 1 << 26  # of all layers' outputs, and of the windows of all pools
+MAX_WINDOW_PIXELS = 1 << 14  # inputs of the circuits of all maxima
 MAX_NAME_CHARACTERS = 200
+
+_UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 def public_part(network: QuantizedNetwork) -> QuantizedNetwork:
@@ -82,7 +95,7 @@ def plan_from_json(value: dict[str, Any]) -> QuantizedNetwork:
                 raise ValueError(f"layer {layer.name} has {bits[layer.name]} fractional bits")
         if len(layer.shape) != 1:
             raise ValueError("the last layer is not a vector of logits")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (*_UNREADABLE, RecursionError) as error:
         raise ProtocolError(f"the peer sent a plan that cannot be followed ({error})") from None
     return QuantizedNetwork(
         fixed_point=fixed_point,
@@ -94,15 +107,36 @@ def plan_from_json(value: dict[str, Any]) -> QuantizedNetwork:
 
 
 def check_plan(plan: QuantizedNetwork) -> None:
-    """Walk a peer's plan once on zeros; ProtocolError unless every layer's shape follows."""
-    zeros = np.zeros((1, *plan.input.shape), dtype=np.int64)
+    """ProtocolError unless every layer's shape and bits follow, and all of it is within limits.
+
+    Nothing is computed and nothing is allocated.
+    """
+    shapes, values, pixels = {plan.input.name: plan.input.shape}, math.prod(plan.input.shape), 0
     try:
-        outputs = evaluate_layers(plan, zeros)
-    except (CapcError, ArithmeticError, IndexError, TypeError, ValueError) as error:
+        for layer in plan.layers[1:]:
+            inputs = [shapes[name] for name in layer.inputs]
+            input_bits = [plan.fraction_bits[name] for name in layer.inputs]
+            bits = layer.output_bits(input_bits, plan.fixed_point.fraction_bits)
+            if layer.output_shape(inputs) != layer.shape:
+                raise ValueError(f"{layer.name} cannot have the shape {layer.shape}")
+            if bits != plan.fraction_bits[layer.name]:
+                raise ValueError(f"{layer.name} cannot have so many fractional bits")
+            shapes[layer.name] = layer.shape
+            values += math.prod(layer.shape) + _window_values(layer, inputs[0])
+            pixels += math.prod(layer.window) if isinstance(layer, MaxPool) else 0
+            if values > MAX_VALUES or pixels > MAX_WINDOW_PIXELS:
+                raise ValueError(f"its layers up to {layer.name} are too large together")
+    except (CapcError, *_UNREADABLE) as error:
         raise ProtocolError(f"the peer sent a plan that cannot be followed ({error})") from None
-    for layer in plan.layers:
-        if outputs[layer.name].shape[1:] != layer.shape:
-            raise ProtocolError(f"the peer's plan gives {layer.name} a shape that it cannot have")
+
+
+def _window_values(layer: Layer, shape: Shape) -> int:
+    """The values in the windows of a pool; ValueError where a padded image is too large."""
+    if not isinstance(layer, (AvgPool, Conv2D, MaxPool)):
+        return 0
+    (top, bottom), (left, right) = layer.padding
+    _checked_shape((shape[0] + top + bottom, shape[1] + left + right, shape[2]))
+    return 0 if isinstance(layer, Conv2D) else math.prod(layer.shape) * math.prod(layer.window)
 
 
 def _zeros(shape: tuple[int, ...]) -> Any:
@@ -113,6 +147,15 @@ def _integer(value: Any) -> int:
     if type(value) is not int:
         raise ValueError(f"{value!r} is not a whole number")
     return value
+
+
+def _require_integers(value: Any) -> None:
+    """Of a layer over integers every number is whole."""
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, tuple):
+            _require_integers(item)
+        else:
+            _integer(item)
 
 
 def _layer_to_json(layer: Layer) -> dict[str, Any]:
@@ -136,6 +179,8 @@ def _layer_from_json(entry: dict[str, Any]) -> Layer:
             value = _zeros(_checked_shape(value))
         elif field.type == "PiecewiseTable | None" and value is not None:
             value = PiecewiseTable(**{name: _tuples(item) for name, item in value.items()})
+        elif not str(field.type).startswith(("str", "tuple[str")):
+            _require_integers(value)
         content[field.name] = value
     layer = kind(**content)
     _checked_shape(layer.shape)

@@ -18,11 +18,15 @@ from capc.gc.session import GarblerBatch, GarblerSession
 from capc.graph.layers import Input, Layer, QuantizedNetwork, WeightedLayer
 from capc.he.packing import Blocks
 from capc.he.parameters import EncryptionParameters
-from capc.he.server import HEServer, PreparedReply, ReceivedInputs, ServerLayer
+from capc.he.server import (
+    HEServer,
+    PreparedReply,
+    ReceivedInputs,
+    ServerLayer,
+    public_key_bytes,
+)
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
-    MAX_CIPHERTEXT_BYTES,
-    MAX_PUBLIC_KEY_BYTES,
     CircuitPlan,
     circuit_plans,
     grouped,
@@ -82,7 +86,8 @@ class InferenceServer:
         self._ring = network.fixed_point
         self._split = split_point(network)
         channel.send_json(MessageType.PLAN, plan_to_json(public_part(network)))
-        public_key = channel.recv(MessageType.PUBLIC_KEY, MAX_PUBLIC_KEY_BYTES)
+        key_bytes = public_key_bytes(parameters, self._ring)
+        public_key = channel.recv(MessageType.PUBLIC_KEY, key_bytes)
         self._he = HEServer(parameters, self._ring, public_key, allow_insecure=allow_insecure)
         self._degree = parameters.poly_modulus_degree
         self._linear: dict[tuple[str, Blocks], ServerLayer] = {}
@@ -149,7 +154,8 @@ class InferenceServer:
         prepared = []
         for group in grouped(packing, additive, fill):
             reply = self._he.prepare_reply(linear, group)
-            message = self._channel.recv(MessageType.PREPARATION, MAX_CIPHERTEXT_BYTES)
+            length = self._he.offline_bytes(linear)
+            message = self._channel.recv(MessageType.PREPARATION, length)
             prepared.append(PreparedGroup(self._he.receive_inputs(linear, message), reply))
         return prepared
 
@@ -174,11 +180,10 @@ class InferenceServer:
 
     def _multiply(self, linear: ServerLayer, groups: Sequence[PreparedGroup]) -> None:
         """All of a chunk is read before its replies go out, so that neither side can block."""
+        length = self._he.online_bytes(linear)
         for start in range(0, len(groups), GROUPS_AT_ONCE):
             chunk = groups[start : start + GROUPS_AT_ONCE]
-            messages = [
-                self._channel.recv(MessageType.CIPHERTEXT, MAX_CIPHERTEXT_BYTES) for _ in chunk
-            ]
+            messages = [self._channel.recv(MessageType.CIPHERTEXT, length) for _ in chunk]
             for message, group in zip(messages, chunk, strict=True):
                 product = self._he.evaluate(linear, group.inputs, message, group.reply)
                 self._channel.send(MessageType.CIPHERTEXT, product)

@@ -14,7 +14,13 @@ import numpy as np
 from capc.errors import ProtocolError
 from capc.fixed_point import Int64
 from capc.graph.layers import QuantizedNetwork
-from capc.inference.plan import check_plan, plan_from_json, plan_to_json, public_part
+from capc.inference.plan import (
+    MAX_PLAN_BYTES,
+    check_plan,
+    plan_from_json,
+    plan_to_json,
+    public_part,
+)
 from capc.inference.reference import evaluate_layers
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -66,7 +72,7 @@ class UnencryptedClient:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN))
+        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES))
         check_plan(self.plan)
 
     def prepare(self, batch_size: int) -> int:

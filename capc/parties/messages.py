@@ -9,10 +9,13 @@ import numpy as np
 
 from capc.errors import ProtocolError
 from capc.fixed_point import Int64
+from capc.inference.layout import IMAGES_TOGETHER
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
-MAX_BATCH = 1 << 20
+MAX_BATCH = IMAGES_TOGETHER
+MAX_BYTES = 1 << 13  # of a message in JSON
+_MAX_QUERY = (1 << 63) - 1
 _VOTES = struct.Struct("<QII")
 
 
@@ -30,9 +33,11 @@ class Batch:
     @classmethod
     def receive(cls, channel: Channel) -> Batch | None:
         """The next batch, or None when the querying party has no more queries."""
-        value = channel.recv_json(MessageType.QUERY)
+        value = channel.recv_json(MessageType.QUERY, MAX_BYTES)
         first, count = value.get("first"), value.get("count")
-        if type(first) is not int or type(count) is not int or not 0 <= count <= MAX_BATCH:
+        if type(first) is not int or type(count) is not int:
+            raise ProtocolError(f"{channel.peer} sent an invalid batch header")
+        if not 0 <= first <= _MAX_QUERY or not 0 <= count <= MAX_BATCH:
             raise ProtocolError(f"{channel.peer} sent an invalid batch header")
         return cls(first, count) if count else None
 
@@ -56,7 +61,7 @@ class Admission:
     @classmethod
     def receive(cls, channel: Channel, most: int) -> Admission:
         """The guardian's answer to a batch of `most` queries; ProtocolError for a larger number."""
-        value = channel.recv_json(MessageType.ADMISSION)
+        value = channel.recv_json(MessageType.ADMISSION, MAX_BYTES)
         admitted, reason = value.get("admitted"), value.get("reason")
         if type(admitted) is not int or not 0 <= admitted <= most or type(reason) is not str:
             raise ProtocolError(f"{channel.peer} sent an invalid number of admitted queries")
@@ -77,7 +82,7 @@ class ProgramAddress:
     @classmethod
     def receive(cls, channel: Channel) -> ProgramAddress:
         """What the peer sent; ProtocolError where it is no port or no key."""
-        value = channel.recv_json(MessageType.PROGRAM)
+        value = channel.recv_json(MessageType.PROGRAM, MAX_BYTES)
         port = value.get("port")
         try:
             key = bytes.fromhex(value["key"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -12,10 +14,12 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from capc.errors import PeerGoneError, ProtocolError
-from capc.transport.duplex import MAX_MESSAGE_BYTES
 from capc.transport.framing import HEADER, MessageType, decode_header, encode_header
 
-MAX_JSON_BYTES = 1 << 20
+MESSAGE_SECONDS = 30.0  # for a whole message from its first byte on,
+BYTES_PER_SECOND = 1 << 16  # and a second more for so many bytes of it
+PEER_BYTES = 1 << 26  # of memory that a peer can take by messages that are refused
+FIRST_BYTES = 1 << 20  # of memory for a message; the rest is taken as its bytes arrive
 _JOIN_BELOW_BYTES = 1 << 16  # one write for header and payload, where copying is cheap
 
 
@@ -61,14 +65,23 @@ def total_traffic(connections: Sequence[Counted]) -> Traffic:
 class Channel:
     """Typed messages over a connected socket. Not thread-safe: one thread a channel at a time.
 
-    Every failure of the peer (gone, silent beyond the socket's timeout, another version, an
-    unexpected type, a length over the caller's limit) is a ProtocolError that names the peer.
+    Every failure of the peer (gone, silent, slow, another version, an unexpected type, a length
+    over the caller's limit) is a ProtocolError that names the peer.
+
+    The socket's timeout bounds the wait for the first byte of a message, and for the peer to
+    begin to read one. From then on a message of n bytes has MESSAGE_SECONDS (or the timeout, where
+    that is less) and n / BYTES_PER_SECOND seconds, however it is cut into pieces.
     """
 
-    def __init__(self, connection: socket.socket, peer: str) -> None:
+    def __init__(
+        self, connection: socket.socket, peer: str, traffic: Traffic | None = None
+    ) -> None:
+        """`traffic` is what was sent and received before the channel was made."""
         self._socket = connection
         self.peer = peer
-        self._traffic = Traffic()
+        self._traffic = Traffic() if traffic is None else traffic
+        timeout = connection.gettimeout()
+        self._wait_seconds = math.inf if timeout is None else timeout
         self._sent_last = False
 
     @property
@@ -80,12 +93,13 @@ class Channel:
         """Send one message."""
         view = memoryview(payload).cast("B")
         header = encode_header(message_type, len(view))
+        deadline = time.monotonic() + self._wait_seconds + self._message_seconds(len(view))
         try:
             if len(view) < _JOIN_BELOW_BYTES:
-                self._socket.sendall(header + view)
+                self._write(memoryview(header + view), deadline)
             else:
-                self._socket.sendall(header)
-                self._socket.sendall(view)
+                self._write(memoryview(header), deadline)
+                self._write(view, deadline)
         except TimeoutError:
             raise ProtocolError(f"{self.peer} did not accept the data in time") from None
         except (OSError, ValueError) as error:
@@ -93,9 +107,15 @@ class Channel:
         self._traffic += Traffic(bytes_sent=len(header) + len(view))
         self._sent_last = True
 
-    def recv(self, expected: MessageType, max_bytes: int = MAX_MESSAGE_BYTES) -> bytearray:
-        """Receive the payload of one message, which must have the expected type."""
-        message_type, length = decode_header(self._read(HEADER.size))
+    def recv(self, expected: MessageType, max_bytes: int) -> bytearray:
+        """Receive the payload of one message, which must have the expected type.
+
+        `max_bytes` is the length that the caller has worked out, or the largest that is allowed.
+        """
+        start = self._read(1, time.monotonic() + self._wait_seconds)
+        begun = time.monotonic()
+        rest = self._read(HEADER.size - 1, begun + self._message_seconds(0))
+        message_type, length = decode_header(start + rest)
         if message_type is not expected:
             raise ProtocolError(f"{self.peer} sent {message_type.name}, not {expected.name}")
         if length > max_bytes:
@@ -103,7 +123,7 @@ class Channel:
                 f"{self.peer} announced {length} bytes of {expected.name}; at most {max_bytes} are "
                 "allowed"
             )
-        payload = self._read(length)
+        payload = self._read(length, begun + self._message_seconds(length))
         self._traffic += Traffic(
             bytes_received=HEADER.size + length, rounds=1 if self._sent_last else 0
         )
@@ -114,16 +134,9 @@ class Channel:
         """Send a small structured message."""
         self.send(message_type, json.dumps(value, separators=(",", ":")).encode())
 
-    def recv_json(self, expected: MessageType) -> dict[str, Any]:
-        """Receive a small structured message: a JSON object of at most 1 MiB."""
-        payload = self.recv(expected, MAX_JSON_BYTES)
-        try:
-            value = json.loads(payload)
-        except (ValueError, RecursionError):
-            raise ProtocolError(f"{self.peer} sent a {expected.name} that is not JSON") from None
-        if not isinstance(value, dict):
-            raise ProtocolError(f"{self.peer} sent a {expected.name} that is not a JSON object")
-        return value
+    def recv_json(self, expected: MessageType, max_bytes: int) -> dict[str, Any]:
+        """Receive a small structured message: a JSON object of at most `max_bytes`."""
+        return json_object(self.recv(expected, max_bytes), expected, self.peer)
 
     def duplex(self, message_type: MessageType) -> TypedDuplex:
         """The channel as a Duplex whose messages all have one type."""
@@ -149,20 +162,54 @@ class Channel:
     ) -> None:
         self.close()
 
-    def _read(self, length: int) -> bytearray:
-        buffer = bytearray(length)
-        view = memoryview(buffer)
+    def _message_seconds(self, length: int) -> float:
+        return min(MESSAGE_SECONDS, self._wait_seconds) + length / BYTES_PER_SECOND
+
+    def _write(self, view: memoryview, deadline: float) -> None:
+        while view:
+            self._set_timeout(deadline)
+            view = view[self._socket.send(view) :]
+
+    def _read(self, length: int, deadline: float) -> bytearray:
+        """Exactly `length` bytes; memory grows with those that have arrived."""
+        buffer = bytearray(min(length, FIRST_BYTES))
+        have = 0
         try:
-            while view:
-                count = self._socket.recv_into(view)
+            while have < length:
+                if have == len(buffer):
+                    buffer.extend(bytes(min(have, length - have)))
+                self._set_timeout(deadline)
+                with memoryview(buffer) as whole, whole[have:] as rest:
+                    count = self._socket.recv_into(rest)
                 if count == 0:
                     raise PeerGoneError(f"{self.peer} closed the connection")
-                view = view[count:]
+                have += count
         except TimeoutError:
-            raise ProtocolError(f"{self.peer} sent nothing in time") from None
+            what = f"{have} of {length} bytes" if have else "nothing"
+            raise ProtocolError(f"{self.peer} sent {what} in time") from None
         except (OSError, ValueError) as error:
             raise ProtocolError(f"{self.peer} is gone ({error})") from None
         return buffer
+
+    def _set_timeout(self, deadline: float) -> None:
+        if deadline == math.inf:
+            self._socket.settimeout(None)
+            return
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+
+
+def json_object(payload: bytes | bytearray, kind: MessageType, peer: str) -> dict[str, Any]:
+    """The JSON object that a message of `peer` holds; ProtocolError where it is none."""
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise ProtocolError(f"{peer} sent a {kind.name} that is not JSON") from None
+    if not isinstance(value, dict):
+        raise ProtocolError(f"{peer} sent a {kind.name} that is not a JSON object")
+    return value
 
 
 @dataclass(frozen=True)
@@ -176,6 +223,6 @@ class TypedDuplex:
         """Send one message of this type."""
         self.channel.send(self.message_type, payload)
 
-    def recv(self, max_bytes: int = MAX_MESSAGE_BYTES) -> bytearray:
+    def recv(self, max_bytes: int) -> bytearray:
         """Receive one message, which must be of this type; ProtocolError otherwise."""
         return self.channel.recv(self.message_type, max_bytes)

@@ -7,8 +7,6 @@ from typing import Protocol
 
 from capc.errors import ProtocolError
 
-MAX_MESSAGE_BYTES = 1 << 30
-
 
 class Duplex(Protocol):
     """Ordered messages between two parties; a peer that is gone is a ProtocolError."""
@@ -16,7 +14,7 @@ class Duplex(Protocol):
     def send(self, payload: bytes | bytearray | memoryview) -> None:
         """Send one message."""
 
-    def recv(self, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes | bytearray | memoryview:
+    def recv(self, max_bytes: int) -> bytes | bytearray | memoryview:
         """Receive one message; a longer one than `max_bytes` is a ProtocolError."""
 
 
@@ -49,7 +47,7 @@ class MemoryDuplex:
         self.messages_sent += 1
         self._outbox.put(message)
 
-    def recv(self, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
+    def recv(self, max_bytes: int) -> bytes:
         """Receive one message; ProtocolError in place of a wait beyond the timeout."""
         try:
             message = self._inbox.get(timeout=self._timeout_seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import socket
 import ssl
 import time
@@ -13,11 +12,9 @@ from dataclasses import dataclass
 
 from capc.errors import ConfigError, ProtocolError
 from capc.transport.channel import Channel
+from capc.transport.handshakes import Doorway, Greeting, secure
 from capc.transport.tls import Identity, peer_name
 
-logger = logging.getLogger(__name__)
-
-_HANDSHAKE_SECONDS = 30.0
 _BACKLOG = 512
 _PORTS = 1 << 16
 
@@ -70,32 +67,33 @@ class Listener:
     ) -> dict[str, Channel]:
         """Channels from `count` different peers (party name -> certificate), by name.
 
-        Connections that fail to authenticate are dropped and logged; they cost nothing but time.
-        Raises ProtocolError when the peers do not arrive in time.
+        Connections are greeted side by side, as `handshakes` says: one that is silent or fails to
+        authenticate is dropped and counted, and delays nobody. Raises ProtocolError when the
+        peers do not arrive in time.
         """
         context = identity.server_context(peers)
         deadline = time.monotonic() + timeout_seconds
         channels: dict[str, Channel] = {}
-        while len(channels) < count:
+
+        def greet(connection: socket.socket) -> Greeting[Channel]:
+            secured = yield from secure(connection, context)
             try:
-                self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
-                connection, _ = self._socket.accept()
-            except TimeoutError:
-                missing = sorted(set(peers) - set(channels))
-                raise ProtocolError(f"no connection in time from {', '.join(missing)}") from None
-            try:
-                connection.settimeout(min(_HANDSHAKE_SECONDS, timeout_seconds))
-                secured = context.wrap_socket(connection, server_side=True)
-                name = peer_name(secured, peers)
-            except (OSError, ProtocolError) as error:
-                logger.warning("a connection was dropped: %s", error)
-                connection.close()
-                continue
-            if name in channels:
-                logger.warning("a second connection from %s was dropped", name)
+                return _channel(secured, peer_name(secured, peers), timeout_seconds)
+            except ProtocolError:
                 secured.close()
-                continue
-            channels[name] = _channel(secured, name, timeout_seconds)
+                raise
+
+        with Doorway(self._socket, greet, expected=count) as doorway:
+            while len(channels) < count:
+                channel = doorway.next(deadline)
+                if channel is None:
+                    missing = sorted(set(peers) - set(channels))
+                    raise ProtocolError(f"no connection in time from {', '.join(missing)}")
+                if channel.peer in channels:
+                    doorway.refuse(f"a second one from {channel.peer}")
+                    channel.close()
+                else:
+                    channels[channel.peer] = channel
         return channels
 
     def close(self) -> None:
@@ -119,15 +117,16 @@ def connect(identity: Identity, peer: Peer, timeout_seconds: float) -> Channel:
     """An authenticated channel to an announced peer; ProtocolError when there is none."""
     if peer.port is None:
         raise ProtocolError(f"{peer.name} announced no port")
+    pinned = {peer.name: peer.certificate}
+    context = identity.client_context(pinned)  # first: a listener does not wait long for it
     try:
         connection = socket.create_connection((peer.host, peer.port), timeout=timeout_seconds)
     except OSError as error:
         raise ProtocolError(
             f"{peer.name} does not answer at {peer.host}:{peer.port} ({error})"
         ) from None
-    pinned = {peer.name: peer.certificate}
     try:
-        secured = identity.client_context(pinned).wrap_socket(connection)
+        secured = context.wrap_socket(connection)
         peer_name(secured, pinned)
     except (OSError, ProtocolError) as error:
         connection.close()

@@ -16,6 +16,7 @@ import pytest
 from capc.graph.float_reference import evaluate_float
 from capc.graph.tensorflow.importer import import_network
 from capc.graph.tensorflow.loader import load_tensorflow
+from capc.he_transformer.link import REFUSALS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -155,9 +156,10 @@ def test_activations_are_not_shown_by_default(relus: Path, images: Path, tmp_pat
     status, _, errors = outcome(client)
     served, _, trouble = outcome(server)
     assert status != 0 and served != 0
-    for told in (errors, trouble):
-        assert "is no polynomial and enable_gc is False" in told
-        assert "CAPC_INSECURE=1" in told
+    assert "is no polynomial and enable_gc is False" in trouble
+    assert "CAPC_INSECURE=1" in trouble
+    assert REFUSALS["activations"] in errors
+    assert "layer '" in trouble and "layer '" not in errors
 
 
 def test_encrypt_server_data(squares: Path, images: Path) -> None:
@@ -225,21 +227,35 @@ def test_two_tensors_of_a_client_and_one_of_the_server(
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "words", "told"),
     [
-        ("client_names", "the graph takes b from it"),
-        ("client_count", "in a batch of 4 do not fit"),
-        ("client_batch", "batch size is 2, and none of its tensors has so many rows"),
-        ("client_levels", "has no prime for keys"),
-        ("client_tls_other", "does not"),
+        ("client_names", "the graph takes b from it", REFUSALS["names"]),
+        ("client_count", "in a batch of 4 do not fit", REFUSALS["sizes"]),
+        (
+            "client_batch",
+            "batch size is 2, and none of its tensors has so many rows",
+            REFUSALS["sizes"],
+        ),
+        ("client_levels", "has no prime for keys", "its own log says why"),
     ],
 )
-def test_both_sides_are_told_why(scenarios: dict[str, Any], name: str, words: str) -> None:
+def test_the_server_knows_why_and_the_client_of_which_kind(
+    scenarios: dict[str, Any], name: str, words: str, told: str
+) -> None:
+    """What the client is told is a fixed text: no bound, no layer, no shape of the server's."""
     server, client = scenarios[name]
     assert words in server
-    assert words in client
-    assert server.split(":")[0] in {"ConfigError", "ProtocolError"}
-    assert client.startswith("ProtocolError")
+    assert server.split(":")[0] in {"RefusedError", "ConfigError"}
+    assert client.startswith("ProtocolError: the server refuses: ")
+    assert client.endswith(told)
+
+
+def test_a_client_with_another_certificate_is_dropped_and_the_right_one_served(
+    scenarios: dict[str, Any],
+) -> None:
+    told, results = scenarios["client_tls_other"]
+    assert told.startswith("ProtocolError") and "does not hold the certificate" in told
+    assert results == 6
 
 
 def test_relu_where_the_key_is_at_hand(scenarios: dict[str, Any]) -> None:

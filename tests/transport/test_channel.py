@@ -17,6 +17,8 @@ from capc.transport.endpoints import Listener, Peer, connect
 from capc.transport.framing import HEADER, MAGIC, MessageType, decode_header, encode_header
 from capc.transport.tls import Identity
 
+LIMIT = 1 << 22
+
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Channel, Channel]]:
@@ -58,7 +60,7 @@ def test_messages_arrive_whole(ends: tuple[Channel, Channel], size: int) -> None
     one, two = ends
     payload = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     sender = in_thread(lambda: one.send(MessageType.CIRCUIT, payload))
-    assert two.recv(MessageType.CIRCUIT) == payload
+    assert two.recv(MessageType.CIRCUIT, LIMIT) == payload
     sender.join()
     assert one.traffic.bytes_sent == two.traffic.bytes_received == size + HEADER.size
 
@@ -68,10 +70,10 @@ def test_rounds_count_turns(ends: tuple[Channel, Channel]) -> None:
     for _ in range(3):
         one.send(MessageType.QUERY, b"a")
         one.send(MessageType.QUERY, b"b")
-        two.recv(MessageType.QUERY)
-        two.recv(MessageType.QUERY)
+        two.recv(MessageType.QUERY, LIMIT)
+        two.recv(MessageType.QUERY, LIMIT)
         two.send(MessageType.QUERY, b"c")
-        one.recv(MessageType.QUERY)
+        one.recv(MessageType.QUERY, LIMIT)
     assert one.traffic.rounds == 3
     assert two.traffic.rounds == 2
 
@@ -80,7 +82,7 @@ def test_unexpected_type_and_length(ends: tuple[Channel, Channel]) -> None:
     one, two = ends
     one.send(MessageType.QUERY, b"12345")
     with pytest.raises(ProtocolError, match="QUERY, not PLAN"):
-        two.recv(MessageType.PLAN)
+        two.recv(MessageType.PLAN, LIMIT)
     two.send(MessageType.QUERY, b"12345")
     with pytest.raises(ProtocolError, match="at most 4"):
         one.recv(MessageType.QUERY, max_bytes=4)
@@ -90,17 +92,17 @@ def test_a_huge_announcement_allocates_nothing(ends: tuple[Channel, Channel]) ->
     one, two = ends
     one._socket.sendall(encode_header(MessageType.QUERY, 1 << 62))
     with pytest.raises(ProtocolError, match="announced"):
-        two.recv(MessageType.QUERY)
+        two.recv(MessageType.QUERY, LIMIT)
 
 
 def test_a_peer_that_is_gone_or_silent(ends: tuple[Channel, Channel]) -> None:
     one, two = ends
-    two._socket.settimeout(0.05)
+    two._wait_seconds = 0.05
     with pytest.raises(ProtocolError, match="in time"):
-        two.recv(MessageType.QUERY)
+        two.recv(MessageType.QUERY, LIMIT)
     one.close()
     with pytest.raises(ProtocolError, match=r"closed|gone"):
-        two.recv(MessageType.QUERY)
+        two.recv(MessageType.QUERY, LIMIT)
 
 
 @given(st.binary(min_size=1, max_size=64))
@@ -109,7 +111,7 @@ def test_json_that_is_none(data: bytes) -> None:
     with Channel(left, "l") as one, Channel(right, "r") as two:
         one.send(MessageType.PLAN, b"[" + data)
         with pytest.raises(ProtocolError):
-            two.recv_json(MessageType.PLAN)
+            two.recv_json(MessageType.PLAN, LIMIT)
 
 
 def open_pair(
@@ -141,7 +143,7 @@ def test_tls_between_pinned_peers() -> None:
     server, client = Identity.create("server"), Identity.create("client")
     channels, other = open_pair(server, client, server.certificate, client.certificate)
     assert isinstance(other, Channel)
-    assert channels["client"].recv(MessageType.HELLO) == b"hello"
+    assert channels["client"].recv(MessageType.HELLO, LIMIT) == b"hello"
     channels["client"].close()
     other.close()
 
@@ -186,7 +188,7 @@ def test_nothing_readable_on_the_wire() -> None:
 
     thread = in_thread(client_side)
     channels = listener.accept(server, {"client": client.certificate}, count=1, timeout_seconds=5)
-    assert channels["client"].recv(MessageType.UNENCRYPTED_QUERY) == secret
+    assert channels["client"].recv(MessageType.UNENCRYPTED_QUERY, LIMIT) == secret
     thread.join()
     assert len(seen) > len(secret)
     assert secret[:28] not in bytes(seen)

@@ -98,6 +98,15 @@ class Layer(ABC):
         The proof that no value leaves the ring rests on it. All of `inputs` are exact, or none is.
         """
 
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """The shape of the output for inputs of these shapes, found without computing anything.
+
+        That of its one input, where a class does not say otherwise. Raises ValueError, or
+        ModelError, for shapes that the layer does not take.
+        """
+        (shape,) = inputs
+        return shape
+
     @abstractmethod
     def output_bits(self, input_bits: Sequence[int], fraction_bits: int) -> int:
         """The fractional bits of the output, from those of the inputs and the network's f."""

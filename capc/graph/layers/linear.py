@@ -22,6 +22,7 @@ from capc.graph.kernels import (
     Array,
     Matmul,
     Pair,
+    Shape,
     Window,
     convolve,
 )
@@ -173,6 +174,16 @@ class Conv2D(WeightedLayer):
         return Window((rows, columns), self.strides, self.padding, self.dilations)
 
     @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        ((height, width, channels),) = inputs
+        _, _, depth, filters = self.kernel.shape
+        if self.groups < 1 or depth * self.groups != channels or filters % self.groups:
+            raise ValueError(f"a kernel {self.kernel.shape} over {channels} channels")
+        if self.bias.shape != (filters,):
+            raise ValueError(f"{self.bias.shape} biases for {filters} filters")
+        return (*self.placement.outputs((height, width, channels)), filters)
+
+    @override
     def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:
         return convolve(values, weights, self.placement, self.groups, matmul)
 
@@ -207,6 +218,13 @@ class Dense(WeightedLayer):
     @override
     def offsets(self) -> Array:
         return self.bias
+
+    @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        ((length,),) = inputs
+        if self.weight.shape[:-1] != (length,) or self.bias.shape != self.weight.shape[1:]:
+            raise ValueError(f"weights {self.weight.shape} for {length} inputs")
+        return self.bias.shape
 
     @override
     def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:

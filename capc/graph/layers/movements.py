@@ -6,6 +6,7 @@ fractional bits of their input.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing_extensions import override
 
 from capc.fixed_point import Float64, Int64
 from capc.graph.kernels import Array, Pair
-from capc.graph.layers.base import Layer, Scales
+from capc.graph.layers.base import Layer, Scales, Shape
 from capc.graph.layers.interval import Interval
 from capc.graph.layers.sums import aligned, aligned_intervals
 
@@ -68,6 +69,13 @@ class Reshape(Movement):
     """The same numbers in row-major order under another shape."""
 
     @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        (shape,) = inputs
+        if math.prod(shape) != math.prod(self.shape):
+            raise ValueError(f"{shape} reshaped to {self.shape}")
+        return self.shape
+
+    @override
     def moved(self, inputs: Sequence[Array]) -> Array:
         return inputs[0].reshape(len(inputs[0]), *self.shape)
 
@@ -77,6 +85,14 @@ class Pad(Movement):
     """Zeros around (H, W, C): `padding` is ((top, bottom), (left, right)) in pixels."""
 
     padding: tuple[Pair, Pair]
+
+    @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        ((height, width, channels),) = inputs
+        rows, columns = self.padding
+        if min(*rows, *columns) < 0:
+            raise ValueError(f"padding of {self.padding}")
+        return (height + sum(rows), width + sum(columns), channels)
 
     @override
     def moved(self, inputs: Sequence[Array]) -> Array:
@@ -91,6 +107,15 @@ class Concat(Movement):
     """
 
     axis: int
+
+    @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        axis = _checked_axis(self.axis, inputs[0])
+        rest = {(shape[:axis], shape[axis + 1 :]) for shape in inputs}
+        if len(rest) != 1:
+            raise ValueError("inputs that do not lie side by side")
+        total = sum(shape[axis] for shape in inputs)
+        return (*inputs[0][:axis], total, *inputs[0][axis + 1 :])
 
     @override
     def moved(self, inputs: Sequence[Array]) -> Array:
@@ -116,6 +141,13 @@ class Transpose(Movement):
     permutation: tuple[int, ...]
 
     @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        (shape,) = inputs
+        if sorted(self.permutation) != list(range(len(shape))):
+            raise ValueError(f"the axes {self.permutation} of {shape}")
+        return tuple(shape[axis] for axis in self.permutation)
+
+    @override
     def moved(self, inputs: Sequence[Array]) -> Array:
         return inputs[0].transpose(0, *(axis + 1 for axis in self.permutation))
 
@@ -131,5 +163,19 @@ class Gather(Movement):
     indices: tuple[int, ...]
 
     @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        (shape,) = inputs
+        axis = _checked_axis(self.axis, shape)
+        if not all(0 <= index < shape[axis] for index in self.indices):
+            raise ValueError(f"an index is not below {shape[axis]}")
+        return (*shape[:axis], len(self.indices), *shape[axis + 1 :])
+
+    @override
     def moved(self, inputs: Sequence[Array]) -> Array:
         return inputs[0].take(self.indices, axis=self.axis + 1)
+
+
+def _checked_axis(axis: int, shape: Shape) -> int:
+    if not 0 <= axis < len(shape):
+        raise ValueError(f"axis {axis} of {shape}")
+    return axis

@@ -37,6 +37,11 @@ class AvgPool(Layer):
         """Where the windows lie."""
         return Window(self.window, self.strides, self.padding)
 
+    @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        ((height, width, channels),) = inputs
+        return (*self.placement.outputs((height, width, channels)), channels)
+
     def sums(self, images: Array) -> Array:
         """The sum over each window, (n, H, W, C) to (n, H_out, W_out, C)."""
         return window_sums(images, self.placement)
@@ -94,6 +99,11 @@ class MaxPool(Layer):
     def placement(self) -> Window:
         """Where the windows lie."""
         return Window(self.window, self.strides, self.padding)
+
+    @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        ((height, width, channels),) = inputs
+        return (*self.placement.outputs((height, width, channels)), channels)
 
     @override
     def real(self, inputs: Sequence[Float64]) -> Float64:

@@ -13,7 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from capc.fixed_point import Float64, Int64
-from capc.graph.layers.base import Layer, Scales, Weights
+from capc.graph.layers.base import Layer, Scales, Shape, Weights
 from capc.graph.layers.interval import Interval
 from capc.graph.layers.linear import as_integers
 
@@ -23,6 +23,13 @@ __all__ = ["Add", "Bias", "Negative"]
 @dataclass(frozen=True, eq=False)
 class Add(Layer):
     """The sum of two inputs of one shape."""
+
+    @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        first, second = inputs
+        if first != second:
+            raise ValueError(f"a sum of {first} and {second}")
+        return first
 
     @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
@@ -56,6 +63,11 @@ class Bias(Layer):
     """x + value; `value` broadcasts against the shape of x and takes x's fractional bits."""
 
     value: Weights = field(repr=False)
+
+    @override
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        (shape,) = inputs
+        return np.broadcast_shapes(shape, self.value.shape)
 
     @override
     def real(self, inputs: Sequence[Float64]) -> Float64:

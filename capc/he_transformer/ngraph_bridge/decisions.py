@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from capc.ckks.network import is_polynomial
-from capc.errors import CapcError, ConfigError
+from capc.errors import CapcError
 from capc.fixed_point import FixedPoint, Float64, choose_ring_bits
 from capc.graph.layers import Layer, Network, QuantizedNetwork, Shape, WeightedLayer
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.he.parameters import EncryptionParameters
 from capc.he.planner import Product, plan
-from capc.he_transformer.link import INSECURE, OfferedTensor, insecure_allowed
+from capc.he_transformer.link import INSECURE, OfferedTensor, RefusedError, insecure_allowed
 from capc.he_transformer.ngraph_bridge.settings import BridgeSettings
 from capc.he_transformer.ngraph_bridge.subgraph import Subgraph
 from capc.inference.protocols import linear_shape, require_supported
@@ -34,9 +34,10 @@ def full_shape(name: str, static: list[int | None], count: int, batch: int) -> S
     rest = tuple(size for size in static[1:] if size is not None)
     if static and len(rest) == len(static) - 1 and batch * math.prod(rest) == count:
         return (batch, *rest)
-    raise ConfigError(
+    raise RefusedError(
+        "sizes",
         f"tensor '{name}' has the shape {static}; the client's {count} values in a batch of "
-        f"{batch} do not fit"
+        f"{batch} do not fit",
     )
 
 
@@ -44,9 +45,10 @@ def require_batch(batch: int, shapes: Mapping[str, Shape]) -> None:
     """ConfigError unless the client's batch size is the first axis of a tensor, or 1."""
     if batch != 1 and all(shape[:1] != (batch,) for shape in shapes.values()):
         given = ", ".join(f"'{name}' of shape {shape}" for name, shape in shapes.items())
-        raise ConfigError(
+        raise RefusedError(
+            "sizes",
             f"the client's batch size is {batch}, and none of its tensors has so many rows: "
-            f"{given}; give the number of rows as batch_size, or 1"
+            f"{given}; give the number of rows as batch_size, or 1",
         )
 
 
@@ -77,11 +79,12 @@ def require_circuits(settings: BridgeSettings, layer: Layer) -> None:
     """Without circuits the client would be shown every pre-activation: refused."""
     if settings.enable_gc is not False or insecure_allowed():
         return
-    raise ConfigError(
+    raise RefusedError(
+        "activations",
         f"layer '{layer.name}' ({type(layer).__name__}) is no polynomial and enable_gc is False: "
         "the client would have to see the values before every activation, from which it can work "
         f"out the network's weights; set enable_gc to True, or {INSECURE}=1 (circuits are then "
-        "used all the same)"
+        "used all the same)",
     )
 
 

@@ -24,6 +24,7 @@ from capc.graph.layers import Layer, Network
 from capc.he_transformer.link import (
     MIXED_BATCH,
     Hello,
+    RefusedError,
     Welcome,
     accept,
     insecure_allowed,
@@ -84,16 +85,17 @@ class Task:
 def serve_client(task: Task) -> Shape:
     """Compute one batch for one client. Returns the shape of its results, which stay with it.
 
-    Raises CapcError with the reason where it cannot be done; the client is told the same.
+    Raises CapcError with the reason where it cannot be done; the client is told a fixed text that
+    says nothing of the network.
     """
     say(PARAMETERS, "Starting server")
-    with accept(task.settings.port) as channel:
-        hello = Hello.receive(channel)
+    channel, hello = accept(task.settings.port)
+    with channel:
         say(PARAMETERS, f"Client inputs: {', '.join(sorted(hello.tensors))}")
         try:
             session = _ClientSession(channel, task, hello)
         except CapcError as error:
-            Welcome("refused", reason=str(error)).send(channel)
+            _refuse(channel, error)
             raise
         shape = session.run()
         traffic = channel.traffic
@@ -102,6 +104,12 @@ def serve_client(task: Task) -> Shape:
             f"Server sent {traffic.bytes_sent} bytes, received {traffic.bytes_received}",
         )
         return shape
+
+
+def _refuse(channel: Channel, error: CapcError) -> None:
+    """Tell the client that its request is refused, without the network's part in it."""
+    reason = error.reason if isinstance(error, RefusedError) else "network"
+    Welcome("refused", reason).send(channel)
 
 
 class _ClientSession:
@@ -114,9 +122,10 @@ class _ClientSession:
         self._timer = OperationTimer()
         missing = [name for name in task.graph.secrets if name not in hello.tensors]
         if missing:
-            raise ConfigError(
+            raise RefusedError(
+                "names",
                 f"the client gives {', '.join(sorted(hello.tensors))}, and the graph takes "
-                f"{', '.join(missing)} from it: use these names"
+                f"{', '.join(missing)} from it: use these names",
             )
         self._offers = {name: hello.tensors[name] for name in task.graph.secrets}
         self._shapes = {
@@ -261,7 +270,7 @@ class _ClientSession:
             require_supported(quantized)
             require_flooding(quantized, parameters)
         except CapcError as error:
-            Welcome("refused", reason=str(error)).send(self._channel)
+            _refuse(self._channel, error)
             raise
         Welcome("mixed").send(self._channel)
         server = InferenceServer(

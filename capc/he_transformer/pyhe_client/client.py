@@ -15,6 +15,7 @@ from capc.errors import CapcError, ConfigError, ProtocolError
 from capc.fixed_point import Float64
 from capc.he.parameters import EncryptionParameters
 from capc.he_transformer.link import (
+    MAX_VALUES,
     MIXED_BATCH,
     Hello,
     Welcome,
@@ -22,6 +23,7 @@ from capc.he_transformer.link import (
     insecure_allowed,
     offered,
     receive_values,
+    require_size,
     send_values,
 )
 from capc.inference.client import InferenceClient, KeyRing
@@ -29,7 +31,7 @@ from capc.inference.unencrypted import receive_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
-_MAX_RESULTS = 1 << 27
+_MAX_SHAPE_BYTES = 1 << 12
 
 
 class HESealClient:
@@ -95,6 +97,7 @@ class HESealClient:
         tensors = {
             name: offered(values, self._encrypted[name]) for name, values in self._values.items()
         }
+        require_size([values.size for values in self._values.values()])
         Hello(self._batch, tensors).send(channel)
         welcome = Welcome.receive(channel)
         values = {name: self._shaped(name, welcome.shapes) for name in self._values}
@@ -126,9 +129,11 @@ class HESealClient:
         """Linear layers encrypted, the others in garbled circuits, the logits opened here."""
         images = _as_images(secret, welcome.layout)
         Welcome.receive(channel)  # or a reason why not
-        keys = KeyRing(
-            EncryptionParameters.from_json(welcome.parameters), allow_insecure=insecure_allowed()
-        )
+        try:
+            parameters = EncryptionParameters.from_text(welcome.parameters)
+        except ConfigError as error:
+            raise ProtocolError(f"the server names unusable parameters ({error})") from None
+        keys = KeyRing(parameters, allow_insecure=insecure_allowed())
         client = InferenceClient(channel, keys)
         plan, ring = client.plan, client.plan.fixed_point
         low, high = plan.input_range
@@ -170,10 +175,10 @@ def _arranged(plan: SessionPlan, values: Mapping[str, Float64]) -> dict[str, Flo
 
 
 def _receive_plain(channel: Channel) -> Float64:
-    shape = channel.recv_json(MessageType.PLAN).get("shape")
+    shape = channel.recv_json(MessageType.PLAN, _MAX_SHAPE_BYTES).get("shape")
     if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
         raise ProtocolError(f"the server announces results of the shape {shape}")
-    if int(np.prod(shape, dtype=np.float64)) > _MAX_RESULTS:
+    if math.prod(shape) > MAX_VALUES:
         raise ProtocolError(f"the server announces results of the shape {shape}")
     return receive_values(channel, MessageType.LOGIT_SHARE, tuple(shape))
 

@@ -97,9 +97,13 @@ def with_client(
     batch: int,
     host: str = "localhost",
     rows: int | None = None,
+    before: Callable[[int], None] | None = None,
     **more: str,
 ) -> Any:
-    """u * a + v * b - 1 + s, s an array of the server's, for a client in a thread."""
+    """u * a + v * b - 1 + s, s an array of the server's, for a client in a thread.
+
+    `before`, given the port, is done first in that thread.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     a, b = (tf1.placeholder(tf.float32, (rows, 2), name=name) for name in "ab")
@@ -109,6 +113,8 @@ def with_client(
     made = config(**{**both, **more}, enable_client="True", port=str(port))
 
     def ask() -> Any:
+        if before is not None:
+            before(port)
         return pyhe_client.HESealClient(host, port, batch, tensors).get_results()
 
     with ThreadPoolExecutor(1) as pool:
@@ -123,16 +129,29 @@ def with_client(
 
 
 def over_tls(right: bool) -> Any:
-    """With the server's certificate pinned, and with another one."""
+    """With the server's certificate pinned, or with another one first: what that one was told."""
     with tempfile.TemporaryDirectory() as folder:
         identity, other = Identity.create("server"), Identity.create("other")
         key, certificate = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
         key.write_bytes(identity._private_key + identity.certificate.encode())
-        certificate.write_text((identity if right else other).certificate)
+        certificate.write_text(identity.certificate)
+        wrong = Path(folder) / "wrong.pem"
+        wrong.write_text(other.certificate)
+        told: list[str] = []
+
+        def ask_with_another(port: int) -> None:
+            os.environ["CAPC_HE_SERVER_CERTIFICATE"] = str(wrong)
+            try:
+                pyhe_client.HESealClient("localhost", port, 3, ENCRYPTED).get_results()
+            except CapcError as error:
+                told.append(f"{type(error).__name__}: {error}")
+            os.environ["CAPC_HE_SERVER_CERTIFICATE"] = str(certificate)
+
         os.environ["CAPC_HE_SERVER_KEY"] = str(key)
         os.environ["CAPC_HE_SERVER_CERTIFICATE"] = str(certificate)
         try:
-            return with_client(ENCRYPTED, 3)
+            results = with_client(ENCRYPTED, 3, before=None if right else ask_with_another)
+            return results if right else [*told, len(results)]
         finally:
             del os.environ["CAPC_HE_SERVER_KEY"], os.environ["CAPC_HE_SERVER_CERTIFICATE"]
 

@@ -1,0 +1,221 @@
+"""Strangers at a party's port, and peers that keep a message waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from capc.errors import ProtocolError
+from capc.transport import channel as channel_module
+from capc.transport import handshakes
+from capc.transport.channel import Channel
+from capc.transport.endpoints import Listener, Peer, connect
+from capc.transport.framing import HEADER, MessageType, encode_header
+from capc.transport.tls import Identity
+
+HOST = "127.0.0.1"
+SERVER, CLIENT = Identity.create("server"), Identity.create("client")
+
+
+def in_thread(work: Callable[[], Any]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Listener]:
+    listener = Listener(HOST)
+    yield listener
+    listener.close()
+
+
+def strangers(listener: Listener, count: int) -> contextlib.ExitStack:
+    """So many open connections that say nothing."""
+    stack = contextlib.ExitStack()
+    for _ in range(count):
+        stack.enter_context(socket.create_connection((HOST, listener.port)))
+    return stack
+
+
+def accept_client(listener: Listener, timeout_seconds: float = 20) -> Channel:
+    """The client's channel; the client connects meanwhile."""
+    connected: list[Channel] = []
+    peer = Peer("server", HOST, listener.port, SERVER.certificate)
+    thread = in_thread(lambda: connected.append(connect(CLIENT, peer, timeout_seconds)))
+    channels = listener.accept(
+        SERVER, {"client": CLIENT.certificate}, count=1, timeout_seconds=timeout_seconds
+    )
+    thread.join()
+    connected[0].close()
+    return channels["client"]
+
+
+@pytest.mark.parametrize("count", [1, 25, 200])
+def test_silent_strangers_delay_nobody(count: int) -> None:
+    """More of them than may wait at a time, too: the oldest give way."""
+    with listening() as listener, strangers(listener, count):
+        start = time.monotonic()
+        accept_client(listener).close()
+        assert time.monotonic() - start < 3
+
+
+def test_a_stranger_that_drips_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then does not prolong the time for a handshake."""
+    monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 0.5)
+    dropped = threading.Event()
+    with listening() as listener:
+
+        def drip() -> None:
+            with socket.create_connection((HOST, listener.port)) as stranger, dropped_by(dropped):
+                stranger.sendall(b"\x16\x03\x01\x02\x00\x01")
+                while not dropped.wait(0.1):
+                    stranger.sendall(b"\x00")
+
+        thread = in_thread(drip)
+        with pytest.raises(ProtocolError, match="no connection in time from client"):
+            listener.accept(SERVER, {"client": CLIENT.certificate}, count=1, timeout_seconds=1.5)
+        assert dropped.is_set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def dropped_by(event: threading.Event) -> Iterator[None]:
+    with contextlib.suppress(OSError):
+        yield
+    event.set()
+
+
+def test_strangers_are_counted_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    with listening() as listener, caplog.at_level(logging.WARNING):
+        for _ in range(40):
+            with socket.create_connection((HOST, listener.port)) as stranger:
+                stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        accept_client(listener).close()
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 1
+    assert "40 connections" in lines[0]
+
+
+def test_descriptors_that_run_out_cost_the_oldest_stranger() -> None:
+    """A process without a free descriptor drops a stranger; it does not fail."""
+    resource = pytest.importorskip("resource")
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with listening() as listener, contextlib.ExitStack() as stack:
+        spare = socket.create_connection((HOST, listener.port))
+        stack.enter_context(strangers(listener, 10))
+        accepted: list[Channel] = []
+        peer = Peer("server", HOST, listener.port, SERVER.certificate)
+        thread = in_thread(lambda: connect(CLIENT, peer, 10).close())
+        used = spare.fileno() + 16
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used, limit[1]))
+            accepted.append(
+                listener.accept(
+                    SERVER, {"client": CLIENT.certificate}, count=1, timeout_seconds=10
+                )["client"]
+            )
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        thread.join()
+        spare.close()
+        accepted[0].close()
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Channel, socket.socket]]:
+    left, right = socket.socketpair()
+    left.settimeout(0.4)
+    with Channel(left, "the peer") as one, right:
+        yield one, right
+
+
+def drip(sink: socket.socket, data: bytes, stop: threading.Event) -> None:
+    for byte in data:
+        if stop.wait(0.1):
+            return
+        with contextlib.suppress(OSError):
+            sink.sendall(bytes([byte]))
+
+
+@pytest.mark.parametrize("start", [b"", encode_header(MessageType.QUERY, 100)])
+def test_a_message_that_drips_ends_in_time(
+    ends: tuple[Channel, socket.socket], start: bytes
+) -> None:
+    """Ten bytes a second, each long before the time for a byte is over."""
+    one, other = ends
+    stop = threading.Event()
+    message = start + (bytes(100) if start else encode_header(MessageType.QUERY, 100) + bytes(100))
+    thread = in_thread(lambda: drip(other, message, stop))
+    begin = time.monotonic()
+    with pytest.raises(ProtocolError, match="in time"):
+        one.recv(MessageType.QUERY, 100)
+    assert time.monotonic() - begin < 3
+    stop.set()
+    thread.join()
+
+
+def test_a_reader_that_drips_ends_a_send_in_time(
+    ends: tuple[Channel, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "BYTES_PER_SECOND", 1 << 26)
+    one, other = ends
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.wait(0.05):
+            other.recv(1 << 16)
+
+    thread = in_thread(read)
+    begin = time.monotonic()
+    with pytest.raises(ProtocolError, match="in time"):
+        one.send(MessageType.QUERY, bytes(1 << 24))
+    assert time.monotonic() - begin < 4
+    stop.set()
+    thread.join()
+
+
+def test_a_long_message_has_longer(ends: tuple[Channel, socket.socket]) -> None:
+    """The time grows with the length: a slow and steady peer is served."""
+    one, other = ends
+
+    def send() -> None:
+        other.sendall(encode_header(MessageType.QUERY, 1 << 17))
+        for _ in range(8):
+            threading.Event().wait(0.1)
+            other.sendall(bytes(1 << 14))
+
+    thread = in_thread(send)
+    assert len(one.recv(MessageType.QUERY, 1 << 17)) == 1 << 17
+    thread.join()
+
+
+def test_memory_grows_with_what_arrives(ends: tuple[Channel, socket.socket]) -> None:
+    """An announcement within the limit takes no memory before its bytes are there."""
+    one, other = ends
+    seen: list[int] = []
+    read = one._socket.recv_into
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(one_socket, name)
+
+        def recv_into(self, buffer: memoryview) -> int:
+            seen.append(len(buffer))
+            return read(buffer)
+
+    one_socket = one._socket
+    one._socket = Watched()  # type: ignore[assignment]
+    other.sendall(encode_header(MessageType.QUERY, 1 << 28) + bytes(1000))
+    other.shutdown(socket.SHUT_WR)
+    with pytest.raises(ProtocolError, match="closed"):
+        one.recv(MessageType.QUERY, 1 << 28)
+    assert max(seen) <= 1 << 20
+    assert HEADER.size < 1 << 20
