@@ -35,7 +35,8 @@ SLOW = (
     "learning/test_secure_queries.py",
     "learning/test_stages.py",
     "learning/test_training.py",
-    # start many processes
+    # start many processes, or let time limits pass
+    "gc/test_programs_hostile.py",
     "harness/test_experiment.py",
     "harness/test_forks.py",
     "harness/test_left_overs.py",
@@ -46,7 +47,9 @@ SLOW = (
     "harness/test_supervisor.py",
     "harness/test_tmux.py",
     "learning/test_workers_store.py",
+    "inference/test_hostile_plans.py",
     "protocol",
+    "transport/test_hostile_connections.py",
     # compute or draw for five seconds or more
     "ckks/test_ckks_session.py",
     "graph/test_reference.py",

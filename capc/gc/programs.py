@@ -10,29 +10,24 @@ draws and hands to the evaluator's side over a protected channel.
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import os
 import secrets
-import select
 import struct
-import subprocess
-import time
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from capc.child_process import ends_within, start_child
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import VOTE_BITS, Int64
 from capc.gc.circuits import Circuit, argmax_circuit, as_words, noisy_argmax_circuit
+from capc.gc.program_process import ProgramProcess
 from capc.transport.channel import Traffic
-
-logger = logging.getLogger(__name__)
 
 ProgramName = Literal["argmax_1", "sum_histogram"]
 BackEnd = Literal["auto", "builtin", "emp"]
@@ -49,8 +44,6 @@ _MAX_PAYLOAD = 1 << 28
 
 _KEY, _PREPARE, _EVALUATE, _CLOSE = 1, 2, 3, 4
 _LISTENING, _READY, _PREPARED, _RESULT, _CLOSED, _ERROR = 17, 18, 19, 20, 21, 31
-
-_END_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,9 @@ class _Frame:
 
 
 class CircuitProgram:
-    """One party's program of a pair, in session mode. Not thread-safe: one thread at a time.
+    """One party's program of a pair, in session mode. One thread at a time uses it.
+
+    Another may close it meanwhile: the program then ends, and its user gets a ProtocolError.
 
     The words of each circuit and their order are those of `GarblerSession` and `EvaluatorSession`
     for `argmax_circuit` and `noisy_argmax_circuit`. Outputs are learnt by the party that
@@ -123,24 +118,14 @@ class CircuitProgram:
         self._party = party
         self._traffic = Traffic()
         self._ready = False
-        self._last_line = ""
+        self._in_use = threading.RLock()
+        self._is_closed = False
         self._prepared: list[int] = []
         command = [str(find_program(task.name, back_end)), str(party), str(port), "--session"]
         command += [*task.arguments(), f"--timeout={timeout_seconds}"]
         if party == 2:
             command.append(f"--host={host}")
-        self._process = start_child(
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        # Without a buffer size these are raw files.
-        self._input = cast(io.FileIO, self._process.stdin)
-        self._output = cast(io.FileIO, self._process.stdout)
-        self._messages = cast(io.FileIO, self._process.stderr)
-        os.set_blocking(self._messages.fileno(), False)
+        self._process = ProgramProcess(task.name, command)
         self._send(_KEY, key)
         if party == 1:
             payload = self._receive(_LISTENING).payload
@@ -220,9 +205,10 @@ class CircuitProgram:
 
     def wait_until_ready(self) -> None:
         """Set-up: return once the link stands and the base transfers are done."""
-        if not self._ready:
-            self._receive(_READY)
-            self._ready = True
+        with self._in_use:
+            if not self._ready:
+                self._receive(_READY)
+                self._ready = True
 
     def prepare(self, instances: int, fixed: ArrayLike | None = None) -> None:
         """Offline phase of a batch: transfers and garbled tables, for one `evaluate` later.
@@ -235,10 +221,11 @@ class CircuitProgram:
             raise ValueError(f"instances is {instances}; a batch needs at least one")
         words = self.circuit.fixed_words if self._party == 1 else 0
         table = self._table("fixed", fixed, instances, words)
-        self.wait_until_ready()
-        self._send(_PREPARE, _TABLE.pack(instances, words) + table)
-        self._receive(_PREPARED)
-        self._prepared.append(instances)
+        with self._in_use:
+            self.wait_until_ready()
+            self._send(_PREPARE, _TABLE.pack(instances, words) + table)
+            self._receive(_PREPARED)
+            self._prepared.append(instances)
 
     def evaluate(self, shares: ArrayLike) -> Int64 | None:
         """Online phase of the batch that was prepared first and not used yet.
@@ -252,15 +239,18 @@ class CircuitProgram:
         words = self.circuit.online_words if is_garbler else self.circuit.evaluator_words
         instances = self._prepared[0]
         table = self._table("shares", shares, instances, words)
-        self._prepared.pop(0)
-        self._send(_EVALUATE, _TABLE.pack(instances, words) + table)
-        payload = memoryview(self._receive(_RESULT).payload)[_TRAFFIC.size :]
         out_words = (
             self.circuit.garbler_out_words if is_garbler else self.circuit.evaluator_out_words
         )
-        shape = _TABLE.unpack_from(payload) if len(payload) >= _TABLE.size else (0, 0)
-        if shape != (instances, out_words):
-            raise self._failure(f"answered {shape} words where {(instances, out_words)} are due")
+        with self._in_use:
+            self._prepared.pop(0)
+            self._send(_EVALUATE, _TABLE.pack(instances, words) + table)
+            payload = memoryview(self._receive(_RESULT).payload)[_TRAFFIC.size :]
+            shape = _TABLE.unpack_from(payload) if len(payload) >= _TABLE.size else (0, 0)
+            if shape != (instances, out_words):
+                raise self._failure(
+                    f"answered {shape} words where {(instances, out_words)} are due"
+                )
         if out_words == 0:
             return None
         result = np.frombuffer(payload, dtype="<i8", offset=_TABLE.size)
@@ -268,13 +258,15 @@ class CircuitProgram:
 
     def close(self) -> None:
         """End the program in order; safe to call twice."""
-        if self._process.returncode is not None:
-            return
-        with contextlib.suppress(ProtocolError):
-            if self._ready:
-                self._send(_CLOSE, b"")
-                self._receive(_CLOSED)
-        self._end()
+        with self._alone():
+            if self._process.has_ended:
+                return
+            with contextlib.suppress(ProtocolError):
+                if self._ready:
+                    self._send(_CLOSE, b"")
+                    self._receive(_CLOSED)
+            if not self._process.has_ended:
+                self._process.end()
 
     def __enter__(self) -> CircuitProgram:
         return self
@@ -288,7 +280,21 @@ class CircuitProgram:
         if error is None:
             self.close()
         else:
-            self._end()
+            with self._alone():
+                if not self._process.has_ended:
+                    self._process.end()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Once no other thread uses the program; one that does is told by the program's end."""
+        self._is_closed = True
+        if not self._in_use.acquire(blocking=False):
+            self._process.kill()
+            self._in_use.acquire()
+        try:
+            yield
+        finally:
+            self._in_use.release()
 
     def _table(self, what: str, values: ArrayLike | None, instances: int, words: int) -> bytes:
         table = as_words(np.zeros((instances, 0)) if values is None else values, words)
@@ -297,12 +303,10 @@ class CircuitProgram:
         return table.astype("<i8", copy=False).tobytes()
 
     def _send(self, frame_type: int, payload: bytes) -> None:
-        if self._process.returncode is not None:
+        if self._process.has_ended:
             raise ProtocolError(f"{self.name} has ended{self._reason()}")
-        frame = memoryview(_HEADER.pack(b"CG", _VERSION, frame_type, len(payload)) + payload)
         try:
-            while frame:
-                frame = frame[self._input.write(frame) :]
+            self._process.write(_HEADER.pack(b"CG", _VERSION, frame_type, len(payload)) + payload)
         except OSError:
             raise self._failure("ended") from None
 
@@ -311,9 +315,9 @@ class CircuitProgram:
         if magic != b"CG" or version != _VERSION or length > _MAX_PAYLOAD:
             raise self._failure("is of another version; build it anew with `make setup`")
         frame = _Frame(frame_type, self._read(length))
-        self._drain_messages()
+        self._process.listen()
         if frame_type == _ERROR:
-            self._last_line = frame.payload.decode(errors="replace")
+            self._process.last_line = frame.payload.decode(errors="replace")
             raise self._failure("failed")
         if frame_type != expected:
             raise self._failure(f"answered with frame {frame_type} in place of {expected}")
@@ -322,50 +326,21 @@ class CircuitProgram:
         return frame
 
     def _read(self, length: int) -> bytearray:
-        buffer = bytearray(length)
-        view = memoryview(buffer)
-        while view:
-            count = self._output.readinto(view)
-            if not count:
-                raise self._failure("ended")
-            view = view[count:]
-        return buffer
+        if self._process.has_ended:
+            raise ProtocolError(f"{self.name} has ended{self._reason()}")
+        try:
+            return self._process.read(length)
+        except EOFError:
+            raise self._failure("ended") from None
 
     def _failure(self, what: str) -> ProtocolError:
         """End the program and say what it said last."""
-        self._end()
+        self._process.end()
         return ProtocolError(f"{self.name} {what}{self._reason()}")
 
     def _reason(self) -> str:
-        return f": {self._last_line}" if self._last_line else ""
-
-    def _drain_messages(self) -> None:
-        """Log what the program wrote to standard error; its lines hold nothing secret."""
-        text = self._messages.read() if not self._messages.closed else None
-        prefix = f"{self.name}: error: "
-        for line in (text or b"").decode(errors="replace").splitlines():
-            self._last_line = line.removeprefix(prefix)
-            logger.warning("%s", line)
-
-    def _end(self) -> None:
-        """Close the program's input, which ends it; kill it where it does not end."""
-        with contextlib.suppress(OSError):
-            self._input.close()
-        self._read_to_the_end()
-        if not ends_within(self._process, _END_SECONDS):
-            self._process.kill()
-            self._process.wait()
-        self._drain_messages()
-        self._output.close()
-        self._messages.close()
-
-    def _read_to_the_end(self) -> None:
-        """Take what the program still writes, so that it can end."""
-        deadline = time.monotonic() + _END_SECONDS
-        while not self._output.closed and (left := max(0.0, deadline - time.monotonic())):
-            ready, _, _ = select.select([self._output], [], [], left)
-            if not ready or not self._output.read(1 << 16):
-                return
+        said = self._process.last_line or ("this party closed it" if self._is_closed else "")
+        return f": {said}" if said else ""
 
 
 def find_program(name: ProgramName, back_end: BackEnd = "auto") -> Path:

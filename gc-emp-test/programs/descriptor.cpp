@@ -1,6 +1,5 @@
 #include "descriptor.hpp"
 
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,16 +11,6 @@
 #include "failures.hpp"
 
 namespace capc::gc::programs {
-namespace {
-
-// Linux tells of a half-closed socket with this flag; elsewhere POLLHUP alone has to do.
-#ifdef POLLRDHUP
-constexpr short kHangUp = POLLRDHUP;
-#else
-constexpr short kHangUp = 0;
-#endif
-
-}  // namespace
 
 Descriptor::~Descriptor() {
   if (fd_ >= 0) ::close(fd_);
@@ -42,8 +31,7 @@ int Deadline::milliseconds_left() const {
 }
 
 bool wait_until_ready(int fd, Want want, const Deadline& deadline, int owner) {
-  const short events = want == Want::Read ? POLLIN : POLLOUT;
-  std::array<pollfd, 2> watched{{{fd, events, 0}, {owner, kHangUp, 0}}};
+  std::array<pollfd, 2> watched{{{fd, events_of(want), 0}, {owner, kHangUp, 0}}};
   while (true) {
     const int count =
         ::poll(watched.data(), owner == kNoOwner ? 1 : 2, deadline.milliseconds_left());

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <poll.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -47,7 +49,16 @@ class Deadline {
 
 enum class Want : std::uint8_t { Read, Write };
 
+[[nodiscard]] constexpr short events_of(Want want) { return want == Want::Read ? POLLIN : POLLOUT; }
+
 constexpr int kNoOwner = -1;
+
+// Linux tells of a half-closed socket with this flag; elsewhere POLLHUP alone has to do.
+#ifdef POLLRDHUP
+constexpr short kHangUp = POLLRDHUP;
+#else
+constexpr short kHangUp = 0;
+#endif
 
 /// Wait until `fd` is ready. False where the deadline passes first; OwnerGone where the other end
 /// of `owner` (a pipe that we read commands from, or kNoOwner) is closed meanwhile.

@@ -9,14 +9,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <list>
+#include <optional>
+#include <vector>
 
 #include "failures.hpp"
 
 namespace capc::gc::programs {
 namespace {
 
-constexpr Seconds kHandshakeLimit{10.0};
-constexpr int kBacklog = 16;
+constexpr Seconds kHandshakeLimit{5.0};
+constexpr std::size_t kMostStrangers = 64;  // at a time; a new one takes the oldest one's place
+constexpr int kBacklog = 128;
 constexpr int kRetryMilliseconds = 5;
 
 Descriptor tcp_socket() {
@@ -57,6 +61,88 @@ int try_to_connect(int fd, const sockaddr_in& address, const Deadline& deadline,
   return is_connected_to_itself(fd) ? ECONNREFUSED : 0;
 }
 
+/// Connections whose handshakes go on side by side, the oldest first.
+class Strangers {
+ public:
+  explicit Strangers(int owner) : owner_(owner) {}
+  Strangers(const Strangers&) = delete;
+  Strangers& operator=(const Strangers&) = delete;
+  ~Strangers() {
+    if (dropped_ > 0) {
+      std::fprintf(stderr, "%zu connections were dropped, the last: %s\n", dropped_,
+                   reason_.c_str());
+    }
+  }
+
+  /// At most kMostStrangers: the oldest gives way.
+  void add(Descriptor connection) {
+    if (all_.size() >= kMostStrangers) drop_oldest();
+    all_.push_back(
+        {start_handshake(std::move(connection), owner_), Want::Read, Deadline(kHandshakeLimit)});
+  }
+
+  void drop_late() {
+    while (!all_.empty() && all_.front().deadline.has_passed()) {
+      drop(all_.begin(), "no handshake in time");
+    }
+  }
+
+  /// False where there is none.
+  bool drop_oldest() {
+    if (all_.empty()) return false;
+    drop(all_.begin(), "too many came at a time");
+    return true;
+  }
+
+  /// Until one of them, or the listening socket, is ready, or the first time limit passes.
+  void wait(int listener, const Deadline& deadline) const {
+    std::vector<pollfd> watched{{listener, POLLIN, 0}};
+    if (owner_ != kNoOwner) watched.push_back({owner_, kHangUp, 0});
+    int limit = deadline.milliseconds_left();
+    for (const Stranger& stranger : all_) {
+      watched.push_back({stranger.handshake->socket(), events_of(stranger.want), 0});
+    }
+    if (!all_.empty()) limit = std::min(limit, all_.front().deadline.milliseconds_left());
+    if (::poll(watched.data(), watched.size(), limit) < 0 && errno != EINTR) {
+      throw SystemError(with_reason("cannot wait", errno));
+    }
+    if (owner_ != kNoOwner && watched[1].revents != 0) throw OwnerGone();
+  }
+
+  /// Each handshake as far as it goes; the first that is over, if there is one.
+  std::unique_ptr<Stream> go_on(const LinkKey& key) {
+    for (auto stranger = all_.begin(); stranger != all_.end();) {
+      try {
+        const std::optional<Want> want = stranger->handshake->step(key);
+        if (!want) return finish_handshake(std::move(stranger->handshake));
+        (stranger++)->want = *want;
+      } catch (const ProtocolError& error) {
+        stranger = drop(stranger, error.what());
+      }
+    }
+    return nullptr;
+  }
+
+ private:
+  struct Stranger {
+    std::unique_ptr<Handshake> handshake;
+    Want want;
+    Deadline deadline;
+  };
+
+  std::list<Stranger>::iterator drop(std::list<Stranger>::iterator stranger,
+                                     const std::string& reason) {
+    ++dropped_;
+    reason_ = reason;
+    return all_.erase(stranger);
+  }
+
+  int owner_;
+  std::list<Stranger> all_;
+  std::size_t dropped_ = 0;
+  std::string reason_;
+};
+
 }  // namespace
 
 Listener::Listener(std::uint16_t port) : socket_(tcp_socket()) {
@@ -92,15 +178,23 @@ Descriptor Listener::accept(const Deadline& deadline, int owner) const {
 
 std::unique_ptr<Stream> Listener::accept_with_key(const LinkKey& key, const Deadline& deadline,
                                                   int owner) const {
-  while (true) {
-    Descriptor connection = accept(deadline, owner);
-    const Deadline handshake(std::min(kHandshakeLimit, deadline.left()));
-    try {
-      return tls_stream(std::move(connection), owner, Side::Server, key, handshake);
-    } catch (const ProtocolError& error) {
-      std::fprintf(stderr, "a connection was dropped: %s\n", error.what());
+  Strangers strangers(owner);
+  while (!deadline.has_passed()) {
+    strangers.drop_late();
+    strangers.wait(socket_.get(), deadline);
+    if (auto stream = strangers.go_on(key)) return stream;
+    Descriptor connection(::accept(socket_.get(), nullptr, nullptr));
+    if (connection.is_open()) {
+      strangers.add(std::move(connection));
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      if (!strangers.drop_oldest()) {
+        throw SystemError(with_reason("cannot accept a connection", errno));
+      }
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR && errno != ECONNABORTED) {
+      throw SystemError(with_reason("cannot accept a connection", errno));
     }
   }
+  throw ProtocolError("no peer connected until the time ran out (--timeout)");
 }
 
 Descriptor connect_to(const std::string& host, std::uint16_t port, Absent absent,

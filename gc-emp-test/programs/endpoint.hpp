@@ -19,8 +19,9 @@ class Listener {
   /// The first connection before the deadline, else ProtocolError.
   [[nodiscard]] Descriptor accept(const Deadline& deadline, int owner) const;
 
-  /// The first connection whose other end holds the key. Others are dropped, with a line on
-  /// standard error, and cost nothing but time.
+  /// The first connection whose other end holds the key. All handshakes go on side by side, so
+  /// that a silent stranger delays nobody. Others are dropped, and counted in one line on standard
+  /// error at the end.
   [[nodiscard]] std::unique_ptr<Stream> accept_with_key(const LinkKey& key,
                                                         const Deadline& deadline, int owner) const;
 

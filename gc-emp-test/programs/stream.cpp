@@ -139,7 +139,7 @@ ContextPointer make_context(Side side) {
   return context;
 }
 
-class TlsStream final : public Stream {
+class TlsStream final : public Stream, public Handshake {
  public:
   TlsStream(Descriptor socket, int owner, Side side) : socket_(std::move(socket)), owner_(owner) {
     make_ready(socket_.get());
@@ -160,12 +160,20 @@ class TlsStream final : public Stream {
   }
 
   void shake_hands(const LinkKey& key, const Deadline& deadline) {
+    while (const std::optional<Want> want = step(key)) wait(*want, deadline);
+  }
+
+  [[nodiscard]] std::optional<Want> step(const LinkKey& key) override {
     SSL_set_app_data(ssl_.get(), const_cast<LinkKey*>(&key));
-    perform(deadline, [&] { return SSL_do_handshake(ssl_.get()); });
+    const std::optional<Want> want = attempt([&] { return SSL_do_handshake(ssl_.get()); });
     SSL_set_app_data(ssl_.get(), nullptr);
+    if (want) return want;
     if (SSL_session_reused(ssl_.get()) != 1) throw ProtocolError("the peer did not use the key");
     is_up_ = true;
+    return std::nullopt;
   }
+
+  [[nodiscard]] int socket() const override { return socket_.get(); }
 
   std::size_t read_some(std::span<std::uint8_t> out, const Deadline& deadline) override {
     std::size_t count = 0;
@@ -182,30 +190,35 @@ class TlsStream final : public Stream {
  private:
   template <class Call>
   void perform(const Deadline& deadline, Call call) {
-    while (true) {
-      ERR_clear_error();
-      errno = 0;
-      const int result = call();
-      if (result == 1) return;
-      const int system_error = errno;
-      Want want = Want::Read;
-      switch (SSL_get_error(ssl_.get(), result)) {
-        case SSL_ERROR_WANT_READ:
-          break;
-        case SSL_ERROR_WANT_WRITE:
-          want = Want::Write;
-          break;
-        case SSL_ERROR_ZERO_RETURN:
-          is_up_ = false;
-          throw ProtocolError(kClosed);
-        case SSL_ERROR_SYSCALL:
-          is_up_ = false;
-          throw ProtocolError(system_error == 0 ? kClosed
-                                                : with_reason("the peer is gone", system_error));
-        default:
-          fail_protocol();
-      }
-      if (!wait_until_ready(socket_.get(), want, deadline, owner_)) throw ProtocolError(kTimeout);
+    while (const std::optional<Want> want = attempt(call)) wait(*want, deadline);
+  }
+
+  void wait(Want want, const Deadline& deadline) {
+    if (!wait_until_ready(socket_.get(), want, deadline, owner_)) throw ProtocolError(kTimeout);
+  }
+
+  /// What the call waits for, or nothing where it has succeeded.
+  template <class Call>
+  std::optional<Want> attempt(Call call) {
+    ERR_clear_error();
+    errno = 0;
+    const int result = call();
+    if (result == 1) return std::nullopt;
+    const int system_error = errno;
+    switch (SSL_get_error(ssl_.get(), result)) {
+      case SSL_ERROR_WANT_READ:
+        return Want::Read;
+      case SSL_ERROR_WANT_WRITE:
+        return Want::Write;
+      case SSL_ERROR_ZERO_RETURN:
+        is_up_ = false;
+        throw ProtocolError(kClosed);
+      case SSL_ERROR_SYSCALL:
+        is_up_ = false;
+        throw ProtocolError(system_error == 0 ? kClosed
+                                              : with_reason("the peer is gone", system_error));
+      default:
+        fail_protocol();
     }
   }
 
@@ -232,6 +245,15 @@ class TlsStream final : public Stream {
 
 std::unique_ptr<Stream> plain_stream(Descriptor socket, int owner) {
   return std::make_unique<PlainStream>(std::move(socket), owner);
+}
+
+std::unique_ptr<Handshake> start_handshake(Descriptor socket, int owner) {
+  return std::make_unique<TlsStream>(std::move(socket), owner, Side::Server);
+}
+
+std::unique_ptr<Stream> finish_handshake(std::unique_ptr<Handshake> handshake) {
+  // start_handshake() makes no other kind.
+  return std::unique_ptr<Stream>(static_cast<TlsStream*>(handshake.release()));
 }
 
 std::unique_ptr<Stream> tls_stream(Descriptor socket, int owner, Side side, const LinkKey& key,

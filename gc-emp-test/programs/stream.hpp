@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "descriptor.hpp"
@@ -33,6 +34,26 @@ enum class Side : std::uint8_t { Server, Client };
 
 /// The socket as it is: whoever listens on the machine's loopback reads along.
 [[nodiscard]] std::unique_ptr<Stream> plain_stream(Descriptor socket, int owner);
+
+/// The listening side of a TLS handshake as below, for many at a time: it never waits.
+class Handshake {
+ public:
+  Handshake() = default;
+  Handshake(const Handshake&) = delete;
+  Handshake& operator=(const Handshake&) = delete;
+  virtual ~Handshake() = default;
+
+  /// Go on as far as the peer's bytes reach. What it then waits for, or nothing where it is over.
+  /// ProtocolError for a peer without the key.
+  [[nodiscard]] virtual std::optional<Want> step(const LinkKey& key) = 0;
+  /// The socket, to wait for.
+  [[nodiscard]] virtual int socket() const = 0;
+};
+
+[[nodiscard]] std::unique_ptr<Handshake> start_handshake(Descriptor socket, int owner);
+
+/// The connection, once step() has found its handshake to be over.
+[[nodiscard]] std::unique_ptr<Stream> finish_handshake(std::unique_ptr<Handshake> handshake);
 
 /// TLS 1.3 under a key that both sides hold (RFC 8446, section 2.2: external PSK with an ephemeral
 /// Diffie-Hellman exchange, so that the key opens no recording). Returns after the handshake; a

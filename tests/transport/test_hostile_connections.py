@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from capc.errors import ProtocolError
+from capc.errors import ConfigError, ProtocolError
 from capc.transport import channel as channel_module
 from capc.transport import handshakes
 from capc.transport.channel import Channel
@@ -104,29 +105,42 @@ def test_strangers_are_counted_in_one_line(caplog: pytest.LogCaptureFixture) -> 
     assert "40 connections" in lines[0]
 
 
+class Scarce(socket.socket):
+    """A listening socket in a process that has no descriptor left for some connections."""
+
+    refusals = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
 def test_descriptors_that_run_out_cost_the_oldest_stranger() -> None:
-    """A process without a free descriptor drops a stranger; it does not fail."""
-    resource = pytest.importorskip("resource")
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with listening() as listener, contextlib.ExitStack() as stack:
-        spare = socket.create_connection((HOST, listener.port))
-        stack.enter_context(strangers(listener, 10))
-        accepted: list[Channel] = []
-        peer = Peer("server", HOST, listener.port, SERVER.certificate)
-        thread = in_thread(lambda: connect(CLIENT, peer, 10).close())
-        used = spare.fileno() + 16
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (used, limit[1]))
-            accepted.append(
-                listener.accept(
-                    SERVER, {"client": CLIENT.certificate}, count=1, timeout_seconds=10
-                )["client"]
-            )
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
-        thread.join()
-        spare.close()
-        accepted[0].close()
+    listener = Scarce(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind((HOST, 0))
+    listener.listen()
+
+    def greet(connection: socket.socket) -> handshakes.Greeting[bytes]:
+        with connection:
+            return bytes((yield from handshakes.first_message(connection, MessageType.HELLO, 9)))
+
+    hello = encode_header(MessageType.HELLO, 2) + b"hi"
+    with listener, handshakes.Doorway(listener, greet) as doorway:
+        silent = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+        assert doorway.next(time.monotonic() + 0.2) is None
+        listener.refusals = 2
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(hello)
+            assert doorway.next(time.monotonic() + 5) == b"hi"
+        assert [stranger.recv(1) for stranger in silent[:2]] == [b"", b""]
+        listener.refusals = 9
+        with socket.create_connection(listener.getsockname()):
+            with pytest.raises(ConfigError, match="ulimit -n"):
+                doorway.next(time.monotonic() + 5)
+        for stranger in silent:
+            stranger.close()
 
 
 @pytest.fixture
