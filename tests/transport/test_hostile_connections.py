@@ -136,9 +136,11 @@ def test_descriptors_that_run_out_cost_the_oldest_stranger() -> None:
             assert doorway.next(time.monotonic() + 5) == b"hi"
         assert [stranger.recv(1) for stranger in silent[:2]] == [b"", b""]
         listener.refusals = 9
-        with socket.create_connection(listener.getsockname()):
-            with pytest.raises(ConfigError, match="ulimit -n"):
-                doorway.next(time.monotonic() + 5)
+        with (
+            socket.create_connection(listener.getsockname()),
+            pytest.raises(ConfigError, match="ulimit -n"),
+        ):
+            doorway.next(time.monotonic() + 5)
         for stranger in silent:
             stranger.close()
 
