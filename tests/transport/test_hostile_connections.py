@@ -18,7 +18,7 @@ from capc.transport import channel as channel_module
 from capc.transport import handshakes
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, Peer, connect
-from capc.transport.framing import HEADER, MessageType, encode_header
+from capc.transport.framing import MessageType, encode_header
 from capc.transport.tls import Identity
 
 HOST = "127.0.0.1"
@@ -233,5 +233,17 @@ def test_memory_grows_with_what_arrives(ends: tuple[Channel, socket.socket]) -> 
     other.shutdown(socket.SHUT_WR)
     with pytest.raises(ProtocolError, match="closed"):
         one.recv(MessageType.QUERY, 1 << 28)
-    assert max(seen) <= 1 << 20
-    assert HEADER.size < 1 << 20
+    assert max(seen) <= channel_module.FIRST_BYTES < 1 << 28
+
+
+def test_a_message_longer_than_the_first_bytes_arrives_whole(
+    ends: tuple[Channel, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "FIRST_BYTES", 100)
+    one, other = ends
+    message = bytes(range(256)) * 40 + b"the rest"
+    thread = in_thread(
+        lambda: other.sendall(encode_header(MessageType.QUERY, len(message)) + message)
+    )
+    assert one.recv(MessageType.QUERY, len(message)) == message
+    thread.join()
