@@ -16,7 +16,7 @@ from capc.bench.runs import measured_run
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
 from capc.console import seconds_text
 from capc.errors import FileError
-from capc.files import EVERYONE, write_whole
+from capc.files import write_whole
 from capc.harness.paper import (
     LATER_SECONDS,
     PAPER_GROUPS,
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = io.StringIO()
     for console in (Console(width=120), Console(file=text, width=120)):
         show(console, cells)
-    write_whole(folder / "table1.txt", text.getvalue(), mode=EVERYONE, error=FileError)
+    write_whole(folder / "table1.txt", text.getvalue(), error=FileError)
     return ExitStatus.OK
 
 

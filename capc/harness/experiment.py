@@ -28,12 +28,13 @@ from capc.harness.paper import PAPER_INPUTS, PAPER_MODEL, is_the_papers
 from capc.harness.preflight import check_machine
 from capc.harness.queries import Queries, data_range, load_queries
 from capc.harness.recorder import Recorder
+from capc.harness.remarks import Remark
 from capc.harness.rundir import RunDirectory, machine, now
 from capc.harness.settings import Settings, parse_settings, with_classes, with_range
 from capc.harness.signals import interruptible
 from capc.harness.suitability import data_warnings, noise_warnings
 from capc.harness.supervisor import Supervisor
-from capc.harness.tables import summarise, write_queries, write_summary
+from capc.harness.tables import summarise, write_summary
 from capc.harness.verify import Check, check_models, check_run, check_shapes
 from capc.log_lines import LogFormatter
 from capc.parties.config import PartyConfig, QuerySource
@@ -71,11 +72,17 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     settings = with_classes(settings, settings.num_classes or classes)
     queries = load_queries(settings, tuple(shape))
     check_shapes(models.networks, queries, settings.num_classes or classes)
-    costs = check_models(models.networks, queries, settings, models.originals)
-    for line in [*costs, *data_warnings(models.originals, settings), *noise_warnings(settings)]:
-        show_line(console, line, "yellow" if line.startswith("WARNING") else "")
+    remarks = [
+        *check_models(models.networks, queries, settings, models.originals),
+        *data_warnings(models.originals, settings),
+        *map(Remark, noise_warnings(settings)),
+    ]
+    for remark in remarks:
+        show_line(console, remark.shown, "yellow" if remark.is_warning else "")
     this_run = Run(
-        settings, launcher, queries, models.files, modules or MODULES, epsilon_before=spent
+        *(settings, launcher, queries, models.files, modules or MODULES),
+        epsilon_before=spent,
+        remarks=remarks,
     )
     return this_run.run(
         console,
@@ -95,7 +102,8 @@ class Run:
     """One run and its folder.
 
     `prepared` are the answering parties' models, in order; `modules` say by role what to run;
-    `epsilon_before` is what the account of --account had spent, None without one.
+    `epsilon_before` is what the account of --account had spent, None without one; `remarks` are
+    what was said before the run, whose figures it keeps.
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class Run:
         modules: Mapping[str, str],
         *,
         epsilon_before: float | None = None,
+        remarks: Sequence[Remark] = (),
     ) -> None:
         self._settings = settings
         self._launcher = launcher
@@ -114,6 +123,7 @@ class Run:
         self._prepared = prepared
         self._modules = modules
         self._epsilon_before = epsilon_before
+        self._remarks = remarks
         self._classes = settings.num_classes or load_network(prepared[0]).output.shape[0]
         answering_parties = [answering(index) for index in range(settings.n_parties)]
         self._names = [*answering_parties, GUARDIAN, QUERYING]
@@ -173,6 +183,9 @@ class Run:
         for note in self._launcher.notes:
             show_line(console, note)
         show_line(console, f"run {directory.run_id}: {len(self._names)} parties")
+        directory.private.keep_models(self._prepared)
+        if (kept := directory.private.keep_remarks(self._remarks)) is not None:
+            show_line(console, f"what was measured on the models (do not publish it): {kept}")
         hint = self._launcher.attach_hint()
         if hint is not None:
             show_line(console, f"watch it with: {hint}")
@@ -227,14 +240,7 @@ class Run:
         self, consoles: Sequence[Console], recorder: Recorder, checks: dict[int, Check]
     ) -> int:
         settings, directory, results = self._settings, self._directory, recorder.results
-        rows = [recorder.query_row(query) for query in recorder.reported()]
-        for row in rows:
-            check = checks.get(row["query"]) if isinstance(row["query"], int) else None
-            if check is not None:
-                row["plain_label"] = check.float_label
-                row["reference_agrees"] = check.agrees
-                row["max_logit_error"] = check.max_logit_error
-        write_queries(directory.queries_csv, rows)
+        directory.private.keep_checks(checks)
         summary = summarise(
             directory.timings_csv,
             degree=settings.encryption_parameters.poly_modulus_degree,
@@ -243,8 +249,9 @@ class Run:
             beside_paper=self._is_the_papers(),
         )
         write_summary(directory.summary_csv, summary)
-        report.show_labels(consoles, results, checks, self._queries.labels, settings.n_queries)
-        report.show_differing(consoles[:1], checks)
+        report.show_labels(consoles, results, self._queries.labels, settings.n_queries)
+        report.show_agreement(consoles, checks)
+        report.show_differing(consoles[:1], checks, directory)
         report.show_times(consoles, summary)
         status = self._verdict(consoles, recorder, checks)
         report.show_files(consoles, directory, self._launcher.attach_hint(), finished=True)
@@ -263,7 +270,7 @@ class Run:
         self, consoles: Sequence[Console], recorder: Recorder, checks: Mapping[int, Check]
     ) -> int:
         results = recorder.results
-        wrong = [query for query, check in checks.items() if check.agrees is False]
+        wrong = any(check.agrees is False for check in checks.values())
         unchecked = [query for query, check in checks.items() if check.agrees is None]
         missing = self._settings.n_queries - len(results.answers)
         status, complaints = ExitStatus.OK, []
@@ -283,8 +290,8 @@ class Run:
             status = ExitStatus.DISAGREES
         if wrong:
             complaints.append(
-                f"DISAGREEMENT: {len(wrong)} results differ from the reference on the same models, "
-                f"the first for query {wrong[0]}: do not use these labels"
+                "DISAGREEMENT: results differ from the reference on the same models: do not use "
+                "these labels (private/check.csv says which)"
             )
             status = ExitStatus.DISAGREES
         for complaint in complaints:
@@ -363,7 +370,6 @@ class Run:
             "user": settings.user,
             "qp_id": settings.qp_id,
             "num_threads": settings.num_threads,
-            "models": sorted({path.stem for path in self._prepared}),
             "insecure": switches.split("+") if switches else [],
             "exit_status": None,
             "machine": machine(),

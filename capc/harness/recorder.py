@@ -205,7 +205,7 @@ class Recorder:
     # -- results ---------------------------------------------------------------------------
 
     def query_row(self, query: int) -> dict[str, object]:
-        """What is known of a query before it is checked."""
+        """What the protocol gave for a query, and nothing that tells of votes or weights."""
         answer, spent = self.results.answers.get(query), self.results.spent.get(query)
         labels = self._true_labels
         return {

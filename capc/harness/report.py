@@ -18,7 +18,6 @@ from capc.harness.tables import ALL_PHASES
 from capc.harness.verify import Check
 
 _MAX_ROWS = 20
-_NOT_COMPARED = "not compared"
 _WIDTH_WITH_SPREAD = 80
 
 
@@ -38,23 +37,20 @@ def show_failure(consoles: Sequence[Console], outcome: Outcome) -> None:
 def show_labels(
     consoles: Sequence[Console],
     results: Results,
-    checks: Mapping[int, Check],
     true_labels: Sequence[int] | None,
     n_queries: int | None = None,
 ) -> None:
     """The labels, in a table when they are few, and how many were answered and are right."""
     answers = [results.answers[query] for query in sorted(results.answers)]
     table = Table(box=box.SIMPLE)
-    for name in ("query", "label", "true label", "plain label", "reference", "epsilon spent"):
+    for name in ("query", "label", "true label", "epsilon spent"):
         table.add_column(name, justify="right")
     for answer in answers[:_MAX_ROWS]:
-        check, spent = checks.get(answer.query), results.spent.get(answer.query)
+        spent = results.spent.get(answer.query)
         table.add_row(
             str(answer.query),
             str(answer.label) if answer.answered else "not answered",
             "" if true_labels is None else str(true_labels[answer.query]),
-            "" if check is None else str(check.float_label),
-            _agreement(check),
             epsilon_text(spent.epsilon if spent else None),
         )
     answered = [answer for answer in answers if answer.answered]
@@ -72,35 +68,45 @@ def show_labels(
             right = sum(answer.label == true_labels[answer.query] for answer in answered)
             said.append(f"{right} labels right")
         show_line(console, ", ".join(said))
-        if any(_agreement(checks.get(answer.query)) == _NOT_COMPARED for answer in answers):
-            show_line(
-                console,
-                f"{_NOT_COMPARED}: noise may rightly change a label, so these cannot be checked "
-                "against the models (--verify opens the noise, and checks them)",
-                "dim",
-            )
 
 
-def show_differing(consoles: Sequence[Console], checks: Mapping[int, Check]) -> None:
-    """How many votes the protocol's integers change, where they change any.
+def show_agreement(consoles: Sequence[Console], checks: Mapping[int, Check]) -> None:
+    """Whether the labels equal the reference: yes or no, for the run as a whole.
 
-    It tells of votes without noise: it is shown to the experimenter, and kept nowhere.
+    Which ones do not would tell of votes. Under noise that was not opened nothing is compared.
     """
-    known = [check for check in checks.values() if check.exact_label is not None]
-    differ = sum(check.exact_label != check.float_label for check in known)
+    found = {check.agrees for check in checks.values()}
+    if not found:
+        return
+    said, style = "yes", ""
+    if False in found:
+        said, style = "NO", "bold red"
+    elif None in found:
+        style = "dim"
+        said = (
+            "not compared: noise may rightly change a label, so that it cannot be checked "
+            "against the models (--verify opens the noise, and checks it)"
+        )
+    for console in consoles:
+        show_line(console, f"the labels equal the reference on the same models: {said}", style)
+
+
+def show_differing(
+    consoles: Sequence[Console], checks: Mapping[int, Check], run: RunDirectory
+) -> None:
+    """That the protocol's integers change votes, where they do, and where to see which.
+
+    Which and how many they are tells of votes without noise.
+    """
+    known = [check for check in checks.values() if check.integer_label is not None]
+    differ = any(check.integer_label != check.float_label for check in known)
     for console in consoles if differ else ():
         show_line(
             console,
-            f"WARNING: the precision is too low: for {differ} of {len(known)} queries the "
-            "protocol's integers vote for another label than the float models (before any noise)",
+            "WARNING: the precision is too low: the protocol's integers vote for other labels than "
+            f"the float models, before any noise; {run.private.check_csv} says for which queries",
             "bold red",
         )
-
-
-def _agreement(check: Check | None) -> str:
-    if check is None or check.agrees is None:
-        return _NOT_COMPARED
-    return "agrees" if check.agrees else "[bold red]DISAGREES"
 
 
 def show_times(consoles: Sequence[Console], summary: Sequence[Mapping[str, Any]]) -> None:
@@ -142,6 +148,7 @@ def show_files(
             show_line(console, f"queries:  {run.queries_csv}")
             show_line(console, f"times:    {run.timings_csv}")
             show_line(console, f"summary:  {run.summary_csv}")
+            show_line(console, f"private:  {run.private.check_csv} (do not publish it)")
         show_line(console, f"logs:     {run.path / 'logs'}")
         if attach is not None:
             show_line(console, f"panes:    {attach}")

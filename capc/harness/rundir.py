@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ConfigError, ExitStatus, FileError
-from capc.files import EVERYONE, REPOSITORY, held_folder, is_abandoned, read_json, write_whole
+from capc.files import REPOSITORY, held_folder, is_abandoned, read_json, write_whole
+from capc.harness import private_folder
+from capc.harness.private_folder import PrivateFolder
 from capc.machine import cores, memory_bytes
 
 _PACKAGES = ("capc", "numpy", "seal-python", "opendp", "pandas", "libtmux", "rich", "cryptography")
@@ -28,7 +30,10 @@ def now() -> str:
 
 
 class RunDirectory:
-    """results/<run id>/ with logs/ and parties/, and results/latest pointing at it."""
+    """results/<run id>/ with logs/, parties/ and private/, and results/latest pointing at it.
+
+    All of it is its owner's alone, whatever the umask.
+    """
 
     def __init__(self, results_dir: Path) -> None:
         stamp = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
@@ -36,8 +41,11 @@ class RunDirectory:
         self.path = results_dir / self.run_id
         self._held = ExitStack()  # says that the driver lives, to runs that sweep
         try:
-            (self.path / "logs").mkdir(parents=True)
+            results_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700)
+            (self.path / "logs").mkdir(mode=0o700)
             (self.path / "parties").mkdir(mode=0o700)
+            self.private = PrivateFolder(self.path / private_folder.NAME)
             self._held.enter_context(held_folder(self.path / "parties"))
             self._point_latest(results_dir)
             _sweep(results_dir)
@@ -94,7 +102,7 @@ class RunDirectory:
     def write_run_json(self, content: dict[str, Any]) -> None:
         """Replace run.json, whole or not at all; FileError where that fails."""
         text = json.dumps(_finite(content), indent=2, default=str, allow_nan=False)
-        write_whole(self.path / "run.json", text + "\n", mode=EVERYONE, error=FileError)
+        write_whole(self.path / "run.json", text + "\n", error=FileError)
 
 
 def _sweep(results_dir: Path) -> None:
@@ -116,7 +124,7 @@ def _sweep(results_dir: Path) -> None:
         record |= {"exit_status": ExitStatus.FAILED, "failure": "its driver was killed"}
         with contextlib.suppress(FileError):
             text = json.dumps(record, indent=2) + "\n"
-            write_whole(path, text, mode=EVERYONE, error=FileError)
+            write_whole(path, text, error=FileError)
 
 
 def _finite(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 The answering parties' models are frozen, the queries saved in the original's files, and `capc run`
 asks them as processes of their own. The simulation's vote stands beside: with the noise off the
-labels are equal, and with it `reference_agrees` of the run says so for the noise that was drawn.
+labels are equal, and with it the check of a run with --verify says so for the noise that was drawn.
 """
 
 from __future__ import annotations
@@ -199,7 +199,8 @@ class _Protocol:
             started = time.monotonic()
             self._run(folder, len(examples), privacy, account)
             seconds = time.monotonic() - started
-            table = _read_queries(folder / "results" / "latest" / "queries.csv")
+            run = folder / "results" / "latest"
+            table, check = _read_queries(run), _read_table(run / "private" / "check.csv")
         answers = _answers_of(table, len(examples))
         comparison = Comparison(
             seed=self._seed,
@@ -207,7 +208,7 @@ class _Protocol:
             queries=answers.asked,
             answered=int(answers.answered.sum()),
             seconds=seconds,
-            **_agreement(answers, ballot.votes[place][chosen], table, privacy),
+            **_agreement(answers, ballot.votes[place][chosen], check, privacy),
         )
         return answers, comparison
 
@@ -305,11 +306,12 @@ def _added(seed: int, party: int, parts: list[Comparison]) -> Comparison:
 
 
 def _agreement(
-    answers: Answers, votes: NDArray[np.int64], table: Any, privacy: Privacy
+    answers: Answers, votes: NDArray[np.int64], check: Any, privacy: Privacy
 ) -> dict[str, Any]:
-    """The counts of a Comparison from the simulation's votes (n, classes) and queries.csv."""
+    """The counts of a Comparison from the simulation's votes (n, classes) and private/check.csv."""
     noiseless = votes[: answers.asked].argmax(axis=1)
-    known = table["reference_agrees"].notna()
+    agrees = _truth(check["reference_agrees"])
+    known = agrees.notna()
     equal = None
     if privacy.sigma == 0.0 and (privacy.threshold is None or privacy.sigma_threshold == 0.0):
         reached = np.ones(answers.asked, dtype=np.bool_)
@@ -318,8 +320,8 @@ def _agreement(
         equal = int((np.where(reached, noiseless, -1) == answers.label).sum())
     return {
         "checked": int(known.sum()),
-        "reference_agrees": int(table["reference_agrees"][known].astype(bool).sum()),
-        "plain_equal": int((table["plain_label"].to_numpy() == noiseless).sum()),
+        "reference_agrees": int(agrees[known].astype(bool).sum()),
+        "plain_equal": int((check["plain_label"].to_numpy() == noiseless).sum()),
         "labels_equal": equal,
     }
 
@@ -337,17 +339,23 @@ def _privacy_flags(privacy: Privacy) -> list[str]:
     return flags
 
 
-def _read_queries(path: Path) -> Any:
-    """queries.csv of a run that ended well."""
+def _read_table(path: Path) -> Any:
+    """A table of a run that ended well."""
     import pandas  # noqa: PLC0415
 
     if not path.is_file():
-        raise ProtocolError("the protocol's run wrote no queries.csv")
-    table = pandas.read_csv(path)
-    for name in ("answered", "reference_agrees"):
-        table[name] = table[name].map(
-            lambda value: {"true": True, "false": False}.get(str(value).lower())
-        )
+        raise ProtocolError(f"the protocol's run wrote no {path.name}")
+    return pandas.read_csv(path)
+
+
+def _truth(column: Any) -> Any:
+    return column.map(lambda value: {"true": True, "false": False}.get(str(value).lower()))
+
+
+def _read_queries(run: Path) -> Any:
+    """The queries that a run did not refuse."""
+    table = _read_table(run / "queries.csv")
+    table["answered"] = _truth(table["answered"])
     if "delta" in table:  # a query that the budget refused was charged nothing
         table = table[(table["answered"] == True) | table["delta"].notna()]  # noqa: E712
     return table

@@ -15,30 +15,38 @@ from capc.fixed_point import Float64, Int64
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network
 from capc.harness.queries import are_scaled, labelled_examples, origin_of
+from capc.harness.remarks import Remark
 from capc.harness.settings import Settings
 from capc.parties.config import PrivacySettings
 
 _SECONDS = 3.0  # what looking at all models together may take
 _WIDEST = 1e5  # of a noise that leaves nothing of any vote
 _SWAMPED, _SURE = 0.9, 0.9995
+_FEW_RIGHT = (
+    "few of its labels are right on labelled examples: it may want another range of values "
+    "(--input_range LOW HIGH, and samples in it), other data or other classes"
+)
 
 
-def data_warnings(networks: Sequence[Network], settings: Settings) -> list[str]:
+def data_warnings(networks: Sequence[Network], settings: Settings) -> list[Remark]:
     """A warning for each model that fits the labelled data badly: its classes, or its range."""
     shape = tuple(networks[0].input.shape)
     examples = labelled_examples(settings, shape)
     if examples is None or examples.labels is None:
         return []
     labels, scales = np.array(examples.labels, dtype=np.int64), are_scaled(settings)
-    until, said = time.monotonic() + _SECONDS, []
+    until = time.monotonic() + _SECONDS
+    said: list[Remark] = []
     for network in {id(network): network for network in networks}.values():
         party, classes = networks.index(network), network.output.shape[0]
         known = int(labels.max()) + 1
         if settings.dataset_path is None:
             known = dataset_info(settings.dataset_name).num_classes
-        reason = classes_suspicion(classes, known, origin_of(settings))
-        left = until - time.monotonic()
-        if reason is None and left > 0:
+        who = f"WARNING: answering party {party}:"
+        if (reason := classes_suspicion(classes, known, origin_of(settings))) is not None:
+            said.append(Remark(f"{who} {reason}"))
+            continue
+        if (left := until - time.monotonic()) > 0:
             samples = fitted(examples.images, tuple(network.input.shape)).astype(np.float64)
             reason = range_suspicion(
                 lambda values, model=network: evaluate_float(model, values).argmax(axis=1),  # type: ignore[misc]
@@ -47,7 +55,7 @@ def data_warnings(networks: Sequence[Network], settings: Settings) -> list[str]:
                 seconds=left,
             )
         if reason is not None:
-            said.append(f"WARNING: answering party {party}: {reason}")
+            said.append(Remark(f"{who} {_FEW_RIGHT}", reason))
     return said
 
 

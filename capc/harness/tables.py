@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capc.errors import FileError
-from capc.files import EVERYONE, write_whole
+from capc.files import OWNER, write_whole
 from capc.harness.paper import PAPER_GROUPS, PAPER_NOTE, paper_seconds
 from capc.roles import PHASES, QUERYING
 
@@ -25,13 +25,18 @@ QUERY_COLUMNS = (
     "true_label",
     "label",
     "answered",
-    "plain_label",
-    "reference_agrees",
-    "max_logit_error",
     "epsilon_spent",
     "delta",
     "conversion",
     "insecure",
+)
+MODEL_COLUMNS = ("party", "prepared_model")
+CHECK_COLUMNS = (
+    "query",
+    "plain_label",
+    "integer_label",
+    "reference_agrees",
+    "max_logit_error",
 )
 TIMING_COLUMNS = (
     "query",
@@ -61,7 +66,7 @@ ALL_PHASES = "offline+online"
 
 
 class RowWriter:
-    """Appends rows to a CSV file, each written whole at once.
+    """Appends rows to a CSV file of its owner alone, each written whole at once.
 
     When the disk is full the file keeps every earlier row, and a FileError says so.
     """
@@ -70,7 +75,7 @@ class RowWriter:
         self._path = path
         self._columns = tuple(columns)
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, OWNER)
         except OSError as error:
             raise FileError(f"cannot create {path}: {error.strerror}") from None
         self._size = 0
@@ -125,14 +130,9 @@ def write_table(
     *,
     make_folder: bool = False,
 ) -> None:
-    """Replace a CSV file, whole or not at all. FileError where that fails."""
+    """Replace a CSV file of its owner alone, whole or not at all. FileError where that fails."""
     content = b"".join([csv_line(columns), *(csv_line(row) for row in rows)])
-    write_whole(path, content, mode=EVERYONE, make_folder=make_folder, error=FileError)
-
-
-def write_queries(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Replace queries.csv by the checked rows."""
-    write_table(path, QUERY_COLUMNS, ([row.get(name) for name in QUERY_COLUMNS] for row in rows))
+    write_whole(path, content, make_folder=make_folder, error=FileError)
 
 
 def summarise(

@@ -1,7 +1,8 @@
 """The experimenter's check after a run: what the same models say in the clear.
 
 The experimenter holds every model and query; no party does. The fixed-point reference is exact:
-with the noise off, or opened by --verify, the protocol's label must equal it.
+with the noise off, or opened by --verify, the protocol's label must equal it. What is found tells
+of votes without noise: it belongs to the run's private folder, and only yes or no is shown.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from capc.graph.scaling import in_ring
 from capc.harness.expectations import expectations, machine_memory
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
+from capc.harness.remarks import Remark
 from capc.harness.settings import Settings
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.precision import why_imprecise
@@ -31,13 +33,17 @@ from capc.roles import GUARDIAN, QUERYING, answering
 
 _NEGLIGIBLE = 2.0**-60
 _TRIED_QUERIES = 5
+_IMPRECISE = (
+    "its precision is low, so that labels may differ from the float model's: calibrate on public "
+    "examples (--calibration), or train with larger weights, or with Relu6 for ReLU"
+)
 
 
 @dataclass(frozen=True)
 class Check:
     """One query in the clear; None where it cannot be known.
 
-    `float_label`: the float models' votes, no noise; `exact_label`: those of the fixed-point
+    `float_label`: the float models' vote, no noise; `integer_label`: that of the fixed-point
     reference. `agrees`: the run equals the fixed-point reference, bit for bit. `max_logit_error`:
     the reference's largest distance to the floats.
     """
@@ -45,7 +51,7 @@ class Check:
     float_label: int
     agrees: bool | None
     max_logit_error: float | None
-    exact_label: int | None = None
+    integer_label: int | None = None
 
 
 def check_shapes(networks: Sequence[Network], queries: Queries, num_classes: int) -> None:
@@ -72,7 +78,7 @@ def check_models(
     queries: Queries,
     settings: Settings,
     floats: Sequence[Network] | None = None,
-) -> list[str]:
+) -> list[Remark]:
     """Raise before any party starts where a model does not fit its ring or the parameters.
 
     Or where its integers would give other labels. Returns a warning for each model that gets fewer
@@ -82,7 +88,7 @@ def check_models(
     """
     if settings.calibration is not None:
         settings.calibration.require_range(networks[0].input.shape)
-    said = []
+    said: list[Remark] = []
     costs: dict[int, LayerCost] = {}
     together = [settings.batch_size]
     for network in {id(network): network for network in networks}.values():
@@ -97,28 +103,28 @@ def check_models(
             why_imprecise(network, integers),
         ]
         found = [reason for reason in reasons if reason is not None]
-        said += [f"WARNING: answering party {party}: {reason}" for reason in found]
         original = (floats or networks)[party]
         if found or original is not network:
-            said += _tried(integers, original, queries, party)
+            found += _tried(integers, original, queries)
+        if found:
+            said.append(Remark(f"WARNING: answering party {party}: {_IMPRECISE}", "; ".join(found)))
     if settings.unencrypted:
         return said
     each = [costs[id(network)] for network in networks]
-    return said + expectations(each, min(together), settings.timeout_seconds, machine_memory())
+    expected = expectations(each, min(together), settings.timeout_seconds, machine_memory())
+    return said + [Remark(line) for line in expected]
 
 
-def _tried(
-    integers: QuantizedNetwork, original: Network, queries: Queries, party: int
-) -> list[str]:
-    """A warning where the integers give other labels than the float model, on the first queries."""
+def _tried(integers: QuantizedNetwork, original: Network, queries: Queries) -> list[str]:
+    """A sentence where the integers give other labels than the float model on the first queries."""
     images = fitted(queries.images[:_TRIED_QUERIES], tuple(original.input.shape))
     found = evaluate(integers, images).argmax(axis=1)
     differ = int(np.sum(found != evaluate_float(original, images).argmax(axis=1)))
     if not differ:
         return []
     return [
-        f"WARNING: answering party {party}: the protocol's integers give another label than the "
-        f"float model for {differ} of the {len(images)} queries tried: the precision is too low"
+        f"the protocol's integers give another label than the float model for {differ} of the "
+        f"{len(images)} queries tried: the precision is too low"
     ]
 
 
@@ -157,8 +163,8 @@ def check_run(
             continue
         error = float(np.max(np.abs(clear.decoded[:, place] - clear.floats[:, place])))
         reference = _Reference(query, clear.exact[:, place], results)
-        exact_label = int(np.argmax(_votes(reference.logits)))
-        checks[query] = Check(float_label, reference.agrees(privacy, certain), error, exact_label)
+        integer_label = int(np.argmax(_votes(reference.logits)))
+        checks[query] = Check(float_label, reference.agrees(privacy, certain), error, integer_label)
     return checks
 
 

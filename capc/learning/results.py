@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capc.errors import ConfigError
-from capc.files import EVERYONE, write_whole
+from capc.files import write_whole
 from capc.learning.experiment import Experiment
 from capc.learning.measures import Score, mean_interval
 from capc.learning.query_stage import PATE
@@ -176,7 +176,7 @@ def write_table(
     table = rows if isinstance(rows, pandas.DataFrame) else pandas.DataFrame(list(rows))
     target = folder / f"{name}.csv"
     text = table.to_csv(index=False, float_format="%.6g")
-    write_whole(target, text, mode=EVERYONE, make_folder=True)
+    write_whole(target, text, make_folder=True)
     return target
 
 
@@ -226,7 +226,7 @@ def write_run(folder: Path, session: Session, extra: Mapping[str, Any]) -> None:
     previous = read_json(path) if path.is_file() else {}
     document["stages"] = previous.get("stages", {}) | document.get("stages", {})
     text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-    write_whole(path, text, mode=EVERYONE, make_folder=True)
+    write_whole(path, text, make_folder=True)
 
 
 def comparison_rows(comparisons: Iterable[Any]) -> list[dict[str, Any]]:

@@ -187,6 +187,7 @@ def test_the_column_is_written(tmp_path: Path) -> None:
         ("queries.csv", tables.QUERY_COLUMNS),
         ("timings.csv", tables.TIMING_COLUMNS),
         ("summary.csv", tables.SUMMARY_COLUMNS),
+        ("private/check.csv", tables.CHECK_COLUMNS),
     ],
 )
 def test_the_changelog_lists_the_columns(file: str, columns: tuple[str, ...]) -> None:

@@ -27,7 +27,7 @@ from capc.harness.models import model_files
 from capc.harness.queries import Queries
 from capc.harness.recorder import Recorder
 from capc.harness.settings import Settings, parse_settings
-from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS
+from capc.harness.tables import CHECK_COLUMNS, QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS
 from capc.harness.verify import check_run
 from capc.roles import MODULES
 
@@ -105,12 +105,20 @@ def check_what_a_run_leaves(bench: Bench) -> None:
     assert [row["query"] for row in queries] == ["0", "1", "2"]
     for row, true_label, epsilon in zip(queries, "112", ("1.5", "3", "4.5"), strict=True):
         assert row["true_label"] == true_label
-        assert row["label"] == row["plain_label"] == "1"
-        assert row["answered"] == row["reference_agrees"] == "true"
-        assert row["max_logit_error"] == "0"
+        assert row["label"] == "1"
+        assert row["answered"] == "true"
         assert row["epsilon_spent"] == epsilon
         assert row["delta"] == "1e-05"
         assert row["conversion"] == "improved"
+    checks = bench.rows("private/check.csv")
+    assert tuple(checks[0]) == CHECK_COLUMNS
+    assert [tuple(row.values()) for row in checks] == [
+        (query, "1", "1", "true", "0") for query in "012"
+    ]
+    assert [row["party"] for row in bench.rows("private/models.csv")] == [
+        *("answering-0", "answering-1")
+    ]
+    assert "Do not publish" in (bench.latest / "private" / "README").read_text()
     timings = bench.rows("timings.csv")
     assert tuple(timings[0]) == TIMING_COLUMNS
     steps = {(row["party"], row["query"], row["step"], row["phase"]) for row in timings}
@@ -174,15 +182,16 @@ def test_the_latest_link_moves_on(bench: Bench) -> None:
 def test_a_wrong_label_is_loud(bench: Bench) -> None:
     assert bench.run(querying="wrong") == 3
     assert "DISAGREEMENT" in bench.screen
-    assert {row["reference_agrees"] for row in bench.rows("queries.csv")} == {"false"}
+    assert {row["reference_agrees"] for row in bench.rows("private/check.csv")} == {"false"}
+    assert "the labels equal the reference on the same models: NO" in bench.screen
     assert bench.json()["exit_status"] == 3
     assert "DISAGREEMENT" in bench.json()["complaints"][0]
 
 
 def test_noise_hides_the_reference(bench: Bench) -> None:
     assert bench.run("--sigma=7", querying="wrong") == 0
-    assert {row["reference_agrees"] for row in bench.rows("queries.csv")} == {""}
-    assert {row["plain_label"] for row in bench.rows("queries.csv")} == {"1"}
+    assert {row["reference_agrees"] for row in bench.rows("private/check.csv")} == {""}
+    assert {row["plain_label"] for row in bench.rows("private/check.csv")} == {"1"}
 
 
 def test_verify_without_opened_shares_is_a_failure(bench: Bench) -> None:
@@ -382,7 +391,8 @@ def test_refused_queries_have_rows_and_are_counted(bench: Bench) -> None:
     assert [row["answered"] for row in rows] == ["true", "false", "false"]
     assert [row["true_label"] for row in rows] == ["1", "1", "2"]
     for row in rows[1:]:
-        assert {row[name] for name in ("label", "epsilon_spent", "delta", "plain_label")} == {""}
+        assert {row[name] for name in ("label", "epsilon_spent", "delta")} == {""}
+    assert [row["query"] for row in bench.rows("private/check.csv")] == ["0"]
     assert "1 of 3 answered, 2 refused, 1 labels right" in bench.screen
 
 
@@ -393,19 +403,23 @@ def test_noise_is_explained(bench: Bench) -> None:
     assert "3 of 3 answered, 2 labels right" in bench.screen
 
 
-def test_integers_that_vote_otherwise_are_counted(bench: Bench) -> None:
+def test_integers_that_vote_otherwise_are_said_and_counted_in_private(bench: Bench) -> None:
     really = check_run
 
     def differing(*arguments: Any) -> Any:
         checks = really(*arguments)
-        checks[1] = dataclasses.replace(checks[1], exact_label=3)
+        checks[1] = dataclasses.replace(checks[1], integer_label=3)
         return checks
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(globals(), "check_run", differing)
         assert bench.run() == 0
-    assert "for 1 of 3 queries the protocol's integers vote for another label" in bench.screen
-    assert "another label" not in (bench.latest / "logs" / "driver.log").read_text()
+    assert "the protocol's integers vote for other labels than the float models" in bench.screen
+    assert str(bench.latest.resolve() / "private" / "check.csv") in bench.screen
+    assert "other labels" not in (bench.latest / "logs" / "driver.log").read_text()
+    checks = bench.rows("private/check.csv")
+    assert [row["integer_label"] for row in checks] == ["1", "3", "1"]
+    assert {row["plain_label"] for row in checks} == {"1"}
 
 
 @pytest.mark.parametrize(

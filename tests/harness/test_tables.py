@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from capc.errors import FileError
 from capc.harness.paper import paper_seconds
 from capc.harness.tables import (
+    CHECK_COLUMNS,
     QUERY_COLUMNS,
     SUMMARY_COLUMNS,
     TIMING_COLUMNS,
     RowWriter,
     summarise,
-    write_queries,
     write_summary,
 )
 
@@ -32,10 +32,13 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_column_names_are_stable() -> None:
-    assert QUERY_COLUMNS[:10] == (
-        *("query", "true_label", "label", "answered", "plain_label", "reference_agrees"),
-        *("max_logit_error", "epsilon_spent", "delta", "conversion"),
-    )
+    assert (
+        *("query", "true_label", "label", "answered", "epsilon_spent", "delta", "conversion"),
+        "insecure",
+    ) == QUERY_COLUMNS
+    assert (
+        *("query", "plain_label", "integer_label", "reference_agrees", "max_logit_error"),
+    ) == CHECK_COLUMNS
     assert TIMING_COLUMNS[:8] == (
         *("query", "party", "step", "phase", "seconds", "bytes_sent", "bytes_received", "rounds"),
     )
@@ -86,7 +89,7 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot create"):
         RowWriter(tmp_path / "none" / "rows.csv", ("a",))
     with pytest.raises(FileError, match="cannot be written"):
-        write_queries(tmp_path / "none" / "queries.csv", [])
+        write_summary(tmp_path / "none" / "summary.csv", [])
 
 
 def timings(path: Path, seconds: NDArray[Any]) -> Path:

@@ -135,8 +135,9 @@ def test_examples_of_another_scale_and_too_few_bits_are_said(tmp_path: Path) -> 
     wide = with_weights(NETWORKS[0], 1e10 * NETWORKS[0].output.weight)  # type: ignore[attr-defined]
     said = check_models([NETWORKS[1], wide], QUERIES, parse_settings([*flags[1:], "--cpu"]))
     assert len(said) == 1
-    assert "answering party 1: " in said[0]
-    assert "--calibration" in said[0]
+    assert "answering party 1: " in said[0].shown
+    assert "--calibration" in said[0].shown
+    assert "could need" in (said[0].private or "")
 
 
 def test_an_expensive_run_is_announced() -> None:

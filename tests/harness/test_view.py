@@ -170,7 +170,7 @@ def test_an_answer_without_account_is_written_at_the_end(tmp_path: Path) -> None
     made.on_message("querying", Answer(1, False, None))
     assert len((tmp_path / "queries.csv").read_text().splitlines()) == 1
     made.finish()
-    assert (tmp_path / "queries.csv").read_text().splitlines()[1] == "1,,,false,,,,,,,"
+    assert (tmp_path / "queries.csv").read_text().splitlines()[1] == "1,,,false,,,,"
 
 
 def test_the_rest_is_kept(tmp_path: Path) -> None:

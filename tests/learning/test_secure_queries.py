@@ -37,7 +37,8 @@ from capc.privacy.conversion import Conversion
 from capc.privacy.rdp import Mechanism
 
 QUIET = Privacy(sigma=0.0, threshold=4, sigma_threshold=0.0, epsilon=None)
-HEADER = "query,true_label,label,answered,plain_label,reference_agrees\n"
+HEADER = "query,true_label,label,answered\n"
+CHECKS = "query,plain_label,reference_agrees\n"
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +85,7 @@ class FakeRun:
         votes = np.zeros((count, 10), int)
         for network in networks:
             votes[np.arange(count), evaluate_float(network, images[:count]).argmax(axis=1)] += 1
-        rows = [HEADER]
+        rows, checks = [HEADER], [CHECKS]
         budget, account = self._budget(flags)
         for number, (vote, truth) in enumerate(zip(votes, labels, strict=False)):
             if not budget.admit(1)[0]:
@@ -93,10 +94,12 @@ class FakeRun:
             label = vote.argmax() if answered else ""
             said = "true" if answered else "false"
             budget.charge(bool(answered))
-            rows.append(f"{number},{truth},{label},{said},{vote.argmax()},true\n")
+            rows.append(f"{number},{truth},{label},{said}\n")
+            checks.append(f"{number},{vote.argmax()},true\n")
         place = Path(flags["results_dir"]) / "latest"
-        place.mkdir(parents=True)
+        (place / "private").mkdir(parents=True)
         (place / "queries.csv").write_text("".join(rows))
+        (place / "private" / "check.csv").write_text("".join(checks))
         account.save(budget.account)
         account.close()
 
@@ -157,11 +160,13 @@ def test_a_wrong_label_shows_in_the_comparison(
 
     def wrong(self: FakeRun, flags: dict[str, str]) -> None:
         honest(self, flags)
-        path = Path(flags["results_dir"]) / "latest" / "queries.csv"
-        lines = path.read_text().splitlines()
-        number, truth, label, *rest = lines[1].split(",")
-        lines[1] = ",".join([number, truth, str((int(label) + 1) % 10), *rest[:-1], "false"])
-        path.write_text("\n".join(lines))
+        run = Path(flags["results_dir"]) / "latest"
+        for name in ("queries.csv", "private/check.csv"):
+            lines = (run / name).read_text().splitlines()
+            number, second, last, *rest = lines[1].split(",")
+            last = "false" if rest == [] else str((int(last) + 1) % 10)
+            lines[1] = ",".join([number, second, last, *rest])
+            (run / name).write_text("\n".join(lines))
 
     monkeypatch.setattr(FakeRun, "_answer", wrong)
     tiny = at(root, privacy=replace(QUIET, threshold=None))
@@ -237,8 +242,9 @@ def test_rows_out_of_order_are_refused(
 ) -> None:
     def some(self: FakeRun, flags: dict[str, str]) -> None:
         place = Path(flags["results_dir"]) / "latest"
-        place.mkdir(parents=True)
-        (place / "queries.csv").write_text(HEADER + "1,3,3,true,3,true\n")
+        (place / "private").mkdir(parents=True)
+        (place / "queries.csv").write_text(HEADER + "1,3,3,true\n")
+        (place / "private" / "check.csv").write_text(CHECKS + "1,3,true\n")
 
     monkeypatch.setattr(FakeRun, "_answer", some)
     tiny = at(root, seeds=(8,))

@@ -11,8 +11,9 @@ def test_forked_parties_give_the_label(run_protocol: Runner) -> None:
     finished = run_protocol(f"--n_parties={FORK_FROM}", "--n_queries=2", "--sigma=0", "--verify")
     assert finished.status == 0
     queries = finished.table("queries")
-    assert queries["reference_agrees"].tolist() == [True, True]
-    assert queries["label"].tolist() == queries["plain_label"].tolist()
+    checks = finished.table("private/check")
+    assert checks["reference_agrees"].tolist() == [True, True]
+    assert queries["label"].tolist() == checks["plain_label"].tolist()
     parties = finished.record["parties"]
     assert [party["exit_status"] for party in parties.values()] == [0] * (FORK_FROM + 2)
     assert len({party["port"] for party in parties.values()}) == FORK_FROM + 2

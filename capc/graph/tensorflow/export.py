@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.files import EVERYONE, write_whole
+from capc.files import write_whole
 from capc.graph.kernels import same_padding
 from capc.graph.layers import (
     Conv2D,
@@ -25,7 +25,7 @@ from capc.graph.tensorflow.loader import load_tensorflow
 
 
 def save_frozen(network: Network, path: Path) -> None:
-    """Write a GraphDef `.pb`, float32, with placeholder `input` and output `output/BiasAdd`.
+    """Write a GraphDef `.pb` of its owner alone, with `input` and `output/BiasAdd`, in float32.
 
     Runs of Conv2D, Dense, Relu, Square, MaxPool and Reshape are supported, the last a Dense.
     Raises ModelError for others, and where the file cannot be written.
@@ -49,7 +49,6 @@ def save_frozen(network: Network, path: Path) -> None:
     write_whole(
         path,
         graph.as_graph_def().SerializeToString(deterministic=True),
-        mode=EVERYONE,
         make_folder=True,
         error=ModelError,
     )
