@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import errno
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -128,9 +129,10 @@ def run_command(entry: Callable[[], int], *, debug: bool = False) -> int:
     """The exit status of `entry`; whatever goes wrong is one line on standard error.
 
     What nobody foresaw leaves its traceback in a file that the line names, and shows it under
-    `debug`.
+    `debug`. Files and folders made meanwhile, by children too, are their owner's alone.
     """
     logging.raiseExceptions = debug  # a log on a full disk loses lines, not the run
+    umask = os.umask(0o077)
     try:
         guard()
         _require_working_folder()
@@ -148,6 +150,8 @@ def run_command(entry: Callable[[], int], *, debug: bool = False) -> int:
         return _failed(str(error), error, debug)
     except Exception as error:
         return _failed(one_line(error) or unforeseen(error), error, debug)
+    finally:
+        os.umask(umask)
 
 
 def _all_written(entry: Callable[[], int]) -> int:

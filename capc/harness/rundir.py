@@ -81,8 +81,10 @@ class RunDirectory:
         self._held.close()
 
     def log_file(self, name: str) -> Path:
-        """Where the log of a party, or of the driver, goes."""
-        return self.path / "logs" / f"{name}.log"
+        """Where the log of a party, or of the driver, goes: a file made here, its owner's alone."""
+        path = self.path / "logs" / f"{name}.log"
+        path.touch(mode=0o600)
+        return path
 
     @property
     def queries_csv(self) -> Path:
