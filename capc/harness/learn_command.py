@@ -134,6 +134,8 @@ class _Command:
         queries = self._timed("query", lambda: self._query(models))
         table = results.query_rows(self._session, queries)
         results.write_table(self._folder, "queries", table)
+        votes = results.vote_rows(self._session, queries)
+        results.write_table(results.private_folder(self._folder), "votes", votes)
         self._warn_of_dependent_counts()
         if self._options.include_private:
             private = results.write_private(self._session, self._folder, queries)
@@ -159,10 +161,15 @@ class _Command:
         )
         self._session, keys, comparisons = query_securely(self._session, models, options)
         if comparisons:
-            rows = results.comparison_rows(comparisons)
-            results.write_table(self._folder, "secure", rows)
-            for row in rows:
-                self._say(", ".join(f"{name} {value}" for name, value in row.items()))
+            private = results.private_folder(self._folder)
+            results.write_table(self._folder, "secure", results.secure_rows(comparisons))
+            results.write_table(private, "secure", results.comparison_rows(comparisons))
+            for row in comparisons:
+                self._say(
+                    f"seed {row.seed}, party {row.party}: {row.answered} of {row.queries} answered "
+                    f"in {row.seconds:.1f} s; equal to simulation and reference: {row.verdict}"
+                )
+            self._say(f"the comparisons are private: {private / 'secure.csv'}")
         return keys
 
     def _imported(self, stage: str) -> None:

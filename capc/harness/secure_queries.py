@@ -74,6 +74,14 @@ class Comparison:
     labels_equal: int | None
     seconds: float
 
+    @property
+    def verdict(self) -> str:
+        """All that may be shown of it: yes, no, or that noise hides it."""
+        votes = (self.plain_equal, self.queries if self.labels_equal is None else self.labels_equal)
+        if self.reference_agrees < self.checked or any(count < self.queries for count in votes):
+            return "NO"
+        return "yes" if self.checked == self.queries else "not compared"
+
 
 def query_securely(
     session: Session, models: dict[int, list[str]], options: SecureOptions

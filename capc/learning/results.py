@@ -1,8 +1,10 @@
-"""The tables of an experiment, tidy and fit to publish.
+"""The tables of an experiment, each its owner's alone.
 
 accuracy.csv, classes.csv, queries.csv, summary.csv, sweep.csv, secure.csv, run.json. An epsilon in
-them follows the data-independent bounds, which need no votes. A data-dependent epsilon and the raw
-votes are private: they go to `private/`, only when asked, readable by their owner only.
+them follows the data-independent bounds, which need no votes. What tells of votes goes to
+`private/`: there are counts and comparisons, and, only when asked, data-dependent epsilons and the
+raw votes. models.csv, accuracy.csv, classes.csv, summary.csv and the figures are measured on models
+without noise: what of a folder may be published, capc/harness/publish_command.py says.
 """
 
 from __future__ import annotations
@@ -32,6 +34,15 @@ if TYPE_CHECKING:
     import pandas
 
 METRICS = ("accuracy", "balanced_accuracy", "weak_accuracy")
+SECURE_COLUMNS = ("seed", "party", "queries", "answered", "seconds")
+_PRIVATE_README = """\
+Do not publish this folder: it tells of votes without noise, which no epsilon covers.
+
+votes.csv             how often the vote without noise is right
+secure.csv            the protocol's labels beside the simulation's and the reference
+seed*/**/votes.npy    the raw votes (--include_private)
+seed*/**/private_epsilon.json    a data-dependent epsilon: it is computed from the votes
+"""
 QUERY_COLUMNS = (
     "seed",
     "strategy",
@@ -39,7 +50,6 @@ QUERY_COLUMNS = (
     "asked",
     "answered",
     "labels_right",
-    "plain_votes_right",
     "epsilon_independent",
     "delta",
     "conversion",
@@ -78,11 +88,28 @@ def query_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, A
                         "asked": outcome["asked"],
                         "answered": outcome["answered"],
                         "labels_right": _share(outcome["labels_right"], outcome["answered"]),
-                        "plain_votes_right": _share(outcome["plain_votes_right"], outcome["asked"]),
                         "epsilon_independent": epsilon,
                         "delta": privacy.delta,
                         "conversion": privacy.conversion,
                         "stopped_by": privacy.bound,
+                    }
+                )
+    return rows
+
+
+def vote_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, Any]]:
+    """How often the vote without noise is right, by querying party: for the private folder."""
+    rows = []
+    for seed, key in queries.items():
+        for strategy in [*session.experiment.strategies, PATE]:
+            for place in sorted((session.store.folder(QUERIES, key) / strategy).glob("party*")):
+                outcome = read_json(place / "outcome.json")
+                rows.append(
+                    {
+                        "seed": seed,
+                        "strategy": strategy,
+                        "party": int(place.name.removeprefix("party")),
+                        "plain_votes_right": _share(outcome["plain_votes_right"], outcome["asked"]),
                     }
                 )
     return rows
@@ -180,13 +207,18 @@ def write_table(
     return target
 
 
-def write_private(session: Session, folder: Path, queries: Mapping[int, str]) -> Path:
-    """Raw votes and data-dependent epsilon, in a folder that only its owner can read."""
+def private_folder(folder: Path) -> Path:
+    """A folder's private part, made where it is missing, with a README that says why."""
     target = folder / "private"
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     target.chmod(0o700)
-    note = "Raw votes and data-dependent epsilons tell about training data: do not publish.\n"
-    (target / "PRIVATE.txt").write_text(note, encoding="utf-8")
+    write_whole(target / "README", _PRIVATE_README)
+    return target
+
+
+def write_private(session: Session, folder: Path, queries: Mapping[int, str]) -> Path:
+    """Raw votes and data-dependent epsilon, in a folder that only its owner can read."""
+    target = private_folder(folder)
     for seed, key in queries.items():
         source = session.store.folder(QUERIES, key)
         for file in [*source.rglob("votes.npy"), *source.rglob("private_epsilon.json")]:
@@ -230,8 +262,15 @@ def write_run(folder: Path, session: Session, extra: Mapping[str, Any]) -> None:
 
 
 def comparison_rows(comparisons: Iterable[Any]) -> list[dict[str, Any]]:
-    """One row per querying party of a `--secure` run."""
+    """One row per querying party of a `--secure` run, for the private folder."""
     return [asdict(comparison) for comparison in comparisons]
+
+
+def secure_rows(comparisons: Iterable[Any]) -> list[dict[str, Any]]:
+    """The same rows without what tells of votes."""
+    return [
+        {name: getattr(comparison, name) for name in SECURE_COLUMNS} for comparison in comparisons
+    ]
 
 
 def _trial_columns(experiment: Experiment, trial: Trial) -> dict[str, Any]:

@@ -147,6 +147,10 @@ def test_labels_equal_the_simulations_without_noise(
         assert np.array_equal(images, wanted_images[: len(images)])
     assert [(c.queries, c.plain_equal, c.labels_equal) for c in comparisons] == [(9, 9, 9)] * 2
     assert [(c.checked, c.reference_agrees) for c in comparisons] == [(9, 9)] * 2
+    assert {c.verdict for c in comparisons} == {"yes"}
+    assert {replace(c, checked=0, reference_agrees=0).verdict for c in comparisons} == {
+        "not compared"
+    }
     scores = retrain(cut, retraining_trials(cut, keys))
     assert scores
     assert query_securely(tiny, models, options)[1:] == (keys, [])
@@ -172,6 +176,7 @@ def test_a_wrong_label_shows_in_the_comparison(
     tiny = at(root, privacy=replace(QUIET, threshold=None))
     _, _, comparisons = query_securely(tiny, train(tiny), SecureOptions(queries=4))
     assert [(c.labels_equal, c.reference_agrees) for c in comparisons] == [(3, 3)] * 2
+    assert {c.verdict for c in comparisons} == {"NO"}
 
 
 def test_what_the_run_is_told(root: Path, fake: FakeRun) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -212,18 +213,27 @@ def call(store: Store, tmp_path: Path, *arguments: str) -> int:
     return cli.main(["learn", *folders, *arguments])
 
 
-def test_the_program_leaves_tables_and_figures_and_nothing_private(
+def test_the_program_leaves_tables_and_figures_for_its_owner_alone(
     store: Store, tmp_path: Path
 ) -> None:
     config = config_file(tmp_path)
-    assert call(store, tmp_path, "all", f"--config={config}") == 0
+    umask = os.umask(0)
+    try:
+        assert call(store, tmp_path, "all", f"--config={config}") == 0
+    finally:
+        os.umask(umask)
     folder = tmp_path / "out" / "tiny"
+    modes = {path.stat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
+    assert modes == {0o600, 0o700}
+    votes = pd.read_csv(folder / "private" / "votes.csv")
+    assert votes["plain_votes_right"].between(0, 1).all()
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "accuracy.csv",
         "classes.csv",
         "figures",
         "models.csv",
+        "private",
         "queries.csv",
         "run.json",
         "summary.csv",
@@ -248,7 +258,7 @@ def test_private_figures_are_written_only_when_asked(
     assert call(store, tmp_path, "query", *dependent) == 0
     assert "how many were asked tells about the votes" in " ".join(capsys.readouterr().err.split())
     folder = tmp_path / "out" / "tiny"
-    assert not (folder / "private").exists()
+    assert {path.name for path in (folder / "private").iterdir()} == {"README", "votes.csv"}
     texts = [path.read_text() for path in folder.iterdir() if path.is_file()]
     assert call(store, tmp_path, "query", *dependent, "--include_private") == 0
     private = folder / "private"
