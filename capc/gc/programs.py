@@ -34,6 +34,7 @@ BackEnd = Literal["auto", "builtin", "emp"]
 BACK_ENDS: tuple[BackEnd, ...] = get_args(BackEnd)
 
 KEY_BYTES = 32
+_ON_EMP = "-emp"  # ends the file name of a program that is built on EMP
 
 _VERSION = 1
 _HEADER = struct.Struct("<2sBBI")
@@ -351,8 +352,8 @@ def find_program(name: ProgramName, back_end: BackEnd = "auto") -> Path:
     """
     file_names: dict[str, list[str]] = {
         "builtin": [name],
-        "emp": [f"{name}-emp"],
-        "auto": [name, f"{name}-emp"],
+        "emp": [f"{name}{_ON_EMP}"],
+        "auto": [name, f"{name}{_ON_EMP}"],
     }
     if back_end not in file_names:
         raise ConfigError(f"the back end is {back_end!r}; allowed are auto, builtin and emp")
@@ -369,6 +370,14 @@ def find_program(name: ProgramName, back_end: BackEnd = "auto") -> Path:
         f"the circuit program {name} is not built; run `make setup`, or: "
         "cd gc-emp-test && cmake . && make"
     )
+
+
+def runs_emp(name: ProgramName, back_end: BackEnd = "auto") -> bool:
+    """Whether this program would run on EMP; False where none is built."""
+    try:
+        return find_program(name, back_end).name.endswith(_ON_EMP)
+    except ConfigError:
+        return False
 
 
 def _folders() -> list[Path]:

@@ -9,7 +9,7 @@ def cautions(settings: Settings) -> list[str]:
     """What the user should know before the run: switches that weaken it, flags without effect."""
     said = [f"--{name} has no effect: see --help" for name in settings.without_effect]
     privacy = settings.privacy
-    if privacy.sigma == 0 or (privacy.threshold is not None and privacy.sigma_threshold == 0):
+    if settings.has_no_noise:
         said.append("WARNING: no noise: epsilon is infinite, the labels protect no training data")
     elif privacy.sigma < 1:
         said.append(
@@ -25,6 +25,8 @@ def cautions(settings: Settings) -> list[str]:
         said.append("WARNING: --cpu: no encryption; queries and models are seen in the clear")
     if "security_level" in settings.insecure_switches:
         said.append("WARNING: --insecure: encryption parameters under 128-bit security")
+    if settings.runs_emp:
+        said.append("WARNING: the circuits run on EMP 0.3, which checks less of what a peer sends")
     if settings.verify:
         said.append("WARNING: --verify: every share is opened to the driver")
     return said

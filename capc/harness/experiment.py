@@ -26,8 +26,9 @@ from capc.harness.models import model_files, prepared_models
 from capc.harness.outcome import Outcome
 from capc.harness.paper import PAPER_INPUTS, PAPER_MODEL, is_the_papers
 from capc.harness.preflight import check_machine
+from capc.harness.privacy_statement import privacy_statement, require_private
 from capc.harness.queries import Queries, data_range, load_queries
-from capc.harness.recorder import Recorder
+from capc.harness.recorder import Recorder, Results
 from capc.harness.remarks import Remark
 from capc.harness.rundir import RunDirectory, machine, now
 from capc.harness.settings import Settings, parse_settings, with_classes, with_range
@@ -57,6 +58,8 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     cannot be written.
     """
     console = table_console()
+    if settings.private:
+        require_private(settings)
     check_machine(settings)
     launcher = _launcher(settings)
     for caution in cautions(settings):
@@ -199,6 +202,7 @@ class Run:
             "answers": len(recorder.results.answers),
             "refused": _as_dict(recorder.results.refused),
             "failure": _as_dict(outcome.cause),
+            "privacy": self._privacy(recorder.results),
         }
         if not outcome.succeeded:
             report.show_failure(consoles, outcome)
@@ -249,6 +253,7 @@ class Run:
             beside_paper=self._is_the_papers(),
         )
         write_summary(directory.summary_csv, summary)
+        report.show_privacy(consoles, self._record["privacy"])
         report.show_labels(consoles, results, self._queries.labels, settings.n_queries)
         report.show_agreement(consoles, checks)
         report.show_differing(consoles[:1], checks, directory)
@@ -256,6 +261,10 @@ class Run:
         status = self._verdict(consoles, recorder, checks)
         report.show_files(consoles, directory, self._launcher.attach_hint(), finished=True)
         return status
+
+    def _privacy(self, results: Results) -> str:
+        charged = [spent.epsilon for spent in results.spent.values()]
+        return privacy_statement(self._settings, max(charged, default=self._epsilon_before or 0.0))
 
     def _is_the_papers(self) -> bool:
         """Whether this run is what the paper timed."""

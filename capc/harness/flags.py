@@ -14,6 +14,7 @@ from capc.he.parameter_flags import add_encryption_params
 from capc.privacy.conversion import CONVERSIONS
 
 DEFAULT_SIGMA = 0.1
+DEFAULT_DELTA = 1e-5
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
 _EXAMPLE = "--n_parties=3 --ignore_parties --encryption_params=config/10.json"
@@ -132,7 +133,7 @@ def _add_cryptography(group: argparse._ArgumentGroup) -> None:
         "--gc_backend",
         choices=BACK_ENDS,
         default="auto",
-        help="engine of the garbled circuits (default auto)",
+        help="engine of the garbled circuits (default auto); emp: every row says so",
     )
 
 
@@ -143,7 +144,7 @@ def _add_privacy(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=None,
         help="standard deviation of the noise on each vote count (default 0.1, which hides "
-        "nothing; 0: no noise)",
+        "nothing; 0: no noise, and every row says so)",
     )
     add("--sigma", type=float, default=None, help="the same as --dp_noise_scale")
     add(
@@ -164,7 +165,7 @@ def _add_privacy(group: argparse._ArgumentGroup) -> None:
         default=math.inf,
         help="budget: a query that would exceed it is refused (default: no limit)",
     )
-    add("--delta", type=float, default=1e-5, help="delta of the budget (default 1e-5)")
+    add("--delta", type=float, default=None, help="delta of the budget (default 1e-5)")
     add(
         "--conversion",
         choices=CONVERSIONS,
@@ -178,6 +179,12 @@ def _add_privacy(group: argparse._ArgumentGroup) -> None:
         default=None,
         help="go on from the account in FILE, made where it is missing: --epsilon then covers all "
         "runs that name it (default: each run starts at 0)",
+    )
+    add(
+        "--private",
+        action="store_true",
+        help="refuse a run unless sigma, epsilon, delta and account are stated and nothing weakens "
+        "it",
     )
 
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import get_args
 
 from capc.errors import ConfigError
-from capc.gc.programs import ProgramName, find_program
+from capc.gc.programs import find_program
 from capc.harness.settings import Settings
 from capc.parties.runtime import HOST
 from capc.transport.endpoints import Listener
-
-PROGRAMS: tuple[ProgramName, ...] = get_args(ProgramName)
 
 
 def check_machine(settings: Settings) -> None:
@@ -31,8 +28,7 @@ def check_machine(settings: Settings) -> None:
         _writable("--log_timing_file", settings.log_timing_file)
     if settings.start_port:
         _free_port(settings.start_port)
-    needed: tuple[ProgramName, ...] = ("sum_histogram",) if settings.unencrypted else PROGRAMS
-    for program in needed:
+    for program in settings.circuit_programs:
         find_program(program, settings.gc_backend)
 
 

@@ -34,6 +34,12 @@ def show_failure(consoles: Sequence[Console], outcome: Outcome) -> None:
             show_line(console, "stopped: every party has been ended", "yellow")
 
 
+def show_privacy(consoles: Sequence[Console], statement: str) -> None:
+    """The first line of a result: what its noise is worth."""
+    for console in consoles:
+        show_line(console, statement, "bold")
+
+
 def show_labels(
     consoles: Sequence[Console],
     results: Results,

@@ -10,17 +10,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from capc.data.datasets import dataset_info
 from capc.data.fitting import Range
 from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
 from capc.files import existing, expanded
-from capc.gc.programs import BackEnd
+from capc.gc.programs import BackEnd, ProgramName, runs_emp
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
-from capc.harness.flags import DEFAULT_SIGMA, build_parser
+from capc.harness.flags import DEFAULT_DELTA, DEFAULT_SIGMA, build_parser
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.machine import cores
@@ -81,13 +81,42 @@ class Settings:
     timeout_seconds: float
     flags: dict[str, Any]
     without_effect: tuple[str, ...]
+    private: bool = False
 
     @property
     def insecure_switches(self) -> str:
         """What weakens this run, joined by +, as every CSV row says it; empty when nothing does."""
-        weak = self.encryption_parameters.security_level < 128
-        switches = {"cpu": self.unencrypted, "security_level": weak, "verify": self.verify}
+        switches = {
+            "cpu": self.unencrypted,
+            "security_level": self.encryption_parameters.security_level < 128,
+            "verify": self.verify,
+            "emp": self.runs_emp,
+            "no_noise": self.has_no_noise,
+        }
         return "+".join(name for name, on in switches.items() if on)
+
+    @property
+    def circuit_programs(self) -> tuple[ProgramName, ...]:
+        """The circuit programs that this run starts."""
+        return ("sum_histogram",) if self.unencrypted else get_args(ProgramName)
+
+    @property
+    def runs_emp(self) -> bool:
+        """Whether EMP runs a circuit: asked for, or all that is built."""
+        return any(runs_emp(name, self.gc_backend) for name in self.circuit_programs)
+
+    @property
+    def has_no_noise(self) -> bool:
+        """Whether something is opened without noise, so that epsilon is infinite."""
+        privacy = self.privacy
+        return privacy.sigma == 0 or (
+            privacy.threshold is not None and privacy.sigma_threshold == 0
+        )
+
+    @property
+    def sigma_stated(self) -> bool:
+        """Whether the user chose the noise."""
+        return any(self.flags[name] is not None for name in ("sigma", "dp_noise_scale"))
 
 
 def parse_settings(argv: Sequence[str] | None, program: str = "run_experiment.py") -> Settings:
@@ -147,6 +176,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         timeout_seconds=flags.timeout,
         flags=vars(flags).copy(),
         without_effect=unused,
+        private=flags.private,
     )
 
 
@@ -229,14 +259,15 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         _noise_fits(flags, "sigma_threshold", flags.sigma_threshold, 1)
     if math.isnan(flags.epsilon) or flags.epsilon <= 0:
         raise ConfigError(f"--epsilon is {flags.epsilon:g}; allowed is a number above 0, or inf")
-    if not 0 < flags.delta < 1:
-        raise ConfigError(f"--delta is {flags.delta:g}; allowed is a number between 0 and 1")
+    delta = DEFAULT_DELTA if flags.delta is None else flags.delta
+    if not 0 < delta < 1:
+        raise ConfigError(f"--delta is {delta:g}; allowed is a number between 0 and 1")
     return PrivacySettings(
         sigma=float(sigma),
         threshold=flags.threshold,
         sigma_threshold=float(flags.sigma_threshold or 0.0),
         epsilon=None if math.isinf(flags.epsilon) else flags.epsilon,
-        delta=flags.delta,
+        delta=delta,
         conversion=flags.conversion,
         account=None if flags.account is None else str(_account_file(flags.account)),
     )

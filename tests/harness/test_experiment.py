@@ -140,6 +140,10 @@ def check_what_a_run_leaves(bench: Bench) -> None:
     assert run["parties"]["querying"] == {"port": None, "exit_status": 0}
     assert run["machine"]["versions"]["numpy"]
     assert run["flags"]["epsilon"] == "inf"
+    stated = "sigma was not stated: 0.1 by default, as in the original programs; epsilon = 4.5 at"
+    assert run["privacy"].startswith(stated)
+    result = bench.screen.partition("parties are done")[2].splitlines()[1:]
+    assert result[0] == run["privacy"]  # the first line of the result
     logs = bench.latest / "logs"
     for name in ("answering-0", "answering-1", "guardian", "querying"):
         assert (logs / f"{name}.log").is_file()
