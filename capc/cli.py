@@ -42,6 +42,11 @@ _COMMANDS = {
         "a model's accuracy in TensorFlow, in the protocol's integers, and encrypted",
         "capc accuracy models/cryptonets-relu.pb --dataset_name mnist --encrypted 100",
     ),
+    "publish": _Command(
+        "capc.harness.publish_command",
+        "copy what may be shown of a run, and say what was left out",
+        "capc publish results/latest shown",
+    ),
     "privacy": _Command(
         "capc.privacy.privacy_command",
         "the privacy account: epsilon of votes, calibration of the noise",

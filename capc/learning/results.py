@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     import pandas
 
 METRICS = ("accuracy", "balanced_accuracy", "weak_accuracy")
+SWEEP_COLUMNS = (
+    *("parties", "seed", "strategy", "asked", "answered", "labels_right", "epsilon_independent"),
+    "stopped_by",
+)
 SECURE_COLUMNS = ("seed", "party", "queries", "answered", "seconds")
 _PRIVATE_README = """\
 Do not publish this folder: it tells of votes without noise, which no epsilon covers.

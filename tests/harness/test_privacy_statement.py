@@ -87,10 +87,10 @@ def test_private_names_all_that_is_missing_at_once(
     }.items():
         with pytest.raises(ConfigError, match=f"--private: {said}"):
             main([*whole, *bad.split()])
-    with pytest.raises(ConfigError, match="--private: --sigma is 0$"):
+    with pytest.raises(ConfigError, match=r"--private: --sigma is 0$"):
         main(["--sigma=0", *whole[1:]])
     monkeypatch.setenv("CAPC_GC_BIN", str(tmp_path))
     for name in ("argmax_1-emp", "sum_histogram-emp"):
         (tmp_path / name).touch(mode=0o700)
-    with pytest.raises(ConfigError, match="--private: the circuits run on EMP$"):
+    with pytest.raises(ConfigError, match=r"--private: the circuits run on EMP$"):
         main(whole)

@@ -6,112 +6,32 @@ times, and of nothing that only models or votes without noise can tell.
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from rich.console import Console
+from scripted_runs import World, scripted_run
 
-from capc.graph.layers import Dense, Input, Network, Reshape
-from capc.graph.prepared import save_network
-from capc.harness import experiment
-from capc.harness.experiment import Run
-from capc.harness.launchers.subprocesses import SubprocessLauncher
-from capc.harness.outcome import Outcome
-from capc.harness.queries import Queries
-from capc.harness.recorder import Recorder
-from capc.harness.settings import parse_settings
-from capc.harness.verify import Check, check_run
-from capc.roles import MODULES, answering
-from capc.transport.control_messages import Answer, Plan, Spent, Timing
-
-CLASSES, QUERIES, PARTIES = 4, 3, 3
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,]?\d*(\+\d\d:?\d\d|Z)?")
 MOMENTS = re.compile(r'("monotonic_start": )[0-9.]+|(parties are \w+ \()[0-9.]+ m?s')
-
-
-def voter(label: int, shift: float = 0.0) -> Network:
-    """A model that always votes for `label`, by a logit of 1 and a bit."""
-    bias = np.full(CLASSES, shift)
-    bias[label] += 1.0
-    return Network(
-        (
-            Input("input", (), (2, 2, 1)),
-            Reshape("flat", ("input",), (4,)),
-            Dense("logits", ("flat",), (CLASSES,), np.zeros((4, CLASSES)), bias),
-        )
-    )
-
-
-@dataclass(frozen=True)
-class World:
-    """What the models vote for, by a logit of 1 plus `shift` over others; `floats` as trained."""
-
-    votes: Sequence[int]
-    shift: float = 0.0
-    floats: Sequence[int] | None = None
 
 
 @dataclass
 class Seen:
     """What a world's run showed."""
 
-    status: int
+    status: int | None
     screen: str
     files: dict[str, str] = field(default_factory=dict)
     private: dict[str, str] = field(default_factory=dict)
 
 
-class Scripted:
-    """Stands for the supervisor: the same messages in every world."""
-
-    def __init__(self, *arguments: Any, **_: Any) -> None:
-        self._recorder: Recorder = arguments[3]
-
-    def run(self) -> Outcome:
-        tell = self._recorder.on_message
-        for party in range(PARTIES):
-            tell(answering(party), Plan(40, 12))
-        for query in range(QUERIES):
-            for step in ("1a", "1b", "1c", "3"):
-                tell("querying", Timing(query, step, "online", 0.25, 100, 50, 2, 1))
-            tell("querying", Answer(query, True, 1))
-            tell("guardian", Spent(query, 1.5 * (query + 1), 1e-5, "improved", True))
-        return Outcome(exit_statuses={"guardian": 0})
-
-
-def run_world(folder: Path, world: World, *flags: str) -> Seen:
-    """One run of scripted parties on a world's models, and the check of the experimenter."""
-    folder.mkdir()
-    networks = [voter(label, world.shift) for label in world.votes]
-    floats = [voter(label, world.shift) for label in world.floats or world.votes]
-    files = []
-    for party, network in enumerate(networks):
-        files.append(folder / f"model-{party}-{'-'.join(map(str, world.votes))}.npz")
-        save_network(network, files[-1])
-    settings = parse_settings(
-        [
-            *(f"--results_dir={folder / 'results'}", f"--n_parties={PARTIES}"),
-            *(f"--n_queries={QUERIES}", "--num_classes=4", "--launcher=subprocess", *flags),
-        ]
-    )
-    queries = Queries(np.zeros((QUERIES, 2, 2, 1), np.float32), [1, 1, 2], (0.0, 1.0))
-    made = Run(settings, SubprocessLauncher(), queries, files, MODULES)
-    screen = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "Supervisor", Scripted)
-
-        def check(recorder: Recorder) -> dict[int, Check]:
-            return check_run(networks, queries, recorder.results, settings.privacy, floats)
-
-        status = made.run(Console(file=screen, width=200), check)
-    run = (folder / "results" / "latest").resolve()
-    seen = Seen(status, _timeless(screen.getvalue(), folder, run.name))
+def run_world(folder: Path, world: World, *flags: str, ends: str = "well") -> Seen:
+    """One run in a world, and all that it left, without times."""
+    done = scripted_run(folder, world, *flags, ends=ends)
+    run = done.folder
+    seen = Seen(done.status, _timeless(done.screen, folder, run.name))
     for path in sorted(run.rglob("*")):
         if path.is_file():
             name = str(path.relative_to(run)).replace(run.name, "RUN")
@@ -125,7 +45,7 @@ def _timeless(text: str, folder: Path, run_id: str) -> str:
     return TIME.sub("TIME", MOMENTS.sub(r"\1\2TIME", text))
 
 
-SAME_TOP = World((1, 1, 1)), World((1, 1, 2), shift=0.3)
+SAME_TOP = World((1, 1, 1)), World((1, 1, 2), shift=0.3, measured="9 of 20")
 ANOTHER_TOP = World((1, 1, 1)), World((2, 2, 3), shift=0.3)
 PRECISION = World((1, 1, 1), floats=(2, 2, 1)), World((1, 1, 3), floats=(3, 3, 2))
 WRONG = World((2, 2, 2)), World((3, 3, 0), shift=0.3)
@@ -161,3 +81,20 @@ def test_other_votes_show_nowhere_in_public(
     )
     assert one.private.keys() == other.private.keys()
     assert one.private["private/check.csv"] != other.private["private/check.csv"]
+
+
+@pytest.mark.parametrize(("ends", "status"), [("stopped", 130), ("failed", 1), ("Ctrl-C", None)])
+def test_a_run_that_does_not_end_well_is_as_discreet(
+    tmp_path: Path, ends: str, status: int | None
+) -> None:
+    one, other = (
+        run_world(tmp_path / name, world, "--sigma=7", ends=ends)
+        for name, world in zip(("one", "other"), SAME_TOP, strict=True)
+    )
+    assert (one.status, one.screen, one.files) == (other.status, other.screen, other.files)
+    assert one.status == status
+    assert len(one.files["queries.csv"].splitlines()) == 2
+    kept = {"private/README", "private/models.csv", "private/warnings.txt"}
+    assert one.private.keys() == other.private.keys() == kept
+    assert one.private["private/warnings.txt"] != other.private["private/warnings.txt"]
+    assert "of 20" not in one.screen + "".join(one.files.values())

@@ -101,7 +101,6 @@ def test_a_budget_for_no_query_at_all(run_protocol: Runner) -> None:
 def test_without_encryption(run_protocol: Runner) -> None:
     finished = run_protocol("--n_parties=2", "--n_queries=3", "--sigma=0", "--cpu")
     assert finished.status == 0
-    table = finished.table("queries")
     assert finished.table("private/check")["reference_agrees"].all()
     for name in ("queries", "timings", "summary"):
         assert (finished.table(name)["insecure"] == "cpu+no_noise").all()
