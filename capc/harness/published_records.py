@@ -33,8 +33,7 @@ def run_record(record: Mapping[str, Any]) -> Shown:
         shown["account"] = {name: account.get(name) for name in ("epsilon_before", "epsilon_after")}
     if isinstance(failure := record.get("failure"), Mapping):
         shown["failure"] = {"party": failure.get("party")}
-    dropped = [name for name in record if name not in shown]
-    return shown, [*dropped, *(f"flags.{name}" for name in dropped_flags)]
+    return shown, [*_dropped(record, shown), *(f"flags.{name}" for name in dropped_flags)]
 
 
 def _flags(flags: Mapping[str, Any]) -> Shown:
@@ -46,7 +45,11 @@ def _flags(flags: Mapping[str, Any]) -> Shown:
             shown[name] = value
         elif name == "dataset_name":
             shown[name] = title(value)
-    return shown, [name for name in flags if name not in shown]
+    return shown, _dropped(flags, shown)
+
+
+def _dropped(fields: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in fields.items() if name not in shown and value is not None]
 
 
 def learning_record(record: Mapping[str, Any]) -> Shown:
@@ -55,4 +58,4 @@ def learning_record(record: Mapping[str, Any]) -> Shown:
     experiment = dict(record["experiment"])
     experiment["dataset"] = title(experiment["dataset"])
     shown["experiment"] = experiment
-    return shown, [name for name in record if name not in shown]
+    return shown, _dropped(record, shown)

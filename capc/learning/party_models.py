@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import logging
 import math
 import time
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from capc.data.datasets import Dataset, dataset_info, load_dataset, normalised
 from capc.errors import ConfigError, ModelError
-from capc.files import read_bounded
+from capc.files import read_bounded, write_whole
 from capc.graph.model_names import find_model, model_name, models_in
 from capc.graph.prepared import prepare
 
@@ -315,12 +316,8 @@ def _row(entry: dict[str, str]) -> TrainedModel:
 
 
 def _write_table(path: Path, rows: dict[str, TrainedModel], parties: list[str]) -> None:
-    scratch = path.with_suffix(".part")
-    try:
-        with scratch.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(TrainedModel)])
-            writer.writeheader()
-            writer.writerows(asdict(rows[party]) for party in parties if party in rows)
-        scratch.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(TrainedModel)])
+    writer.writeheader()
+    writer.writerows(asdict(rows[party]) for party in parties if party in rows)
+    write_whole(path, text.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,16 @@ def test_models_are_trained_once_and_again_when_something_changed(plan: Training
     assert [file.read_bytes() for file in files] != first
     train_party_models(plan, force=True)
     assert [file.read_bytes() for file in files] == first
+
+
+def test_models_are_their_owners_alone(plan: TrainingPlan) -> None:
+    umask = os.umask(0)
+    try:
+        train_party_models(plan)
+    finally:
+        os.umask(umask)
+    assert plan.folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in plan.folder.iterdir()} == {0o600}
 
 
 def test_accuracy_in_the_table_is_that_of_the_frozen_file(plan: TrainingPlan) -> None:
