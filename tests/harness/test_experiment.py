@@ -151,6 +151,8 @@ def check_what_a_run_leaves(bench: Bench) -> None:
     timing_log = next(bench.latest.glob("log-timing-*.txt")).read_text()
     assert "querying query 2 step 3 online 0.020000 s" in timing_log
     assert not (bench.latest / "parties").exists()
+    modes = {path.stat().st_mode & 0o777 for path in bench.latest.resolve().rglob("*")}
+    assert modes == {0o600, 0o700}
     assert bench.latest.is_symlink()
     assert str(bench.latest.resolve()) in bench.screen
     assert "3 of 3 answered, 2 labels right" in bench.screen

@@ -119,7 +119,9 @@ class TmuxLauncher:
         for name, pane in self._layout.own.items():
             lines = captured(self._tmux, pane)
             text = "".join(f"{line}\n" for line in lines)
-            (folder / f"{name}.txt").write_text(text, encoding="utf-8", errors="replace")
+            file = folder / f"{name}.txt"
+            file.touch(mode=0o600)
+            file.write_text(text, encoding="utf-8", errors="replace")
 
     def attach_hint(self) -> str | None:
         """The command that shows a session made here; None in the user's own."""
