@@ -39,9 +39,9 @@ def open_umask() -> Iterator[None]:
     os.umask(previous)
 
 
-def voter(label: int) -> Network:
-    """A model that votes for `label`; its weights have the same sizes for every label."""
-    draw = np.random.default_rng(label)
+def voter(label: int, seed: int) -> Network:
+    """A model that votes for `label`; its weights are the same numbers in an order of its own."""
+    draw = np.random.default_rng(seed)
     bias = np.zeros(10)
     bias[label] = 8.0
     hidden = draw.permutation(np.linspace(-0.1, 0.1, 4 * 784)).reshape(784, 4)
@@ -56,13 +56,13 @@ def voter(label: int) -> Network:
     )
 
 
-def run_world(folder: Path, votes: tuple[int, ...]) -> tuple[str, Path]:
+def run_world(folder: Path, votes: tuple[int, ...], seed: int) -> tuple[str, Path]:
     """A run of the real parties whose models give these votes; its screen and folder."""
     folder.mkdir()
     images = np.random.default_rng(3).uniform(0, 1, (QUERIES, 28, 28, 1)).astype(np.float32)
     save_queries(folder / "queries", images, np.full(QUERIES, 3))
-    networks = [voter(label) for label in votes]
-    models = [folder / f"{party}.npz" for party in range(len(votes))]
+    networks = [voter(label, seed + party) for party, label in enumerate(votes)]
+    models = [folder / f"digest-{seed + party}.npz" for party in range(len(votes))]
     for network, path in zip(networks, models, strict=True):
         save_network(network, path)
     settings = parse_settings(
@@ -101,11 +101,13 @@ def table_without_times(path: Path) -> list[str]:
 
 @pytest.mark.usefixtures("open_umask")
 def test_two_real_runs_with_other_votes_leave_the_same_public_files(tmp_path: Path) -> None:
-    worlds = [("one", (3, 3, 3)), ("other", (3, 3, 5))]
-    shown, runs = zip(*(run_world(tmp_path / name, votes) for name, votes in worlds), strict=True)
+    worlds = [("one", (3, 3, 3), 10), ("other", (3, 3, 5), 20)]
+    shown, runs = zip(
+        *(run_world(tmp_path / name, votes, seed) for name, votes, seed in worlds), strict=True
+    )
     texts = [
         without_times(text, tmp_path / name, run.name)
-        for text, run, (name, _) in zip(shown, runs, worlds, strict=True)
+        for text, run, (name, *_) in zip(shown, runs, worlds, strict=True)
     ]
     assert texts[0] == texts[1]
     names = [
@@ -119,9 +121,11 @@ def test_two_real_runs_with_other_votes_leave_the_same_public_files(tmp_path: Pa
     for name in ("run.json", "logs/driver.log"):
         one, other = (
             without_times((run / name).read_text(), tmp_path / world, run.name)
-            for run, (world, _) in zip(runs, worlds, strict=True)
+            for run, (world, *_) in zip(runs, worlds, strict=True)
         )
         assert one == other, name
+    checks = [(run / "private" / "check.csv").read_bytes() for run in runs]
+    assert checks[0] != checks[1]
     for run in runs:
         everything = [run, *run.rglob("*")]
         assert {path.stat().st_mode & 0o777 for path in everything if path.is_dir()} == {0o700}
