@@ -150,14 +150,17 @@ def top_k_circuit(ring_bits: int, classes: int, k: int, vote_bits: int) -> Circu
     return Circuit(name, _engine.top_k_circuit(ring_bits, classes, k, vote_bits))
 
 
-def argmax_circuit(ring_bits: int, classes: int, vote_bits: int) -> Circuit:
+def argmax_circuit(ring_bits: int, classes: int, vote_bits: int, vote_shift: int = 0) -> Circuit:
     """Step 1c: z_j = a_j + b_j mod 2^ring_bits, signed; ties go to the lowest class.
 
-    The evaluator learns onehot(argmax z)_j - s_j mod 2^vote_bits, nobody learns anything else.
-    Words, `classes` each: online a_j (the garbler's logit shares), fixed s_j, evaluator b_j.
+    The evaluator learns 2^vote_shift onehot(argmax z)_j - s_j mod 2^vote_bits, nobody learns
+    anything else. Words, `classes` each: online a_j (the garbler's logit shares), fixed s_j,
+    evaluator b_j; 0 <= vote_shift < vote_bits. The circuit counts in parts of a vote, for shares
+    of whole votes that are multiplied afterwards are no longer uniform: their low bits are 0.
     """
     return Circuit(
-        f"argmax {ring_bits} x {classes}", _engine.argmax_circuit(ring_bits, classes, vote_bits)
+        f"argmax {ring_bits} x {classes} << {vote_shift}",
+        _engine.argmax_circuit(ring_bits, classes, vote_bits, vote_shift),
     )
 
 

@@ -56,22 +56,27 @@ class _Task:
     classes: int
     vote_bits: int
     with_threshold: bool
+    vote_shift: int = 0
 
     def __post_init__(self) -> None:
         if self.name not in ("argmax_1", "sum_histogram"):
             raise ValueError(f"there is no circuit program {self.name!r}")
         if self.name == "argmax_1" and (self.ring_bits is None or self.with_threshold):
             raise ValueError("argmax_1 needs ring_bits and knows no threshold")
+        if self.name == "sum_histogram" and self.vote_shift:
+            raise ValueError("sum_histogram adds votes as they come and knows no vote_shift")
 
     def circuit(self) -> Circuit:
         if self.name == "argmax_1" and self.ring_bits is not None:
-            return argmax_circuit(self.ring_bits, self.classes, self.vote_bits)
+            return argmax_circuit(self.ring_bits, self.classes, self.vote_bits, self.vote_shift)
         return noisy_argmax_circuit(self.vote_bits, self.classes, self.with_threshold)
 
     def arguments(self) -> list[str]:
         words = [f"--classes={self.classes}", f"--vote-bits={self.vote_bits}"]
         if self.name == "argmax_1":
             words.append(f"--ring-bits={self.ring_bits}")
+            if self.vote_shift:
+                words.append(f"--vote-shift={self.vote_shift}")
         elif self.with_threshold:
             words.append("--with-threshold")
         return words
@@ -141,17 +146,18 @@ class CircuitProgram:
         classes: int,
         vote_bits: int = VOTE_BITS,
         with_threshold: bool = False,
+        vote_shift: int = 0,
         backend: BackEnd = "auto",
         timeout_seconds: float = 60.0,
     ) -> CircuitProgram:
         """Start the garbling program; it listens on 127.0.0.1 at `port` for a peer with `key`.
 
         `key` is fresh and secret: give it to the evaluator's side over a protected channel alone.
-        `ring_bits` is needed for argmax_1. `timeout_seconds` bounds each wait for the peer.
-        Raises ConfigError where the program is not built.
+        `ring_bits` is needed for argmax_1, whose votes count 2^vote_shift each. `timeout_seconds`
+        bounds each wait for the peer. Raises ConfigError where the program is not built.
         """
         return cls(
-            _Task(name, ring_bits, classes, vote_bits, with_threshold),
+            _Task(name, ring_bits, classes, vote_bits, with_threshold, vote_shift),
             party=1,
             host="127.0.0.1",
             port=0,
@@ -172,6 +178,7 @@ class CircuitProgram:
         classes: int,
         vote_bits: int = VOTE_BITS,
         with_threshold: bool = False,
+        vote_shift: int = 0,
         backend: BackEnd = "auto",
         timeout_seconds: float = 60.0,
     ) -> CircuitProgram:
@@ -181,7 +188,7 @@ class CircuitProgram:
         at the first use.
         """
         return cls(
-            _Task(name, ring_bits, classes, vote_bits, with_threshold),
+            _Task(name, ring_bits, classes, vote_bits, with_threshold, vote_shift),
             party=2,
             host=host,
             port=port,

@@ -42,9 +42,11 @@ Circuit truncate_circuit(std::size_t ring_bits, std::size_t shift) {
 
 std::size_t truncate_and_count(std::size_t ring_bits) { return ring_bits - 1; }
 
-Circuit argmax_circuit(std::size_t ring_bits, std::size_t classes, std::size_t vote_bits) {
+Circuit argmax_circuit(std::size_t ring_bits, std::size_t classes, std::size_t vote_bits,
+                       std::size_t vote_shift) {
   require_range("ring_bits", ring_bits, 1, 64);
   require_range("vote_bits", vote_bits, 1, 64);
+  require_range("vote_shift", vote_shift, 0, vote_bits - 1);
   require_range("classes", classes, 1, kMaxClasses);
   Builder builder;
   std::vector<SharePair> shares;
@@ -52,7 +54,11 @@ Circuit argmax_circuit(std::size_t ring_bits, std::size_t classes, std::size_t v
   std::vector<Bits> logits;
   for (const SharePair& share : shares) logits.push_back(builder.reconstruct(share));
   const Bits one_hot = argmax_one_hot(builder, logits, Bit::constant(true));
-  for (const Bit bit : one_hot) builder.output_shared({bit}, vote_bits, false);
+  for (const Bit bit : one_hot) {
+    Bits vote(vote_shift, Bit::constant(false));
+    vote.push_back(bit);
+    builder.output_shared(vote, vote_bits, false);
+  }
   return builder.finish();
 }
 

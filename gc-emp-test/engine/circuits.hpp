@@ -17,8 +17,10 @@ namespace capc::gc {
 
 /// z_j = a_j + b_j mod 2^ring_bits, signed; the evaluator learns onehot(argmax z)_j - s_j mod
 /// 2^vote_bits, ties to the lowest class. Words: online a_j, fixed s_j, evaluator b_j.
+/// A vote counts 2^vote_shift: shares that are multiplied afterwards would keep their low bits
+/// zero, so that a sum with noise would show the noise's.
 [[nodiscard]] Circuit argmax_circuit(std::size_t ring_bits, std::size_t classes,
-                                     std::size_t vote_bits);
+                                     std::size_t vote_bits, std::size_t vote_shift = 0);
 [[nodiscard]] std::size_t argmax_and_count(std::size_t ring_bits, std::size_t classes);
 
 /// Step 3. Words of the garbler: classes times Ŝ_j + g_j, then, with a threshold, classes times

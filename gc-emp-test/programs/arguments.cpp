@@ -86,6 +86,9 @@ class Parser {
       has_ring_ = true;
     } else if (name_ == "--vote-bits") {
       arguments_.vote_bits = parse_number(name_, value(), 2, 64);
+    } else if (name_ == "--vote-shift") {
+      arguments_.vote_shift = parse_number(name_, value(), 0, 63);
+      has_vote_shift_ = true;
     } else if (name_ == "--classes") {
       arguments_.classes = parse_number(name_, value(), 1, 65536);
     } else if (name_ == "--timeout") {
@@ -138,6 +141,13 @@ class Parser {
     if (has_ring_ && kind_ == ProgramKind::SumHistogram) {
       throw UsageError("sum_histogram adds votes: it takes --vote-bits and no --ring-bits");
     }
+    if (has_vote_shift_ && kind_ == ProgramKind::SumHistogram) {
+      throw UsageError("--vote-shift is for argmax_1, which makes the votes");
+    }
+    if (arguments_.vote_shift >= arguments_.vote_bits) {
+      throw UsageError("--vote-shift is " + std::to_string(arguments_.vote_shift) +
+                       "; it has to be below --vote-bits");
+    }
     if (arguments_.with_threshold && kind_ == ProgramKind::Argmax) {
       throw UsageError("argmax_1 has no threshold; sum_histogram has");
     }
@@ -175,6 +185,7 @@ class Parser {
   bool has_ring_ = false;
   bool has_host_ = false;
   bool has_threshold_ = false;
+  bool has_vote_shift_ = false;
 };
 
 constexpr const char* kArgmaxHelp =
@@ -192,6 +203,7 @@ and 0 elsewhere. Neither side learns anything else.
 
   --ring-bits L    the shares' modulus is 2^L, 1 to 64 (default 64)
   --vote-bits V    the outputs' modulus is 2^V, 2 to 64 (default 32)
+  --vote-shift S   a vote counts 2^S in place of 1, S below V (default 0)
 )";
 
 constexpr const char* kSumHistogramHelp =

@@ -26,6 +26,7 @@ struct Arguments {
   Seconds limit{60.0};
   std::size_t ring_bits = 64;
   std::size_t vote_bits = 32;
+  std::size_t vote_shift = 0;
   std::optional<std::size_t> classes;
   bool with_threshold = false;
   std::int64_t threshold = 0;

@@ -15,7 +15,7 @@ constexpr std::array<std::uint8_t, 8> kMagic{'C', 'a', 'P', 'C', 'p', 'r', 'g', 
 constexpr std::size_t kBackEndBytes = 8;
 
 /// What each side says first. 48 bytes: magic, party, program, mode, threshold, four zeros, ring
-/// bits, classes, vote bits (4 bytes each), four zeros, the circuit's digest, the back end's name.
+/// bits, classes, vote bits, vote shift (4 bytes each), the circuit's digest, the back end's name.
 using Greeting = std::array<std::uint8_t, 48>;
 
 struct Field {
@@ -29,6 +29,7 @@ constexpr Field kThreshold{11, 1};
 constexpr Field kRingBits{16, 4};
 constexpr Field kClasses{20, 4};
 constexpr Field kVoteBits{24, 4};
+constexpr Field kVoteShift{28, 4};
 constexpr Field kDigest{32, 8};
 constexpr Field kBackEnd{40, kBackEndBytes};
 
@@ -51,6 +52,7 @@ Greeting make_greeting(Party party, Mode mode, const Task& task, const Circuit& 
   put(greeting, kRingBits, task.ring_bits);
   put(greeting, kClasses, task.classes);
   put(greeting, kVoteBits, task.vote_bits);
+  put(greeting, kVoteShift, task.vote_shift);
   put(greeting, kDigest, circuit.digest());
   std::memcpy(greeting.data() + kBackEnd.at, back_end.data(),
               std::min(back_end.size(), kBackEndBytes));
@@ -71,7 +73,7 @@ void require_equal(const Greeting& ours, const Greeting& theirs, Field field, co
 
 Circuit build_circuit(const Task& task) {
   if (task.kind == ProgramKind::Argmax) {
-    return argmax_circuit(task.ring_bits, task.classes, task.vote_bits);
+    return argmax_circuit(task.ring_bits, task.classes, task.vote_bits, task.vote_shift);
   }
   return noisy_argmax_circuit(task.vote_bits, task.classes, task.with_threshold);
 }
@@ -101,6 +103,7 @@ void agree(Link& link, Party party, Mode mode, const Task& task, const Circuit& 
     require_equal(ours, theirs, kRingBits, "--ring-bits", "give both programs the same");
   }
   require_equal(ours, theirs, kVoteBits, "--vote-bits", "give both programs the same");
+  require_equal(ours, theirs, kVoteShift, "--vote-shift", "give both programs the same");
   require_equal(ours, theirs, kThreshold, "the use of a threshold (0 or 1)",
                 "give both programs the same");
   if (get(theirs, kDigest) != get(ours, kDigest)) {

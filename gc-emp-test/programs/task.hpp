@@ -13,14 +13,15 @@ enum class ProgramKind : std::uint8_t { Argmax = 1, SumHistogram = 2 };
 enum class Party : std::uint8_t { Garbler = 1, Evaluator = 2 };
 enum class Mode : std::uint8_t { Files = 1, Session = 2 };
 
-/// What the two programs of a pair compute together. `ring_bits` counts for Argmax alone,
-/// `with_threshold` for SumHistogram alone.
+/// What the two programs of a pair compute together. `ring_bits` and `vote_shift` count for Argmax
+/// alone, `with_threshold` for SumHistogram alone.
 struct Task {
   ProgramKind kind = ProgramKind::Argmax;
   std::size_t ring_bits = 64;
   std::size_t classes = 0;
   std::size_t vote_bits = 32;
   bool with_threshold = false;
+  std::size_t vote_shift = 0;
 };
 
 /// argmax_circuit or noisy_argmax_circuit; UsageError where a number is out of range.

@@ -77,7 +77,7 @@ std::size_t argmax_of(const std::vector<std::int64_t>& values) {
 }
 
 void check_argmax(const Circuit& circuit, const std::vector<Word>& logits, std::size_t bits,
-                  std::size_t vote_bits) {
+                  std::size_t vote_bits, std::size_t vote_shift = 0) {
   const std::size_t classes = logits.size();
   std::vector<Word> a = random_words(classes);
   std::vector<Word> s = random_words(classes);
@@ -93,7 +93,7 @@ void check_argmax(const Circuit& circuit, const std::vector<Word>& logits, std::
   const std::size_t best = argmax_of(values);
   CHECK(out.garbler.empty() && out.evaluator.size() == classes);
   for (std::size_t j = 0; j < classes; ++j) {
-    CHECK(low_bits(out.evaluator[j] + s[j], vote_bits) == (j == best ? 1U : 0U));
+    CHECK(low_bits(out.evaluator[j] + s[j], vote_bits) == (j == best ? Word{1} << vote_shift : 0U));
   }
 }
 
@@ -115,6 +115,7 @@ void argmax_circuits() {
         std::vector<Word> logits;
         for (std::size_t j = 0; j < classes; ++j) logits.push_back(pool[rng()() % 3]);
         check_argmax(circuit, logits, bits, 32);
+        check_argmax(argmax_circuit(bits, classes, 32, 8), logits, bits, 32, 8);
       }
     }
   }
@@ -191,6 +192,7 @@ void malformed_circuits() {
   CHECK_THROWS(UsageError, (void)relu_circuit(65, 0));
   CHECK_THROWS(UsageError, (void)relu_circuit(8, 7));
   CHECK_THROWS(UsageError, (void)argmax_circuit(8, 0, 8));
+  CHECK_THROWS(UsageError, (void)argmax_circuit(8, 3, 8, 8));
 }
 
 void slots_are_few() {

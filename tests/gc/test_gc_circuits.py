@@ -132,6 +132,22 @@ def test_argmax_equals_numpy_with_ties_to_the_lowest(classes: int, bits: int, se
     assert to_garbler.size == 0
 
 
+@given(st.integers(1, 12), st.integers(0, 31), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_a_vote_in_parts_is_shared_with_every_bit_of_its_mask(
+    classes: int, shift: int, seed: int
+) -> None:
+    """What a sum with finer noise needs: the mask is not cut to multiples of the vote."""
+    rng = np.random.default_rng(seed)
+    logits = rng.integers(-100, 100, (20, classes))
+    masks = rng.integers(0, 1 << 32, logits.shape)
+    circuit = argmax_circuit(30, classes, 32, shift)
+    out, _ = circuit.plain_evaluate(np.zeros_like(logits), masks, logits)
+    one_hot = np.eye(classes, dtype=np.int64)[logits.argmax(axis=1)]
+    np.testing.assert_array_equal((out + masks) & (2**32 - 1), one_hot << shift)
+    assert circuit.and_count == argmax_circuit(30, classes, 32).and_count
+
+
 @given(
     st.integers(1, 12),
     st.none() | st.integers(-100, 400),
@@ -226,6 +242,7 @@ def test_circuits_cost_less_than_the_published_program() -> None:
         lambda: relu_circuit(8, 7),
         lambda: argmax_circuit(8, 0, 32),
         lambda: argmax_circuit(8, 10, 65),
+        lambda: argmax_circuit(8, 10, 32, 32),
         lambda: noisy_argmax_circuit(1, 10, True),
     ],
 )

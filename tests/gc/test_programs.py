@@ -104,6 +104,14 @@ def test_argmax_is_one_hot_of_the_lowest_largest_logit(argmax: Pair, rows: list[
     np.testing.assert_array_equal(vote(argmax, logits), expected)
 
 
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_a_vote_may_count_in_finer_parts(back_end: BackEnd) -> None:
+    logits = np.array([[7] * CLASSES, [-3, 5, 5] + [-9] * 7], dtype=np.int64)
+    expected = 256 * np.eye(CLASSES, dtype=np.int64)[[0, 1]]
+    with open_pair("argmax_1", **ARGMAX, vote_shift=8, backend=back_end) as pair:
+        np.testing.assert_array_equal(vote(pair, logits), expected)
+
+
 def test_argmax_ties_go_to_the_lowest_class(argmax: Pair) -> None:
     logits = np.array([[7] * CLASSES, [-3, 5, 5] + [-9] * 7, [-1] * 9 + [-1]], dtype=np.int64)
     assert vote(argmax, logits).argmax(axis=1).tolist() == [0, 1, 0]
@@ -373,6 +381,7 @@ def test_a_wire_bent_later_is_an_error_on_both_sides(position: int) -> None:
         ({"classes": 9}, "classes"),
         ({"ring_bits": 40}, "ring-bits"),
         ({"vote_bits": 31}, "vote-bits"),
+        ({"vote_shift": 8}, "vote-shift"),
     ],
 )
 def test_another_task_at_the_peer_is_named(difference: dict[str, int], reason: str) -> None:
@@ -478,6 +487,8 @@ def test_wrong_use_is_refused_before_it_reaches_the_program() -> None:
         assert shares.tolist() == [[1] + [0] * (CLASSES - 1)]
     with pytest.raises(ValueError, match="ring_bits"):
         CircuitProgram.garbler("argmax_1", classes=10)
+    with pytest.raises(ValueError, match="vote_shift"):
+        CircuitProgram.garbler("sum_histogram", classes=10, vote_shift=8)
 
 
 def test_closing_twice_and_using_after(capfd: pytest.CaptureFixture[str]) -> None:

@@ -167,6 +167,9 @@ void test_agreement() {
   other = task;
   other.ring_bits = 17;
   CHECK(what_agree_says(task, other, Party::Evaluator).find("--ring-bits") != std::string::npos);
+  other = task;
+  other.vote_shift = 8;
+  CHECK(what_agree_says(task, other, Party::Evaluator).find("--vote-shift") != std::string::npos);
   other = {ProgramKind::SumHistogram, 64, 3, 32, false};
   CHECK(what_agree_says(task, other, Party::Evaluator).find("other circuit program") !=
         std::string::npos);
