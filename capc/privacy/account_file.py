@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shlex
 import stat
 from pathlib import Path
 from types import TracebackType
@@ -30,11 +31,14 @@ class AccountFile:
     account is still the very file, with the very content, that was read or written last: one that
     was replaced, restored, mounted over, edited or linked under another name meanwhile is refused.
 
+    `owners` names the set of answering parties whose data the account is to cover. An account that
+    has none yet, a new one or one of version 1, gets these at its next save.
+
     Raises ConfigError for a file that another run holds, that has a second name, that cannot be
-    read, or whose account is data-dependent, hence private.
+    read, whose account is of other owners, or is data-dependent, hence private.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, owners: str | None = None) -> None:
         self.path = Path(os.path.realpath(path))
         self._shown = path
         self._lock: int | None = self._locked()
@@ -46,6 +50,7 @@ class AccountFile:
                     f"account {path} is data-dependent and private: a run goes on from "
                     "published() only"
                 )
+            self._require_owners(owners)
         except BaseException:
             self.close()
             raise
@@ -89,6 +94,18 @@ class AccountFile:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _require_owners(self, owners: str | None) -> None:
+        covered = self.account.owners
+        if owners is None or owners == covered:
+            return
+        if covered is not None:
+            raise ConfigError(
+                f"account {self._shown} covers the data of {covered}, and this run asks {owners}: "
+                "name another --account for these, which starts at 0; or where they are the same "
+                f"owners, say so: --data_owners={shlex.quote(covered)}"
+            )
+        self.account.owners = owners
 
     # -- the lock --------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +34,27 @@ from capc.privacy.dependent import (
     log_q_threshold,
     total_dependent_rdp,
 )
+from capc.privacy.distributed import excess_text
 from capc.privacy.rdp import Mechanism
 from capc.privacy.votes import check_answered, check_votes
 
 FORMAT = "capc-privacy-account"
-VERSION = 1
+VERSION = 2
+_VERSION_WITHOUT_OWNERS = 1
+_FIELDS = {"mechanism", "sigma", "log_q", "count"}
+_DISTRIBUTED_FIELDS = {*_FIELDS, "parties", "colluding", "excess"}
 
 
 class Accountant:
     """Charges by mechanism, over a grid of orders (the default one unless given).
 
     One account covers one set of answering parties, whoever asks: three querying parties that ask
-    the same models charge the same account.
+    the same models charge the same account. `owners` names that set; None: not said yet.
     """
 
-    def __init__(self, orders: ArrayLike | None = None) -> None:
+    def __init__(self, orders: ArrayLike | None = None, owners: str | None = None) -> None:
         self.orders: Float64 = default_orders() if orders is None else check_orders(orders)
+        self.owners = owners
         self._counts: Counter[Mechanism] = Counter()
         self._total: Float64 | None = None
 
@@ -115,9 +121,9 @@ class Accountant:
 
     def published(self) -> Accountant:
         """The same charges by their data-independent bounds: more epsilon, none private."""
-        public = Accountant(self.orders)
+        public = Accountant(self.orders, self.owners)
         for mechanism, count in self._counts.items():
-            public.charge(Mechanism(mechanism.kind, mechanism.sigma), count)
+            public.charge(replace(mechanism, log_q=None), count)
         return public
 
     def save(self, path: str | Path, *, include_private: bool = False) -> None:
@@ -137,12 +143,10 @@ class Accountant:
         document = {
             "format": FORMAT,
             "version": VERSION,
+            "owners": self.owners,
             "private": self.private,
             "orders": self.orders.tolist(),
-            "charges": [
-                {"mechanism": m.kind, "sigma": m.sigma, "log_q": _to_json(m.log_q), "count": count}
-                for m, count in self._counts.items()
-            ],
+            "charges": [_charge_fields(m, count) for m, count in self._counts.items()],
         }
         return json.dumps(document, allow_nan=False, indent=1) + "\n"
 
@@ -171,14 +175,19 @@ class Accountant:
     def _from_document(cls, document: Any) -> Accountant:
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ConfigError(f"format is not {FORMAT!r}")
-        if document.get("version") != VERSION:
-            raise ConfigError(f"version is {document.get('version')!r}; this is {VERSION}")
+        version, owners = document.get("version"), document.get("owners")
+        if version not in (_VERSION_WITHOUT_OWNERS, VERSION) or isinstance(version, bool):
+            raise ConfigError(f"version is {version!r}; this is {VERSION}")
+        if owners is not None and (not isinstance(owners, str) or not owners):
+            raise ConfigError("owners must be a text, or null")
+        if ("owners" in document) != (version == VERSION):
+            raise ConfigError(f"owners goes with version {VERSION}, and only with it")
         orders, charges = document.get("orders"), document.get("charges")
         if not isinstance(orders, list) or not all(_is_number(order) for order in orders):
             raise ConfigError("orders must be a list of numbers")
         if not isinstance(charges, list):
             raise ConfigError("charges must be a list")
-        account = cls(orders)
+        account = cls(orders, owners)
         for position, entry in enumerate(charges):
             account._load_charge(position, entry)
         if document.get("private") is not account.private:
@@ -186,7 +195,8 @@ class Accountant:
         return account
 
     def _load_charge(self, position: int, entry: Any) -> None:
-        fields = {"mechanism", "sigma", "log_q", "count"}
+        distributed = isinstance(entry, dict) and entry.get("mechanism") == "distributed"
+        fields = _DISTRIBUTED_FIELDS if distributed else _FIELDS
         if not isinstance(entry, dict) or set(entry) != fields:
             raise ConfigError(f"charge {position} must have the fields {', '.join(sorted(fields))}")
         count, sigma, log_q = entry["count"], entry["sigma"], _from_json(entry["log_q"])
@@ -194,7 +204,12 @@ class Accountant:
             raise ConfigError(f"charge {position}: count is {count!r}; give 1 or more")
         if not _is_number(sigma) or not (log_q is None or _is_number(log_q)):
             raise ConfigError(f"charge {position}: sigma and log_q must be numbers")
-        mechanism = Mechanism(entry["mechanism"], float(sigma), log_q)
+        parties, colluding = entry.get("parties"), entry.get("colluding", 0)
+        if distributed and not (_is_count(parties) and _is_count(colluding)):
+            raise ConfigError(f"charge {position}: parties and colluding must be whole numbers")
+        mechanism = Mechanism(entry["mechanism"], float(sigma), log_q, parties, colluding)
+        if distributed and entry["excess"] != excess_text(mechanism.log_excess):
+            raise ConfigError(f"charge {position}: excess does not agree with the other fields")
         if mechanism in self._counts:
             raise ConfigError(f"charge {position} repeats an earlier one")
         self.charge(mechanism, count)
@@ -203,15 +218,37 @@ class Accountant:
 def _rdp_of(counts: Mapping[Mechanism, int], orders: Float64) -> Float64:
     """Sum over mechanisms, one vectorised pass per kind and scale."""
     groups: dict[tuple[str, float], list[tuple[float, int]]] = {}
+    excess = 0.0
     for mechanism, count in counts.items():
         # log q = 0 is the trivial bound: there the data-independent RDP stands.
         log_q = 0.0 if mechanism.log_q is None else mechanism.log_q
         groups.setdefault((mechanism.kind, mechanism.spread), []).append((log_q, count))
-    total = np.zeros(orders.shape)
+        excess += count * mechanism.excess
+    total = np.full(orders.shape, excess)
     for (_, spread), entries in groups.items():
         log_qs, weights = zip(*entries, strict=True)
         total += total_dependent_rdp(log_qs, spread, orders, weights)
     return total
+
+
+def _charge_fields(mechanism: Mechanism, count: int) -> dict[str, Any]:
+    fields = {
+        "mechanism": mechanism.kind,
+        "sigma": mechanism.sigma,
+        "log_q": _to_json(mechanism.log_q),
+        "count": count,
+    }
+    if mechanism.kind == "distributed":
+        fields |= {
+            "parties": mechanism.parties,
+            "colluding": mechanism.colluding,
+            "excess": excess_text(mechanism.log_excess),
+        }
+    return fields
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:

@@ -19,6 +19,10 @@ from capc.privacy.rdp import Mechanism
 class Budget:
     """(epsilon, delta) over the queries of one run, charged as they happen.
 
+    `distributed_over`: that many answering parties draw the noise, of which `colluding` may tell
+    others. Then a query costs the same whether it is answered or not, for label and threshold come
+    from the same noisy counts, and there is no `sigma_threshold`.
+
     With a threshold (Confident-GNMax) every query is charged for the threshold, and for GNMax only
     when it is answered; without one (`threshold` None) every query is answered and charged for
     GNMax. `epsilon` None means no limit: the account is kept and nothing is refused. A scale of 0
@@ -34,6 +38,8 @@ class Budget:
         threshold: float | None = None,
         sigma_threshold: float = 0.0,
         *,
+        distributed_over: int | None = None,
+        colluding: int = 0,
         conversion: Conversion = "improved",
         account: Accountant | None = None,
     ) -> None:
@@ -47,8 +53,21 @@ class Budget:
         self.account = Accountant() if account is None else account
         if self.account.private:
             raise ConfigError("a live budget cannot go on from a data-dependent, private account")
-        self._gnmax = Mechanism("gnmax", sigma)
-        self._threshold = None if threshold is None else Mechanism("threshold", sigma_threshold)
+        self._always_answered = threshold is None
+        self._on_each: tuple[Mechanism, ...]
+        self._on_answered: tuple[Mechanism, ...]
+        if distributed_over is not None:
+            if sigma_threshold:
+                raise ConfigError(
+                    "with distributed noise there is no sigma_threshold: leave it out"
+                )
+            each = Mechanism("distributed", sigma, parties=distributed_over, colluding=colluding)
+            self._on_each, self._on_answered = (each,), ()
+        elif threshold is None:
+            self._on_each, self._on_answered = (), (Mechanism("gnmax", sigma),)
+        else:
+            self._on_each = (Mechanism("threshold", sigma_threshold),)
+            self._on_answered = (Mechanism("gnmax", sigma),)
         self._worst_cost = self._cost(answered=True)
         self._spent: PrivacyLoss | None = None
 
@@ -91,7 +110,7 @@ class Budget:
 
     def charge(self, answered: bool) -> None:
         """Charge one query for what happened; a query without a threshold is always answered."""
-        if self._threshold is None and not answered:
+        if self._always_answered and not answered:
             raise ConfigError("without a threshold every query is answered: charge it as answered")
         for mechanism in self._cost(answered):
             self.account.charge(mechanism)
@@ -115,5 +134,4 @@ class Budget:
         return self._spent
 
     def _cost(self, answered: bool) -> tuple[Mechanism, ...]:
-        ran = (self._threshold, self._gnmax if answered else None)
-        return tuple(mechanism for mechanism in ran if mechanism is not None)
+        return (*self._on_each, *(self._on_answered if answered else ()))

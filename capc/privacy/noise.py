@@ -1,4 +1,6 @@
-"""Exact discrete Gaussian noise for the votes (step 2), drawn by the privacy guardian only.
+"""Exact discrete Gaussian noise for the votes (step 2).
+
+The privacy guardian draws it, or each answering party its part (distributed.py).
 
 The law N_Z(0, sigma^2) gives the integer x a weight of exp(-x^2 / (2 sigma^2)) (Canonne, Kamath
 and Steinke 2020, Definition 1). OpenDP samples it exactly, without floating point, from OpenSSL's
@@ -14,6 +16,7 @@ import numpy as np
 
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, Int64
+from capc.privacy.distributed import UNITS, party_sigma, reserved_units, total_sigma
 from capc.privacy.rdp import check_sigma
 
 LOG2_WRAP_FAILURE = -80
@@ -41,8 +44,11 @@ def reserved_range(parties: int, threshold: float | None = None) -> float:
     return parties + abs(threshold or 0.0)
 
 
-def refuse_wrap(sigma: float, draws: int, *, reserved: float = 0.0) -> None:
+def refuse_wrap(sigma: float, draws: int, *, reserved: float = 0.0, units: float = 1.0) -> None:
     """Raise ConfigError unless `draws` draws wrap with probability below 2^-80.
+
+    The noise has a scale of `units` times sigma in the range of which `reserved` is taken. A sum
+    of discrete Gaussians, whose variances add up to that, obeys the same bound.
 
     N_Z(0, sigma^2) is sub-Gaussian (Canonne, Kamath and Steinke 2020, section 3), so that
     Pr[any |g| >= r] <= 2 draws exp(-r^2 / (2 sigma^2)), where r is the part of the signed 32-bit
@@ -55,12 +61,27 @@ def refuse_wrap(sigma: float, draws: int, *, reserved: float = 0.0) -> None:
             f"votes and threshold take {reserved:g} and leave no room in {VOTE_BITS} bits; "
             "use fewer parties or a smaller threshold"
         )
-    largest = room / math.sqrt(2.0 * math.log(2.0) * (1.0 - LOG2_WRAP_FAILURE + _log2(draws)))
+    largest = (
+        room / units / math.sqrt(2.0 * math.log(2.0) * (1.0 - LOG2_WRAP_FAILURE + _log2(draws)))
+    )
     if sigma > largest:
         raise ConfigError(
             f"sigma is {sigma:g}: {draws} noisy votes wrap in {VOTE_BITS} bits with probability "
             f"above 2^{LOG2_WRAP_FAILURE}; give at most {largest:g}"
         )
+
+
+def refuse_unusable(
+    sigma: float, parties: int, colluding: int, draws: int, threshold: float | None
+) -> None:
+    """The same for distributed noise, and where its sum is not near enough a discrete Gaussian."""
+    party_sigma(sigma, parties, colluding)
+    refuse_wrap(
+        sigma,
+        draws,
+        reserved=reserved_units(parties, threshold),
+        units=UNITS * total_sigma(1.0, parties, colluding),
+    )
 
 
 def _log2(draws: int) -> float:

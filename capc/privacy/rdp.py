@@ -1,4 +1,4 @@
-"""Renyi differential privacy of the two mechanisms, whatever the votes are.
+"""Renyi differential privacy of the mechanisms, whatever the votes are.
 
 Neighbouring: one answering party's training set replaced, so at most one vote moves, from one
 class to another: two counts change by 1 and the largest count by at most 1. The same bounds hold
@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike
 from capc.errors import ConfigError
 from capc.fixed_point import Float64
 from capc.privacy.conversion import check_orders
+from capc.privacy.distributed import log_excess
 
-MechanismKind = Literal["gnmax", "threshold"]
+MechanismKind = Literal["gnmax", "threshold", "distributed"]
 
 
 def check_sigma(sigma: float, name: str = "sigma") -> float:
@@ -32,25 +33,49 @@ def check_sigma(sigma: float, name: str = "sigma") -> float:
 class Mechanism:
     """One noisy answer: the label (`gnmax`) or the bit "enough votes" (`threshold`).
 
-    `log_q`, when given, makes the charge data-dependent: an upper bound on the log-probability
-    that the outcome was not the likely one. It comes from the votes and is as private as they are.
+    Or both at once (`distributed`), from counts to which `parties` answering parties added noise
+    of their own, of which `colluding` are known to others. `log_q`, when given, makes the charge
+    data-dependent: an upper bound on the log-probability that the outcome was not the likely one.
+    It comes from the votes and is as private as they are.
     """
 
     kind: MechanismKind
     sigma: float
     log_q: float | None = None
+    parties: int | None = None
+    colluding: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(MechanismKind):
-            raise ConfigError(f"mechanism is {self.kind!r}; allowed are gnmax and threshold")
+            raise ConfigError(
+                f"mechanism is {self.kind!r}; allowed are gnmax, threshold and distributed"
+            )
         check_sigma(self.sigma, f"sigma of {self.kind}")
         if self.log_q is not None and not self.log_q <= 0.0:
             raise ConfigError(f"log_q is {self.log_q}; the logarithm of a probability is <= 0")
+        if self.kind == "distributed":
+            if self.parties is None or self.log_q is not None:
+                raise ConfigError("distributed noise needs the number of parties, and knows no q")
+            log_excess(self.sigma, self.parties, self.colluding)
+        elif self.parties is not None or self.colluding:
+            raise ConfigError(f"parties and colluding go with distributed noise, not {self.kind}")
 
     @property
     def spread(self) -> float:
-        """s with RDP(order) = order / s^2."""
-        return self.sigma if self.kind == "gnmax" else math.sqrt(2.0) * self.sigma
+        """s with RDP(order) = order / s^2 + excess."""
+        return math.sqrt(2.0) * self.sigma if self.kind == "threshold" else self.sigma
+
+    @property
+    def excess(self) -> float:
+        """What is added at every order: 2 tau for distributed noise, else 0."""
+        return 0.0 if self.parties is None else math.exp(self.log_excess)
+
+    @property
+    def log_excess(self) -> float:
+        """log of `excess`, also where that is too small for a float."""
+        if self.parties is None:
+            return -math.inf
+        return log_excess(self.sigma, self.parties, self.colluding)
 
 
 def gaussian_rdp(spread: float, orders: ArrayLike) -> Float64:
@@ -62,6 +87,18 @@ def gaussian_rdp(spread: float, orders: ArrayLike) -> Float64:
 def gnmax_rdp(sigma: float, orders: ArrayLike) -> Float64:
     """RDP of GNMax, order / sigma^2: L2 sensitivity sqrt 2 (Papernot et al. 2018, Prop. 8)."""
     return gaussian_rdp(Mechanism("gnmax", sigma).spread, orders)
+
+
+def distributed_rdp(
+    sigma: float, parties: int, orders: ArrayLike, *, colluding: int = 0
+) -> Float64:
+    """RDP of a query under distributed noise, order / sigma^2 + 2 tau, answered or not.
+
+    Label and bit come from the same noisy counts, whose L2 sensitivity is sqrt 2 votes; see
+    distributed.py for tau.
+    """
+    mechanism = Mechanism("distributed", sigma, parties=parties, colluding=colluding)
+    return gaussian_rdp(mechanism.spread, orders) + mechanism.excess
 
 
 def threshold_rdp(sigma_threshold: float, orders: ArrayLike) -> Float64:

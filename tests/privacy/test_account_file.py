@@ -204,3 +204,45 @@ def test_a_folder_that_cannot_be_synced_is_an_error_and_the_file_stays_held(
             AccountFile(path)
         file.save(charged(4))
     assert Accountant.load(path).counts == {GNMAX: 4}
+
+
+def test_an_account_is_bound_to_the_owners_of_the_data(tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    with AccountFile(path, "three banks") as file:
+        assert file.account.owners == "three banks"
+        file.account.charge(GNMAX, 2)
+        file.save(file.account)
+    with AccountFile(path, "three banks") as file:
+        assert file.account.counts == {GNMAX: 2}
+    for _ in range(2):  # a lock that stayed would change the second message
+        with pytest.raises(ConfigError, match="covers the data of three banks") as refused:
+            AccountFile(path, "four banks")
+        assert "this run asks four banks" in str(refused.value)
+        assert "--data_owners='three banks'" in str(refused.value)
+        assert "name another --account" in str(refused.value)
+    assert Accountant.load(path).counts == {GNMAX: 2}
+
+
+def test_an_account_of_version_1_is_read_and_bound_by_the_next_save(tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    document = json.loads(charged(3).to_json())
+    del document["owners"]
+    path.write_text(json.dumps(document | {"version": 1}))
+    assert Accountant.load(path).owners is None
+    with AccountFile(path, "three banks") as file:
+        assert file.account.counts == {GNMAX: 3}
+    with AccountFile(path, "four banks"):  # nothing was charged meanwhile
+        pass
+    with AccountFile(path, "three banks") as file:
+        file.save(file.account)
+    assert json.loads(path.read_text())["version"] == 2
+    with pytest.raises(ConfigError, match="three banks"):
+        AccountFile(path, "four banks")
+
+
+@pytest.mark.parametrize("changes", [{"version": 1}, {"owners": 3}, {"owners": ""}])
+def test_owners_that_cannot_be_are_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = tmp_path / "account.json"
+    _damaged(path, **changes)
+    with pytest.raises(ConfigError, match="owners"):
+        AccountFile(path)

@@ -187,7 +187,7 @@ def set_field(name: str, value: object) -> Damage:
     ("damage", "reason"),
     [
         (set_field("format", "other"), "format"),
-        (set_field("version", 2), "version"),
+        (set_field("version", 3), "version"),
         (set_field("orders", [1.0, 2.0]), "orders"),
         (set_field("orders", ["2"]), "orders"),
         (set_field("charges", None), "charges"),
