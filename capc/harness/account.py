@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
+from capc.console import epsilon_text
 from capc.parties.config import PrivacySettings
 from capc.privacy.account_file import AccountFile
 from capc.privacy.accountant import Accountant
 from capc.privacy.conversion import GridEdgeWarning
 
 
-def epsilon_before(privacy: PrivacySettings) -> float | None:
-    """epsilon that earlier runs spent, 0 where there is no file yet; None without --account.
+@dataclass(frozen=True)
+class AccountBefore:
+    """What an account holds before a run: epsilon, and whether runs of another rule charged it."""
+
+    epsilon: float
+    other_rule: bool
+
+    def __str__(self) -> str:
+        said = f"epsilon {epsilon_text(self.epsilon)} spent before this run"
+        if self.other_rule:
+            said += ", under the other rule too (--noise): each query counts by its own, and all "
+            said += "add up"
+        return said if self.epsilon else "new"
+
+
+def account_before(privacy: PrivacySettings) -> AccountBefore | None:
+    """What earlier runs spent, nothing where there is no file yet; None without --account.
 
     Raises ConfigError where the guardian could not use the file, before any party starts.
     """
     if privacy.account is None:
         return None
-    with AccountFile(privacy.account) as file:
-        return _epsilon(file.account, privacy)
+    with AccountFile(privacy.account, privacy.owners) as file:
+        rules = {mechanism.kind == "distributed" for mechanism in file.account.counts}
+        return AccountBefore(_epsilon(file.account, privacy), not rules <= {privacy.distributed})
 
 
 def epsilon_after(privacy: PrivacySettings) -> float | None:

@@ -13,11 +13,11 @@ from typing import Any
 from rich.console import Console
 
 from capc.command_line import ExitStatus, run_command
-from capc.console import epsilon_text, show_line, table_console
+from capc.console import show_line, table_console
 from capc.errors import CapcError
 from capc.graph.prepared import load_network
 from capc.harness import report
-from capc.harness.account import epsilon_after, epsilon_before
+from capc.harness.account import AccountBefore, account_before, epsilon_after
 from capc.harness.cautions import cautions
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
@@ -33,12 +33,12 @@ from capc.harness.remarks import Remark
 from capc.harness.rundir import RunDirectory, machine, now
 from capc.harness.settings import Settings, parse_settings, with_classes, with_range
 from capc.harness.signals import interruptible
-from capc.harness.suitability import data_warnings, noise_warnings
+from capc.harness.suitability import data_warnings, noise_record, noise_warnings
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_summary
 from capc.harness.verify import Check, check_models, check_run, check_shapes
 from capc.log_lines import LogFormatter
-from capc.parties.config import PartyConfig, QuerySource
+from capc.parties.config import OwnNoise, PartyConfig, QuerySource
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
 from capc.unforeseen import keep_trace, one_line
 
@@ -64,10 +64,9 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     launcher = _launcher(settings)
     for caution in cautions(settings):
         show_line(console, caution, "yellow")
-    spent = epsilon_before(settings.privacy)
-    if spent is not None:
-        said = f"epsilon {epsilon_text(spent)} spent before this run" if spent else "new"
-        show_line(console, f"account {settings.privacy.account}: {said}")
+    before = account_before(settings.privacy)
+    if before is not None:
+        show_line(console, f"account {settings.privacy.account}: {before}")
     settings = with_range(settings, data_range(settings))
     files = model_files(settings, lambda text: show_line(console, text))
     models = prepared_models(settings, files, lambda text: show_line(console, text))
@@ -84,7 +83,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
         show_line(console, remark.shown, "yellow" if remark.is_warning else "")
     this_run = Run(
         *(settings, launcher, queries, models.files, modules or MODULES),
-        epsilon_before=spent,
+        account_before=before,
         remarks=remarks,
     )
     return this_run.run(
@@ -105,8 +104,8 @@ class Run:
     """One run and its folder.
 
     `prepared` are the answering parties' models, in order; `modules` say by role what to run;
-    `epsilon_before` is what the account of --account had spent, None without one; `remarks` are
-    what was said before the run, whose figures it keeps.
+    `account_before` is what the account of --account held, None without one; `remarks` are what
+    was said before the run, whose figures it keeps.
     """
 
     def __init__(
@@ -117,7 +116,7 @@ class Run:
         prepared: Sequence[Path],
         modules: Mapping[str, str],
         *,
-        epsilon_before: float | None = None,
+        account_before: AccountBefore | None = None,
         remarks: Sequence[Remark] = (),
     ) -> None:
         self._settings = settings
@@ -125,7 +124,7 @@ class Run:
         self._queries = queries
         self._prepared = prepared
         self._modules = modules
-        self._epsilon_before = epsilon_before
+        self._account_before = account_before
         self._remarks = remarks
         self._classes = settings.num_classes or load_network(prepared[0]).output.shape[0]
         answering_parties = [answering(index) for index in range(settings.n_parties)]
@@ -338,6 +337,7 @@ class Run:
             encryption_parameters=settings.encryption_parameters,
             input_range=self._queries.input_range,
             with_threshold=settings.privacy.threshold is not None,
+            distributed_noise=settings.privacy.distributed,
             insecure=settings.insecure,
             verify=settings.verify,
             unencrypted=settings.unencrypted,
@@ -350,6 +350,11 @@ class Run:
             log_file=own_log,
             timeout_seconds=settings.timeout_seconds,
             model=str(self._prepared[place]) if is_answering else None,
+            own_noise=(
+                OwnNoise(settings.privacy.sigma, settings.privacy.colluding)
+                if is_answering and settings.privacy.distributed
+                else None
+            ),
             queries=(
                 QuerySource(
                     settings.dataset_name,
@@ -366,11 +371,15 @@ class Run:
     def _run_record(self) -> dict[str, Any]:
         settings = self._settings
         switches = settings.insecure_switches
-        spent = self._epsilon_before
-        account = {"file": settings.privacy.account, "epsilon_before": spent}
+        before, privacy = self._account_before, settings.privacy
+        account: dict[str, Any] = {}
+        if before is not None:
+            held = {"epsilon_before": before.epsilon, "other_rule_before": before.other_rule}
+            account = {"account": {"file": privacy.account, "owners": privacy.owners, **held}}
         return {
-            **({} if spent is None else {"account": account}),
+            **account,
             "run_id": self._directory.run_id,
+            "noise": noise_record(settings),
             "start": now(),
             "flags": settings.flags,
             "dataset_path": None if settings.dataset_path is None else str(settings.dataset_path),

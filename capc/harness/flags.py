@@ -11,6 +11,7 @@ from capc.fixed_point import MAX_LOGIT
 from capc.gc.programs import BACK_ENDS
 from capc.graph.calibration_flags import add_calibration
 from capc.he.parameter_flags import add_encryption_params
+from capc.parties.config import NOISE_SOURCES
 from capc.privacy.conversion import CONVERSIONS
 
 DEFAULT_SIGMA = 0.1
@@ -148,6 +149,20 @@ def _add_privacy(group: argparse._ArgumentGroup) -> None:
     )
     add("--sigma", type=float, default=None, help="the same as --dp_noise_scale")
     add(
+        "--noise",
+        choices=NOISE_SOURCES,
+        default="guardian",
+        help="who draws it: the guardian, or each answering party its part, so that nobody has to "
+        "be trusted with the votes (default guardian)",
+    )
+    add(
+        "--colluding",
+        type=int,
+        default=0,
+        help="answering parties that may tell others their part; the noise of the rest suffices "
+        "then (default 0; with --noise distributed)",
+    )
+    add(
         "--threshold",
         type=int,
         default=None,
@@ -157,7 +172,8 @@ def _add_privacy(group: argparse._ArgumentGroup) -> None:
         "--sigma_threshold",
         type=float,
         default=None,
-        help="standard deviation of the threshold's noise; needs --threshold",
+        help="standard deviation of the threshold's noise; needs --threshold (not with --noise "
+        "distributed, where the counts' own noise serves)",
     )
     add(
         "--epsilon",
@@ -185,6 +201,13 @@ def _add_privacy(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="refuse a run unless sigma, epsilon, delta and account are stated and nothing weakens "
         "it",
+    )
+    add(
+        "--data_owners",
+        metavar="NAME",
+        default=None,
+        help="whose data the account covers; an account of others is refused (default: as many "
+        "parties as there are, and where their models lie)",
     )
 
 

@@ -25,7 +25,7 @@ from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.machine import cores
 from capc.parties.config import PrivacySettings
-from capc.privacy.noise import refuse_wrap, reserved_range
+from capc.privacy.noise import refuse_unusable, refuse_wrap, reserved_range
 from capc.transport.control_messages import MAX_PARTIES
 
 MAX_QUERIES = 1_000_000
@@ -35,7 +35,7 @@ MAX_TIMEOUT_SECONDS = 1e6  # a selector takes 32-bit milliseconds
 _SESSION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _NOT_EMPTY = (
     *("checkpoint_dir", "dataset_path", "encryption_params", "input_node", "log_timing_file"),
-    *("model_type", "output_node", "results_dir"),
+    *("data_owners", "model_type", "output_node", "results_dir"),
 )
 
 
@@ -109,9 +109,8 @@ class Settings:
     def has_no_noise(self) -> bool:
         """Whether something is opened without noise, so that epsilon is infinite."""
         privacy = self.privacy
-        return privacy.sigma == 0 or (
-            privacy.threshold is not None and privacy.sigma_threshold == 0
-        )
+        bare = privacy.threshold is not None and not privacy.distributed
+        return privacy.sigma == 0 or (bare and privacy.sigma_threshold == 0)
 
     @property
     def sigma_stated(self) -> bool:
@@ -251,11 +250,9 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         raise ConfigError("--sigma_threshold needs --threshold")
     if flags.threshold is not None:
         _whole("threshold", flags.threshold, 1, 1 << 30)
-        if flags.sigma_threshold is None:
-            raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
-        _not_negative("sigma_threshold", flags.sigma_threshold)
+    _check_noise_source(flags)
     _noise_fits(flags, sigma_flag, sigma, flags.num_classes or _USUAL_CLASSES)
-    if flags.threshold is not None:
+    if flags.sigma_threshold is not None:
         _noise_fits(flags, "sigma_threshold", flags.sigma_threshold, 1)
     if math.isnan(flags.epsilon) or flags.epsilon <= 0:
         raise ConfigError(f"--epsilon is {flags.epsilon:g}; allowed is a number above 0, or inf")
@@ -270,15 +267,52 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         delta=delta,
         conversion=flags.conversion,
         account=None if flags.account is None else str(_account_file(flags.account)),
+        noise=flags.noise,
+        colluding=flags.colluding,
+        owners=None if flags.account is None else _owners(flags),
     )
 
 
+def _check_noise_source(flags: argparse.Namespace) -> None:
+    if flags.noise == "distributed":
+        _whole("colluding", flags.colluding, 0, flags.n_parties - 1)
+        if flags.sigma_threshold is not None:
+            raise ConfigError(
+                "--sigma_threshold is refused with --noise distributed: label and threshold come "
+                "from the same noisy counts; leave it out"
+            )
+        return
+    if flags.colluding:
+        raise ConfigError("--colluding needs --noise distributed")
+    if flags.threshold is not None:
+        if flags.sigma_threshold is None:
+            raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
+        _not_negative("sigma_threshold", flags.sigma_threshold)
+
+
+def _owners(flags: argparse.Namespace) -> str:
+    """Whose data the account covers: as named, or by the place of the parties' models.
+
+    A model that is trained again at its place is of the same owner.
+    """
+    if flags.data_owners is not None:
+        return str(flags.data_owners)
+    named = Path(flags.model_type if flags.ignore_parties else str(flags.n_parties))
+    folder = _checkpoint_dir(flags.checkpoint_dir)
+    place = named if flags.ignore_parties and named.exists() else folder / named
+    count = "1 party" if flags.n_parties == 1 else f"{flags.n_parties} parties"
+    return f"{count} of {os.path.realpath(place)}"
+
+
 def _noise_fits(flags: argparse.Namespace, name: str, sigma: float, draws: int) -> None:
-    """As the guardian will check it: noisy votes must not wrap in the circuit's 32 bits."""
-    largest_batch = min(flags.batch_size, flags.n_queries)
+    """As who draws it will check it: noisy votes must not wrap in the circuit's 32 bits."""
+    draws *= flags.n_queries
     reserved = reserved_range(flags.n_parties, flags.threshold)
     try:
-        refuse_wrap(sigma, draws * largest_batch, reserved=reserved)
+        if flags.noise == "distributed":
+            refuse_unusable(sigma, flags.n_parties, flags.colluding, draws, flags.threshold)
+        else:
+            refuse_wrap(sigma, draws, reserved=reserved)
     except ConfigError as error:
         raise ConfigError(f"--{name}: {error}") from None
 

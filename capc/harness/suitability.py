@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from capc.harness.queries import are_scaled, labelled_examples, origin_of
 from capc.harness.remarks import Remark
 from capc.harness.settings import Settings
 from capc.parties.config import PrivacySettings
+from capc.privacy.distributed import UNITS, excess_text, log_excess, total_sigma
 
 _SECONDS = 3.0  # what looking at all models together may take
 _WIDEST = 1e5  # of a noise that leaves nothing of any vote
@@ -62,26 +64,61 @@ def data_warnings(networks: Sequence[Network], settings: Settings) -> list[Remar
 def noise_warnings(settings: Settings) -> list[str]:
     """What the noise leaves of a unanimous vote, where that is not all."""
     classes, parties, privacy = settings.num_classes or 2, settings.n_parties, settings.privacy
-    right = unanimous_accuracy(parties, classes, privacy.sigma)
     said = []
+    if privacy.distributed:
+        said.append(
+            f"noise: each of {parties} answering parties draws its part, and that of any "
+            f"{parties - privacy.colluding} is enough; that their sum is not quite a discrete "
+            f"Gaussian adds {_excess(privacy, parties)} to what a query costs"
+        )
+    seen = label_sigma(privacy, parties)
+    right = unanimous_accuracy(parties, classes, seen)
     if right < _SWAMPED:
         said.append(
-            f"WARNING: noise of scale {privacy.sigma:g} swamps {parties} votes: even a unanimous "
+            f"WARNING: noise of scale {seen:.4g} swamps {parties} votes: even a unanimous "
             f"vote gives its label in {right:.0%} of queries (chance: {1 / classes:.0%}); more "
             "parties or a smaller --sigma help"
         )
     elif right < _SURE:
         said.append(
-            f"expected: with noise of scale {privacy.sigma:g}, a unanimous vote of {parties} gives "
+            f"expected: with noise of scale {seen:.4g}, a unanimous vote of {parties} gives "
             f"its label in {right:.1%} of queries, a divided one in fewer"
         )
-    reached = unanimous_answers(parties, privacy)
+    reached = unanimous_answers(parties, privacy, classes)
     if reached < _SURE and (privacy.threshold or 0) <= parties:
         said.append(
             f"expected: {reached:.1%} of unanimous queries reach --threshold {privacy.threshold}; "
             "the others are not answered"
         )
     return said
+
+
+def noise_record(settings: Settings) -> dict[str, Any]:
+    """Who draws the noise, and at which scale in votes, for run.json."""
+    privacy, parties = settings.privacy, settings.n_parties
+    said: dict[str, Any] = {
+        "source": privacy.noise,
+        "sigma": privacy.sigma,
+        "label_sigma": label_sigma(privacy, parties),
+    }
+    if privacy.distributed:
+        said |= {
+            "colluding": privacy.colluding,
+            "counted_parties": parties - privacy.colluding,
+            "excess_per_query": _excess(privacy, parties),
+        }
+    return said
+
+
+def _excess(privacy: PrivacySettings, parties: int) -> str:
+    return excess_text(log_excess(privacy.sigma, parties, privacy.colluding))
+
+
+def label_sigma(privacy: PrivacySettings, parties: int) -> float:
+    """The scale in votes of the noise that the labels see: where parties draw it, of all parts."""
+    if not privacy.distributed:
+        return privacy.sigma
+    return total_sigma(privacy.sigma, parties, privacy.colluding)
 
 
 def unanimous_accuracy(parties: int, classes: int, sigma: float) -> float:
@@ -94,12 +131,20 @@ def unanimous_accuracy(parties: int, classes: int, sigma: float) -> float:
     return float(np.sum(chances * (less + least) / 2))
 
 
-def unanimous_answers(parties: int, privacy: PrivacySettings) -> float:
+def unanimous_answers(parties: int, privacy: PrivacySettings, classes: int = 2) -> float:
     """How often all votes for one class reach the threshold; 1 without one."""
     if privacy.threshold is None:
         return 1.0
-    values, chances = _discrete_gaussian(privacy.sigma_threshold)
-    return float(np.sum(chances[parties + values >= privacy.threshold]))
+    if not privacy.distributed:
+        values, chances = _discrete_gaussian(privacy.sigma_threshold)
+        return float(np.sum(chances[parties + values >= privacy.threshold]))
+    # In units of a vote's part; the other counts, 0 votes each, may reach the threshold too.
+    values, chances = _discrete_gaussian(UNITS * label_sigma(privacy, parties))
+    below = [
+        float(np.sum(chances[UNITS * votes + values < UNITS * privacy.threshold]))
+        for votes in (parties, 0)
+    ]
+    return 1.0 - below[0] * below[1] ** (classes - 1)
 
 
 def _discrete_gaussian(sigma: float) -> tuple[Int64, Float64]:

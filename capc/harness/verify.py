@@ -29,6 +29,7 @@ from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.precision import why_imprecise
 from capc.inference.reference import evaluate
 from capc.parties.config import PrivacySettings
+from capc.privacy.distributed import UNITS, party_sigma
 from capc.roles import GUARDIAN, QUERYING, answering
 
 _NEGLIGIBLE = 2.0**-60
@@ -128,10 +129,13 @@ def _tried(integers: QuantizedNetwork, original: Network, queries: Queries) -> l
     ]
 
 
-def noise_is_off(privacy: PrivacySettings, classes: int, queries: int) -> bool:
+def noise_is_off(privacy: PrivacySettings, classes: int, queries: int, parties: int = 1) -> bool:
     """Whether all noise is zero, but for a probability below 2^-60."""
     draws = (classes + 1) * max(queries, 1)
     scales = [privacy.sigma] + ([privacy.sigma_threshold] if privacy.threshold is not None else [])
+    if privacy.distributed:
+        draws *= parties
+        scales = [party_sigma(privacy.sigma, parties, privacy.colluding)]
     # Pr[discrete Gaussian != 0] < 2 * sum_k exp(-k^2 / 2 sigma^2) < 4 exp(-1 / 2 sigma^2)
     return all(
         scale == 0 or (scale < 1 and draws * 4 * math.exp(-0.5 / scale / scale) < _NEGLIGIBLE)
@@ -154,7 +158,7 @@ def check_run(
     if not numbers:
         return {}
     clear = _evaluate(networks, floats or networks, queries, numbers, results.plans)
-    certain = noise_is_off(privacy, clear.floats.shape[2], len(numbers))
+    certain = noise_is_off(privacy, clear.floats.shape[2], len(numbers), len(networks))
     checks = {}
     for place, query in enumerate(numbers):
         float_label = int(np.argmax(_votes(clear.floats[:, place])))
@@ -162,7 +166,8 @@ def check_run(
             checks[query] = Check(float_label, None, None)
             continue
         error = float(np.max(np.abs(clear.decoded[:, place] - clear.floats[:, place])))
-        reference = _Reference(query, clear.exact[:, place], results)
+        units = UNITS if privacy.distributed else 1
+        reference = _Reference(query, clear.exact[:, place], results, units)
         integer_label = int(np.argmax(_votes(reference.logits)))
         checks[query] = Check(float_label, reference.agrees(privacy, certain), error, integer_label)
     return checks
@@ -219,6 +224,7 @@ class _Reference:
     query: int
     logits: Int64
     results: Results
+    units: int = 1  # what a vote counts
 
     def agrees(self, privacy: PrivacySettings, certain: bool) -> bool | None:
         """Whether label and opened shares are the reference's; None when noise hides it."""
@@ -226,18 +232,31 @@ class _Reference:
         opened = self._opened_agree(votes)
         if opened is False:
             return False
-        noise = self._opened(GUARDIAN, "noise")
+        noise = self._drawn(privacy)
         threshold_noise = self._opened(GUARDIAN, "threshold_noise")
         if noise is None and not certain:
             return opened
         drawn = np.zeros_like(votes) if noise is None else noise
         if drawn.shape != votes.shape:
             return False
-        shift = 0 if threshold_noise is None else int(threshold_noise[0])
+        top = drawn if privacy.distributed else np.zeros_like(votes)
+        if threshold_noise is not None:
+            top = top + int(threshold_noise[0])
         answer = self.results.answers[self.query]
-        return _expected(votes, drawn, shift, privacy) == (
+        return _expected(self.units * votes, drawn, top, self.units, privacy.threshold) == (
             answer.label if answer.answered else None
         )
+
+    def _drawn(self, privacy: PrivacySettings) -> Int64 | None:
+        """The noise on the counts: the guardian's, or the sum of what the parties drew."""
+        if not privacy.distributed:
+            return self._opened(GUARDIAN, "noise")
+        parts = [self._opened(answering(party), "noise") for party in range(len(self.logits))]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts) or len({part.shape for part in known}) > 1:
+            return None
+        total: Int64 = np.sum(known, axis=0, dtype=np.int64)
+        return total
 
     def _opened_agree(self, votes: Int64) -> bool | None:
         """Whether opened shares add up to the reference; None when nothing was opened."""
@@ -253,7 +272,7 @@ class _Reference:
             if not np.array_equal(fixed_point.signed(fixed_point.reduce(logits)), expected):
                 return False
             total += modulo(VOTE_BITS, one_hot)
-        return bool(np.array_equal(total, votes))
+        return bool(np.array_equal(total, self.units * votes))
 
     def _pair(self, party: str, name: str) -> Int64 | None:
         """The sum of the two shares that an answering party and the querying party opened."""
@@ -268,9 +287,13 @@ class _Reference:
 
 
 def _expected(
-    votes: Int64, noise: Int64, threshold_noise: int, privacy: PrivacySettings
+    votes: Int64, noise: Int64, top_noise: Int64, units: int, threshold: int | None
 ) -> int | None:
-    """Step 3 in the clear: the label, or None when the threshold is not reached."""
-    if privacy.threshold is not None and int(votes.max()) + threshold_noise < privacy.threshold:
+    """Step 3 in the clear: the label, or None when the threshold is not reached.
+
+    Votes, noise on the counts and noise on their comparison with the threshold are all in `units`
+    of a vote.
+    """
+    if threshold is not None and int((votes + top_noise).max()) < units * threshold:
         return None
     return int(np.argmax(votes + noise))

@@ -1,6 +1,7 @@
 """An answering party: steps 1a to 1c with the querying party, step 2 with the guardian.
 
-It holds a model and learns nothing: not the query, not an activation, not its own vote.
+It holds a model and learns nothing: not the query, not an activation, not its own vote. It serves
+what the guardian tells it to have admitted, whatever the querying party asks for.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from capc.command_line import run_command
-from capc.errors import ConfigError
-from capc.fixed_point import VOTE_BITS, Int64, uniform_bits
+from capc.errors import ConfigError, PeerGoneError, ProtocolError
+from capc.fixed_point import VOTE_BITS, Int64, modulo, uniform_bits
 from capc.gc.programs import CircuitProgram
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
@@ -21,11 +22,16 @@ from capc.graph.ring_choice import to_ring
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
-from capc.parties.messages import Batch, ProgramAddress, send_vote_share
+from capc.parties.messages import Batch, BatchOrder, ProgramAddress, send_vote_share
+from capc.parties.pairwise_masks import PairwiseMasks
 from capc.parties.runtime import HOST, Runtime, StepTimer, run_party
-from capc.roles import GUARDIAN, QUERYING
+from capc.privacy.distributed import party_sigma
+from capc.privacy.noise import sample_noise
+from capc.privacy.noise_ahead import NoiseAhead
+from capc.roles import ANSWERING, GUARDIAN, QUERYING, role_of
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, connect
+from capc.transport.framing import MessageType
 
 logger = logging.getLogger(__name__)
 
@@ -40,20 +46,51 @@ class AnsweringParty:
         guardian: Channel,
         inference: InferenceServer | UnencryptedServer,
         program: CircuitProgram,
+        *,
+        own_noise: MaskedNoise | None = None,
     ) -> None:
         self._runtime = runtime
         self._querying = querying
         self._guardian = guardian
         self._inference = inference
         self._program = program
+        self._own_noise = own_noise
+        self._order = BatchOrder(runtime.config.n_queries, runtime.config.batch_size)
         self._timed = StepTimer(
             runtime, {"1a": [querying], "1b": [querying], "1c": [program], "2": [guardian]}
         )
 
     def serve(self) -> None:
         """Answer every batch until the querying party has no more queries."""
-        while (batch := Batch.receive(self._querying)) is not None:
+        while (batch := self._next_batch()) is not None:
             self._answer(batch)
+            if self._own_noise is not None:
+                self._own_noise.refill()
+
+    def _next_batch(self) -> Batch | None:
+        """What the querying party announces, once the guardian says that it admitted just that.
+
+        Raises ProtocolError that names the querying party for anything else, also for an end of
+        the queries of which the guardian was not told.
+        """
+        announced = Batch.receive(self._querying)
+        try:
+            admitted = Batch.receive(self._guardian, MessageType.ADMISSION)
+        except PeerGoneError:
+            raise
+        except ProtocolError as error:
+            raise ProtocolError(
+                f"{self._querying.peer} announced {_said(announced)}, and no admission came "
+                f"({error})"
+            ) from None
+        if announced != admitted:
+            raise ProtocolError(
+                f"{self._querying.peer} announced {_said(announced)}, but the guardian admitted "
+                f"{_said(admitted)}"
+            )
+        if admitted is not None:
+            self._order.check(admitted, self._guardian.peer)
+        return admitted
 
     def _answer(self, batch: Batch) -> None:
         with self._timed(batch, "1a", "offline"):
@@ -61,6 +98,10 @@ class AnsweringParty:
         with self._timed(batch, "1c", "offline"):
             vote_share = self._draw_vote_share(batch)
             self._program.prepare(batch.count, vote_share)
+        sent, noise = vote_share, None
+        if self._own_noise is not None:
+            with self._timed(batch, "2", "offline"):
+                sent, noise = self._own_noise.added(batch, vote_share)
         with self._timed(batch, "1a", "online"):
             self._inference.evaluate_hidden(prepared)
         with self._timed(batch, "1b", "online"):
@@ -68,20 +109,64 @@ class AnsweringParty:
         with self._timed(batch, "1c", "online"):
             self._program.evaluate(logit_share)
         with self._timed(batch, "2", "online"):
-            send_vote_share(self._guardian, batch, vote_share)
+            send_vote_share(self._guardian, batch, sent)
         if self._runtime.config.verify:
-            self._reveal_shares(batch, logit_share, vote_share)
+            self._reveal_shares(batch, logit_share, vote_share, noise)
 
     def _draw_vote_share(self, batch: Batch) -> Int64:
         """s-hat, fresh and uniform modulo 2^32, (count, C)."""
         return uniform_bits(VOTE_BITS, (batch.count, self._runtime.config.num_classes))
 
-    def _reveal_shares(self, batch: Batch, logit_share: Int64, vote_share: Int64) -> None:
-        """Under --verify: both shares go to the driver, which compares them."""
+    def _reveal_shares(
+        self, batch: Batch, logit_share: Int64, vote_share: Int64, noise: Int64 | None
+    ) -> None:
+        """Under --verify: both shares and own noise go to the driver, which compares them."""
         for offset in range(batch.count):
             query, control = batch.first + offset, self._runtime.control
             control.opened(query, "logit_share", logit_share[offset].tolist())
             control.opened(query, "vote_share", vote_share[offset].tolist())
+            if noise is not None:
+                control.opened(query, "noise", noise[offset].tolist())
+
+
+class MaskedNoise:
+    """Under --noise distributed: this party's part of the noise, and masks that hide it.
+
+    The noise is drawn ahead, in units of 2^-8 of a vote: its sum over the parties is what the
+    labels see. The masks cancel in that sum.
+    """
+
+    def __init__(self, noise: NoiseAhead, masks: PairwiseMasks) -> None:
+        self._noise = noise
+        self._masks = masks
+
+    def added(self, batch: Batch, vote_share: Int64) -> tuple[Int64, Int64]:
+        """What the guardian gets in place of the share (count, C), and the noise in it."""
+        noise = self._noise.take(batch.count)
+        masks = self._masks.of(batch, vote_share.shape[1])
+        return modulo(VOTE_BITS, vote_share + noise + masks), noise
+
+    def refill(self) -> None:
+        """Between two batches."""
+        self._noise.refill()
+
+
+def _said(batch: Batch | None) -> str:
+    return "the end of its queries" if batch is None else str(batch)
+
+
+def draw_own_noise(config: PartyConfig) -> NoiseAhead | None:
+    """The party's noise for the run, before anything is timed; None where the guardian draws."""
+    own = config.own_noise
+    if own is None:
+        return None
+    scale, classes = party_sigma(own.sigma, config.n_parties, own.colluding), config.num_classes
+    return NoiseAhead(
+        lambda rows: sample_noise(scale, rows * classes).reshape(rows, classes),
+        words=classes,
+        queries=config.n_queries,
+        batch_size=config.batch_size,
+    )
 
 
 def load_model(config: PartyConfig) -> QuantizedNetwork:
@@ -105,6 +190,7 @@ def take_part(runtime: Runtime) -> None:
     with ExitStack() as resources, runtime.failures():
         listener = Listener(HOST, config.port)
         resources.callback(listener.close)
+        noise = draw_own_noise(config)
         runtime.control.announce(HOST, listener.port, runtime.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         runtime.control.plan(ring.ring_bits, ring.fraction_bits)
@@ -128,14 +214,23 @@ def take_part(runtime: Runtime) -> None:
                     ring_bits=ring.ring_bits,
                     classes=config.num_classes,
                     vote_bits=VOTE_BITS,
+                    vote_shift=config.vote_shift,
                     backend=config.gc_backend,
                     timeout_seconds=config.timeout_seconds,
                 )
             )
             ProgramAddress(program.port, program.key).send(querying)
             program.wait_until_ready()
+        own_noise = None
+        if noise is not None:
+            others = {
+                name: peer.certificate
+                for name, peer in peers.items()
+                if role_of(name) == ANSWERING and name != config.party
+            }
+            own_noise = MaskedNoise(noise, PairwiseMasks(runtime.identity, others))
         runtime.control.ready()
-        AnsweringParty(runtime, querying, guardian, inference, program).serve()
+        AnsweringParty(runtime, querying, guardian, inference, program, own_noise=own_noise).serve()
 
 
 def start_inference(

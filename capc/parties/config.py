@@ -1,8 +1,9 @@
 """The public settings that the driver hands a party: one JSON file, in the party's own folder.
 
-Every field is known to all parties but three: an answering party alone is told where its `model`
-lies, the querying party alone where its `queries` lie, and the guardian alone the noise and the
-budget (`privacy`). The others' files do not have these fields.
+Every field is known to all parties but four: an answering party alone is told where its `model`
+lies and, where the parties draw the noise, how much (`own_noise`), the querying party alone where
+its `queries` lie, and the guardian alone the budget and its own noise (`privacy`). The others'
+files do not have these fields.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from capc.errors import ConfigError
 from capc.files import read_json
@@ -21,8 +22,12 @@ from capc.fixed_point import MAX_LOGIT
 from capc.gc.programs import BACK_ENDS, BackEnd
 from capc.he.parameters import EncryptionParameters
 from capc.privacy.conversion import CONVERSIONS, Conversion
+from capc.privacy.distributed import VOTE_SHIFT
 
-CONFIG_VERSION = 3
+CONFIG_VERSION = 4
+
+NoiseSource = Literal["guardian", "distributed"]
+NOISE_SOURCES: tuple[NoiseSource, ...] = get_args(NoiseSource)
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -45,7 +50,9 @@ class QuerySource:
 class PrivacySettings:
     """Noise and budget; `threshold` None: every query is answered; `epsilon` None: no limit.
 
-    `account` names the file of an account that goes on from run to run; None: a new one.
+    `noise`: who draws it, the guardian or each answering party its part, of whom `colluding` may
+    tell theirs to others. `account` names the file of an account that goes on from run to run,
+    None: a new one, and `owners` the parties whose data it covers.
     """
 
     sigma: float
@@ -55,6 +62,22 @@ class PrivacySettings:
     delta: float
     conversion: Conversion
     account: str | None = None
+    noise: NoiseSource = "guardian"
+    colluding: int = 0
+    owners: str | None = None
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the answering parties draw the noise."""
+        return self.noise == "distributed"
+
+
+@dataclass(frozen=True)
+class OwnNoise:
+    """What an answering party needs to draw its part of the noise: the sum's scale, in votes."""
+
+    sigma: float
+    colluding: int
 
 
 @dataclass(frozen=True)
@@ -64,9 +87,10 @@ class PartyConfig:
     `party` is querying, answering-<index> or guardian; `unencrypted` switches encryption off
     (--cpu); `verify` lets the party open its shares to the driver; `max_logit` bounds the logits'
     size; `port` 0 means any free one; `log_file` None means standard error only; `timeout_seconds`
-    bounds every wait for a peer. `with_threshold` says whether step 3 has one: all know it.
-    `model` is set for answering parties, `queries` for the querying party, `privacy` for the
-    guardian.
+    bounds every wait for a peer. `with_threshold` says whether step 3 has one, and
+    `distributed_noise` whether the answering parties draw the noise: all know both.
+    `model` is set for answering parties, with `own_noise` where they draw it, `queries` for the
+    querying party, `privacy` for the guardian.
     """
 
     party: str
@@ -78,6 +102,7 @@ class PartyConfig:
     encryption_parameters: EncryptionParameters
     input_range: tuple[float, float]
     with_threshold: bool
+    distributed_noise: bool = False
     insecure: bool = False
     verify: bool = False
     unencrypted: bool = False
@@ -90,8 +115,19 @@ class PartyConfig:
     log_file: str | None = None
     timeout_seconds: float = 600.0
     model: str | None = None
+    own_noise: OwnNoise | None = None
     queries: QuerySource | None = None
     privacy: PrivacySettings | None = None
+
+    @property
+    def vote_shift(self) -> int:
+        """A vote counts 2^vote_shift in step 1c: finer than one where the noise is distributed."""
+        return VOTE_SHIFT if self.distributed_noise else 0
+
+    @property
+    def vote_units(self) -> int:
+        """What a vote counts in the sums of steps 2 and 3."""
+        return 1 << self.vote_shift
 
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner only."""
@@ -108,6 +144,8 @@ class PartyConfig:
         fields["input_range"] = list(self.input_range)
         if self.model is not None:
             fields["model"] = self.model
+        if self.own_noise is not None:
+            fields["own_noise"] = vars(self.own_noise).copy()
         if self.queries is not None:
             fields["queries"] = vars(self.queries).copy()
         if self.privacy is not None:
@@ -143,6 +181,13 @@ class PartyConfig:
             raise ConfigError(
                 f"the party's config: with_threshold is {fields['with_threshold']!r}, but "
                 f"privacy.threshold is {privacy.threshold}"
+            )
+        told = {privacy.distributed} if privacy is not None else set()
+        told |= {config.own_noise is not None} if config.model is not None else set()
+        if told - {config.distributed_noise}:
+            raise ConfigError(
+                f"the party's config: distributed_noise is {fields['distributed_noise']!r}, but "
+                "own_noise or privacy.noise says otherwise"
             )
         return config
 
@@ -248,6 +293,17 @@ def _privacy_settings(value: Any) -> PrivacySettings:
         delta=_field(fields, "delta", _real(0, above=True)),
         conversion=_field(fields, "conversion", _one_of(CONVERSIONS)),
         account=_field(fields, "account", _optional(_string)),
+        noise=_field(fields, "noise", _one_of(NOISE_SOURCES)),
+        colluding=_field(fields, "colluding", _whole(0)),
+        owners=_field(fields, "owners", _optional(_string)),
+    )
+
+
+def _own_noise(value: Any) -> OwnNoise:
+    fields = _mapping(value)
+    return OwnNoise(
+        sigma=_field(fields, "sigma", _real(0)),
+        colluding=_field(fields, "colluding", _whole(0)),
     )
 
 
@@ -261,6 +317,7 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "encryption_parameters": _encryption_parameters,
     "input_range": _interval,
     "with_threshold": _boolean,
+    "distributed_noise": _boolean,
     "insecure": _boolean,
     "verify": _boolean,
     "unencrypted": _boolean,
@@ -275,6 +332,7 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 _ROLE_FIELDS: dict[str, Callable[[Any], Any]] = {
     "model": _string,
+    "own_noise": _own_noise,
     "queries": _query_source,
     "privacy": _privacy_settings,
 }

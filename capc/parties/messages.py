@@ -21,19 +21,30 @@ _VOTES = struct.Struct("<QII")
 
 @dataclass(frozen=True)
 class Batch:
-    """Queries `first` to `first + count - 1` of a run."""
+    """Queries `first` to `first + count - 1` of a run.
+
+    The querying party announces it (QUERY); the guardian tells each answering party on a connection
+    of their own which one it admitted (ADMISSION). A count of 0 means no more queries.
+    """
 
     first: int
     count: int
 
-    def send(self, channel: Channel) -> None:
-        """Announce the batch to a peer."""
-        channel.send_json(MessageType.QUERY, {"first": self.first, "count": self.count})
+    def __str__(self) -> str:
+        if self.count == 1:
+            return f"query {self.first}"
+        return f"queries {self.first} to {self.first + self.count - 1}"
+
+    def send(self, channel: Channel, message_type: MessageType = MessageType.QUERY) -> None:
+        """Tell a peer of the batch."""
+        channel.send_json(message_type, {"first": self.first, "count": self.count})
 
     @classmethod
-    def receive(cls, channel: Channel) -> Batch | None:
-        """The next batch, or None when the querying party has no more queries."""
-        value = channel.recv_json(MessageType.QUERY, MAX_BYTES)
+    def receive(
+        cls, channel: Channel, message_type: MessageType = MessageType.QUERY
+    ) -> Batch | None:
+        """The next batch, or None when there are no more queries."""
+        value = channel.recv_json(message_type, MAX_BYTES)
         first, count = value.get("first"), value.get("count")
         if type(first) is not int or type(count) is not int:
             raise ProtocolError(f"{channel.peer} sent an invalid batch header")
@@ -42,9 +53,31 @@ class Batch:
         return cls(first, count) if count else None
 
     @staticmethod
-    def send_end(channel: Channel) -> None:
+    def send_end(channel: Channel, message_type: MessageType = MessageType.QUERY) -> None:
         """No more queries."""
-        Batch(0, 0).send(channel)
+        Batch(0, 0).send(channel, message_type)
+
+
+class BatchOrder:
+    """The batches of one run as one party is told of them: each query once, in order.
+
+    At most `batch_size` at once, and none from `n_queries` on; ProtocolError names who said so.
+    """
+
+    def __init__(self, n_queries: int, batch_size: int) -> None:
+        self._n_queries = n_queries
+        self._batch_size = batch_size
+        self._next = 0
+
+    def check(self, batch: Batch, peer: str) -> None:
+        """Take the next batch."""
+        end = batch.first + batch.count
+        if batch.first < self._next or end > self._n_queries or batch.count > self._batch_size:
+            raise ProtocolError(
+                f"{peer} named {batch}; allowed are queries {self._next} to "
+                f"{self._n_queries - 1}, at most {self._batch_size} at once, each once"
+            )
+        self._next = end
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The privacy guardian: steps 2 and 3, the noise, and the budget.
 
 It holds nothing of its own. Per query it learns whether the query was answered, nothing else: the
-answering parties' vote shares are uniform without the querying party's.
+answering parties' vote shares are uniform without the querying party's. Where the answering parties
+draw the noise, it draws none.
 """
 
 from __future__ import annotations
@@ -20,21 +21,25 @@ from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import VOTE_BITS, Int64, modulo
 from capc.gc.circuits import noisy_argmax_inputs
 from capc.gc.programs import CircuitProgram
-from capc.parties.config import PrivacySettings
+from capc.parties.config import PartyConfig, PrivacySettings
 from capc.parties.messages import (
     Admission,
     Batch,
+    BatchOrder,
     ProgramAddress,
     receive_vote_share,
 )
 from capc.parties.runtime import HOST, Runtime, StepTimer, run_party
 from capc.privacy.account_file import AccountFile
+from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
 from capc.privacy.conversion import GridEdgeWarning
 from capc.privacy.noise import reserved_range, sample_noise
+from capc.privacy.noise_ahead import NoiseAhead
 from capc.roles import GUARDIAN, QUERYING
 from capc.transport.channel import Channel, Traffic
 from capc.transport.endpoints import Listener
+from capc.transport.framing import MessageType
 
 logger = logging.getLogger(__name__)
 
@@ -56,40 +61,49 @@ class Guardian:
         querying: Channel,
         answering: Sequence[Channel],
         program: CircuitProgram,
+        *,
         account: AccountFile | None = None,
+        noise: NoiseAhead | None = None,
     ) -> None:
         self._runtime = runtime
         self._querying = querying
         self._answering = answering
         self._program = program
         self._settings = _privacy(runtime)
-        self._reserved = reserved_range(runtime.config.n_parties, self._settings.threshold)
-        self._budget = Budget(
-            self._settings.epsilon,
-            self._settings.delta,
-            sigma=self._settings.sigma,
-            threshold=self._settings.threshold,
-            sigma_threshold=self._settings.sigma_threshold,
-            conversion=self._settings.conversion,
-            account=None if account is None else account.account,
+        self._budget = budget_of(
+            self._settings, runtime.config.n_parties, None if account is None else account.account
         )
         self._account = account
+        self._noise = noise
+        self._order = BatchOrder(runtime.config.n_queries, runtime.config.batch_size)
         self._timed = StepTimer(runtime, {"2": answering, "3": [program]})
 
     def serve(self) -> None:
         """Answer every batch until the querying party has no more queries."""
         while (batch := Batch.receive(self._querying)) is not None:
+            self._order.check(batch, self._querying.peer)
             admission = Admission(*self._budget.admit(batch.count))
+            admitted = Batch(batch.first, admission.admitted)
+            if admitted.count:
+                self._reserve(admitted.count)
+                for channel in self._answering:
+                    admitted.send(channel, MessageType.ADMISSION)
             admission.send(self._querying)
             if admission.admitted < batch.count:
                 refused = batch.first + admission.admitted
                 logger.warning("query %d refused: %s", refused, admission.reason)
                 self._runtime.control.refused(refused, admission.reason)
-            if admission.admitted:
-                self._answer(Batch(batch.first, admission.admitted))
+            if admitted.count:
+                self._answer(admitted)
+            if self._noise is not None:
+                self._noise.refill()
+        for channel in self._answering:
+            Batch.send_end(channel, MessageType.ADMISSION)
 
     def _answer(self, batch: Batch) -> None:
-        noise = self._prepare(batch)
+        noise = self._noise_of(batch)
+        with self._timed(batch, "3", "offline"):
+            self._program.prepare(batch.count)
         with self._timed(batch, "2", "online"):
             vote_share = self._add_vote_shares(batch)
         with self._timed(batch, "3", "online"):
@@ -101,25 +115,16 @@ class Guardian:
         if self._runtime.config.verify:
             self._reveal_noise(batch, noise)
 
-    def _prepare(self, batch: Batch) -> BatchNoise:
-        """Offline: fresh noise, and the tables of step 3."""
+    def _noise_of(self, batch: Batch) -> BatchNoise:
+        """What was drawn ahead for the batch; zeros where the answering parties draw it."""
         classes = self._runtime.config.num_classes
-        with self._timed(batch, "2", "offline"):
-            sigma_threshold = (
-                0.0 if self._settings.threshold is None else self._settings.sigma_threshold
-            )
-            votes = sample_noise(
-                self._settings.sigma, batch.count * classes, reserved=self._reserved
-            )
-            maximum = sample_noise(sigma_threshold, batch.count, reserved=self._reserved)
-            noise = BatchNoise(votes.reshape(-1, classes), maximum)
-        with self._timed(batch, "3", "offline"):
-            self._program.prepare(batch.count)
-            self._reserve(batch.count)
-        return noise
+        drawn: Int64 = np.zeros((batch.count, classes + 1), dtype=np.int64)
+        if self._noise is not None:
+            drawn = self._noise.take(batch.count)
+        return BatchNoise(drawn[:, :classes], drawn[:, classes])
 
     def _reserve(self, count: int) -> None:
-        """Before any label is opened the file counts them all: a crash never under-counts."""
+        """Before the queries are admitted the file counts them all: a crash never under-counts."""
         if self._account is not None:
             self._account.save(self._budget.worst_case(count))
 
@@ -133,16 +138,17 @@ class Guardian:
 
     def _noisy_argmax(self, vote_share: Int64, noise: BatchNoise) -> Int64:
         """Step 3, as garbler: the querying party learns the labels; which it answers, (count,)."""
+        units, threshold = self._runtime.config.vote_units, self._settings.threshold
         words = noisy_argmax_inputs(
             VOTE_BITS,
             vote_share,
             noise.votes,
-            voters=self._runtime.config.n_parties,
-            threshold=self._settings.threshold,
+            voters=units * self._runtime.config.n_parties,
+            threshold=None if threshold is None else units * threshold,
             threshold_noise=noise.maximum,
         )
         answered = self._program.evaluate(words)
-        if self._settings.threshold is None:
+        if threshold is None:
             return np.ones(len(vote_share), dtype=np.int64)
         if answered is None:
             raise ProtocolError("the circuit program told the guardian nothing")
@@ -165,6 +171,8 @@ class Guardian:
 
     def _reveal_noise(self, batch: Batch, noise: BatchNoise) -> None:
         """Under --verify: the noise goes to the driver, which computes the label again."""
+        if self._noise is None:
+            return
         for offset in range(batch.count):
             query = batch.first + offset
             self._runtime.control.opened(query, "noise", noise.votes[offset].tolist())
@@ -180,7 +188,8 @@ def take_part(runtime: Runtime) -> None:
         resources.callback(listener.close)
         account = None
         if settings.account is not None:
-            account = resources.enter_context(AccountFile(settings.account))
+            account = resources.enter_context(AccountFile(settings.account, settings.owners))
+        noise = draw_noise(config, settings)
         runtime.control.announce(HOST, listener.port, runtime.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         expected = {name: peer.certificate for name, peer in peers.items() if name != GUARDIAN}
@@ -210,10 +219,49 @@ def take_part(runtime: Runtime) -> None:
             logger.warning("sigma is 0: no noise at all, epsilon is infinite from the first query")
         # epsilon stays a valid bound at the grid's edge; the warning is for analyses.
         warnings.simplefilter("ignore", GridEdgeWarning)
-        sample_noise(1.0, 1)  # the generator loads now, not in the first query
         runtime.control.ready()
         answering = [channel for name, channel in sorted(channels.items()) if name != QUERYING]
-        Guardian(runtime, channels[QUERYING], answering, program, account).serve()
+        Guardian(
+            runtime, channels[QUERYING], answering, program, account=account, noise=noise
+        ).serve()
+
+
+def budget_of(
+    settings: PrivacySettings, n_parties: int, account: Accountant | None = None
+) -> Budget:
+    """The budget of a run with these settings, going on from the account."""
+    return Budget(
+        settings.epsilon,
+        settings.delta,
+        sigma=settings.sigma,
+        threshold=settings.threshold,
+        sigma_threshold=settings.sigma_threshold,
+        distributed_over=n_parties if settings.distributed else None,
+        colluding=settings.colluding,
+        conversion=settings.conversion,
+        account=account,
+    )
+
+
+def draw_noise(config: PartyConfig, settings: PrivacySettings) -> NoiseAhead | None:
+    """The run's noise (queries, C + 1), the threshold's last; before anything is timed.
+
+    None where the answering parties draw it.
+    """
+    if settings.distributed:
+        return None
+    classes = config.num_classes
+    sigma_threshold = 0.0 if settings.threshold is None else settings.sigma_threshold
+    reserved = reserved_range(config.n_parties, settings.threshold)
+
+    def draw(rows: int) -> Int64:
+        votes = sample_noise(settings.sigma, rows * classes, reserved=reserved)
+        maximum = sample_noise(sigma_threshold, rows, reserved=reserved)
+        return np.column_stack([votes.reshape(rows, classes), maximum])
+
+    return NoiseAhead(
+        draw, words=classes + 1, queries=config.n_queries, batch_size=config.batch_size
+    )
 
 
 def _privacy(runtime: Runtime) -> PrivacySettings:

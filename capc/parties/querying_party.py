@@ -74,7 +74,7 @@ class Link:
         return self.inference.evaluate_logits(prepared, hidden)
 
     def vote_share(self, logit_share: Int64) -> Int64:
-        """Step 1c: onehot(argmax z) - s-hat modulo 2^32, (count, C)."""
+        """Step 1c: 2^vote_shift onehot(argmax z) - s-hat modulo 2^32, (count, C)."""
         shares = self.argmax.evaluate(logit_share)
         if shares is None:
             raise ProtocolError(f"the circuit program with {self.name} returned no vote share")
@@ -271,6 +271,7 @@ def join_program(
         ring_bits=ring_bits,
         classes=config.num_classes,
         vote_bits=VOTE_BITS,
+        vote_shift=config.vote_shift if name == "argmax_1" else 0,
         with_threshold=config.with_threshold and name == "sum_histogram",
         backend=config.gc_backend,
         timeout_seconds=config.timeout_seconds,

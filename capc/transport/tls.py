@@ -3,7 +3,7 @@
 Each party makes a key pair at start; the private key never touches the disk. Certificates are
 public and exchanged out of band (by the harness). A connection is accepted only when the peer
 proves possession of the key of one pinned certificate, which also says who it is. No certificate
-may sign another.
+may sign another. Two parties may also agree on a key that no message carries.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import NameOID
 
 from capc.errors import ProtocolError
@@ -72,6 +73,25 @@ class Identity:
     def client_context(self, peers: Mapping[str, str]) -> ssl.SSLContext:
         """Connects only to the named peers (party name -> certificate, PEM)."""
         return self._context(ssl.PROTOCOL_TLS_CLIENT, peers)
+
+    def agreed_key(self, certificate: str, purpose: bytes) -> bytes:
+        """32 bytes that only this party and the owner of the certificate (PEM) can compute.
+
+        Diffie-Hellman on P-256 with the run's fresh keys, through HKDF-SHA256; other purposes give
+        independent keys. Raises ProtocolError for a certificate with another kind of key.
+        """
+        own = serialization.load_pem_private_key(self._private_key, password=None)
+        theirs = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+        curve = ec.SECP256R1.name
+        if (
+            not isinstance(own, ec.EllipticCurvePrivateKey)
+            or not isinstance(theirs, ec.EllipticCurvePublicKey)
+            or theirs.curve.name != curve
+        ):
+            raise ProtocolError("a peer's certificate holds no P-256 key")
+        pair = b"\0".join(sorted((self.certificate.encode(), certificate.encode())))
+        derive = HKDF(hashes.SHA256(), length=32, salt=None, info=purpose + b"\0" + pair)
+        return derive.derive(own.exchange(ec.ECDH(), theirs))
 
     def _context(self, protocol: int, peers: Mapping[str, str]) -> ssl.SSLContext:
         context = ssl.SSLContext(protocol)

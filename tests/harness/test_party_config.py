@@ -11,7 +11,7 @@ import pytest
 
 from capc.errors import ConfigError
 from capc.he.parameters import EncryptionParameters
-from capc.parties.config import PartyConfig, PrivacySettings, QuerySource
+from capc.parties.config import OwnNoise, PartyConfig, PrivacySettings, QuerySource
 
 BASE = PartyConfig(
     party="answering-1",
@@ -38,7 +38,20 @@ QUERYING = replace(
 )
 
 
-@pytest.mark.parametrize("config", [BASE, GUARDIAN, QUERYING], ids=lambda config: config.party)
+DISTRIBUTED = [
+    replace(BASE, distributed_noise=True, own_noise=OwnNoise(2.0, 1)),
+    replace(
+        GUARDIAN,
+        distributed_noise=True,
+        privacy=PrivacySettings(2.0, 200, 0.0, None, 1e-5, "classic", None, "distributed", 1),
+    ),
+    replace(QUERYING, distributed_noise=True),
+]
+
+
+@pytest.mark.parametrize(
+    "config", [BASE, GUARDIAN, QUERYING, *DISTRIBUTED], ids=lambda config: config.party
+)
 def test_there_and_back(config: PartyConfig, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     config.write(path)
@@ -52,6 +65,23 @@ def test_only_the_guardian_is_told_the_noise() -> None:
     for config in (BASE, QUERYING, GUARDIAN):
         assert {"model", "queries", "privacy"} & set(config.to_json()) == {own[config.party]}
         assert "with_threshold" in config.to_json()
+
+
+def test_a_party_that_draws_its_noise_is_told_its_scale_and_no_budget() -> None:
+    answering, guardian, querying = (config.to_json() for config in DISTRIBUTED)
+    assert answering["own_noise"] == {"sigma": 2.0, "colluding": 1}
+    assert "privacy" not in answering
+    assert not {"own_noise", "privacy"} & set(querying)
+    assert "own_noise" not in guardian
+    assert {config.vote_shift for config in DISTRIBUTED} == {8}
+    assert {BASE.vote_shift, GUARDIAN.vote_shift, QUERYING.vote_shift} == {0}
+
+
+@pytest.mark.parametrize("config", [BASE, GUARDIAN, *DISTRIBUTED[:2]])
+def test_who_draws_the_noise_is_the_same_to_all(config: PartyConfig) -> None:
+    fields = config.to_json() | {"distributed_noise": not config.distributed_noise}
+    with pytest.raises(ConfigError, match="distributed_noise"):
+        PartyConfig.from_json(fields)
 
 
 def test_the_threshold_of_the_guardian_is_the_one_that_all_know() -> None:
@@ -92,6 +122,9 @@ def test_encryption_parameters_are_checked_where_they_are_read() -> None:
         ("privacy", {"threshold": False}),
         ("privacy", []),
         ("privacy", {"sigma": -1, "threshold": None}),
+        ("own_noise", {"sigma": 1.0, "colluding": -1}),
+        ("own_noise", 2),
+        ("distributed_noise", 0),
         ("queries", {"dataset": "mnist"}),
         ("queries", []),
         ("model", ""),
@@ -103,6 +136,7 @@ def test_a_wrong_field_is_named(name: str, value: Any) -> None:
         PartyConfig.from_json(fields)
     inner = {
         "privacy": ("sigma",),
+        "own_noise": ("colluding",),
         "queries": ("start",),
         "encryption_parameters": ("poly_modulus_degree",),
     }

@@ -184,3 +184,45 @@ def test_noise_that_wraps() -> None:
     for flags in (["--sigma_threshold=1e9"], ["--sigma=1.5e8", "--sigma_threshold=1"]):
         with pytest.raises(ConfigError, match=flags[0].partition("=")[0] + ": .*wrap in 32 bits"):
             parse_settings(["--threshold=1000000000", *flags])
+
+
+def test_noise_that_the_answering_parties_draw() -> None:
+    flags = ["--noise=distributed", "--n_parties=5", "--sigma=2", "--threshold=4"]
+    privacy = parse_settings([*flags, "--colluding=4"]).privacy
+    assert (privacy.noise, privacy.colluding, privacy.sigma_threshold) == ("distributed", 4, 0)
+    assert parse_settings(flags).privacy.colluding == 0
+    assert parse_settings([]).privacy.noise == "guardian"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--colluding=1"], "--colluding needs --noise distributed"),
+        (["--noise=distributed", "--colluding=5"], "--colluding is 5; allowed is 0 to 4"),
+        (["--noise=distributed", "--colluding=-1"], "--colluding is -1"),
+        (
+            ["--noise=distributed", "--threshold=3", "--sigma_threshold=1"],
+            "--sigma_threshold is refused with --noise distributed",
+        ),
+        (["--noise=distributed", "--sigma=0.006"], "--sigma: sigma is 0.006; distributed over 5"),
+        (["--noise=distributed", "--sigma=1e6"], "--sigma: .*wrap"),
+        (["--noise=distributed", "--threshold=8388608"], "smaller threshold"),
+        (["--noise=somebody"], "--noise"),
+    ],
+)
+def test_noise_that_cannot_be_is_refused_by_its_flag(flags: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_settings(["--n_parties=5", *flags])
+
+
+def test_whose_data_an_account_covers(tmp_path: Path) -> None:
+    def owners(*flags: str) -> str | None:
+        places = [f"--checkpoint_dir={tmp_path}", f"--account={tmp_path / 'account.json'}"]
+        return parse_settings([*places, *flags]).privacy.owners
+
+    assert owners("--n_parties=3") == f"3 parties of {tmp_path / '3'}"
+    assert owners("--ignore_parties") == f"1 party of {tmp_path / 'cryptonets-relu'}"
+    assert owners("--data_owners=three banks") == "three banks"
+    assert parse_settings(["--n_parties=3"]).privacy.owners is None
+    with pytest.raises(ConfigError, match="--data_owners is empty"):
+        owners("--data_owners=")

@@ -14,7 +14,13 @@ from capc.errors import ConfigError
 from capc.graph.layers import Dense, Input, Network, Relu, Reshape
 from capc.harness.queries import data_range, load_queries
 from capc.harness.settings import Settings, parse_settings, with_classes, with_range
-from capc.harness.suitability import data_warnings, noise_warnings, unanimous_accuracy
+from capc.harness.suitability import (
+    data_warnings,
+    noise_record,
+    noise_warnings,
+    unanimous_accuracy,
+    unanimous_answers,
+)
 from capc.harness.verify import check_models, check_shapes
 from capc.parties.config import PartyConfig
 from capc.parties.queries import load_queries as own_queries
@@ -176,6 +182,21 @@ def test_what_noise_leaves_of_a_vote() -> None:
         np.mean(draws.argmax(axis=1) == 0), abs=0.02
     )
     assert unanimous_accuracy(3, 10, 1e9) == pytest.approx(0.1, abs=0.001)
+
+
+def test_where_the_parties_draw_it_labels_see_the_noise_of_all_of_them() -> None:
+    flags = ["--noise=distributed", "--n_parties=4", "--colluding=3", "--sigma=2", "--threshold=5"]
+    settings = with_classes(parse_settings(flags), 3)
+    assert noise_record(settings)["label_sigma"] == 4.0
+    draws = np.random.default_rng(5).normal(0, 4, (200_000, 3))
+    draws[:, 0] += 4
+    expected = np.mean(draws.max(axis=1) >= 5)
+    found = unanimous_answers(4, settings.privacy, classes=3)
+    assert found == pytest.approx(expected, abs=0.006)
+    said = noise_warnings(settings)
+    assert said[0].startswith("noise: each of 4 answering parties draws its part, and that of any")
+    assert "adds 0 to what a query costs" in said[0]  # of one noise there is no sum
+    assert "noise of scale 4 swamps 4 votes" in said[1]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,29 @@ def honest(*, opened: bool, noise: NDArray[Any] | None = None) -> Results:
     return results
 
 
+PARTS = PrivacySettings(5.0, None, 0.0, None, 1e-5, "improved", None, "distributed", 1)
+
+
+def distributed(noise: NDArray[Any], threshold: int | None = None) -> Results:
+    """An opened run whose parties draw the noise, (parties, queries, classes) in 1/256 votes."""
+    results = honest(opened=True)
+    for query in range(N_QUERIES):
+        for kind in ("noise", "threshold_noise"):
+            del results.opened[query, "guardian", kind, None]
+        counts = 256 * votes(query) + noise[:, query].sum(axis=0)
+        answered = threshold is None or bool(counts.max() >= 256 * threshold)
+        label = int(np.argmax(counts)) if answered else None
+        results.answers[query] = Answer(query, answered, label)
+        for party in range(N_PARTIES):
+            name = f"answering-{party}"
+            drawn = tuple(int(value) for value in noise[party, query])
+            results.opened[query, name, "noise", None] = drawn
+            for at in ((query, "querying", "vote_share", name), (query, name, "vote_share", None)):
+                share = 256 * np.array(results.opened[at]) % (1 << VOTE_BITS)
+                results.opened[at] = tuple(int(value) for value in share)
+    return results
+
+
 def agreement(results: Results, privacy: PrivacySettings) -> list[bool | None]:
     return [found.agrees for found in check_run(NETWORKS, QUERIES, results, privacy).values()]
 
@@ -199,6 +222,26 @@ def test_a_label_that_the_opened_noise_does_not_give_is_found() -> None:
     drawn[(int(np.argmax(votes(1))) + 1) % CLASSES] = 100
     results.opened[1, "guardian", "noise", None] = tuple(drawn)
     assert agreement(results, NOISY) == [True, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("threshold", [None, 2])
+def test_a_run_whose_parties_draw_the_noise(threshold: int | None) -> None:
+    noise = random.integers(-400, 400, (N_PARTIES, N_QUERIES, CLASSES))
+    noise[0, 1] = [0, 0, 0, 5000]  # a label that the votes alone would not give
+    privacy = replace(PARTS, threshold=threshold)
+    results = distributed(noise, threshold)
+    assert agreement(results, privacy) == [True] * N_QUERIES
+    hidden = replace(results, opened=dict(results.opened))
+    del hidden.opened[1, "answering-2", "noise", None]
+    assert agreement(hidden, privacy)[1] is True  # its shares agree, and nothing more is known
+    results.opened[1, "answering-0", "noise", None] = (5000, 0, 0, 0)
+    assert agreement(results, privacy) == [True, False, True, True, True, True]
+    assert agreement(results, NOISY)[0] is False  # another unit
+
+
+def test_noise_in_parts_of_a_vote_is_off_much_later() -> None:
+    assert not noise_is_off(replace(PARTS, sigma=0.1), 10, 20, N_PARTIES)
+    assert noise_is_off(replace(PARTS, sigma=0.0), 10, 20, N_PARTIES)
 
 
 def test_shares_of_another_length_are_found() -> None:

@@ -45,9 +45,9 @@ def test_the_driver_reads_the_account_once_before_a_run(
     opened: list[str] = []
 
     class Counted(AccountFile):
-        def __init__(self, path: str) -> None:
+        def __init__(self, path: str, owners: str | None) -> None:
             opened.append(path)
-            super().__init__(path)
+            super().__init__(path, owners)
 
     monkeypatch.setattr("capc.harness.account.AccountFile", Counted)
     path = tmp_path / "account.json"
@@ -76,3 +76,23 @@ def test_a_crash_at_the_opening_leaves_the_worst_case_and_a_run_what_happened(
     )
     assert died.status == 1
     assert Accountant.load(path).counts == {THRESHOLD: 5, GNMAX: 2}
+
+
+def test_other_parties_are_refused_and_other_rules_add_up(
+    run_protocol: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "account.json"
+    flags = ["--n_queries=1", "--sigma=40", f"--account={path}", "--cpu"]
+    assert run_protocol(*flags, "--n_parties=1").status == 0
+    with pytest.raises(ConfigError, match=r"covers the data of 1 party of .*, and this run asks 2"):
+        run_protocol(*flags, "--n_parties=2")
+    owners = Accountant.load(path).owners
+    finished = run_protocol(
+        *flags, "--n_parties=2", "--noise=distributed", f"--data_owners={owners}"
+    )
+    assert finished.status == 0
+    assert finished.record["account"]["other_rule_before"] is True
+    assert finished.record["account"]["owners"] == owners
+    assert "under the other rule too" in " ".join(capsys.readouterr().out.split())
+    mechanism = Mechanism("distributed", 40.0, parties=2)
+    assert Accountant.load(path).counts == {GNMAX: 1, mechanism: 1}

@@ -1,0 +1,42 @@
+"""Masks that add up to zero over all answering parties, so that only their sum can be read.
+
+Under distributed noise the guardian gets each party's vote share plus that party's noise. The
+querying party holds the other vote share: together the two would read one party's vote under the
+little noise that this party drew. So each two answering parties agree on a key, and add and
+subtract what it expands to (Bonawitz et al. 2017, section 4). Of parties that keep their keys to
+themselves, others see the sum alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from capc.fixed_point import VOTE_BITS, Int64, modulo
+from capc.parties.messages import Batch
+from capc.transport.tls import Identity
+
+_PURPOSE = b"capc pairwise masks"
+
+
+class PairwiseMasks:
+    """One answering party's masks in one run; each query's are used once."""
+
+    def __init__(self, identity: Identity, others: Mapping[str, str]) -> None:
+        """`others`: the other answering parties' certificates (PEM), by name."""
+        self._keys = [
+            (1 if identity.party < name else -1, identity.agreed_key(certificate, _PURPOSE))
+            for name, certificate in sorted(others.items())
+        ]
+
+    def of(self, batch: Batch, classes: int) -> Int64:
+        """Ring elements modulo 2^32 for the batch's counts, int64 (count, classes)."""
+        total = np.zeros((batch.count, classes), dtype=np.int64)
+        for sign, key in self._keys:
+            for row in range(batch.count):
+                query = (batch.first + row).to_bytes(8, "little")
+                stream = hashlib.shake_256(key + query).digest(classes * VOTE_BITS // 8)
+                total[row] += sign * np.frombuffer(stream, dtype="<u4").astype(np.int64)
+        return modulo(VOTE_BITS, total)
