@@ -20,6 +20,7 @@ FLOORS = (
     "files",
     "arrays",
     "machine",
+    "private_memory",
     "standard_streams",
     "unforeseen",
     "command_line",

@@ -39,6 +39,7 @@ from capc.harness.tables import summarise, write_summary
 from capc.harness.verify import Check, check_models, check_run, check_shapes
 from capc.log_lines import LogFormatter
 from capc.parties.config import OwnNoise, PartyConfig, QuerySource
+from capc.private_memory import keep_memory_private
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
 from capc.unforeseen import keep_trace, one_line
 
@@ -48,7 +49,10 @@ logger = logging.getLogger("capc.driver")
 def main(argv: Sequence[str] | None = None, program: str = "capc run") -> int:
     """The exit status of a run; CapcError for flags and files that cannot be used."""
     with interruptible():
-        return run(parse_settings(argv, program))
+        settings = parse_settings(argv, program)
+        if settings.verify:
+            keep_memory_private()  # it is going to hold every share
+        return run(settings)
 
 
 def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:

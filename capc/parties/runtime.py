@@ -16,6 +16,7 @@ from capc.he.allocation import keep_freed_memory
 from capc.log_lines import LogFormatter
 from capc.parties.config import PartyConfig
 from capc.parties.messages import Batch
+from capc.private_memory import keep_memory_private
 from capc.roles import role_of
 from capc.transport.channel import Counted, Traffic, total_traffic
 from capc.transport.control import ControlClient
@@ -116,6 +117,7 @@ def run_party(
 
     Raises ConfigError for arguments that cannot be read.
     """
+    keep_memory_private()
     parser = Parser(
         f"capc party {role}",
         description=f"{description}\n`capc run` writes both files and starts every party of a run.",
