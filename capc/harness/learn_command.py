@@ -29,7 +29,7 @@ from capc.errors import ConfigError
 from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.learning import results
-from capc.learning.experiment import Experiment, load_experiment
+from capc.learning.experiment import DRAWN_BY, Experiment, load_experiment
 from capc.learning.imported import imported_trials, load_answered, parse_sources
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
@@ -64,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         named = [] if options.dataset is None else [f"dataset={json.dumps(options.dataset)}"]
+        if options.noise is not None:
+            named.append(f"privacy.drawn_by={options.noise}")
+        if options.colluding is not None:
+            named.append(f"privacy.colluding={options.colluding}")
         experiment = load_experiment(options.config, [*options.set, *named])
         if options.secure:
             # As JSON: the protocol's run starts in another folder, and gets these very parameters.
@@ -328,6 +332,17 @@ def _parser() -> Parser:
         "--dataset",
         metavar="NAME[=FILE.npz]",
         help="another data set than the config's; your own with x_train, y_train, x_test, y_test",
+    )
+    add(
+        "--noise",
+        choices=DRAWN_BY,
+        help="who draws the vote's noise, as for `capc run` (default: as the config says)",
+    )
+    add(
+        "--colluding",
+        type=whole_number(0),
+        metavar="C",
+        help="with --noise distributed: answering parties that may tell others their part",
     )
     add_results_dir(parser, "results/learning", "where tables and figures go", "--out")
     add(

@@ -172,7 +172,9 @@ class _Protocol:
         runs: list[_Runs] = [[] for _ in wanted]
         while waiting := [place for place, count in enumerate(asked) if count < wanted[place]]:
             for behind, place in enumerate(waiting):
-                room = _admitted(privacy, account, wanted[place] * (len(waiting) - behind))
+                room = _admitted(
+                    privacy, account, wanted[place] * (len(waiting) - behind), len(self._models) - 1
+                )
                 if room == 0:
                     if not sum(asked):
                         raise ConfigError(f"privacy.epsilon {privacy.epsilon} admits no query")
@@ -220,6 +222,11 @@ class _Protocol:
         )
         return answers, comparison
 
+    def _owners(self) -> str:
+        """All parties: each querying party asks the others, and one account covers all of them."""
+        name = self._session.experiment.name
+        return f"{len(self._models)} parties of {name}, seed {self._seed}"
+
     def _link_models(self, folder: Path, party: int) -> None:
         """The models of all parties but the querying one, numbered as `capc run` wants them."""
         others = [key for other, key in enumerate(self._models) if other != party]
@@ -244,6 +251,7 @@ class _Protocol:
             f"--encryption_params={self._options.encryption_params}",
             f"--seed={self._seed}",
             f"--account={account}",
+            f"--data_owners={self._owners()}",
             *_privacy_flags(privacy),
             *(["--verify"] if self._options.verify else []),
         ]
@@ -268,14 +276,16 @@ _Runs = list[tuple[Answers, Comparison]]
 """What one querying party's runs of the protocol brought."""
 
 
-def _admitted(privacy: Privacy, account: Path, count: int) -> int:
+def _admitted(privacy: Privacy, account: Path, count: int, voters: int) -> int:
     """How many of the next `count` queries the account in the file admits in the worst case."""
     budget = Budget(
         _limit(privacy),
         privacy.delta,
         privacy.sigma,
         privacy.threshold,
-        privacy.sigma_threshold,
+        0.0 if privacy.distributed else privacy.sigma_threshold,
+        distributed_over=voters if privacy.distributed else None,
+        colluding=privacy.colluding,
         conversion=privacy.conversion,
         account=Accountant.load(account) if account.exists() else None,
     )
@@ -321,7 +331,8 @@ def _agreement(
     agrees = _truth(check["reference_agrees"])
     known = agrees.notna()
     equal = None
-    if privacy.sigma == 0.0 and (privacy.threshold is None or privacy.sigma_threshold == 0.0):
+    bare = privacy.distributed or privacy.threshold is None or privacy.sigma_threshold == 0.0
+    if privacy.sigma == 0.0 and bare:
         reached = np.ones(answers.asked, dtype=np.bool_)
         if privacy.threshold is not None:
             reached = votes[: answers.asked].max(axis=1) >= privacy.threshold
@@ -339,11 +350,12 @@ def _privacy_flags(privacy: Privacy) -> list[str]:
     flags.append(f"--conversion={privacy.conversion}")
     limit = _limit(privacy)
     flags.append(f"--epsilon={math.inf if limit is None else limit}")
+    if privacy.distributed:
+        flags += ["--noise=distributed", f"--colluding={privacy.colluding}"]
     if privacy.threshold is not None:
-        flags += [
-            f"--threshold={privacy.threshold}",
-            f"--sigma_threshold={privacy.sigma_threshold}",
-        ]
+        flags.append(f"--threshold={privacy.threshold}")
+        if not privacy.distributed:
+            flags.append(f"--sigma_threshold={privacy.sigma_threshold}")
     return flags
 
 

@@ -18,12 +18,14 @@ from capc.errors import ConfigError
 from capc.files import parse_json, read_json
 from capc.learning.architectures import check_model_type
 from capc.privacy.conversion import CONVERSIONS, Conversion
+from capc.privacy.distributed import party_sigma
 
 SPLITS = ("uniform", "skewed", "dirichlet")
 STRATEGIES = ("random", "entropy", "gap", "k-centre")
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "steps", "cosine")
 NOISES = ("exact", "seeded")
+DRAWN_BY = ("guardian", "distributed")
 BOUNDS = ("independent", "dependent")
 
 _NAME_LENGTH = 100
@@ -89,6 +91,8 @@ class Privacy:
     `bound` is what stops the queries: `dependent` is computed from the votes and private.
     `shared`: one budget for all querying parties, else one for each. `noise`: `exact` draws from
     the operating system's generator, `seeded` from NumPy's, reproducible and for simulations only.
+    `drawn_by`: the guardian, or `distributed` over the answering parties, of which `colluding` may
+    tell theirs to others; then `sigma_threshold` has no use, for the counts' own noise serves.
     """
 
     sigma: float = 7.0
@@ -100,6 +104,8 @@ class Privacy:
     bound: str = "independent"
     shared: bool = True
     noise: str = "exact"
+    drawn_by: str = "guardian"
+    colluding: int = 0
 
     def __post_init__(self) -> None:
         for name in ("sigma", "sigma_threshold"):
@@ -112,6 +118,17 @@ class Privacy:
         _choice("conversion", self.conversion, CONVERSIONS)
         _choice("bound", self.bound, BOUNDS)
         _choice("noise", self.noise, NOISES)
+        _choice("drawn_by", self.drawn_by, DRAWN_BY)
+        _whole("colluding", self.colluding, 0, 1 << 30)
+        if self.colluding and not self.distributed:
+            raise ConfigError("colluding goes with drawn_by distributed")
+        if self.distributed and self.bound == "dependent":
+            raise ConfigError("drawn_by is distributed: there the bound is independent alone")
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the answering parties draw the noise."""
+        return self.drawn_by == "distributed"
 
 
 @dataclass(frozen=True)
@@ -163,6 +180,9 @@ class Experiment:
             )
         _whole("parties", self.parties, 2, info.train_size // 10)
         _whole("querying_parties", self.querying_parties, 1, self.parties)
+        if self.privacy.distributed:
+            voters = self.parties - 1  # the querying party's own model has no vote
+            party_sigma(self.privacy.sigma, voters, self.privacy.colluding)
         _whole("pool", self.pool, self.querying_parties, info.test_size - 1)
         _whole("retraining_seeds", self.retraining_seeds, 1, 1000)
         if self.queries is not None:

@@ -89,11 +89,12 @@ def simulated(session: Session, seed: int) -> Ask:
     """Vote in the clear."""
 
     def put(ballot: Ballot, privacy: Privacy) -> Round:
-        sampler: Sampler = exact_sampler(session.experiment.parties, privacy.threshold)
+        voters = session.experiment.parties - (-1 not in ballot.parties)
+        sampler: Sampler = exact_sampler(voters, privacy)
         if privacy.noise == "seeded":
             generator = generator_for("noise", seed, ballot.strategy, *ballot.parties)
             sampler = seeded_sampler(generator)
-        return ask(list(ballot.votes), privacy, sampler)
+        return ask(list(ballot.votes), privacy, sampler, voters=voters)
 
     return put
 

@@ -7,6 +7,7 @@ happened is charged, and the first query that could pass the budget ends the que
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,19 +20,25 @@ from capc.learning.experiment import Privacy
 from capc.privacy.accountant import Accountant
 from capc.privacy.conversion import default_orders, epsilons
 from capc.privacy.dependent import dependent_rdp, log_q_gnmax, log_q_threshold
+from capc.privacy.distributed import UNITS, log_tau, party_sigma, reserved_units
 from capc.privacy.noise import reserved_range, sample_noise
-from capc.privacy.rdp import Mechanism
+from capc.privacy.rdp import Mechanism, distributed_rdp
 from capc.privacy.votes import check_votes
 
 Sampler = Callable[[float, int], Int64]
 """(sigma, count) to `count` draws of the discrete Gaussian of that scale."""
 
+_SAME_LAW = -80 * math.log(2.0)
+"""A bound below 2^-80 on how far two laws differ: no simulation tells them apart."""
+
 _CHUNK = 512  # queries whose RDP curves are held at once
 
 
-def exact_sampler(parties: int, threshold: int | None) -> Sampler:
-    """The guardian's own noise, from the operating system: different in every run."""
-    reserved = reserved_range(parties, threshold)
+def exact_sampler(parties: int, privacy: Privacy) -> Sampler:
+    """The protocol's own noise, from the operating system: different in every run."""
+    reserved = (reserved_units if privacy.distributed else reserved_range)(
+        parties, privacy.threshold
+    )
     return lambda sigma, count: sample_noise(sigma, count, reserved=reserved)
 
 
@@ -94,9 +101,34 @@ class Round:
     private_account: Accountant | None
 
 
-def confident_gnmax(votes: Int64, privacy: Privacy, sampler: Sampler) -> tuple[Int64, Int64]:
-    """Answered flags (n,) and labels (n,) of votes (n, classes), noise drawn for each query."""
+def distributed_noise(privacy: Privacy, voters: int, count: int, sampler: Sampler) -> Int64:
+    """The sum of what `voters` parties draw, (count,), in parts of a vote.
+
+    One draw at the sum's scale where that is the same law but for 2^-80, else draw by draw.
+    """
+    each = party_sigma(privacy.sigma, voters, privacy.colluding)
+    # The bound depends on each one's scale and on how many there are: here all of them.
+    if log_tau(each * math.sqrt(voters) / UNITS, voters) < _SAME_LAW:
+        return sampler(each * math.sqrt(voters), count)
+    total: Int64 = sampler(each, voters * count).reshape(voters, count).sum(axis=0, dtype=np.int64)
+    return total
+
+
+def confident_gnmax(
+    votes: Int64, privacy: Privacy, sampler: Sampler, *, voters: int | None = None
+) -> tuple[Int64, Int64]:
+    """Answered flags (n,) and labels (n,) of votes (n, classes), noise drawn for each query.
+
+    `voters` parties draw it, where it is distributed.
+    """
     counts = check_votes(votes)
+    if voters is not None and privacy.distributed:
+        noise = distributed_noise(privacy, voters, counts.size, sampler).reshape(counts.shape)
+        noisy = UNITS * counts + noise
+        reached = np.ones(len(counts), dtype=np.int64)
+        if privacy.threshold is not None:
+            reached = (noisy.max(axis=1) >= UNITS * privacy.threshold).astype(np.int64)
+        return reached, np.argmax(noisy, axis=1)
     noise = sampler(privacy.sigma, counts.size).reshape(counts.shape)
     labels = np.argmax(counts + noise, axis=1)
     if privacy.threshold is None:
@@ -105,17 +137,23 @@ def confident_gnmax(votes: Int64, privacy: Privacy, sampler: Sampler) -> tuple[I
     return (noisy_top >= privacy.threshold).astype(np.int64), labels
 
 
-def ask(votes: list[Int64], privacy: Privacy, sampler: Sampler) -> Round:
+def ask(
+    votes: list[Int64], privacy: Privacy, sampler: Sampler, *, voters: int | None = None
+) -> Round:
     """Put the queries of parties that share one budget, in turns, until it is spent.
+
+    `voters` parties answer each; it is needed where they draw the noise.
 
     `votes[q]` (n_q, classes) are the votes on party q's queries in the order of its choice.
     Raises ConfigError where nobody may ask anything.
     """
+    if privacy.distributed and voters is None:
+        raise ConfigError("distributed noise needs the number of voters")
     order, owner = _in_turns([len(part) for part in votes])
     together = np.concatenate(votes)[order]
-    answered_flags, labels = confident_gnmax(together, privacy, sampler)
+    answered_flags, labels = confident_gnmax(together, privacy, sampler, voters=voters)
     answered = answered_flags.astype(np.bool_)
-    allowed = queries_within_budget(together, answered, privacy)
+    allowed = queries_within_budget(together, answered, privacy, voters=voters)
     if not allowed:
         raise ConfigError(
             f"privacy.epsilon {privacy.epsilon} at delta {privacy.delta:g} admits no query: "
@@ -129,12 +167,14 @@ def ask(votes: list[Int64], privacy: Privacy, sampler: Sampler) -> Round:
     spent = answered[:allowed]
     return Round(
         tuple(answers),
-        charged(privacy, allowed, int(spent.sum())),
+        charged(privacy, allowed, int(spent.sum()), voters=voters),
         _charged_by_votes(privacy, together[:allowed], spent),
     )
 
 
-def queries_within_budget(votes: Int64, answered: NDArray[np.bool_], privacy: Privacy) -> int:
+def queries_within_budget(
+    votes: Int64, answered: NDArray[np.bool_], privacy: Privacy, *, voters: int | None = None
+) -> int:
     """How many of these queries, in order, the budget admits.
 
     A query is admitted when its worst case, being answered, still fits. With `bound` dependent
@@ -146,7 +186,7 @@ def queries_within_budget(votes: Int64, answered: NDArray[np.bool_], privacy: Pr
     spent = np.zeros(orders.shape)
     for start in range(0, len(votes), _CHUNK):
         part = slice(start, start + _CHUNK)
-        threshold_cost, label_cost = _costs(votes[part], privacy, orders)
+        threshold_cost, label_cost = _costs(votes[part], privacy, orders, voters)
         happened = threshold_cost + answered[part, None] * label_cost
         before = spent + np.cumsum(happened, axis=0) - happened
         worst = epsilons(
@@ -184,8 +224,13 @@ def _in_turns(counts: list[int]) -> tuple[Int64, Int64]:
     return order, owner[order].astype(np.int64)
 
 
-def _costs(votes: Int64, privacy: Privacy, orders: Float64) -> tuple[Float64, Float64]:
-    """RDP (n, orders) of the threshold and of the label, for each query."""
+def _costs(
+    votes: Int64, privacy: Privacy, orders: Float64, voters: int | None
+) -> tuple[Float64, Float64]:
+    """RDP (n, orders) of the threshold, or of the whole query, and of the label, for each query."""
+    if privacy.distributed and voters is not None:
+        each = distributed_rdp(privacy.sigma, voters, orders, colluding=privacy.colluding)
+        return np.tile(each, (len(votes), 1)), np.zeros((len(votes), len(orders)))
     trivial = np.zeros(len(votes))
     dependent = privacy.bound == "dependent"
     log_q = log_q_gnmax(votes, privacy.sigma) if dependent else trivial
@@ -199,9 +244,15 @@ def _costs(votes: Int64, privacy: Privacy, orders: Float64) -> tuple[Float64, Fl
     return dependent_rdp(log_q, spread, orders), label
 
 
-def charged(privacy: Privacy, asked: int, answered: int) -> Accountant:
+def charged(
+    privacy: Privacy, asked: int, answered: int, *, voters: int | None = None
+) -> Accountant:
     """The published account of so many queries, asked and answered."""
     account = Accountant()
+    if privacy.distributed:
+        each = Mechanism("distributed", privacy.sigma, None, voters, privacy.colluding)
+        account.charge(each, asked)
+        return account
     account.charge(Mechanism("gnmax", privacy.sigma), answered)
     if privacy.threshold is not None:
         account.charge(Mechanism("threshold", privacy.sigma_threshold), asked)

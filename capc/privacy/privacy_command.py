@@ -8,6 +8,7 @@ import math
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,6 +22,7 @@ from capc.privacy.accountant import Accountant
 from capc.privacy.calibrate import most_queries, smallest_sigma
 from capc.privacy.conversion import CONVERSIONS, PrivacyLoss, default_orders, privacy_loss
 from capc.privacy.dependent import NOISES, expected_cost_rdp
+from capc.privacy.distributed import excess_text
 from capc.privacy.rdp import Mechanism
 from capc.privacy.votes import Answered, check_answered, check_votes, load_array
 
@@ -108,10 +110,12 @@ def _add_epsilon_flags(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--noise",
-        choices=NOISES,
+        choices=(*NOISES, "distributed"),
         default="discrete",
-        help="law of the noise, for the dependent bound (default: discrete, as the guardian draws)",
+        help="law of the noise, for the dependent bound (default: discrete, as the guardian draws "
+        "it); distributed: the answering parties drew it, and each query costs the same",
     )
+    _add_parties(command)
     add(
         "--expected_cost",
         action="store_true",
@@ -120,17 +124,33 @@ def _add_epsilon_flags(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_epsilon)
 
 
+def _add_parties(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--parties", type=int, help="with distributed noise: how many answering parties drew it")
+    add("--colluding", type=int, default=0, help="of them, who may tell others (default 0)")
+
+
 def _add_calibrate_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epsilon", required=True, type=float)
     given = command.add_mutually_exclusive_group(required=True)
     given.add_argument("--queries", type=int, help="queries to fit: prints the least sigma")
     given.add_argument("--sigma", type=float, help="scale to use: prints the most queries")
     command.add_argument("--answered", type=int, help="of them answered (default: all)")
+    command.add_argument(
+        "--noise",
+        choices=("guardian", "distributed"),
+        default="guardian",
+        help="who draws it (default guardian)",
+    )
+    _add_parties(command)
     command.set_defaults(run=_calibrate)
 
 
 def _epsilon(options: argparse.Namespace) -> dict[str, Any]:
     votes = check_votes(load_array(options.votes, "votes"))
+    distributed = _distributed(options, options.sigma)
+    if distributed is not None:
+        return _distributed_epsilon(options, votes, distributed)
     if (options.threshold is None) != (options.sigma_threshold is None):
         raise ConfigError("give --threshold and --sigma_threshold together, or neither")
     if options.threshold is not None and not math.isfinite(options.threshold):
@@ -159,6 +179,41 @@ def _epsilon(options: argparse.Namespace) -> dict[str, Any]:
         "queries_charged": len(votes),
         "answered_charged": int(np.sum(answered)),
         "private": account.private,
+    }
+
+
+def _distributed(options: argparse.Namespace, sigma: float) -> Mechanism | None:
+    """The mechanism of a query under distributed noise; None where the guardian draws it."""
+    if options.noise != "distributed":
+        if options.parties is not None or options.colluding:
+            raise ConfigError("--parties and --colluding need --noise distributed")
+        return None
+    if options.parties is None:
+        raise ConfigError("--noise distributed needs --parties")
+    if options.sigma_threshold is not None:
+        raise ConfigError("--noise distributed knows no --sigma_threshold: leave it out")
+    return Mechanism("distributed", sigma, None, options.parties, options.colluding)
+
+
+def _distributed_epsilon(
+    options: argparse.Namespace, votes: Int64, mechanism: Mechanism
+) -> dict[str, Any]:
+    if options.bound == "dependent" or options.expected_cost:
+        raise ConfigError("--noise distributed has the independent bound alone")
+    if options.answered and options.threshold is None:
+        raise ConfigError("without --threshold every query is answered; give it, or no --answered")
+    given = load_array(options.answered, "answered") if options.answered else np.ones(len(votes))
+    account = Accountant()
+    account.charge(mechanism, len(votes))
+    return {
+        **_loss(account.privacy_loss(options.delta, options.conversion)),
+        "bound": "independent",
+        "noise": options.noise,
+        "rule": "every query, answered or not",
+        "excess_per_query": excess_text(mechanism.log_excess),
+        "queries_charged": len(votes),
+        "answered_charged": int(np.sum(check_answered(given, len(votes)))),
+        "private": False,
     }
 
 
@@ -198,6 +253,12 @@ def _expected_cost(options: argparse.Namespace, votes: Int64) -> dict[str, Any]:
 def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     shared = {"sigma_threshold": options.sigma_threshold, "conversion": options.conversion}
     sigma, queries, answered = options.sigma, options.queries, options.answered
+    if options.noise == "distributed" and answered is not None:
+        raise ConfigError(
+            "--answered has no use: under distributed noise each query costs the same"
+        )
+    if queries is None:
+        _distributed(options, sigma)
     if queries is not None:
         sigma = smallest_sigma(options.epsilon, options.delta, queries, answered=answered, **shared)
     elif answered is not None:
@@ -205,9 +266,14 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     else:
         queries = most_queries(options.epsilon, options.delta, sigma, **shared)
     account = Accountant()
-    if options.sigma_threshold is not None:
-        account.charge(Mechanism("threshold", options.sigma_threshold), queries)
-    account.charge(Mechanism("gnmax", sigma), queries if answered is None else answered)
+    distributed = _distributed(options, sigma)
+    if distributed is not None:
+        _require_vanishing(distributed, queries)
+        account.charge(distributed, queries)
+    else:
+        if options.sigma_threshold is not None:
+            account.charge(Mechanism("threshold", options.sigma_threshold), queries)
+        account.charge(Mechanism("gnmax", sigma), queries if answered is None else answered)
     return {
         "sigma": sigma,
         "sigma_threshold": options.sigma_threshold,
@@ -220,21 +286,37 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _require_vanishing(mechanism: Mechanism, queries: int) -> None:
+    """The closed forms leave the sum's excess out: exact while it is below all rounding."""
+    if queries * mechanism.excess > 1e-15:
+        raise ConfigError(
+            f"at sigma {mechanism.sigma:g} the noise of {mechanism.parties} parties is too coarse "
+            f"to calibrate: its sum adds {excess_text(mechanism.log_excess)} a query; take "
+            "`capc privacy epsilon`, or fewer parties"
+        )
+
+
 def _account(options: argparse.Namespace) -> dict[str, Any]:
     account = Accountant.load(options.file)
-    charges: dict[tuple[str, float], int] = {}
+    charges: dict[Mechanism, int] = {}
     for mechanism, count in account.counts.items():
-        name = (mechanism.kind, mechanism.sigma)
-        charges[name] = charges.get(name, 0) + count
+        public = replace(mechanism, log_q=None)
+        charges[public] = charges.get(public, 0) + count
     return {
         **_loss(account.privacy_loss(options.delta, options.conversion)),
         "bound": "dependent" if account.private else "independent",
-        "charges": [
-            {"mechanism": kind, "sigma": sigma, "count": count}
-            for (kind, sigma), count in charges.items()
-        ],
+        "owners": account.owners,
+        "charges": [_charge(mechanism, count) for mechanism, count in charges.items()],
         "private": account.private,
     }
+
+
+def _charge(mechanism: Mechanism, count: int) -> dict[str, Any]:
+    said: dict[str, Any] = {"mechanism": mechanism.kind, "sigma": mechanism.sigma, "count": count}
+    if mechanism.parties is not None:
+        said |= {"parties": mechanism.parties, "colluding": mechanism.colluding}
+        said["excess_per_query"] = excess_text(mechanism.log_excess)
+    return said
 
 
 def _loss(loss: PrivacyLoss) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class FakeRun:
 
     def _budget(self, flags: dict[str, str]) -> tuple[Budget, AccountFile]:
         epsilon = float(flags["epsilon"])
-        account = AccountFile(flags["account"])
+        account = AccountFile(flags["account"], flags["data_owners"])
         threshold = flags.get("threshold")
         return Budget(
             None if math.isinf(epsilon) else epsilon,
@@ -113,6 +113,8 @@ class FakeRun:
             float(flags["sigma"]),
             None if threshold is None else int(threshold),
             float(flags.get("sigma_threshold", 0.0)),
+            distributed_over=int(flags["n_parties"]) if "noise" in flags else None,
+            colluding=int(flags.get("colluding", 0)),
             conversion=cast(Conversion, flags["conversion"]),
             account=account.account,
         ), account
@@ -195,6 +197,16 @@ def test_what_the_run_is_told(root: Path, fake: FakeRun) -> None:
     assert (told["encryption_params"], told["verify"]) == ("config/x.json", True)
     # 9.0 at sigma 2 admits few queries: the first party may ask its share of them at most.
     assert int(told["n_queries"]) < 5
+
+
+def test_a_run_whose_parties_draw_the_noise_is_told_so(root: Path, fake: FakeRun) -> None:
+    noisy = Privacy(sigma=2.0, threshold=3, epsilon=9.0, drawn_by="distributed", colluding=1)
+    tiny = at(root, privacy=noisy, seeds=(6,))
+    query_securely(tiny, train(tiny), SecureOptions(queries=5, encryption_params="x.json"))
+    told = fake.flags[0]
+    assert (told["noise"], told["colluding"], told["threshold"]) == ("distributed", "1", "3")
+    assert "sigma_threshold" not in told
+    assert {flags["data_owners"] for flags in fake.flags} == {"5 parties of tiny, seed 6"}
 
 
 @pytest.mark.parametrize("threshold", [None, 5])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,12 +20,14 @@ from capc.learning.voting import (
     composed,
     confident_gnmax,
     count_votes,
+    distributed_noise,
     epsilon_of,
     exact_sampler,
     queries_within_budget,
     seeded_sampler,
 )
 from capc.privacy.budget import Budget
+from capc.privacy.rdp import Mechanism
 
 QUIET = Privacy(sigma=0.0, threshold=None, sigma_threshold=0.0, epsilon=None)
 PAPER = Privacy(sigma=7.0, threshold=50, sigma_threshold=30.0, epsilon=20.0, noise="seeded")
@@ -165,5 +167,61 @@ def test_exact_noise_comes_from_the_privacy_floor(monkeypatch: pytest.MonkeyPatc
         return np.zeros(count, dtype=np.int64)
 
     monkeypatch.setattr(voting, "sample_noise", sample)
-    exact_sampler(50, 30)(7.0, 4)
+    exact_sampler(50, replace(PAPER, threshold=30))(7.0, 4)
     assert asked == [(7.0, 4, 80.0)]
+
+
+SPREAD_OUT = replace(PAPER, drawn_by="distributed", colluding=9)
+
+
+def test_noise_of_the_parties_is_one_draw_where_that_is_the_same_law() -> None:
+    asked: list[Any] = []
+
+    def noted(sigma: float, count: int) -> Int64:
+        asked.append((sigma, count))
+        return np.arange(count, dtype=np.int64)
+
+    drawn = distributed_noise(SPREAD_OUT, 49, 6, noted)
+    assert drawn.tolist() == [0, 1, 2, 3, 4, 5]
+    assert asked == [(pytest.approx(256 * 7 * np.sqrt(49 / 40)), 6)]
+    coarse = replace(SPREAD_OUT, sigma=0.02, colluding=0)
+    assert distributed_noise(coarse, 49, 2, noted).tolist() == [
+        sum(range(0, 98, 2)),
+        sum(range(1, 98, 2)),
+    ]
+    assert asked[1:] == [(pytest.approx(256 * 0.02 / 7), 98)]
+
+
+def test_label_and_threshold_see_the_same_noisy_counts() -> None:
+    counts = np.array([[4, 1, 0], [4, 1, 0], [4, 1, 0]])
+    noise = np.array([255, 0, 0, -100, 0, 1281, 256, 0, 0])
+    privacy = replace(SPREAD_OUT, threshold=5, colluding=0)
+    answered, labels = confident_gnmax(counts, privacy, lambda *_: noise, voters=5)
+    assert answered.tolist() == [0, 1, 1]
+    assert labels.tolist() == [0, 2, 0]
+
+
+def test_every_query_is_charged_alike_up_to_the_budget() -> None:
+    budget = Budget(2.0, 1e-5, 7.0, 50.0, distributed_over=49, colluding=9)
+    most = budget.admit(1000)[0]
+    privacy = replace(SPREAD_OUT, epsilon=2.0)
+    done = ask([votes(900)], privacy, sampler(), voters=49)
+    assert done.answers[0].asked == most
+    assert not done.answers[0].answered.all()
+    assert done.account.counts == {Mechanism("distributed", 7.0, None, 49, 9): most}
+    assert done.private_account is None
+    with pytest.raises(ConfigError, match="number of voters"):
+        ask([votes(9)], privacy, sampler())
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"colluding": 1}, "colluding goes with"),
+        ({"drawn_by": "distributed", "bound": "dependent"}, "independent alone"),
+        ({"drawn_by": "nobody"}, "drawn_by"),
+    ],
+)
+def test_noise_that_cannot_be(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        replace(PAPER, **fields)  # type: ignore[arg-type]

@@ -214,3 +214,79 @@ def test_an_account_in_a_file_is_read(tmp_path: Path, capsys: pytest.CaptureFixt
     assert report["charges"][1]["count"] == 885
     assert json.loads(output.read_text())["withheld"] == ["epsilon", "order"]
     assert run(capsys, "account", "--file", tmp_path / "none", "--delta", "1e-5")[0] == 2
+
+
+DISTRIBUTED = ["--noise", "distributed", "--parties", "250", "--colluding", "50"]
+
+
+def test_under_distributed_noise_each_query_costs_the_same(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, votes, answered = files
+    base = ["epsilon", "--votes", folder / "votes.npy", "--sigma", "40", "--delta", "1e-6"]
+    some = ["--threshold", "300", "--answered", folder / "answered.npy"]
+    status, report, err = run(capsys, *base, *DISTRIBUTED, *some)
+    assert (status, err) == (0, "")
+    account = Accountant()
+    account.charge(Mechanism("distributed", 40.0, None, 250, 50), len(votes))
+    assert report["epsilon"] == account.privacy_loss(1e-6).epsilon
+    assert report["answered_charged"] == answered.sum()
+    assert report["rule"] == "every query, answered or not"
+    assert float(report["excess_per_query"].split("e")[1]) < -1000
+    assert run(capsys, *base, *DISTRIBUTED)[1]["epsilon"] == report["epsilon"]
+    path = folder / "account.json"
+    account.owners = "250 hospitals"
+    account.save(path)
+    _, kept, _ = run(capsys, "account", "--file", path, "--delta", "1e-6")
+    assert kept["epsilon"] == report["epsilon"]
+    assert kept["owners"] == "250 hospitals"
+    (charge,) = kept["charges"]
+    assert (charge["parties"], charge["colluding"], charge["count"]) == (250, 50, 50)
+    assert charge["excess_per_query"] == report["excess_per_query"]
+
+
+def test_calibration_under_distributed_noise(capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["calibrate", "--epsilon", "2", "--delta", "1e-6"]
+    _, plain, _ = run(capsys, *base, "--queries", "500")
+    status, found, err = run(capsys, *base, "--queries", "500", *DISTRIBUTED)
+    assert (status, err) == (0, "")
+    assert (found["sigma"], found["epsilon"]) == (plain["sigma"], plain["epsilon"])
+    assert run(capsys, *base, "--sigma", found["sigma"], *DISTRIBUTED)[1]["queries"] == 500
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        (["--noise", "distributed"], "needs --parties"),
+        (["--parties", "5"], "need --noise distributed"),
+        ([*DISTRIBUTED, "--sigma_threshold", "3"], "no --sigma_threshold"),
+        ([*DISTRIBUTED, "--colluding", "250"], "allowed is 0 to 249"),
+        ([*DISTRIBUTED, "--sigma", "0.01"], "at least"),
+    ],
+)
+def test_distributed_noise_that_cannot_be(
+    files: Files, capsys: pytest.CaptureFixture[str], extra: list[str], reason: str
+) -> None:
+    votes = ["epsilon", "--votes", files[0] / "votes.npy", "--sigma", "40", "--delta", "1e-6"]
+    queries = ["calibrate", "--epsilon", "2", "--delta", "1e-6", "--sigma", "40"]
+    for base in (votes, queries):
+        status, _, err = run(capsys, *base, *extra)
+        assert status == 2
+        assert reason in err
+
+
+def test_what_distributed_noise_has_no_rule_for(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    votes = ["epsilon", "--votes", files[0] / "votes.npy", "--delta", "1e-6", *DISTRIBUTED]
+    for extra, reason in (
+        (["--sigma", "40", "--bound", "dependent"], "independent bound alone"),
+        (["--sigma", "40", "--answered", files[0] / "answered.npy"], "without --threshold"),
+    ):
+        status, _, err = run(capsys, *votes, *extra)
+        assert status == 2
+        assert reason in err
+    coarse = ["--noise", "distributed", "--parties", "400", "--sigma", "0.0554"]
+    status, _, err = run(capsys, "calibrate", "--epsilon", "1e6", "--delta", "1e-6", *coarse)
+    assert status == 2
+    assert "too coarse to calibrate" in err
