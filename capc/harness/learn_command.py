@@ -336,7 +336,9 @@ def _parser() -> Parser:
     add(
         "--noise",
         choices=DRAWN_BY,
-        help="who draws the vote's noise, as for `capc run` (default: as the config says)",
+        metavar="WHO",
+        help="who draws the vote's noise, guardian or distributed, as for `capc run` (default: as "
+        "the config says)",
     )
     add(
         "--colluding",
