@@ -267,7 +267,8 @@ class Run:
 
     def _privacy(self, results: Results) -> str:
         charged = [spent.epsilon for spent in results.spent.values()]
-        return privacy_statement(self._settings, max(charged, default=self._epsilon_before or 0.0))
+        before = 0.0 if self._account_before is None else self._account_before.epsilon
+        return privacy_statement(self._settings, max(charged, default=before))
 
     def _is_the_papers(self) -> bool:
         """Whether this run is what the paper timed."""

@@ -145,8 +145,10 @@ def _is_covered(experiment: Mapping[str, Any]) -> bool:
     """Whether the published epsilon covers labels and counts of an experiment."""
     privacy = experiment["privacy"]
     points = [privacy, *experiment["sweep"]]
+    without_own_noise = privacy.get("drawn_by") == "distributed"  # of the threshold
     noisy = all(
-        point["sigma"] > 0 and (point["threshold"] is None or point["sigma_threshold"] > 0)
+        point["sigma"] > 0
+        and (point["threshold"] is None or without_own_noise or point["sigma_threshold"] > 0)
         for point in points
     )
     return noisy and privacy["bound"] == "independent" and privacy["noise"] == "exact"
