@@ -74,7 +74,7 @@ def test_the_program_prints_the_figures_of_the_page(
     assert [f"{int(printed[0]):,}", printed[1], printed[2]] == [
         line.split("|")[3].strip()
         for line in page.splitlines()
-        if line.startswith(("| queries within", "| answered", "| ε | 2"))
+        if line.startswith(("| queries within", "| answered |", "| ε | 2"))
     ]
 
 

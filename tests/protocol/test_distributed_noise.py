@@ -33,7 +33,7 @@ def test_the_guardian_draws_no_noise_once_a_run_has_begun(run_protocol: Runner) 
         modules=BEFORE_ONLY,
     )
     assert finished.status == 0
-    assert set(finished.table("queries")["reference_agrees"]) == {True}
+    assert set(finished.table("private/check")["reference_agrees"]) == {True}
     timings = finished.table("timings")
     assert not len(timings.query("party == 'guardian' and step == '2' and phase != 'online'"))
 
@@ -50,7 +50,7 @@ def test_a_run_without_a_trusted_guardian(run_protocol: Runner, tmp_path: Path) 
         modules=BEFORE_ONLY,
     )
     assert finished.status == 0
-    assert set(finished.table("queries")["reference_agrees"]) == {True}
+    assert set(finished.table("private/check")["reference_agrees"]) == {True}
     mechanism = Mechanism("distributed", 2.0, parties=5, colluding=1)
     assert Accountant.load(path).counts == {mechanism: 6}
     noise = finished.record["noise"]
