@@ -135,7 +135,7 @@ class ReplyMask:
         def mask(residues: UInt64) -> UInt64:
             zero = self._encryptor.encrypt_zero(context.level_id(count))
             fresh = context.residues(zero)
-            noise = context.to_ntt(rns.uniform_noise(width, context.degree, primes))
+            noise = context.to_ntt(rns.uniform_noise(2 << width, context.degree, primes))
             total = np.empty_like(fresh)
             for k, prime in enumerate(primes):
                 total[:, k] = add_mod(residues[:, k], fresh[:, k], prime)

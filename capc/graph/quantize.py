@@ -13,6 +13,7 @@ import numpy as np
 
 from capc.errors import RangeError
 from capc.fixed_point import MAX_RING_BITS, FixedPoint
+from capc.graph.exact import magnitude
 from capc.graph.layers import (
     Activation,
     AvgPool,
@@ -72,6 +73,11 @@ def quantize(
         ),
         bounds=bounds,
         fraction_bits=dict(integers.fraction_bits),
+        weight_bits={
+            layer.name: magnitude(layer.weights).bit_length()
+            for layer in integers.layers
+            if isinstance(layer, WeightedLayer)
+        },
     )
 
 

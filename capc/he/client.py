@@ -1,6 +1,7 @@
 """The querying party's side of encrypted linear layers: encrypt a share, decrypt the result.
 
-The client alone holds the secret key. Flow for one layer and one query, offline first:
+The client alone holds the secret key. Each server's key seed is answered by public_key(seed). Flow
+for one layer and one query, offline first:
 
     prepared = client.prepare_inputs(packing)      -> send prepared.offline_message
     message = client.encrypt(packing, share, prepared)                -> send
@@ -9,6 +10,8 @@ The client alone holds the secret key. Flow for one layer and one query, offline
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import seal
 
@@ -16,11 +19,10 @@ from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.he import rns
 from capc.he.context import context
-from capc.he.noise import return_level
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.rns import UInt64
-from capc.he.symmetric import ZeroEncryptor
+from capc.he.symmetric import SEED_BYTES, ZeroEncryptor, key_polynomial
 
 
 class PreparedInputs:
@@ -49,8 +51,9 @@ class PreparedInputs:
 
 
 class HEClient:
-    """Fresh keys for one run, from SEAL's generator seeded by the operating system.
+    """A fresh secret key for one run, from SEAL's generator seeded by the operating system.
 
+    Each server gets a public key of its own, for the seed that it sends. Threads may share it.
     ConfigError where the parameters are insecure and not allowed to be, or too small.
     """
 
@@ -64,20 +67,29 @@ class HEClient:
         parameters.require_secure(allow_insecure)
         self._fixed_point = fixed_point
         self._context = context(parameters, fixed_point.ring_bits)
-        self._level = return_level(self._context)
-        keys = seal.KeyGenerator(self._context.seal)
-        secret_key = keys.secret_key()
-        self._public_key = keys.create_public_key()
+        self._key_seeds: set[bytes] = set()
+        self._lock = threading.Lock()
+        secret_key = seal.KeyGenerator(self._context.seal).secret_key()
         self._zeros = ZeroEncryptor(self._context, secret_key)
-        self._decryptor = seal.Decryptor(self._context.seal, secret_key)
 
     def __repr__(self) -> str:
         return "HEClient(...)"
 
-    def public_key(self) -> bytes:
-        """The key under which the server re-randomises; anyone may know it."""
-        residues = self._context.public_key_residues(self._public_key)
-        return b"".join(rns.pack(part, self._context.primes) for part in residues)
+    def public_key(self, key_seed: bytes | bytearray | memoryview) -> bytes:
+        """p0, to the seed of p1 that a server chose; anyone may know both.
+
+        ProtocolError on a seed of another length, and on one that came before: two keys of one p1
+        would show errors.
+        """
+        seed = bytes(key_seed)
+        if len(seed) != SEED_BYTES:
+            raise ProtocolError(f"the peer's key seed has {len(seed)} bytes, not {SEED_BYTES}")
+        with self._lock:
+            if seed in self._key_seeds:
+                raise ProtocolError("the peer sent a key seed that was used before")
+            self._key_seeds.add(seed)
+        first = self._zeros.first_polynomials(key_polynomial(seed, self._context))
+        return rns.pack(first[0], self._context.primes)
 
     def prepare_inputs(self, packing: Packing) -> PreparedInputs:
         """Offline: encrypt zero once per input polynomial of one layer of one query."""
@@ -99,7 +111,7 @@ class HEClient:
         return sum(self._reply_sizes(packing))
 
     def _reply_sizes(self, packing: Packing) -> list[int]:
-        primes, degree = self._context.primes[: self._level.primes], self._context.degree
+        primes, degree = self._context.primes, self._context.degree
         return [rns.packed_size(primes, used.size + degree) for used in packing.output_positions]
 
     def decrypt(self, packing: Packing, reply: bytes | bytearray | memoryview) -> Int64:
@@ -107,18 +119,20 @@ class HEClient:
 
         ProtocolError on a reply of another length or with values out of range.
         """
-        view, count = memoryview(reply), self._level.primes
-        primes, degree = self._context.primes[:count], self._context.degree
+        view, primes, degree = memoryview(reply), self._context.primes, self._context.degree
         positions, sizes = packing.output_positions, self._reply_sizes(packing)
         if len(view) != sum(sizes):
             raise ProtocolError(f"the peer's reply has {len(view)} bytes, not {sum(sizes)}")
-        outputs, start = [], 0
-        for used, size in zip(positions, sizes, strict=True):
+        second = np.empty((len(positions), len(primes), degree), dtype=np.uint64)
+        first, start = [], 0
+        for polynomial, used, size in zip(second, positions, sizes, strict=True):
             split = start + rns.packed_size(primes, used.size)
-            residues = np.zeros((2, count, degree), dtype=np.uint64)
-            residues[0][:, used] = rns.unpack(view[start:split], primes, used.size)
-            residues[1] = rns.unpack(view[split : start + size], primes, degree)
-            plaintext = self._decryptor.decrypt(self._context.ciphertext(residues))
-            outputs.append(self._context.coefficients(plaintext)[used])
+            first.append(rns.unpack(view[start:split], primes, used.size))
+            polynomial[:] = rns.unpack(view[split : start + size], primes, degree)
             start += size
+        outputs = []
+        turned = self._zeros.times_secret(second)
+        for used, known, product in zip(positions, first, turned, strict=True):
+            phase = rns.add_mod(known, product[:, used], primes)
+            outputs.append(rns.rounded_quotients(phase, self._context.ring_bits, primes))
         return packing.unpack_output(outputs)

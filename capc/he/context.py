@@ -8,6 +8,7 @@ coefficients alone, and checks every length before SEAL parses anything.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -58,21 +59,17 @@ class Context:
                 f"coeff_modulus {bits} is too small for the model: all but its last prime cannot "
                 f"hold a ring of {ring_bits} bits; {SMALLER_RING}"
             )
-        self.levels: dict[int, Any] = {}  # number of primes -> SEAL's id of that level
-        level = self.seal.first_context_data()
-        self.primes = _primes(level)
-        while level is not None:
-            self.levels[len(_primes(level))] = level.parms_id()
-            level = level.next_context_data()
-        self.first_id = self.levels[len(self.primes)]
+        data = self.seal.first_context_data()
+        self.primes = tuple(prime.value() for prime in data.parms().coeff_modulus())
+        self.first_id = data.parms_id()
+        self.evaluator: Any = seal.Evaluator(self.seal)
         empty = seal.Plaintext().to_bytes(_PLAIN)
         self._magic = empty[:6]
 
     def ciphertext(self, residues: UInt64, *, is_ntt: bool = False) -> Any:
         """A SEAL ciphertext from residues (2, primes, degree), in coefficient or in NTT form."""
         ciphertext = seal.Ciphertext()
-        parms_id = self.levels[residues.shape[1]]
-        self._guard(ciphertext.load_bytes, self._ciphertext_bytes(residues, parms_id, is_ntt))
+        self._guard(ciphertext.load_bytes, self._ciphertext_bytes(residues, self.first_id, is_ntt))
         return ciphertext
 
     def residues(self, ciphertext: Any) -> UInt64:
@@ -81,10 +78,13 @@ class Context:
         words = np.frombuffer(data, dtype="<u8", offset=_CIPHERTEXT_HEADER)
         return words.reshape(2, -1, self.degree)
 
-    def public_key_residues(self, key: Any) -> UInt64:
-        """A SEAL public key modulo the data primes, (2, primes, degree), in NTT form."""
-        words = np.frombuffer(key.to_string(), dtype="<u8", offset=_CIPHERTEXT_HEADER)
-        return words.reshape(2, -1, self.degree)[:, : len(self.primes)]
+    def to_ntt(self, polynomials: UInt64) -> UInt64:
+        """Polynomials (count, primes, degree) from coefficient to NTT form."""
+        return self._transformed(polynomials, False, self.evaluator.transform_to_ntt_inplace)
+
+    def from_ntt(self, polynomials: UInt64) -> UInt64:
+        """Polynomials (count, primes, degree) from NTT to coefficient form."""
+        return self._transformed(polynomials, True, self.evaluator.transform_from_ntt_inplace)
 
     def plaintext(self, coefficients: Int64) -> Any:
         """A SEAL plaintext from ring elements in [0, t)."""
@@ -101,6 +101,19 @@ class Context:
         values = np.zeros(self.degree, dtype=np.int64)
         values[: words.size] = words
         return values
+
+    def _transformed(
+        self, polynomials: UInt64, is_ntt: bool, transform: Callable[[Any], object]
+    ) -> UInt64:
+        """Two at a time, as a ciphertext has them; 0, which SEAL refuses, stays as it is."""
+        results = np.zeros_like(polynomials)
+        rest = np.flatnonzero(polynomials.any(axis=(1, 2)))
+        for start in range(0, rest.size, 2):
+            pair = rest[[start, min(start + 1, rest.size - 1)]]
+            ciphertext = self.ciphertext(polynomials[pair], is_ntt=is_ntt)
+            transform(ciphertext)
+            results[pair] = self.residues(ciphertext)
+        return results
 
     def _load_plaintext(self, words: Int64 | UInt64, parms_id: Any) -> Any:
         count = words.size
@@ -131,7 +144,3 @@ class Context:
 def context(parameters: EncryptionParameters, ring_bits: int) -> Context:
     """The context of these parameters; a few are kept, since building one takes 50 ms."""
     return Context(parameters, ring_bits)
-
-
-def _primes(level: Any) -> tuple[int, ...]:
-    return tuple(modulus.value() for modulus in level.parms().coeff_modulus())

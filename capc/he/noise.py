@@ -1,56 +1,47 @@
-"""Noise bounds of the encrypted linear layers, worst case: no bound here can fail.
+"""Noise bounds of the encrypted linear layers, worst case, and the mask that leaves room for them.
 
 A ciphertext of m under s has phase c0 + c1 s = q m / t + v (mod q) with a real v, its noise; it
-decrypts to m exactly iff |v| < q / (2 t). See docs/homomorphic-encryption.md for the derivation.
+decrypts to m exactly iff |v| < q / (2 t). A cell is the q / t integers around one q m / t. The mask
+of a result is uniform over all cells, and within a cell over all of it but a guard at either end,
+as wide as the noise can be. See docs/homomorphic-encryption.md for the derivation.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
 from capc.errors import ConfigError
 from capc.he.context import SMALLER_RING, Context
+from capc.he.rns import QUOTIENT_BITS
 
-FLOOD_RATIO_BITS = 40
+DISTANCE_BITS = 40
+"""A coefficient of a reply is uniform but for a statistical distance of at most 2^-40."""
 MAX_ERROR = 21  # SEAL's centred binomial error: 21 coin pairs
-_SAFETY = Fraction(1, 1 << 40)  # covers the base conversion inside SEAL's decryption, below 2^-50
 
 
 @dataclass(frozen=True)
-class ReturnLevel:
-    """What the public parameters alone decide about every reply.
+class ResultMask:
+    """How the results of one layer are masked: by round(q s / t) + e, s uniform modulo t.
 
-    `primes` are kept by the modulus switch; the flooding noise is uniform in
-    [-2^flood_bits, 2^flood_bits), as wide as decryption allows; `noise_limit` bounds the noise
-    below which a reply decrypts, before the switch.
+    e is uniform over the `width` integers of [-width/2, width/2), an even number below q / t.
+    `distance` is the statistical distance of the mask from one uniform modulo q.
     """
 
-    primes: int
-    flood_bits: int
-    noise_limit: Fraction
+    width: int
+    distance: Fraction
+
+    @property
+    def distance_bits(self) -> float:
+        """-log2 of the distance."""
+        return math.log2(self.distance.denominator) - math.log2(self.distance.numerator)
 
 
-def switch_noise(noise: Fraction, context: Context, primes: int) -> Fraction:
-    """Noise after the switch from all data primes to the first `primes`, ternary secret."""
-    for prime in reversed(context.primes[primes:]):
-        noise = noise / prime + Fraction(context.degree + 1, 2)
-    return noise
-
-
-def return_level(context: Context) -> ReturnLevel:
-    """The fewest primes that cost at most one bit of flooding; depends on nothing secret."""
-    full = _level(context, len(context.primes))
-    for primes in range(1, len(context.primes)):
-        level = _level(context, primes)
-        if level is not None and full is not None and level.flood_bits >= full.flood_bits - 1:
-            return level
-    if full is None:
-        raise ConfigError(
-            f"coeff_modulus {list(context.parameters.coeff_modulus)} is too small for the model: "
-            f"a ring of {context.ring_bits} bits leaves no room for noise; {SMALLER_RING}"
-        )
-    return full
+def noise_limit(context: Context) -> Fraction:
+    """The noise below which a reply decrypts: half a cell, but for the client's division."""
+    lost = Fraction(len(context.primes) << context.ring_bits, 1 << QUOTIENT_BITS)
+    return Fraction(math.prod(context.primes), 1 << context.ring_bits) * (Fraction(1, 2) - lost)
 
 
 def own_noise(context: Context, weight_norm: int) -> Fraction:
@@ -65,20 +56,31 @@ def own_noise(context: Context, weight_norm: int) -> Fraction:
     return product + zero + Fraction(1, 2)
 
 
-def reply_noise(context: Context, level: ReturnLevel, weight_norm: int) -> Fraction:
-    """Bound on the noise of a reply as QP receives it, flooding included."""
-    noise = own_noise(context, weight_norm) + (1 << level.flood_bits)
-    return switch_noise(noise, context, level.primes)
+def result_mask(context: Context, weight_norm: int) -> ResultMask | None:
+    """The widest mask with which every reply decrypts, by a bound on the weights' norm.
+
+    None where not even a mask of two values leaves room for the noise.
+    """
+    reach = math.ceil(noise_limit(context) - own_noise(context, weight_norm)) - 1
+    if reach < 1:
+        return None
+    modulus = math.prod(context.primes)
+    covered = Fraction(2 * reach << context.ring_bits, modulus)
+    return ResultMask(2 * reach, 1 - covered)
 
 
-def _level(context: Context, primes: int) -> ReturnLevel | None:
-    """The widest flooding that still decrypts at this level, with as much again left free."""
-    product, kept = 1, 1
-    for prime in context.primes:
-        product *= prime
-    for prime in context.primes[:primes]:
-        kept *= prime
-    limit = Fraction(kept, 2 << context.ring_bits) * (1 - _SAFETY)
-    room = (limit - switch_noise(Fraction(0), context, primes)) * Fraction(product, kept)
-    flood_bits = int(room).bit_length() - 2 if room >= 4 else -1
-    return ReturnLevel(primes, flood_bits, room) if flood_bits >= 0 else None
+def require_mask(context: Context, name: str, weight_norm: int) -> ResultMask:
+    """The mask of the layer `name`; ConfigError where its distance would exceed 2^-40.
+
+    `weight_norm` must follow from public figures, as the mask's width and the refusal do.
+    """
+    mask = result_mask(context, weight_norm)
+    if mask is not None and mask.distance * (1 << DISTANCE_BITS) <= 1:
+        return mask
+    guard = math.log2(own_noise(context, weight_norm)) + 1
+    cell = math.log2(math.prod(context.primes)) - context.ring_bits
+    raise ConfigError(
+        f"coeff_modulus {list(context.parameters.coeff_modulus)} is too small for the model: layer "
+        f"{name!r} needs guards of {guard:.1f} bits, 2^-{DISTANCE_BITS} of a cell or less, and a "
+        f"ring of {context.ring_bits} bits leaves cells of {cell:.1f}; {SMALLER_RING}"
+    )

@@ -134,6 +134,12 @@ class Packing:
         return self._group_blocks * self._filter_blocks * self._channel_blocks
 
     @property
+    def weights_together(self) -> int:
+        """The most weights that enter one output polynomial; the others there are 0."""
+        filters = min(self.blocks.filters, self._filters)
+        return filters * int(np.prod(self.shape.weight_shape)) // self.shape.filters
+
+    @property
     def input_length(self) -> int:
         """Coefficients at the start of an input polynomial that may be used; the rest are 0."""
         return int(self._input_index.shape[1])

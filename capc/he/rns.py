@@ -5,6 +5,7 @@ A residue array has shape (..., primes, coefficients), dtype uint64, entry j bel
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from capc.fixed_point import Int64
 
 UInt64 = NDArray[np.uint64]
 
+QUOTIENT_BITS = 128
 _DIGIT_BITS = 32
 _DIGIT_MASK = np.uint64((1 << _DIGIT_BITS) - 1)
 
@@ -69,14 +71,44 @@ def scaled_message(message: Int64, ring_bits: int, primes: Sequence[int]) -> UIn
     return np.stack(rows)
 
 
-def uniform_noise(bits: int, count: int, primes: Sequence[int]) -> UInt64:
-    """`count` integers uniform in [-2^bits, 2^bits) as residues, fresh from the OS generator."""
-    width = bits + 1
-    words = -(-width // _DIGIT_BITS)
-    raw = np.frombuffer(random_bytes(4 * words * count), dtype="<u4").reshape(words, count)
-    digits = [row.astype(np.uint64) for row in raw]
-    digits[-1] &= np.uint64((1 << (width - _DIGIT_BITS * (words - 1))) - 1)
-    return residues(digits, -(1 << bits), primes)
+def rounded_quotients(values: UInt64, ring_bits: int, primes: Sequence[int]) -> Int64:
+    """round(t x / q) mod t, q the product of the primes, for residues of x (primes, coefficients).
+
+    x / q is, but for an integer, the sum of y / p over the primes p, y = x (q / p)^-1 mod p. Each
+    quotient is cut to QUOTIENT_BITS binary places, by long division in digits of 32 bits: results
+    are right where t x / q is further than t len(primes) / 2^QUOTIENT_BITS from the middle of two.
+    """
+    product = math.prod(primes)
+    sums = np.zeros((QUOTIENT_BITS // _DIGIT_BITS, values.shape[1]), dtype=np.uint64)
+    for row, prime in zip(values, primes, strict=True):
+        digits = [row & _DIGIT_MASK, row >> np.uint64(_DIGIT_BITS)]
+        rest = _combine(digits, pow(product // prime, -1, prime), 0, [prime])[0]
+        for k in range(len(sums)):
+            quotient, rest = _next_digit(rest, prime)
+            sums[k] += quotient
+    for k in range(len(sums) - 1, 0, -1):
+        sums[k - 1] += sums[k] >> np.uint64(_DIGIT_BITS)
+        sums[k] &= _DIGIT_MASK
+    top = (sums[0] << np.uint64(_DIGIT_BITS)) + sums[1] + np.uint64(1 << (63 - ring_bits))
+    rounded: UInt64 = top >> np.uint64(64 - ring_bits)
+    return rounded.view(np.int64)
+
+
+def uniform_noise(width: int, count: int, primes: Sequence[int]) -> UInt64:
+    """`count` integers uniform in [-width/2, width/2) as residues; `width` is even, at least 2.
+
+    Fresh from the OS generator: words of as many bits as width - 1 has, those not below skipped.
+    """
+    words = -(-(width - 1).bit_length() // _DIGIT_BITS)
+    top_bits = (width - 1).bit_length() - _DIGIT_BITS * (words - 1)
+    digits: UInt64 = np.empty((words, 0), dtype=np.uint64)
+    while digits.shape[1] < count:
+        missing = count - digits.shape[1]
+        raw = np.frombuffer(random_bytes(4 * words * missing), dtype="<u4")
+        drawn = raw.reshape(words, missing).astype(np.uint64)
+        drawn[-1] &= np.uint64((1 << top_bits) - 1)
+        digits = np.concatenate([digits, drawn[:, _below(drawn, width)]], axis=1)
+    return residues(list(digits), -(width // 2), primes)
 
 
 def random_bytes(count: int) -> bytes:
@@ -168,6 +200,30 @@ def unpack(data: bytes | memoryview, primes: Sequence[int], coefficients: int) -
 
 def _stream(key: bytes) -> CipherContext:
     return Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+
+
+def _next_digit(rest: UInt64, prime: int) -> tuple[UInt64, UInt64]:
+    """Quotient and rest of rest * 2^32 by the prime, for rest below the prime, below 2^61.
+
+    As in multiply_mod, the estimated quotient is off by at most one.
+    """
+    quotient = (rest.astype(np.float64) * (2.0**_DIGIT_BITS / prime)).astype(np.uint64)
+    left = ((rest << np.uint64(_DIGIT_BITS)) - quotient * np.uint64(prime)).view(np.int64)
+    quotient = quotient - (left < 0) + (left >= prime)
+    left = np.where(left < 0, left + np.int64(prime), left)
+    left = np.where(left >= prime, left - np.int64(prime), left)
+    return quotient, left.view(np.uint64)
+
+
+def _below(digits: UInt64, bound: int) -> NDArray[np.bool_]:
+    """Whether each integer, in 32-bit digits with the lowest first, is below the bound."""
+    below = np.zeros(digits.shape[1], dtype=np.bool_)
+    for k, row in enumerate(digits):
+        digit = np.uint64((bound >> (_DIGIT_BITS * k)) & int(_DIGIT_MASK))
+        below = (row < digit) | ((row == digit) & below)
+    if bound >> (_DIGIT_BITS * len(digits)):
+        below[:] = True
+    return below
 
 
 def _width(prime: int) -> int:

@@ -1,10 +1,12 @@
 """An answering party's side of encrypted linear layers: multiply by weights, hide them, answer.
 
 The server learns nothing: it sees ciphertexts under the client's key. The client learns its share
-of the output and nothing of the weights (circuit privacy, docs/homomorphic-encryption.md). Flow,
-offline first:
+of the output and nothing of the weights, whatever it sends (circuit privacy,
+docs/homomorphic-encryption.md). Flow, offline first:
 
-    layer = server.prepare_layer("conv", packing, weight)        once per model
+    seed = new_key_seed()                                        sent; the public key answers it
+    server = HEServer(parameters, fixed_point, seed, public_key)
+    layer = server.prepare_layer("conv", packing, weight, bits)  once per model
     prepared = server.prepare_reply(layer, additive)             once per query
     received = server.receive_inputs(layer, offline_message)     once per query
     reply = server.evaluate(layer, received, message, prepared)
@@ -12,21 +14,21 @@ offline first:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seal
 
 from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.he import rns
 from capc.he.context import context
-from capc.he.noise import return_level
+from capc.he.noise import require_mask
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
-from capc.he.planner import largest_norm, require_flooding, require_range, weight_norm
+from capc.he.planner import require_range
 from capc.he.public import PublicZeroEncryptor
 from capc.he.rns import UInt64
 from capc.he.symmetric import SEED_BYTES, uniform_polynomials
@@ -34,18 +36,22 @@ from capc.he.symmetric import SEED_BYTES, uniform_polynomials
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ServerLayer:
-    """Weight polynomials in NTT form; `is_zero` marks those that are zero throughout."""
+    """Weight polynomials in NTT form; `is_zero` marks those that are zero throughout.
+
+    `mask_width` is the width of the masks' noise (noise.ResultMask).
+    """
 
     name: str
     packing: Packing
     weights: Sequence[Any]
     is_zero: Sequence[bool]
+    mask_width: int
 
 
 def public_key_bytes(parameters: EncryptionParameters, fixed_point: FixedPoint) -> int:
-    """The length of the client's public key for a ring; ConfigError as `HEServer`."""
+    """The length of the client's half of the public key for a ring; ConfigError as `HEServer`."""
     found = context(parameters, fixed_point.ring_bits)
-    return 2 * rns.packed_size(found.primes, found.degree)
+    return rns.packed_size(found.primes, found.degree)
 
 
 class _Once:
@@ -68,9 +74,9 @@ class _Once:
 
 
 class PreparedReply(_Once):
-    """Two ciphertexts per output polynomial, which only add up to something that may be sent.
+    """What only adds up to something that may be sent, for all output polynomials.
 
-    The products of an encryption of zero, in NTT form; its errors, flooding noise and the mask.
+    Encryptions of zero without e0, in NTT form; masks plus e0 at the coefficients with results.
     """
 
 
@@ -78,8 +84,16 @@ class ReceivedInputs(_Once):
     """The client's offline message, parsed: ciphertexts that await their first coefficients."""
 
 
+def new_key_seed() -> bytes:
+    """32 fresh bytes, from which p1 of the client's public key is expanded; anyone may know them.
+
+    The server chooses them, and sends them before the client makes its key.
+    """
+    return os.urandom(SEED_BYTES)
+
+
 class HEServer:
-    """Works under the public key of one client.
+    """Works under the public key of one client, the answer to `key_seed`, a new_key_seed().
 
     ConfigError where the parameters are insecure and not allowed to be, or too small; ProtocolError
     on a public key of another length or out of range.
@@ -89,6 +103,7 @@ class HEServer:
         self,
         parameters: EncryptionParameters,
         fixed_point: FixedPoint,
+        key_seed: bytes,
         public_key: bytes | bytearray | memoryview,
         *,
         allow_insecure: bool = False,
@@ -96,29 +111,30 @@ class HEServer:
         parameters.require_secure(allow_insecure)
         self._fixed_point = fixed_point
         self._context = context(parameters, fixed_point.ring_bits)
-        self._level = return_level(self._context)
-        self._evaluator = seal.Evaluator(self._context.seal)
-        key = self._unpack_key(memoryview(public_key))
-        self._zeros = PublicZeroEncryptor(self._context, key)
+        self._evaluator = self._context.evaluator
+        first = self._unpack_key(memoryview(public_key))
+        self._zeros = PublicZeroEncryptor(self._context, key_seed, first)
 
-    def prepare_layer(self, name: str, packing: Packing, weight: Int64) -> ServerLayer:
-        """Transform centred integer weights, |w| < t/2, of the layer's weight shape.
+    def prepare_layer(
+        self, name: str, packing: Packing, weight: Int64, weight_bits: int
+    ) -> ServerLayer:
+        """Transform centred integer weights, |w| < 2^weight_bits < t, of the layer's weight shape.
 
-        RangeError on larger ones; ConfigError where flooding would be below 2^40 times the layer's
-        own noise.
+        `weight_bits` is public: the mask of the replies follows from it and from the packing.
+        RangeError on larger weights; ConfigError where a reply would be further than 2^-40 from
+        uniform.
         """
-        require_range(name, weight, self._fixed_point)
-        polynomials, is_zero, norms = [], [], []
+        require_range(name, weight, weight_bits, self._fixed_point)
+        mask = require_mask(self._context, name, packing.weights_together << weight_bits)
+        polynomials, is_zero = [], []
         for polynomial in packing.pack_weights(weight):
-            norms.append(weight_norm(polynomial))
             is_zero.append(not polynomial.any())
             if is_zero[-1]:
                 polynomial[0] = 1  # SEAL refuses a product by zero; this one is thrown away
             plaintext = self._context.plaintext(self._fixed_point.reduce(polynomial))
             self._evaluator.transform_to_ntt_inplace(plaintext, self._context.first_id)
             polynomials.append(plaintext)
-        require_flooding(self._context, name, largest_norm(packing, norms))
-        return ServerLayer(name, packing, polynomials, is_zero)
+        return ServerLayer(name, packing, polynomials, is_zero, mask.width)
 
     def offline_bytes(self, layer: ServerLayer) -> int:
         """The length of the message that `receive_inputs` takes."""
@@ -135,22 +151,17 @@ class HEServer:
         """Offline: what hides the weights, with `additive` added to the client's output share.
 
         `additive` holds ring elements of the layer's output shape. The caller draws them fresh and
-        uniform (minus the server's own share), so that the result alone says nothing.
+        uniform (minus the server's own share): with them as s, the mask round(q s / t) + e is all
+        but uniform modulo q, and so is every coefficient of c0 that is sent.
         """
         primes = self._context.primes
         values = layer.packing.pack_output(self._fixed_point.reduce(additive))
         message = rns.scaled_message(np.concatenate(values), self._fixed_point.ring_bits, primes)
-        flood = rns.uniform_noise(self._level.flood_bits, message.shape[1], primes)
-        hidden = rns.add_mod(message, flood, primes)
-        ciphertexts, start = [], 0
-        for used in layer.packing.output_positions:
-            residues = np.zeros((2, len(primes), self._context.degree), dtype=np.uint64)
-            part = hidden[:, start : start + used.size]
-            errors, residues[1] = self._zeros.errors(used.size)
-            residues[0][:, used] = rns.add_mod(errors, part, primes)
-            ciphertexts.append((self._zeros.products(), self._context.ciphertext(residues)))
-            start += used.size
-        return PreparedReply(layer, ciphertexts)
+        count = message.shape[1]
+        within = rns.uniform_noise(layer.mask_width, count, primes)
+        masks = rns.add_mod(rns.add_mod(message, within, primes), self._zeros.errors(count), primes)
+        zeros = self._zeros.encrypt_zeros(layer.packing.output_polynomials)
+        return PreparedReply(layer, (zeros, masks))
 
     def receive_inputs(
         self, layer: ServerLayer, offline_message: bytes | bytearray | memoryview
@@ -181,27 +192,28 @@ class HEServer:
         message: bytes | bytearray | memoryview,
         prepared: PreparedReply,
     ) -> bytes:
-        """Online: weights times the encrypted share plus `additive`, hidden, at a small modulus.
+        """Online: weights times the encrypted share plus `additive`, masked.
 
         Only the coefficients that carry results are in the reply. ProtocolError on a malformed
         message; RuntimeError where prepared material is used twice.
         """
         packing = layer.packing
-        hidden = prepared.take(layer)
+        zeros, masks = prepared.take(layer)
         inputs = self._inputs(packing, received.take(layer), memoryview(message))
-        kept = self._context.primes[: self._level.primes]
-        parts = []
-        for output, used in enumerate(packing.output_positions):
+        primes = self._context.primes
+        first, second = [], []
+        for output, zero in enumerate(zeros):
             product, is_zero = self._product(layer, inputs, output)
-            zero, rest = hidden[output]
             self._evaluator.add_inplace(product, zero)
-            result = zero if is_zero else product
-            self._evaluator.transform_from_ntt_inplace(result)
-            self._evaluator.add_inplace(result, rest)
-            self._evaluator.mod_switch_to_inplace(result, self._context.levels[len(kept)])
-            first, second = self._context.residues(result)
-            parts.append(rns.pack(first[:, used], kept))
-            parts.append(rns.pack(second, kept))
+            both = self._context.residues(zero if is_zero else product)
+            first.append(both[0])
+            second.append(rns.pack(both[1], primes))
+        parts, start = [], 0
+        results = self._context.from_ntt(np.stack(first))
+        for used, result, packed in zip(packing.output_positions, results, second, strict=True):
+            mask = masks[:, start : start + used.size]
+            parts += [rns.pack(rns.add_mod(result[:, used], mask, primes), primes), packed]
+            start += used.size
         return b"".join(parts)
 
     def _inputs(self, packing: Packing, residues: UInt64, message: memoryview) -> list[Any]:
@@ -209,10 +221,7 @@ class HEServer:
         heads = rns.unpack(message, self._context.primes, count * length)
         for k in range(count):
             residues[k, 0, :, :length] = heads[:, k * length : (k + 1) * length]
-        for k in range(0, count, 2):  # a SEAL ciphertext has room for two polynomials
-            two = self._context.ciphertext(residues[[k, min(k + 1, count - 1)], 0])
-            self._evaluator.transform_to_ntt_inplace(two)
-            residues[k : k + 2, 0] = self._context.residues(two)[: count - k]
+        residues[:, 0] = self._context.to_ntt(residues[:, 0])
         return [self._context.ciphertext(both, is_ntt=True) for both in residues]
 
     def _product(self, layer: ServerLayer, inputs: Sequence[Any], output: int) -> tuple[Any, bool]:
@@ -235,9 +244,9 @@ class HEServer:
     def _unpack_key(self, view: memoryview) -> UInt64:
         primes, degree = self._context.primes, self._context.degree
         size = rns.packed_size(primes, degree)
-        if len(view) != 2 * size:
+        if len(view) != size:
             raise ProtocolError(
-                f"the peer's public key has {len(view)} bytes, not {2 * size}; "
+                f"the peer's public key has {len(view)} bytes, not {size}; "
                 "both parties need the same encryption parameters"
             )
-        return np.stack([rns.unpack(part, primes, degree) for part in (view[:size], view[size:])])
+        return rns.unpack(view, primes, degree)

@@ -6,11 +6,11 @@ seeded form, at half the bytes. The error law is SEAL's: 21 coin pairs, variance
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any
 
 import numpy as np
-import seal
 
 from capc.he import rns
 from capc.he.context import Context
@@ -21,11 +21,13 @@ SEED_BYTES = 32
 
 
 class ZeroEncryptor:
-    """Holds the secret key; what encrypt() returns may be sent, after a message was added."""
+    """Holds the secret key; what encrypt() returns may be sent, after a message was added.
+
+    times_secret() is for decryption.
+    """
 
     def __init__(self, context: Context, secret_key: Any) -> None:
         self._context = context
-        self._evaluator = seal.Evaluator(context.seal)
         self._secret = context.secret_plaintext(secret_key)
 
     def __repr__(self) -> str:
@@ -33,18 +35,29 @@ class ZeroEncryptor:
 
     def encrypt(self, count: int) -> tuple[bytes, UInt64]:
         """A fresh seed for all c1 (see uniform_polynomials), and c0 (count, primes, degree)."""
-        primes, degree = self._context.primes, self._context.degree
         seed = os.urandom(SEED_BYTES)
-        first = np.empty((count, len(primes), degree), dtype=np.uint64)
-        uniform = uniform_polynomials(seed, count, self._context)
-        for k in range(0, count, 2):  # a SEAL ciphertext has room for two polynomials
-            two = uniform[[k, min(k + 1, count - 1)]]
-            products = self._context.ciphertext(two, is_ntt=True)
-            self._evaluator.multiply_plain_inplace(products, self._secret)
-            self._evaluator.transform_from_ntt_inplace(products)
-            first[k : k + 2] = self._context.residues(products)[: count - k]
+        return seed, self.first_polynomials(uniform_polynomials(seed, count, self._context))
+
+    def first_polynomials(self, uniform: UInt64) -> UInt64:
+        """e - a s in coefficient form, with fresh errors, for each a of `uniform` in NTT form.
+
+        Both have the shape (count, primes, degree). Twice for one `a` would show errors.
+        """
+        primes, degree, count = self._context.primes, self._context.degree, len(uniform)
         errors = binomial_errors(count * degree, primes).reshape(len(primes), count, degree)
-        return seed, rns.subtract_mod(errors.transpose(1, 0, 2), first, primes)
+        return rns.subtract_mod(errors.transpose(1, 0, 2), self.times_secret(uniform), primes)
+
+    def times_secret(self, polynomials: UInt64) -> UInt64:
+        """c s for each c in NTT form, (count, primes, degree), in coefficient form. Secret."""
+        count = len(polynomials)
+        results = np.empty_like(polynomials)
+        for k in range(0, count, 2):  # a SEAL ciphertext has room for two polynomials
+            two = polynomials[[k, min(k + 1, count - 1)]]
+            products = self._context.ciphertext(two, is_ntt=True)
+            self._context.evaluator.multiply_plain_inplace(products, self._secret)
+            self._context.evaluator.transform_from_ntt_inplace(products)
+            results[k : k + 2] = self._context.residues(products)[: count - k]
+        return results
 
 
 def uniform_polynomials(seed: bytes, count: int, context: Context) -> UInt64:
@@ -53,6 +66,15 @@ def uniform_polynomials(seed: bytes, count: int, context: Context) -> UInt64:
     Uniform in either form; in this one neither party has to transform them.
     """
     return rns.expand(seed, count, context.degree, context.primes)
+
+
+def key_polynomial(seed: bytes, context: Context) -> UInt64:
+    """The polynomial p1 of a public key, (1, primes, degree), in NTT form.
+
+    The seed is hashed under a name of its own, so that none of `uniform_polynomials` can be had.
+    """
+    own = hashlib.sha256(b"capc public key" + seed).digest()
+    return uniform_polynomials(own, 1, context)
 
 
 def binomial_errors(count: int, primes: tuple[int, ...]) -> UInt64:

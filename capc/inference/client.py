@@ -19,6 +19,7 @@ from capc.graph.layers import Input, Layer, WeightedLayer
 from capc.he.client import HEClient, PreparedInputs
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
+from capc.he.symmetric import SEED_BYTES
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
     CircuitPlan,
@@ -38,7 +39,7 @@ from capc.transport.framing import MessageType
 
 
 class KeyRing:
-    """The querying party's keys of one run: one fresh key pair per ring, made when first asked."""
+    """The querying party's keys of one run: one fresh secret per ring, made when first asked."""
 
     def __init__(self, parameters: EncryptionParameters, *, allow_insecure: bool = False) -> None:
         parameters.require_secure(allow_insecure)
@@ -71,7 +72,7 @@ class InferenceClient:
     """Has an answering party's network evaluated on encrypted queries, in additive shares."""
 
     def __init__(self, channel: Channel, keys: KeyRing) -> None:
-        """Set-up: receives the plan, sends the public key, runs the base oblivious transfers."""
+        """Set-up: receives plan and key seed, sends the key, runs the base oblivious transfers."""
         self._channel = channel
         self.plan = plan_from_json(channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES))
         check_plan(self.plan)
@@ -88,7 +89,8 @@ class InferenceClient:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
-        channel.send(MessageType.PUBLIC_KEY, self._he.public_key())
+        key_seed = channel.recv(MessageType.KEY_SEED, SEED_BYTES)
+        channel.send(MessageType.PUBLIC_KEY, self._he.public_key(key_seed))
         self._evaluator = EvaluatorSession(channel.duplex(MessageType.CIRCUIT))
 
     @property

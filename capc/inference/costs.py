@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from capc.errors import ModelError
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he import planner
-from capc.he.noise import FLOOD_RATIO_BITS
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.inference.layout import (
@@ -43,9 +42,8 @@ class LayerCost:
 
     `work` says how the layer lies in polynomials, or how many circuits of how many AND gates run.
     `weight_bytes` are the transformed weights that the answering party holds in memory.
-    `noise_margin_bits` is, for a linear layer, how far its own noise stays below the most that the
-    flooding of its replies hides (2^40 times over): the bound that the run itself checks. It
-    depends on the weights: for the model's owner alone.
+    `distance` bounds the statistical distance from uniform of the coefficients of its replies
+    together, `coefficient_distance` that of one: the bound that the run itself checks.
     """
 
     work: str
@@ -53,7 +51,8 @@ class LayerCost:
     online_bytes: int
     offline_seconds: float
     online_seconds: float
-    noise_margin_bits: float | None = None
+    distance: float = 0.0
+    coefficient_distance: float = 0.0
     weight_bytes: int = 0
 
 
@@ -72,7 +71,7 @@ def query_costs(
     costs = {}
     for layer in network.layers:
         if isinstance(layer, WeightedLayer):
-            costs[layer.name] = _linear_cost(linear.layers[layer.name], parameters, queries)
+            costs[layer.name] = _linear_cost(linear[layer.name], parameters, queries)
         elif layer.name in plans:
             costs[layer.name] = _circuit_cost(layer, plans[layer.name], queries)
     return costs
@@ -93,6 +92,8 @@ def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
         online_bytes=sum(cost.online_bytes for cost in found),
         offline_seconds=sum(cost.offline_seconds for cost in found),
         online_seconds=sum(cost.online_seconds for cost in found),
+        distance=sum(cost.distance for cost in found),
+        coefficient_distance=max((cost.coefficient_distance for cost in found), default=0.0),
         weight_bytes=sum(cost.weight_bytes for cost in found),
     )
 
@@ -109,7 +110,7 @@ def check_encrypted(network: QuantizedNetwork, parameters: EncryptionParameters)
 
 def linear_plans(
     network: QuantizedNetwork, parameters: EncryptionParameters, images: int = 1
-) -> planner.NetworkPlan:
+) -> Mapping[str, planner.LayerPlan]:
     """The linear layers' packings, with up to `images` images in a polynomial, all checked.
 
     Raises ModelError or ConfigError, naming the layer and a way out, where one cannot be evaluated.
@@ -123,7 +124,8 @@ def linear_plans(
                 raise ModelError(
                     f"layer '{layer.name}': {error}; replace it in the model, or use --cpu"
                 ) from None
-            layers.append(planner.Product(layer.name, shape, layer.weights))
+            bits = network.weight_bits[layer.name]
+            layers.append(planner.Product(layer.name, shape, layer.weights, bits))
     return planner.plan(layers, parameters, network.fixed_point, images)
 
 
@@ -145,7 +147,8 @@ def _linear_cost(
         online_bytes=round(share * (plan.online_bytes_to_server + plan.bytes_to_client)),
         offline_seconds=share * both * (1 - _ONLINE_SHARE),
         online_seconds=share * (both * _ONLINE_SHARE + scale * _PRODUCT_SECONDS * products),
-        noise_margin_bits=plan.flood_margin_bits - FLOOD_RATIO_BITS,
+        distance=math.prod(packing.shape.output_shape) * float(plan.distance),
+        coefficient_distance=float(plan.distance),
         weight_bytes=packing.weight_polynomials
         * parameters.poly_modulus_degree
         * (len(parameters.coeff_modulus) - 1)

@@ -14,6 +14,7 @@ from capc.graph.piecewise import max_error
 from capc.graph.quantize import layer_ranges, to_integers
 from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits, why_vanishing
 from capc.graph.scaling import in_ring
+from capc.he.noise import DISTANCE_BITS
 from capc.he.parameters import EncryptionParameters
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.protocols import require_supported
@@ -110,13 +111,13 @@ def cost_table(
     table = Table(title=title)
     for name in ("layer", "work"):
         table.add_column(name, overflow="fold")
-    for name in ("noise margin", "offline MB", "online MB", "offline s", "online s"):
-        table.add_column(name, justify="right", no_wrap=name != "noise margin")
+    for name in ("distance", "offline MB", "online MB", "offline s", "online s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, cost in costs.items():
         table.add_row(
             name,
             cost.work,
-            "" if cost.noise_margin_bits is None else f"{cost.noise_margin_bits:.1f}",
+            _as_power(cost.coefficient_distance) if cost.coefficient_distance else "",
             f"{cost.offline_bytes / 1e6:.3f}",
             f"{cost.online_bytes / 1e6:.3f}",
             f"{cost.offline_seconds:.3f}",
@@ -137,8 +138,9 @@ def _sentences(total: LayerCost, batch_size: int) -> str:
         said += f"; for all {batch_size}: {moved:,.0f} MB and about {_seconds(seconds)} s"
     return (
         f"{said}. Each further answering party on the same machine needs as much again. It holds "
-        f"{total.weight_bytes / 1e6:,.0f} MB of transformed weights. The noise margin says, in "
-        "bits, how much larger a layer's noise could be before flooding stops hiding the weights."
+        f"{total.weight_bytes / 1e6:,.0f} MB of transformed weights. The distance says how far a "
+        "coefficient of a reply is from uniform, whatever the querying party sends: at most "
+        f"2^-{DISTANCE_BITS}. For all replies to one query it is {_as_power(total.distance)}."
     )
 
 
@@ -163,6 +165,10 @@ def show_costs(
         return
     console.print(table)
     console.print(said, soft_wrap=True)
+
+
+def _as_power(distance: float) -> str:
+    return f"2^{math.log2(distance):.1f}"
 
 
 def _seconds(value: float) -> str:

@@ -23,6 +23,7 @@ from capc.he.server import (
     PreparedReply,
     ReceivedInputs,
     ServerLayer,
+    new_key_seed,
     public_key_bytes,
 )
 from capc.inference.layout import (
@@ -75,7 +76,7 @@ class InferenceServer:
         *,
         allow_insecure: bool = False,
     ) -> None:
-        """Set-up: tells the plan, receives the public key, runs the base oblivious transfers.
+        """Set-up: tells plan and key seed, receives the key, runs the base oblivious transfers.
 
         Raises ModelError and ConfigError, naming the layer, where the network cannot be
         evaluated under these parameters.
@@ -86,9 +87,13 @@ class InferenceServer:
         self._ring = network.fixed_point
         self._split = split_point(network)
         channel.send_json(MessageType.PLAN, plan_to_json(public_part(network)))
+        key_seed = new_key_seed()
+        channel.send(MessageType.KEY_SEED, key_seed)
         key_bytes = public_key_bytes(parameters, self._ring)
         public_key = channel.recv(MessageType.PUBLIC_KEY, key_bytes)
-        self._he = HEServer(parameters, self._ring, public_key, allow_insecure=allow_insecure)
+        self._he = HEServer(
+            parameters, self._ring, key_seed, public_key, allow_insecure=allow_insecure
+        )
         self._degree = parameters.poly_modulus_degree
         self._linear: dict[tuple[str, Blocks], ServerLayer] = {}
         for layer in network.layers:
@@ -137,7 +142,9 @@ class InferenceServer:
         packing = linear_packing(self._network, layer, self._degree, batch_size)
         key = layer.name, packing.blocks
         if key not in self._linear:
-            self._linear[key] = self._he.prepare_layer(layer.name, packing, layer.weights)
+            self._linear[key] = self._he.prepare_layer(
+                layer.name, packing, layer.weights, self._network.weight_bits[layer.name]
+            )
             logger.info("layer %s, batches of %d: %s", layer.name, batch_size, packing)
         return self._linear[key]
 

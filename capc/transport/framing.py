@@ -31,6 +31,7 @@ class MessageType(IntEnum):
     ADMISSION = 10  # how many queries the privacy budget still admits
     UNENCRYPTED_QUERY = 11  # under --cpu; under he-transformer, a tensor that is not encrypted
     LOGIT_SHARE = 12  # step 1b without encryption, only under --cpu
+    KEY_SEED = 13  # of the answering party, for its half of the public key
 
 
 def encode_header(message_type: MessageType, length: int) -> bytes:

@@ -173,11 +173,10 @@ def test_only_many_plain_answering_parties_are_forked(tmp_path: Path) -> None:
 _DRAWS = """
 import os, secrets
 import numpy as np
-import seal
 from capc.fixed_point import FixedPoint
 from capc.gc import _engine
 from capc.he.client import HEClient
-from capc.he.server import HEServer
+from capc.he.server import HEServer, new_key_seed
 from capc.he.parameters import EncryptionParameters
 from capc.transport.tls import Identity
 
@@ -188,17 +187,21 @@ def draws():
     garbler = _engine.GarblerSession("")
     offer = _engine.EvaluatorSession("").setup_offer()
     keys = HEClient(parameters, ring, allow_insecure=True)
-    zeros = HEServer(parameters, ring, keys.public_key(), allow_insecure=True)._zeros
+    seed = new_key_seed()
+    key = keys.public_key(seed)
+    server = HEServer(parameters, ring, seed, key, allow_insecure=True)
+    zero = server._context.residues(server._zeros.encrypt_zeros(1)[0])
     return [
         ring.uniform(4).tobytes().hex(),
         secrets.token_hex(16),
         offer.hex(),
         garbler.setup_choose(offer).hex(),
         Identity.create("a").certificate.encode().hex(),
-        keys.public_key()[:64].hex(),
+        seed.hex(),
+        key[:64].hex(),
         keys._zeros.encrypt(1)[1].tobytes()[:64].hex(),
-        zeros.products().to_string(seal.compr_mode_type.none)[128:192].hex(),
-        zeros.errors(64)[0].tobytes().hex(),
+        zero[1][0, :8].tobytes().hex(),
+        server._zeros.errors(64).tobytes().hex(),
     ]
 
 draws()  # every generator is warm before the forks
@@ -239,8 +242,8 @@ def test_forks_draw_unrelated_secrets() -> None:
         [sys.executable, "-c", _DRAWS], capture_output=True, text=True, check=True, timeout=SECONDS
     )
     words = [word for line in result.stdout.splitlines() for word in line.split()]
-    assert len(words) == 27
-    assert len(set(words)) == 27
+    assert len(words) == 30
+    assert len(set(words)) == 30
 
 
 def test_a_fork_that_the_system_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

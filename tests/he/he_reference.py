@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import seal
 from numpy.typing import NDArray
 
 from capc.fixed_point import FixedPoint, Int64
 from capc.he.client import HEClient
-from capc.he.context import Context
+from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
-from capc.he.server import HEServer
+from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -40,14 +40,34 @@ def pair(parameters: EncryptionParameters, ring_bits: int = 41) -> tuple[HEClien
     """A querying and an answering party with fresh keys, at 12 fractional bits."""
     fixed_point = FixedPoint(ring_bits, 12)
     client = HEClient(parameters, fixed_point, allow_insecure=True)
-    return client, HEServer(parameters, fixed_point, client.public_key(), allow_insecure=True)
+    return client, server_of(client, parameters, ring_bits)
 
 
-def without_hiding(server: HEServer, client: HEClient) -> None:
-    """Replies without flooding and without a modulus switch, so that their noise can be seen."""
-    primes = len(server._context.primes)
-    server._level = replace(server._level, primes=primes, flood_bits=0)
-    client._level = server._level
+def server_of(client: HEClient, parameters: EncryptionParameters, ring_bits: int = 41) -> HEServer:
+    """One more answering party of this client."""
+    seed = new_key_seed()
+    ring = FixedPoint(ring_bits, 12)
+    return HEServer(parameters, ring, seed, client.public_key(seed), allow_insecure=True)
+
+
+def prepared_layer(server: HEServer, name: str, packing: Packing, weight: Int64) -> ServerLayer:
+    """The layer, with as many bits agreed on as its largest weight has."""
+    bits = int(np.abs(weight).max(initial=0)).bit_length()
+    return server.prepare_layer(name, packing, weight, bits)
+
+
+def without_mask(layer: ServerLayer) -> ServerLayer:
+    """The layer with replies that are not spread within a cell, so that their noise can be seen."""
+    return replace(layer, mask_width=2)
+
+
+def layer_norm(packing: Packing, weight: Int64) -> int:
+    """The largest sum of absolute weights over the products of one output polynomial."""
+    norms = [int(np.abs(part).sum()) for part in packing.pack_weights(weight)]
+    return max(
+        sum(norms[index] for _, index in packing.products(output))
+        for output in range(packing.output_polynomials)
+    )
 
 
 def linear(shape: LinearShape, values: Int64, weight: Int64) -> Int64:
@@ -99,25 +119,15 @@ def centred(value: int, modulus: int) -> int:
 
 
 def secret_polynomial(client: HEClient) -> list[int]:
-    """The ternary secret: decrypting (0, floor(q / t)) gives it modulo t."""
+    """The ternary secret: times_secret(1), and 1 is 1 throughout in NTT form."""
     context = client._context
-    scale = int(np.prod([int(p) for p in context.primes], dtype=object)) >> context.ring_bits
-    residues = np.zeros((2, len(context.primes), context.degree), dtype=np.uint64)
-    residues[1, :, 0] = [scale % prime for prime in context.primes]
-    plaintext = client._decryptor.decrypt(context.ciphertext(residues))
-    secret = FixedPoint(context.ring_bits, 0).signed(context.coefficients(plaintext))
-    assert set(secret.tolist()) == {-1, 0, 1}
-    return [int(value) for value in secret]
-
-
-def from_ntt(context: Context, polynomials: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Polynomials (count, primes, degree) out of NTT form, each with itself in one ciphertext."""
-    results = []
-    for polynomial in polynomials:
-        ciphertext = context.ciphertext(np.stack([polynomial, polynomial]), is_ntt=True)
-        seal.Evaluator(context.seal).transform_from_ntt_inplace(ciphertext)
-        results.append(context.residues(ciphertext)[1])
-    return np.stack(results)
+    one = np.ones((1, len(context.primes), context.degree), dtype=np.uint64)
+    modulus = math.prod(context.primes)
+    secret = [
+        centred(value, modulus) for value in crt(client._zeros.times_secret(one)[0], context.primes)
+    ]
+    assert set(secret) == {-1, 0, 1}
+    return secret
 
 
 def noise(

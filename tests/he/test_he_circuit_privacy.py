@@ -9,11 +9,11 @@ from he_reference import (
     centred,
     chi_square_is_plausible,
     crt,
-    from_ntt,
     load,
     negacyclic,
     noise,
     pair,
+    prepared_layer,
     secret_polynomial,
 )
 from numpy.typing import NDArray
@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from capc.fixed_point import FixedPoint
 from capc.he import rns
 from capc.he.client import HEClient
-from capc.he.noise import ReturnLevel
 from capc.he.packing import plan_packing
-from capc.he.server import HEServer, ServerLayer
+from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.symmetric import SEED_BYTES, uniform_polynomials
 
 SHAPE = CRYPTONETS["conv"]
@@ -32,18 +31,13 @@ SHAPE = CRYPTONETS["conv"]
 class Session:
     """One query, asked again and again with the same ciphertexts of the client."""
 
-    def __init__(self, config: str = "fast", primes: int | None = None) -> None:
+    def __init__(self, config: str = "fast") -> None:
         self.client, self.server = pair(load(config), 41)
-        if primes is not None:
-            level = ReturnLevel(
-                primes, self.server._level.flood_bits, self.server._level.noise_limit
-            )
-            self.client._level = self.server._level = level
         self.packing = plan_packing(SHAPE, 8192)
         generator = np.random.default_rng(3)
         self.weight = generator.integers(-4000, 4000, SHAPE.weight_shape)
-        self.layer = self.server.prepare_layer("conv", self.packing, self.weight)
-        self.nothing = self.server.prepare_layer("zero", self.packing, np.zeros_like(self.weight))
+        self.layer = prepared_layer(self.server, "conv", self.packing, self.weight)
+        self.nothing = prepared_layer(self.server, "zero", self.packing, np.zeros_like(self.weight))
         prepared = self.client.prepare_inputs(self.packing)
         self.offline = prepared.offline_message
         self.share = FixedPoint(41, 12).uniform(SHAPE.input_shape)
@@ -56,21 +50,19 @@ class Session:
         return self.server.evaluate(layer, received, self.message, prepared)
 
     def residues(self, reply: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        count = self.client._level.primes
-        primes, used = self.client._context.primes[:count], self.packing.output_positions[0].size
+        """c0 at the coefficients that are sent, and c1, both in coefficient form."""
+        primes, used = self.client._context.primes, self.packing.output_positions[0].size
         split = rns.packed_size(primes, used)
-        return rns.unpack(reply[:split], primes, used), rns.unpack(reply[split:], primes, 8192)
+        second = rns.unpack(reply[split:], primes, 8192)
+        return (
+            rns.unpack(reply[:split], primes, used),
+            self.client._context.from_ntt(second[np.newaxis])[0],
+        )
 
 
 @pytest.fixture(scope="module")
 def session() -> Session:
     return Session()
-
-
-@pytest.fixture(scope="module")
-def unswitched() -> Session:
-    """Replies at the full modulus, where flooding is not yet divided away."""
-    return Session(primes=2)
 
 
 def top_bits(values: NDArray[np.uint64], prime: int, bins: int = 64) -> NDArray[np.int64]:
@@ -103,11 +95,10 @@ def test_the_result_of_a_reply_is_uniform(session: Session) -> None:
     assert chi_square_is_plausible(values & 63, 64)
 
 
-def test_the_second_polynomial_does_not_show_the_weights(unswitched: Session) -> None:
+def test_the_second_polynomial_does_not_show_the_weights(session: Session) -> None:
     """Without re-randomisation it would be the client's own polynomial times the weights."""
-    session = unswitched
     context = session.client._context
-    own = from_ntt(context, uniform_polynomials(session.offline[:SEED_BYTES], 1, context))[0]
+    own = context.from_ntt(uniform_polynomials(session.offline[:SEED_BYTES], 1, context))[0]
     weight = next(session.packing.pack_weights(session.weight)).tolist()
     modulus = context.primes[0] * context.primes[1]
     product = [value % modulus for value in negacyclic(crt(own, context.primes), weight)]
@@ -120,13 +111,12 @@ def test_the_second_polynomial_does_not_show_the_weights(unswitched: Session) ->
     assert min(min(value, modulus - value) for value in difference) > 2**64
 
 
-def test_the_noise_is_the_flooding(unswitched: Session) -> None:
-    """Uniform over its full width, and so alike for other weights, for all the client can see."""
-    session = unswitched
+def test_the_noise_is_that_of_the_mask(session: Session) -> None:
+    """Uniform over a whole cell, and so alike for other weights, for all the client can see."""
     context = session.client._context
     secret = secret_polynomial(session.client)
     used = session.packing.output_positions[0]
-    width = 2.0 ** (session.client._level.flood_bits + 1)
+    width = 2.0**-41 * context.primes[0] * context.primes[1]
     for layer in (session.layer, session.nothing):
         measured = []
         for _ in range(4):
@@ -135,18 +125,18 @@ def test_the_noise_is_the_flooding(unswitched: Session) -> None:
             residues[0][:, used], residues[1] = first, second
             measured.append(noise(residues, secret, context.primes, 41)[used])
         values = np.concatenate(measured)
-        assert np.abs(values).max() <= width / 2 * 1.0001
+        assert np.abs(values).max() <= width / 2
         slots = np.clip((values / width + 0.5) * 64, 0, 63).astype(np.int64)
         assert chi_square_is_plausible(slots, 64)
 
 
 def test_coefficients_without_a_result_are_not_sent(session: Session) -> None:
-    prime = session.client._context.primes[:1]
+    primes = session.client._context.primes
     for name, shape in CRYPTONETS.items():
         packing = plan_packing(shape, 8192)
         used = sum(positions.size for positions in packing.output_positions)
         assert used == int(np.prod(shape.output_shape)), name
-    expected = rns.packed_size(prime, int(np.prod(SHAPE.output_shape)) + 8192)
+    expected = rns.packed_size(primes, int(np.prod(SHAPE.output_shape)) + 8192)
     assert len(session.reply(session.layer)) == expected
 
 
@@ -172,9 +162,10 @@ def test_the_message_hides_the_share(session: Session) -> None:
 
 
 def test_keys_are_fresh_per_client() -> None:
-    keys = [HEClient(load("fast"), FixedPoint(41, 12)).public_key() for _ in range(2)]
+    seed = new_key_seed()
+    keys = [HEClient(load("fast"), FixedPoint(41, 12)).public_key(seed) for _ in range(2)]
     assert np.count_nonzero(np.frombuffer(keys[0], "<u4") == np.frombuffer(keys[1], "<u4")) < 64
-    assert isinstance(HEServer(load("fast"), FixedPoint(41, 12), keys[0]), HEServer)
+    assert isinstance(HEServer(load("fast"), FixedPoint(41, 12), seed, keys[0]), HEServer)
 
 
 def test_centred() -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from he_reference import CRYPTONETS, TOY, linear, load, pair
+from he_reference import CRYPTONETS, TOY, linear, load, pair, prepared_layer, server_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_he_packing import shapes
@@ -16,7 +16,7 @@ from capc.fixed_point import FixedPoint, Int64
 from capc.he.client import HEClient
 from capc.he.packing import Packing, plan_packing
 from capc.he.parameters import EncryptionParameters
-from capc.he.server import HEServer, ServerLayer
+from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape
 from capc.he.symmetric import SEED_BYTES
 
@@ -36,7 +36,7 @@ def check(
 ) -> None:
     client, server = toy_pair(parameters, ring_bits)
     fixed_point = FixedPoint(ring_bits, 0)
-    layer = server.prepare_layer("layer", plan_packing(shape, client._context.degree), weight)
+    layer = prepared_layer(server, "layer", plan_packing(shape, client._context.degree), weight)
     share = fixed_point.uniform(shape.input_shape)
     mask = fixed_point.uniform(shape.output_shape)
     result = run(client, server, layer, share, mask)
@@ -83,7 +83,7 @@ def test_a_batch_in_shared_polynomials(name: str) -> None:
     packing = plan_packing(shape, 8192, 8)
     assert packing.blocks.images == 8
     weight = typical_weight(shape)
-    layer = server.prepare_layer("layer", packing, weight)
+    layer = prepared_layer(server, "layer", packing, weight)
     share = FixedPoint(41, 0).uniform(packing.input_shape)
     mask = FixedPoint(41, 0).uniform(packing.output_shape)
     result = run(client, server, layer, share, mask)
@@ -110,7 +110,7 @@ def test_extreme_shares_and_weights() -> None:
     client, server = toy_pair(TOY, 41)
     shape, top = LinearShape.dense(4, 2), (1 << 41) - 1
     weight = np.array([[2**20, -(2**20)], [1, -1], [0, 1], [-(2**20), 2**20]])
-    layer = server.prepare_layer("layer", plan_packing(shape, 1024), weight)
+    layer = prepared_layer(server, "layer", plan_packing(shape, 1024), weight)
     for values in ([0, 0, 0, 0], [top] * 4, [1 << 40] * 4, [top, 0, 1, (1 << 40) - 1]):
         share = np.array(values)
         result = run(client, server, layer, share, np.array([0, top]))
@@ -125,8 +125,8 @@ def test_what_is_prepared_serves_once_and_its_own_layer() -> None:
     client, server = toy_pair(TOY, 41)
     shape = LinearShape.dense(4, 2)
     packing = plan_packing(shape, 1024)
-    layer = server.prepare_layer("first", packing, np.ones((4, 2), dtype=np.int64))
-    other = server.prepare_layer("second", packing, np.ones((4, 2), dtype=np.int64))
+    layer = prepared_layer(server, "first", packing, np.ones((4, 2), dtype=np.int64))
+    other = prepared_layer(server, "second", packing, np.ones((4, 2), dtype=np.int64))
     share, mask = np.zeros(4, dtype=np.int64), np.zeros(2, dtype=np.int64)
 
     prepared = client.prepare_inputs(packing)
@@ -155,8 +155,8 @@ class TestCorruption:
 
     def messages(self) -> tuple[HEClient, HEServer, ServerLayer, bytes, bytes, bytes]:
         client, server = toy_pair(TOY, 41)
-        layer = server.prepare_layer(
-            "layer", plan_packing(self.shape, 1024), typical_weight(self.shape)
+        layer = prepared_layer(
+            server, "layer", plan_packing(self.shape, 1024), typical_weight(self.shape)
         )
         prepared = client.prepare_inputs(layer.packing)
         offline = prepared.offline_message
@@ -170,10 +170,11 @@ class TestCorruption:
 
     def test_wrong_lengths(self) -> None:
         client, server, layer, offline, message, reply = self.messages()
-        key = client.public_key()
+        seed = new_key_seed()
+        key = client.public_key(seed)
         for change in (lambda b: b"", lambda b: b[:-1], lambda b: b + b"\0", lambda b: b * 2):
             with pytest.raises(ProtocolError):
-                HEServer(TOY, FixedPoint(41, 12), change(key), allow_insecure=True)
+                HEServer(TOY, FixedPoint(41, 12), seed, change(key), allow_insecure=True)
             with pytest.raises(ProtocolError):
                 server.receive_inputs(layer, change(offline))
             received = server.receive_inputs(layer, offline)
@@ -184,10 +185,11 @@ class TestCorruption:
 
     def test_out_of_range(self) -> None:
         client, server, layer, offline, message, reply = self.messages()
-        key = client.public_key()
+        seed = new_key_seed()
+        key = client.public_key(seed)
         for place in (0, -16):
             with pytest.raises(ProtocolError):
-                HEServer(TOY, FixedPoint(41, 12), poison(key, place), allow_insecure=True)
+                HEServer(TOY, FixedPoint(41, 12), seed, poison(key, place), allow_insecure=True)
             with pytest.raises(ProtocolError):
                 server.receive_inputs(layer, poison(offline, place or SEED_BYTES))
             received = server.receive_inputs(layer, offline)
@@ -202,7 +204,8 @@ class TestCorruption:
         self, place: int, change: int
     ) -> None:
         client, server, layer, offline, message, reply = self.messages()
-        key = client.public_key()
+        seed = new_key_seed()
+        key = client.public_key(seed)
 
         def flip(data: bytes) -> bytes:
             changed = bytearray(data)
@@ -222,7 +225,7 @@ class TestCorruption:
             lambda: contained(client.decrypt(layer.packing, flip(reply))),
             lambda: exchange(flip(offline), message),
             lambda: exchange(offline, flip(message)),
-            lambda: HEServer(TOY, FixedPoint(41, 12), flip(key), allow_insecure=True),
+            lambda: HEServer(TOY, FixedPoint(41, 12), seed, flip(key), allow_insecure=True),
         ):
             try:
                 attempt()
@@ -241,28 +244,54 @@ def test_another_configuration_is_refused() -> None:
     client, _ = toy_pair(TOY, 41)
     larger = EncryptionParameters("HE_SEAL", 2048, 0, (60, 60, 30))
     with pytest.raises(ProtocolError, match="same encryption parameters"):
-        HEServer(larger, FixedPoint(41, 12), client.public_key(), allow_insecure=True)
+        server_of(client, larger)
 
 
 def test_insecure_parameters_need_leave() -> None:
     with pytest.raises(ConfigError, match="--insecure"):
         HEClient(TOY, FixedPoint(41, 12))
-    key = toy_pair(TOY, 41)[0].public_key()
+    seed = new_key_seed()
+    key = toy_pair(TOY, 41)[0].public_key(seed)
     with pytest.raises(ConfigError, match="--insecure"):
-        HEServer(TOY, FixedPoint(41, 12), key)
+        HEServer(TOY, FixedPoint(41, 12), seed, key)
+
+
+def test_a_key_seed_serves_once() -> None:
+    """A second p0 to one p1 would show the errors of both."""
+    client, seed = toy_pair(TOY, 41)[0], new_key_seed()
+    client.public_key(seed)
+    with pytest.raises(ProtocolError, match="used before"):
+        client.public_key(seed)
+    with pytest.raises(ProtocolError, match="31 bytes, not 32"):
+        client.public_key(seed[:-1])
+
+
+def test_one_client_serves_several_servers() -> None:
+    client, shape = toy_pair(TOY, 41)[0], LinearShape.dense(4, 2)
+    weight = typical_weight(shape)
+    for _ in range(2):
+        server = server_of(client, TOY)
+        layer = prepared_layer(server, "fc", plan_packing(shape, 1024), weight)
+        share = FixedPoint(41, 12).uniform(4)
+        result = run(client, server, layer, share, np.zeros(2, dtype=np.int64))
+        np.testing.assert_array_equal(
+            result, FixedPoint(41, 0).reduce(linear(shape, share, weight).reshape(-1))
+        )
 
 
 def test_weights_beyond_the_ring() -> None:
     _, server = toy_pair(TOY, 41)
     packing = plan_packing(LinearShape.dense(2, 1), 1024)
     with pytest.raises(RangeError, match="'fc' has a weight of 42 bits; the ring has 41"):
-        server.prepare_layer("fc", packing, np.array([[1], [-(2**40)]]))
+        server.prepare_layer("fc", packing, np.array([[1], [-(2**40)]]), 41)
+    with pytest.raises(RangeError, match="'fc' has a weight of 14 bits; agreed were 13"):
+        server.prepare_layer("fc", packing, np.array([[1], [-(2**12)]]), 12)
 
 
 def test_nothing_secret_in_a_repr() -> None:
     client, server = toy_pair(TOY, 41)
     packing = plan_packing(LinearShape.dense(2, 1), 1024)
-    layer = server.prepare_layer("fc", packing, np.ones((2, 1), dtype=np.int64))
+    layer = prepared_layer(server, "fc", packing, np.ones((2, 1), dtype=np.int64))
     reply = server.prepare_reply(layer, np.zeros(1, dtype=np.int64))
     prepared = client.prepare_inputs(packing)
     assert [repr(client), repr(prepared), repr(reply)] == [

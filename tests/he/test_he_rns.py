@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from he_reference import chi_square_is_plausible, crt
@@ -49,28 +51,30 @@ def test_scaled_message_rounds_exactly(
     assert crt(result, primes) == [value % product for value in expected]
 
 
-@pytest.mark.parametrize("bits", [0, 1, 31, 32, 40, 63, 64, 76])
+@pytest.mark.parametrize(
+    "width", [2, 4, 6, 2**31, 2**32, 2**32 + 2, 3 << 31, 2**64, 2**64 + 2, 5 << 70, 2**77 - 2]
+)
 @pytest.mark.parametrize("primes", [FAST, TEN])
-def test_uniform_noise_fills_its_range_and_no_more(bits: int, primes: tuple[int, ...]) -> None:
+def test_uniform_noise_fills_its_range_and_no_more(width: int, primes: tuple[int, ...]) -> None:
     product = int(np.prod([int(p) for p in primes], dtype=object))
     values = [
         (value + product // 2) % product - product // 2
-        for value in crt(rns.uniform_noise(bits, 4096, primes), primes)
+        for value in crt(rns.uniform_noise(width, 4096, primes), primes)
     ]
-    assert -(1 << bits) <= min(values)
-    assert max(values) < 1 << bits
-    bins = min(64, 2 << bits)
-    slots = np.array([(value + (1 << bits)) * bins >> (bits + 1) for value in values])
+    assert -width <= 2 * min(values)
+    assert 2 * max(values) < width
+    bins = min(64, width)
+    slots = np.array([(value + width // 2) * bins // width for value in values])
     if bins == 64:
         assert chi_square_is_plausible(slots, bins)
     else:
         assert set(slots.tolist()) == set(range(bins))
     low = np.array([value & 63 for value in values])
-    assert bits < 6 or chi_square_is_plausible(low, 64)
+    assert width < 1 << 12 or chi_square_is_plausible(low, 64)
 
 
 def test_noise_is_fresh_each_time() -> None:
-    assert (rns.uniform_noise(70, 64, FAST) != rns.uniform_noise(70, 64, FAST)).all()
+    assert (rns.uniform_noise(2**71, 64, FAST) != rns.uniform_noise(2**71, 64, FAST)).all()
     assert rns.random_bytes(32) != rns.random_bytes(32)
 
 
@@ -102,3 +106,16 @@ def test_add_mod(seed: int) -> None:
     result = rns.add_mod(left, right, FAST)
     for row, a, b, prime in zip(result, left, right, FAST, strict=True):
         assert row.tolist() == [(int(x) + int(y)) % prime for x, y in zip(a, b, strict=True)]
+
+
+@settings(max_examples=200)
+@given(primes_lists, st.integers(2, 57), st.data())
+def test_rounded_quotients(primes: tuple[int, ...], ring_bits: int, data: st.DataObject) -> None:
+    product, modulus = math.prod(primes), 1 << ring_bits
+    value = st.integers(0, product - 1)
+    edges = st.integers(0, modulus - 1).map(lambda m: (2 * m + 1) * product // (2 * modulus))
+    near = st.tuples(edges, st.sampled_from([0, 1])).map(sum).filter(lambda v: v < product)
+    values = data.draw(st.lists(value | near, min_size=1, max_size=8))
+    residues = np.array([[v % p for v in values] for p in primes], dtype=np.uint64)
+    expected = [(2 * modulus * v + product) // (2 * product) % modulus for v in values]
+    assert rns.rounded_quotients(residues, ring_bits, primes).tolist() == expected

@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from he_reference import (
     chi_square_is_plausible,
     crt,
-    from_ntt,
     load,
     noise,
     pair,
@@ -29,7 +28,7 @@ def test_the_phase_is_a_small_error(config: str) -> None:
     client, _ = pair(load(config), 41)
     context = client._context
     seed, first = client._zeros.encrypt(3)
-    second = from_ntt(context, uniform_polynomials(seed, 3, context))
+    second = context.from_ntt(uniform_polynomials(seed, 3, context))
     secret = secret_polynomial(client)
     errors = np.concatenate(
         [noise(np.stack(parts), secret, context.primes, 41) for parts in zip(first, second)]  # noqa: B905

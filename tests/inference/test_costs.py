@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +18,9 @@ from capc.graph.prepared import save_network
 from capc.graph.quantize import quantize
 from capc.graph.ring_choice import FRACTION_BITS, to_ring
 from capc.he.context import context
-from capc.he.noise import own_noise, return_level
+from capc.he.noise import DISTANCE_BITS, result_mask
 from capc.he.parameters import EncryptionParameters
-from capc.he.server import HEServer
+from capc.he.server import HEServer, new_key_seed
 from capc.inference import layout
 from capc.inference.client import KeyRing
 from capc.inference.costs import query_costs, total_cost
@@ -74,7 +73,7 @@ def test_expected_bytes_are_those_that_travel(
 
 def test_a_model_too_large_for_the_parameters_names_layer_and_way_out() -> None:
     network = quantize(small(), FixedPoint(57, 12), (0.0, 1.0))
-    with pytest.raises(ConfigError, match=r"layer 'c' .*larger primes, as config/deep.json has"):
+    with pytest.raises(ConfigError, match=r"layer 'd' .*larger primes, as config/deep.json has"):
         query_costs(network, FAST)
     query_costs(network, EncryptionParameters.from_json(str(ROOT / "config" / "deep.json")))
 
@@ -86,27 +85,28 @@ def test_a_network_without_a_linear_layer_is_refused_before_it_runs() -> None:
         query_costs(network, FAST)
 
 
-def test_the_noise_margin_is_that_of_the_bound_a_run_checks() -> None:
+def test_the_distance_is_that_of_the_bound_a_run_checks() -> None:
     network = quantize(small(), FixedPoint(41, 12), (0.0, 1.0))
     costs = query_costs(network, FAST)
-    assert {name for name, cost in costs.items() if cost.noise_margin_bits is not None} == {
-        "c",
-        "d",
-    }
+    assert {name for name, cost in costs.items() if cost.distance} == {"c", "d"}
     setting = context(FAST, 41)
     dense = network.output
     assert isinstance(dense, Dense)
     # One output polynomial: all its weights add up.
-    norm, flood_bits = int(np.abs(dense.weight).sum()), return_level(setting).flood_bits
-    spare = flood_bits - math.log2(own_noise(setting, norm)) - 40
-    assert costs["d"].noise_margin_bits == pytest.approx(spare, abs=1e-9)
-    key = KeyRing(FAST).client(network.fixed_point).public_key()
-    server, packing = HEServer(FAST, network.fixed_point, key), linear_packing(network, dense, 8192)
-    rest, most = own_noise(setting, 0), 1 << (flood_bits - 40)
-    largest = int((most - rest) / (own_noise(setting, 1) - rest)) // norm
-    server.prepare_layer("d", packing, dense.weight * largest)
+    bits = network.weight_bits["d"]
+    mask = result_mask(setting, dense.weight.size << bits)
+    assert mask is not None
+    assert costs["d"].coefficient_distance == pytest.approx(float(mask.distance))
+    assert costs["d"].distance == pytest.approx(5 * float(mask.distance))
+    # A bit more doubles the guards, as long as the noise of the weights outweighs the rest.
+    spare = int(mask.distance_bits - DISTANCE_BITS)
+    seed = new_key_seed()
+    key = KeyRing(FAST).client(network.fixed_point).public_key(seed)
+    server = HEServer(FAST, network.fixed_point, seed, key)
+    packing = linear_packing(network, dense, 8192)
+    server.prepare_layer("d", packing, dense.weight, bits + spare)
     with pytest.raises(ConfigError, match="layer 'd' needs"):
-        server.prepare_layer("d", packing, dense.weight * (largest + 1))
+        server.prepare_layer("d", packing, dense.weight, bits + spare + 1)
 
 
 def test_a_deep_model_gets_the_fraction_bits_that_fit() -> None:
@@ -128,6 +128,8 @@ def test_inspect_prints_expectations_and_refusals(
     assert main(["inspect", "model.pb"]) == 0
     shown = capsys.readouterr().out
     assert "1 in, 1 out, 1 products" in shown
+    assert "2^-58." in shown or "2^-57." in shown or "2^-56." in shown
+    assert "For all replies to one query it is 2^-52.0." in shown
     assert "Expected for one query:" in shown
     assert main(["inspect", "--batch_size", "100", "model.pb"]) == 0
     shown = capsys.readouterr().out

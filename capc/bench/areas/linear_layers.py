@@ -20,7 +20,7 @@ from capc.he.allocation import keep_freed_memory
 from capc.he.client import HEClient
 from capc.he.packing import plan_packing
 from capc.he.parameters import EncryptionParameters
-from capc.he.server import HEServer, ServerLayer
+from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape
 
 CRYPTONETS_RELU: Mapping[str, LinearShape] = {
@@ -103,14 +103,15 @@ def measure(
     """
     taken = Measurements()
     client = taken.timed("", "keys", lambda: HEClient(parameters, fixed_point))
-    key = client.public_key()
-    server = taken.timed("", "public key", lambda: HEServer(parameters, fixed_point, key))
+    seed = new_key_seed()
+    key = taken.timed("", "half of the key", lambda: client.public_key(seed))
+    server = taken.timed("", "public key", lambda: HEServer(parameters, fixed_point, seed, key))
     taken.bytes_sent["", "public key"] = len(key)
     layers = []
     for name, shape in shapes.items():
         packing = plan_packing(shape, parameters.poly_modulus_degree)
         weight = _weights(shape, fixed_point)
-        prepare = partial(server.prepare_layer, name, packing, weight)
+        prepare = partial(server.prepare_layer, name, packing, weight, fixed_point.fraction_bits)
         layers.append(taken.timed(name, "weights", prepare))
     for _ in range(repetitions):
         for layer in layers:

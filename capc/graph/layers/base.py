@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -166,6 +166,7 @@ class QuantizedNetwork(Layers):
     closed interval of the signed integers that its output can take for any input in
     `input_range`; `fraction_bits` the number of fractional bits of that output. The logits are
     `logit_scale` times the model's, a power of two that only the owner of the weights knows.
+    Weights of a layer are below 2^weight_bits in absolute value, by its name.
     """
 
     fixed_point: FixedPoint
@@ -174,6 +175,7 @@ class QuantizedNetwork(Layers):
     bounds: Mapping[str, tuple[int, int]]
     fraction_bits: Mapping[str, int]
     logit_scale: float = 1.0
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
 
     def model_logits(self, logits: Int64) -> Float64:
         """The model's logits, as reals, that signed integer logits stand for."""

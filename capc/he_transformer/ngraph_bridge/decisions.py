@@ -103,10 +103,15 @@ def integer_network(network: Network, offer: OfferedTensor) -> QuantizedNetwork:
     return quantize(network, ring, value_range)
 
 
-def require_flooding(network: QuantizedNetwork, parameters: EncryptionParameters) -> None:
+def require_hiding(network: QuantizedNetwork, parameters: EncryptionParameters) -> None:
     """ConfigError, naming the layer, where the parameters are too small for the network."""
     layers = [
-        Product(layer.name, linear_shape(network, layer), layer.weights)
+        Product(
+            layer.name,
+            linear_shape(network, layer),
+            layer.weights,
+            network.weight_bits[layer.name],
+        )
         for layer in network.layers
         if isinstance(layer, WeightedLayer)
     ]

@@ -40,7 +40,7 @@ from capc.he_transformer.ngraph_bridge.decisions import (
     plain_result,
     require_batch,
     require_circuits,
-    require_flooding,
+    require_hiding,
     together,
     wants_circuits,
 )
@@ -268,7 +268,7 @@ class _ClientSession:
             offers = [self._offers[name] for name in self._encrypted]
             quantized = integer_network(network, together(offers))
             require_supported(quantized)
-            require_flooding(quantized, parameters)
+            require_hiding(quantized, parameters)
         except CapcError as error:
             _refuse(self._channel, error)
             raise
