@@ -134,6 +134,34 @@ def _bounded(network: Network, bounds: Mapping[str, float]) -> Network:
     return Network(tuple(layers))
 
 
+def calibration_bounds(network: Network, ready: Network) -> dict[int, float]:
+    """The ends that `calibrated` gave, by the place of the activation in the network without."""
+    bounds = {}
+    for place, layer in enumerate(network.layers):
+        found = ready.layer(layer.name)
+        if isinstance(layer, Relu) and isinstance(found, BoundedRelu):
+            bounds[place] = found.cap
+        elif found.inputs != layer.inputs and needs_bound(layer):
+            clip = ready.layer(ready.layer(found.inputs[0]).inputs[0])
+            if isinstance(clip, BoundedRelu):
+                bounds[place] = clip.cap / 2
+    return bounds
+
+
+def with_bounds(network: Network, bounds: Mapping[int, float]) -> Network:
+    """The network with an end for the activation at each place; itself where there is none.
+
+    Raises ConfigError where there is no such activation.
+    """
+    if not bounds:
+        return network
+    for place in bounds:
+        if not (0 <= place < len(network.layers) and needs_bound(network.layers[place])):
+            raise ConfigError(f"layer {place} of the model takes no bound: it is another model")
+    named = {network.layers[place].name: bound for place, bound in bounds.items()}
+    return _bounded(network, named)
+
+
 def _without_idle(
     network: Network,
     every: Network,

@@ -15,10 +15,12 @@ from rich.console import Console
 from capc.command_line import ExitStatus, run_command
 from capc.console import show_line, table_console
 from capc.errors import CapcError
+from capc.graph.agreement import Agreement
 from capc.graph.prepared import load_network
 from capc.harness import report
 from capc.harness.account import AccountBefore, account_before, epsilon_after
 from capc.harness.cautions import cautions
+from capc.harness.constants import agreed_models, agreement_remarks, constants_record
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
@@ -74,12 +76,14 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     settings = with_range(settings, data_range(settings))
     files = model_files(settings, lambda text: show_line(console, text))
     models = prepared_models(settings, files, lambda text: show_line(console, text))
-    shape, classes = models.networks[0].input.shape, models.networks[0].output.shape[0]
+    shape, classes = models.originals[0].input.shape, models.originals[0].output.shape[0]
     settings = with_classes(settings, settings.num_classes or classes)
     queries = load_queries(settings, tuple(shape))
-    check_shapes(models.networks, queries, settings.num_classes or classes)
+    check_shapes(models.originals, queries, settings.num_classes or classes)
+    agreed = agreed_models(settings, models, queries.input_range)
     remarks = [
-        *check_models(models.networks, queries, settings, models.originals),
+        *agreement_remarks(agreed, settings),
+        *check_models(agreed.networks, queries, settings, models.originals, agreed.agreements),
         *data_warnings(models.originals, settings),
         *map(Remark, noise_warnings(settings)),
     ]
@@ -89,11 +93,12 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
         *(settings, launcher, queries, models.files, modules or MODULES),
         account_before=before,
         remarks=remarks,
+        agreements=agreed.agreements,
     )
     return this_run.run(
         console,
         lambda recorder: check_run(
-            models.networks, queries, recorder.results, settings.privacy, models.originals
+            agreed.networks, queries, recorder.results, settings.privacy, models.originals
         ),
     )
 
@@ -109,7 +114,8 @@ class Run:
 
     `prepared` are the answering parties' models, in order; `modules` say by role what to run;
     `account_before` is what the account of --account held, None without one; `remarks` are what
-    was said before the run, whose figures it keeps.
+    was said before the run, whose figures it keeps; `agreements` are the models' constants, in
+    order, None where each has those of its own alone.
     """
 
     def __init__(
@@ -122,6 +128,7 @@ class Run:
         *,
         account_before: AccountBefore | None = None,
         remarks: Sequence[Remark] = (),
+        agreements: Sequence[Agreement] | None = None,
     ) -> None:
         self._settings = settings
         self._launcher = launcher
@@ -130,6 +137,7 @@ class Run:
         self._modules = modules
         self._account_before = account_before
         self._remarks = remarks
+        self._agreements = agreements
         self._classes = settings.num_classes or load_network(prepared[0]).output.shape[0]
         answering_parties = [answering(index) for index in range(settings.n_parties)]
         self._names = [*answering_parties, GUARDIAN, QUERYING]
@@ -360,6 +368,7 @@ class Run:
                 if is_answering and settings.privacy.distributed
                 else None
             ),
+            agreement=self._agreements[place] if is_answering and self._agreements else None,
             queries=(
                 QuerySource(
                     settings.dataset_name,
@@ -393,6 +402,7 @@ class Run:
             "user": settings.user,
             "qp_id": settings.qp_id,
             "num_threads": settings.num_threads,
+            "constants": constants_record(self._agreements or []),
             "insecure": switches.split("+") if switches else [],
             "exit_status": None,
             "machine": machine(),

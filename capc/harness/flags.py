@@ -7,7 +7,7 @@ import math
 
 from capc.command_line import Parser, add_results_dir
 from capc.data.datasets import DATASETS
-from capc.fixed_point import MAX_LOGIT
+from capc.fixed_point import MAX_LOGIT, RING_BITS
 from capc.gc.programs import BACK_ENDS
 from capc.graph.calibration_flags import add_calibration
 from capc.he.parameter_flags import add_encryption_params
@@ -119,6 +119,7 @@ def _add_cryptography(group: argparse._ArgumentGroup) -> None:
         default=MAX_LOGIT,
         help=f"bound on the logits' size (default {MAX_LOGIT:g})",
     )
+    add_constants(group)
     add("--cpu", action="store_true", help="no encryption: a party sees every query; same files")
     add(
         "--insecure",
@@ -136,6 +137,31 @@ def _add_cryptography(group: argparse._ArgumentGroup) -> None:
         default="auto",
         help="engine of the garbled circuits (default auto); emp: every row says so",
     )
+
+
+def add_constants(group: argparse._ArgumentGroup) -> None:
+    """The flags of `capc run` and `capc learn` that fix what all models of a run use alike."""
+    group.add_argument(
+        "--ring",
+        type=int,
+        choices=RING_BITS,
+        default=None,
+        help="bits of the ring, the same for all models: weights that do not fit are clipped "
+        "(default: the smallest that all models of the run need)",
+    )
+    group.add_argument(
+        "--fraction_bits",
+        type=int,
+        default=None,
+        metavar="BITS",
+        help="fractional bits of all models (default 12; without --ring fewer where 12 do not fit)",
+    )
+
+
+def constant_flags(ring: int | None, fraction_bits: int | None) -> list[str]:
+    """The same on a command line; nothing for None."""
+    given = {"ring": ring, "fraction_bits": fraction_bits}
+    return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 
 def _add_privacy(group: argparse._ArgumentGroup) -> None:

@@ -26,6 +26,7 @@ from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
 from capc.console import MinuteLines, show_line
 from capc.data.own_data import title as dataset_title
 from capc.errors import ConfigError
+from capc.harness.flags import add_constants
 from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.learning import results
@@ -162,6 +163,8 @@ class _Command:
             encryption_params=self._options.encryption_params,
             batch_size=self._options.batch_size,
             verify=self._options.verify,
+            ring=self._options.ring,
+            fraction_bits=self._options.fraction_bits,
         )
         self._session, keys, comparisons = query_securely(self._session, models, options)
         if comparisons:
@@ -389,4 +392,5 @@ def _add_secure(group: argparse._ArgumentGroup) -> None:
     add("--secure_queries", type=whole_number(1), default=20, help="at most per party (default 20)")
     add("--batch_size", type=whole_number(1), default=1, help="queries asked together (default 1)")
     add_encryption_params(group)
+    add_constants(group)
     add("--verify", action="store_true", help="insecure: open shares and noise, and compare all")

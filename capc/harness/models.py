@@ -111,13 +111,13 @@ def _train(settings: Settings, folder: Path, missing: int, say: Say) -> None:
 class PreparedModels:
     """The parties' models, in order: the files to serve, and the networks in them.
 
-    `originals` are the networks without calibration, the same ones where there is none. Parties
-    that share a model share its network.
+    `calibrated` are the networks each with ends of its own, the same ones where there is no
+    calibration. Parties that share a model share its network.
     """
 
     files: list[Path]
-    networks: list[Network]
     originals: list[Network]
+    calibrated: list[Network]
 
 
 def prepared_models(settings: Settings, models: Sequence[Path], say: Say) -> PreparedModels:
@@ -136,9 +136,9 @@ def prepared_models(settings: Settings, models: Sequence[Path], say: Say) -> Pre
         _prepare(settings, list(dict.fromkeys(model for model, _ in missing)), say)
     networks = {key: network or load_network(places[key]) for key, network in loaded.items()}
     return PreparedModels(
-        [places[model, settings.calibration] for model in models],
-        [networks[model, settings.calibration] for model in models],
+        [places[model, None] for model in models],
         [networks[model, None] for model in models],
+        [networks[model, settings.calibration] for model in models],
     )
 
 

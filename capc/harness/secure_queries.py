@@ -26,6 +26,7 @@ from capc.data.datasets import dataset_info, normalised
 from capc.data.saved_queries import save_queries
 from capc.errors import ConfigError, ProtocolError
 from capc.files import REPOSITORY
+from capc.harness.flags import constant_flags
 from capc.learning.experiment import Privacy
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import Ask, Ballot, query_key, query_seed, simulated
@@ -52,6 +53,8 @@ class SecureOptions:
     encryption_params: str = "config/fast.json"
     batch_size: int = 1
     verify: bool = False
+    ring: int | None = None
+    fraction_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,7 @@ class _Protocol:
             f"--seed={self._seed}",
             f"--account={account}",
             f"--data_owners={self._owners()}",
+            *constant_flags(self._options.ring, self._options.fraction_bits),
             *_privacy_flags(privacy),
             *(["--verify"] if self._options.verify else []),
         ]

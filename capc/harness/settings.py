@@ -17,9 +17,11 @@ from capc.data.fitting import Range
 from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
 from capc.files import existing, expanded
+from capc.fixed_point import RING_BITS
 from capc.gc.programs import BackEnd, ProgramName, runs_emp
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
+from capc.graph.ring_choice import FEWEST_FRACTION_BITS
 from capc.harness.flags import DEFAULT_DELTA, DEFAULT_SIGMA, build_parser
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
@@ -43,7 +45,8 @@ _NOT_EMPTY = (
 class Settings:
     """One run, validated. Paths are absolute; `unencrypted` is --cpu.
 
-    `num_classes` None: as the models have; `input_range` None: as the data has.
+    `num_classes` None: as the models have; `input_range` None: as the data has; `ring_bits` and
+    `fraction_bits` None: as few and as many as all models of the run need.
     """
 
     n_parties: int
@@ -65,6 +68,8 @@ class Settings:
     input_range: Range | None
     encryption_parameters: EncryptionParameters
     max_logit: float
+    ring_bits: int | None
+    fraction_bits: int | None
     num_threads: int
     log_level: int
     start_port: int
@@ -157,6 +162,8 @@ def settings_from(flags: argparse.Namespace) -> Settings:
             flags.encryption_params, allow_insecure=flags.insecure or flags.cpu
         ),
         max_logit=flags.max_logit,
+        ring_bits=flags.ring,
+        fraction_bits=flags.fraction_bits,
         num_threads=flags.num_threads or cores(),
         log_level=flags.log_level,
         start_port=flags.start_port,
@@ -233,6 +240,10 @@ def _check_ranges(flags: argparse.Namespace) -> None:
     if flags.start_port:
         _whole("start_port", flags.start_port, 1, 65535 - flags.n_parties - 1)
     _positive("max_logit", flags.max_logit)
+    if flags.fraction_bits is not None:
+        # a product has twice as many, and a sign
+        most = (flags.ring or RING_BITS[-1]) // 2 - 1
+        _whole("fraction_bits", flags.fraction_bits, FEWEST_FRACTION_BITS, most)
     _positive("timeout", flags.timeout, MAX_TIMEOUT_SECONDS)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from capc.data.fitting import fitted
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, FixedPoint, Float64, Int64, modulo
+from capc.graph.agreement import Agreement, with_agreement
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
@@ -79,13 +80,14 @@ def check_models(
     queries: Queries,
     settings: Settings,
     floats: Sequence[Network] | None = None,
+    agreements: Sequence[Agreement] | None = None,
 ) -> list[Remark]:
     """Raise before any party starts where a model does not fit its ring or the parameters.
 
     Or where its integers would give other labels. Returns a warning for each model that gets fewer
     fractional bits than usual, is off with them, or gives other labels than the float model it was
-    made of (`floats`, where calibration changed it), and what a run is expected to cost where that
-    is much.
+    made of (`floats`, where calibration or clipping changed it), and what a run is expected to cost
+    where that is much. `agreements` are the models' constants; None: each alone.
     """
     if settings.calibration is not None:
         settings.calibration.require_range(networks[0].input.shape)
@@ -93,7 +95,11 @@ def check_models(
     costs: dict[int, LayerCost] = {}
     together = [settings.batch_size]
     for network in {id(network): network for network in networks}.values():
-        integers = to_ring(network, queries.input_range, settings.max_logit)
+        place = next(k for k, other in enumerate(networks) if other is network)
+        if agreements is None:
+            integers = to_ring(network, queries.input_range, settings.max_logit)
+        else:
+            integers = with_agreement(network, agreements[place], queries.input_range)
         if not settings.unencrypted:
             costs[id(network)] = total_cost(query_costs(integers, settings.encryption_parameters))
             together.append(at_once(integers, settings.batch_size, len(networks)))

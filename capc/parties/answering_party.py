@@ -16,9 +16,9 @@ from capc.command_line import run_command
 from capc.errors import ConfigError, PeerGoneError, ProtocolError
 from capc.fixed_point import VOTE_BITS, Int64, modulo, uniform_bits
 from capc.gc.programs import CircuitProgram
+from capc.graph.agreement import agree, agreed_integers
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
-from capc.graph.ring_choice import to_ring
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
@@ -170,7 +170,10 @@ def draw_own_noise(config: PartyConfig) -> NoiseAhead | None:
 
 
 def load_model(config: PartyConfig) -> QuantizedNetwork:
-    """The party's prepared model as integers, in the smallest public ring that holds it."""
+    """The party's prepared model as integers, with the constants of the run.
+
+    A party that was told of none has a run of its own model alone.
+    """
     if config.model is None:
         raise ConfigError("the answering party's config names no model")
     network = load_network(Path(config.model))
@@ -179,7 +182,10 @@ def load_model(config: PartyConfig) -> QuantizedNetwork:
             f"the model {config.model} gives {network.output.shape} logits; "
             f"{config.num_classes} classes are asked for (--num_classes)"
         )
-    return to_ring(network, config.input_range, config.max_logit)
+    agreement = config.agreement
+    if agreement is None:
+        agreement = agree([network], config.input_range, config.max_logit).agreements[0]
+    return agreed_integers(network, agreement, config.input_range)
 
 
 def take_part(runtime: Runtime) -> None:

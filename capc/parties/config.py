@@ -1,9 +1,9 @@
 """The public settings that the driver hands a party: one JSON file, in the party's own folder.
 
-Every field is known to all parties but four: an answering party alone is told where its `model`
-lies and, where the parties draw the noise, how much (`own_noise`), the querying party alone where
-its `queries` lie, and the guardian alone the budget and its own noise (`privacy`). The others'
-files do not have these fields.
+Every field is known to all parties but five: an answering party alone is told where its `model`
+lies, its `agreement` with the others and, where the parties draw the noise, how much (`own_noise`);
+the querying party alone where its `queries` lie; the guardian alone the budget and its own noise
+(`privacy`). The others' files do not have these fields.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from capc.errors import ConfigError
 from capc.files import read_json
 from capc.fixed_point import MAX_LOGIT
 from capc.gc.programs import BACK_ENDS, BackEnd
+from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import VOTE_SHIFT
@@ -89,8 +90,8 @@ class PartyConfig:
     size; `port` 0 means any free one; `log_file` None means standard error only; `timeout_seconds`
     bounds every wait for a peer. `with_threshold` says whether step 3 has one, and
     `distributed_noise` whether the answering parties draw the noise: all know both.
-    `model` is set for answering parties, with `own_noise` where they draw it, `queries` for the
-    querying party, `privacy` for the guardian.
+    `model` and `agreement` are set for answering parties, with `own_noise` where they draw it,
+    `queries` for the querying party, `privacy` for the guardian.
     """
 
     party: str
@@ -116,6 +117,7 @@ class PartyConfig:
     timeout_seconds: float = 600.0
     model: str | None = None
     own_noise: OwnNoise | None = None
+    agreement: Agreement | None = None
     queries: QuerySource | None = None
     privacy: PrivacySettings | None = None
 
@@ -146,6 +148,8 @@ class PartyConfig:
             fields["model"] = self.model
         if self.own_noise is not None:
             fields["own_noise"] = vars(self.own_noise).copy()
+        if self.agreement is not None:
+            fields["agreement"] = self.agreement.to_fields()
         if self.queries is not None:
             fields["queries"] = vars(self.queries).copy()
         if self.privacy is not None:
@@ -273,6 +277,13 @@ def _encryption_parameters(value: Any) -> EncryptionParameters:
     return EncryptionParameters.from_fields(_mapping(value))
 
 
+def _agreement(value: Any) -> Agreement:
+    try:
+        return Agreement.from_fields(_mapping(value))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("what all models of the run use alike") from None
+
+
 def _query_source(value: Any) -> QuerySource:
     fields = _mapping(value)
     return QuerySource(
@@ -333,6 +344,7 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
 _ROLE_FIELDS: dict[str, Callable[[Any], Any]] = {
     "model": _string,
     "own_noise": _own_noise,
+    "agreement": _agreement,
     "queries": _query_source,
     "privacy": _privacy_settings,
 }

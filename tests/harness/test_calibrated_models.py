@@ -40,8 +40,8 @@ def test_served_and_compared_models(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read.clear()
     assert said == ["preparing 1 model"]
     assert models.files == [models.files[0]] * 2
-    assert BoundedRelu in kinds(models.networks[0])
-    assert models.networks[0] is models.networks[1]
+    assert BoundedRelu in kinds(models.calibrated[0])
+    assert models.calibrated[0] is models.calibrated[1]
     assert BoundedRelu not in kinds(models.originals[0])
     assert parse_settings(flags).calibration != settings.calibration
     np.save(tmp_path / "examples.npy", np.zeros((2, 14, 14), np.float32))
@@ -55,7 +55,7 @@ def test_without_calibration_a_model_is_read_once(
     settings = parse_settings(["--n_parties=3", "--ignore_parties"])
     monkeypatch.setenv("CAPC_CACHE", str(tmp_path))
     models = prepared_models(settings, model_files(settings, lambda _: None), lambda _: None)
-    assert len({id(network) for network in (*models.networks, *models.originals)}) == 1
+    assert len({id(network) for network in (*models.calibrated, *models.originals)}) == 1
     models.files[0].write_bytes(b"damaged")
     said: list[str] = []
     again = prepared_models(settings, model_files(settings, said.append), said.append)

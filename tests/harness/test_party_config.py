@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from capc.errors import ConfigError
+from capc.fixed_point import FixedPoint
+from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.parties.config import OwnNoise, PartyConfig, PrivacySettings, QuerySource
 
@@ -24,17 +26,24 @@ BASE = PartyConfig(
     input_range=(0.0, 1.0),
     with_threshold=False,
     model="/models/1.npz",
+    agreement=Agreement(FixedPoint(41, 12), {3: 0.5}, (11, 12), (20,)),
 )
 GUARDIAN = replace(
     BASE,
     party="guardian",
     index=0,
     model=None,
+    agreement=None,
     with_threshold=True,
     privacy=PrivacySettings(40.0, 200, 150.0, None, 1e-5, "classic"),
 )
 QUERYING = replace(
-    BASE, party="querying", index=0, model=None, queries=QuerySource("mnist", 5, None)
+    BASE,
+    party="querying",
+    index=0,
+    model=None,
+    agreement=None,
+    queries=QuerySource("mnist", 5, None),
 )
 
 
@@ -128,6 +137,8 @@ def test_encryption_parameters_are_checked_where_they_are_read() -> None:
         ("queries", {"dataset": "mnist"}),
         ("queries", []),
         ("model", ""),
+        ("agreement", {"ring_bits": 41}),
+        ("agreement", []),
     ],
 )
 def test_a_wrong_field_is_named(name: str, value: Any) -> None:
@@ -146,7 +157,7 @@ def test_a_wrong_field_is_named(name: str, value: Any) -> None:
 def test_missing_and_unknown_fields_are_named() -> None:
     fields = BASE.to_json()
     for name in fields:
-        if name == "model":
+        if name in ("model", "agreement"):
             continue
         rest = {key: fields[key] for key in fields if key != name}
         with pytest.raises(ConfigError, match=name):

@@ -127,6 +127,7 @@ def test_flags_without_effect_are_accepted_and_named() -> None:
         *("--n_parties=0", "--n_parties=-3", "--n_parties=401", "--n_parties=100000000"),
         *("--n_queries=0", "--n_queries=-1", "--batch_size=0", "--num_classes=1"),
         *("--num_classes=0", "--start_batch=-1", "--seed=-1", "--qp_id=-1", "--log_level=9"),
+        *("--ring=40", "--ring=0", "--fraction_bits=3", "--fraction_bits=28"),
         *("--num_threads=0", "--start_port=-5", "--start_port=65535", "--max_logit=0"),
         *("--max_logit=nan", "--max_logit=inf", "--timeout=0", "--timeout=-1", "--sigma=-1"),
         *("--sigma=nan", "--dp_noise_scale=-0.1", "--epsilon=0", "--epsilon=-1", "--epsilon=nan"),
