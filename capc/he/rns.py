@@ -171,8 +171,9 @@ def pack(values: UInt64, primes: Sequence[int]) -> bytes:
     """Residues (primes, coefficients) in whole bytes each, little-endian, prime by prime."""
     parts = []
     for row, prime in zip(values, primes, strict=True):
-        octets = row.astype("<u8", order="C").view(np.uint8).reshape(-1, 8)
-        parts.append(octets[:, : _width(prime)].tobytes())
+        words = row.astype("<u8", order="C", copy=False)
+        octets = words.view(np.uint8).reshape(-1, 8)
+        parts.append((words if _width(prime) == 8 else octets[:, : _width(prime)]).tobytes())
     return b"".join(parts)
 
 
@@ -183,15 +184,18 @@ def unpack(data: bytes | memoryview, primes: Sequence[int], coefficients: int) -
             f"the peer sent a polynomial of {len(data)} bytes, "
             f"not {packed_size(primes, coefficients)}; it may run other encryption parameters"
         )
-    values = np.zeros((len(primes), coefficients), dtype=np.uint64)
+    values = np.empty((len(primes), coefficients), dtype=np.uint64)
     octets = np.frombuffer(data, dtype=np.uint8)
     start = 0
     for j, prime in enumerate(primes):
         width = _width(prime)
         part = octets[start : start + width * coefficients].reshape(coefficients, width)
-        wide = np.zeros((coefficients, 8), dtype=np.uint8)
-        wide[:, :width] = part
-        values[j] = wide.view("<u8")[:, 0]
+        if width == 8:
+            values[j] = part.reshape(-1).view("<u8")
+        else:
+            wide = np.zeros((coefficients, 8), dtype=np.uint8)
+            wide[:, :width] = part
+            values[j] = wide.view("<u8")[:, 0]
         if coefficients and int(values[j].max()) >= prime:
             raise ProtocolError("the peer sent a coefficient that is not below its prime")
         start += width * coefficients
