@@ -8,13 +8,16 @@ ARGS ?=
 AREA ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+AUDIT_QUERIES ?= 500
 EXPERIMENT ?= config/learning/mnist.json
 VENV := .venv
 PYTHON_RUN := $(VENV)/bin/python
+# A process for each core, up to four, and each file of tests in one of them.
+SIDE_BY_SIDE := -n logical --maxprocesses=4 --dist=loadfile
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp types \
-	hooks fuzz bench table1 figures lock clean
+	hooks fuzz audit bench table1 figures lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
@@ -32,6 +35,7 @@ help:
 	@echo "    make test-quick            those that are not marked slow"
 	@echo "make hooks                     check each commit and each push in this clone"
 	@echo "make fuzz [FUZZ_SECONDS=60]    fuzz the C++ half's inputs (FUZZ_TARGETS: some of them)"
+	@echo "make audit [AUDIT_QUERIES=500] record what each party sees of so many queries, and test it"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
@@ -67,7 +71,7 @@ lint-cpp: setup
 	scripts/lint_cpp.sh
 
 test-quick: setup
-	$(PYTHON_RUN) -m pytest -q -m "not slow" $(ARGS)
+	$(PYTHON_RUN) -m pytest $(SIDE_BY_SIDE) -q -m "not slow" $(ARGS)
 
 test-cpp: setup
 	ctest --test-dir build/gc --output-on-failure
@@ -83,8 +87,12 @@ test-sanitizers: setup
 fuzz:
 	@FUZZ_SECONDS="$(FUZZ_SECONDS)" FUZZ_TARGETS="$(FUZZ_TARGETS)" scripts/fuzz.sh
 
+# The known-bad builds, each of which it must find, are among the tests.
+audit: setup
+	PYTHONPATH=tests/audit $(PYTHON_RUN) tests/audit/audit.py --queries $(AUDIT_QUERIES) $(ARGS)
+
 test-python: setup
-	$(PYTHON_RUN) -m pytest $(ARGS)
+	$(PYTHON_RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 hooks: setup
 	$(VENV)/bin/pre-commit install --hook-type pre-commit --hook-type pre-push

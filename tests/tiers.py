@@ -37,6 +37,8 @@ SLOW = (
     "learning/test_training.py",
     # start many processes, or let time limits pass
     "gc/test_programs_hostile.py",
+    # start many processes
+    "audit",
     "harness/test_experiment.py",
     "harness/test_forks.py",
     "harness/test_left_overs.py",

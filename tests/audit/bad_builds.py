@@ -1,0 +1,67 @@
+"""Builds that leak on purpose. The audit must turn red on each of them; none is in the product.
+
+Each is a change of the product's code in the processes of one run.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from patching import replace
+
+import capc.he.rns
+import capc.parties.answering_party as answering
+
+
+def mask_reused() -> None:
+    """Each batch's vote shares have the masks of the first one."""
+    kept: dict[int, Any] = {}
+
+    def make(draw: Any) -> Any:
+        return lambda party, batch: kept.setdefault(batch.count, draw(party, batch))
+
+    replace(answering.AnsweringParty, "_draw_vote_share", make)
+
+
+def mask_short() -> None:
+    """The masks of votes have 31 bits in place of 32."""
+    replace(answering, "uniform_bits", lambda draw: lambda bits, shape: draw(bits - 1, shape))
+
+
+def flooding_off() -> None:
+    """A reply's mask stands on the plaintext grid: nothing hides its noise."""
+
+    def nothing(bits: int, count: int, primes: Any) -> Any:
+        return np.zeros((len(primes), count), dtype=np.uint64)
+
+    replace(capc.he.rns, "uniform_noise", lambda draw: nothing)
+
+
+def half_cell() -> None:
+    """A reply's mask fills half of the cell between two points of the grid."""
+    replace(
+        capc.he.rns,
+        "uniform_noise",
+        lambda draw: lambda bits, count, primes: draw(bits - 1, count, primes),
+    )
+
+
+def fixed_seed() -> None:
+    """Masks come from a generator with the same seed in each run."""
+    source = random.Random(7)
+    replace(secrets, "token_bytes", lambda draw: source.randbytes)
+    replace(capc.he.rns, "random_bytes", lambda draw: source.randbytes)
+
+
+def index_opened() -> None:
+    """Step 1c opens the vote to the querying party; see recorded_programs.py."""
+
+
+BAD_BUILDS: dict[str, Callable[[], None]] = {
+    build.__name__: build
+    for build in (mask_reused, mask_short, flooding_off, half_cell, fixed_seed, index_opened)
+}

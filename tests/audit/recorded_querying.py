@@ -1,0 +1,10 @@
+"""The querying program of an audited run."""
+
+import sys
+
+from recorded_party import take_part
+
+from capc.parties import querying_party
+
+if __name__ == "__main__":
+    sys.exit(take_part("querying", querying_party))
