@@ -18,6 +18,7 @@ from bad_builds import BAD_BUILDS
 from claims import CLAIMS, Evidence, Finding
 
 SHORT_QUERIES = 60
+DISTRIBUTED = ("--sigma=2", "--threshold=2", "--noise=distributed")
 
 
 def evidence_of(folder: Path, queries: int, build: str = "") -> Evidence:
@@ -29,6 +30,7 @@ def evidence_of(folder: Path, queries: int, build: str = "") -> Evidence:
     others[: SHORT_QUERIES // 2] = 0.0  # as unlike the other queries as they can be
     worlds = {
         "main": World(many, build=build),
+        "distributed": World(many, build=build, noise=DISTRIBUTED),
         "short": World(few, build=build),
         "again": World(few, build=build),
         "other_queries": World(others, build=build),

@@ -15,6 +15,7 @@ from patching import replace
 
 import capc.he.rns
 import capc.parties.answering_party as answering
+from capc.parties.pairwise_masks import PairwiseMasks
 
 
 def mask_reused() -> None:
@@ -30,6 +31,15 @@ def mask_reused() -> None:
 def mask_short() -> None:
     """The masks of votes have 31 bits in place of 32."""
     replace(answering, "uniform_bits", lambda draw: lambda bits, shape: draw(bits - 1, shape))
+
+
+def parties_unmasked() -> None:
+    """Under distributed noise the parties send their shares without masks between them."""
+
+    def make(draw: Any) -> Any:
+        return lambda *arguments: np.zeros_like(draw(*arguments))
+
+    replace(PairwiseMasks, "of", make)
 
 
 def flooding_off() -> None:
@@ -63,5 +73,13 @@ def index_opened() -> None:
 
 BAD_BUILDS: dict[str, Callable[[], None]] = {
     build.__name__: build
-    for build in (mask_reused, mask_short, flooding_off, half_cell, fixed_seed, index_opened)
+    for build in (
+        mask_reused,
+        mask_short,
+        parties_unmasked,
+        flooding_off,
+        half_cell,
+        fixed_seed,
+        index_opened,
+    )
 }

@@ -38,6 +38,7 @@ class Evidence:
 
     `main` is the long one. The others are short and have as many queries as each other: `short`,
     the same `again` with the same --seed, with `other_queries`, and with `other_models`.
+    `distributed` is as long as `main`, and has no trusted guardian.
     """
 
     def __init__(self, folder: Path, worlds: Mapping[str, World]) -> None:
@@ -147,6 +148,23 @@ def guardian_sees_no_votes(evidence: Evidence) -> Iterator[Finding]:
         yield _chance(claim, f"{GUARDIAN}, by votes", independent_p(bins, counts))
 
 
+def distributed_noise_hides_each_vote(evidence: Evidence) -> Iterator[Finding]:
+    """Without a trusted guardian, even it and the querying party together see no party's vote."""
+    claim = "guardian and querying party together do not see one party's vote"
+    run = evidence.distributed
+    for party, name in enumerate(ANSWERING):
+        one_hot = np.eye(N_CLASSES, dtype=np.int64)[run.votes[party]]
+        received = _words_of_votes(run.messages(GUARDIAN, "received", "VOTE_SHARE", name))
+        share = run.views(QUERYING, "argmax", f"argmax_1 {party}")
+        for subject, words in (
+            (f"{GUARDIAN}, of {name}", received),
+            (f"both, of {name}", modulo(VOTE_BITS, received + share)),
+        ):
+            yield from _uniform(claim, subject, words, VOTE_BITS)
+            for bins in (high(words, VOTE_BITS), low(words)):
+                yield _chance(claim, f"{subject}, by vote", independent_p(bins, one_hot))
+
+
 def choices_are_hidden(evidence: Evidence) -> Iterator[Finding]:
     """A garbler gets uniform corrections in place of its peer's inputs."""
     run = evidence.main
@@ -251,6 +269,7 @@ CLAIMS: Mapping[str, Claim] = {
         activations_are_hidden,
         replies_fill_their_cells,
         guardian_sees_no_votes,
+        distributed_noise_hides_each_vote,
         choices_are_hidden,
         nothing_is_used_twice,
         traffic_is_blind,

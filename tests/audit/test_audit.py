@@ -16,6 +16,7 @@ FEW_QUERIES = 240  # enough for a build that leaks in each query
 BROKEN = {
     "mask_reused": "nothing_is_used_twice",
     "mask_short": "vote_shares_are_uniform",
+    "parties_unmasked": "distributed_noise_hides_each_vote",
     "index_opened": "no_view_shows_the_vote",
     "fixed_seed": "nothing_is_used_twice",
     "flooding_off": "replies_fill_their_cells",
