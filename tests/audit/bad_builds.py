@@ -45,7 +45,7 @@ def parties_unmasked() -> None:
 def flooding_off() -> None:
     """A reply's mask stands on the plaintext grid: nothing hides its noise."""
 
-    def nothing(bits: int, count: int, primes: Any) -> Any:
+    def nothing(width: int, count: int, primes: Any) -> Any:
         return np.zeros((len(primes), count), dtype=np.uint64)
 
     replace(capc.he.rns, "uniform_noise", lambda draw: nothing)
@@ -56,7 +56,7 @@ def half_cell() -> None:
     replace(
         capc.he.rns,
         "uniform_noise",
-        lambda draw: lambda bits, count, primes: draw(bits - 1, count, primes),
+        lambda draw: lambda width, count, primes: draw(width // 4 * 2, count, primes),
     )
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 from bad_builds import BAD_BUILDS
-from he_reference import noise, secret_polynomial
+from he_reference import crt
 from patching import replace
 from recorded_programs import RecordedLink, replace_programs
 from recording import Recorder
@@ -70,43 +70,40 @@ def record_circuits(recorder: Recorder) -> None:
 def record_products(recorder: Recorder) -> None:
     """Write down each decrypted product: the querying party's share of a linear layer.
 
-    And of one reply in ten, where in its cell each coefficient lies.
+    And of one polynomial in ten, where in its cell each coefficient lies.
     """
-    replies = itertools.count()
+    polynomials = itertools.count()
 
-    def recorded(decrypt: Any) -> Any:
+    def recorded_share(decrypt: Any) -> Any:
         def decrypt_and_record(client: HEClient, packing: Any, reply: Any) -> Any:
             share = decrypt(client, packing, reply)
             recorder.view("", f"product {client._context.ring_bits}", share)
-            if next(replies) % 10 == 0:
-                recorder.view("", "cell", cell_places(client, packing, reply))
             return share
 
         return decrypt_and_record
 
-    replace(HEClient, "decrypt", recorded)
+    def recorded_places(rounded: Any) -> Any:
+        def round_and_record(phases: Any, ring_bits: int, primes: Any) -> Any:
+            if next(polynomials) % 10 == 0:
+                recorder.view("", "cell", cell_places(phases, ring_bits, primes))
+            return rounded(phases, ring_bits, primes)
+
+        return round_and_record
+
+    replace(HEClient, "decrypt", recorded_share)
+    replace(rns, "rounded_quotients", recorded_places)
 
 
-def cell_places(client: HEClient, packing: Any, reply: Any) -> Any:
-    """The sixteenth of its cell in which the phase of each sent coefficient lies, 0 to 15.
+def cell_places(phases: Any, ring_bits: int, primes: Sequence[int]) -> list[int]:
+    """The sixteenth of its cell in which each phase lies, 0 to 15; (primes, count) residues.
 
     A cell is what decrypts to one value: an interval of q / t around a multiple of q / t.
     """
-    context, view = client._context, memoryview(reply)
-    primes = context.primes[: client._level.primes]
     modulus = math.prod(primes)
-    secret = secret_polynomial(client)
-    places, start = [], 0
-    for used in packing.output_positions:
-        residues = np.zeros((2, len(primes), context.degree), dtype=np.uint64)
-        for part, (columns, count) in enumerate(((used, used.size), (slice(None), context.degree))):
-            stop = start + rns.packed_size(primes, count)
-            residues[part][:, columns] = rns.unpack(view[start:stop], primes, count)
-            start = stop
-        found = noise(residues, secret, primes, context.ring_bits)[used]
-        in_cell = found * (1 << context.ring_bits) / float(modulus)  # -1/2 to 1/2
-        places.append(np.clip(np.floor((in_cell + 0.5) * 16), 0, 15).astype(np.int64))
-    return np.concatenate(places)
+    return [
+        (((phase << ring_bits) + modulus // 2) % modulus * 16) // modulus
+        for phase in crt(phases, primes)
+    ]
 
 
 def take_part(party: str, module: ModuleType) -> int:
