@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from random_networks import random_network
 
 from capc.errors import ModelError
+from capc.graph.comparison import Agreement
 from capc.graph.layers import Network
 from capc.graph.prepared import cache_key, load_network, prepare, save_network
 from capc.graph.tensorflow import verification
@@ -188,7 +189,7 @@ def test_a_model_that_changes_while_it_is_read_is_not_kept(
     model, cache = tmp_path / "model.pb", tmp_path / "cache"
     model.write_bytes(SHIPPED.read_bytes())
 
-    def changed(*given: Any) -> tuple[Network, verification.Agreement]:
+    def changed(*given: Any) -> tuple[Network, Agreement]:
         result = import_verified(*given)
         model.write_bytes(SHIPPED.read_bytes() + b"\n\0")
         return result

@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from capc.errors import ModelError
+from capc.graph import comparison
 from capc.graph.layers import Dense, LeakyRelu, Network
 from capc.graph.prepared import load_network, prepare, verification
 from capc.graph.probes import probe_images
 from capc.graph.simplify import simplify
 from capc.graph.tensorflow import importer, inlining, operations
-from capc.graph.tensorflow import verification as verifying
 from capc.graph.tensorflow.loader import load_tensorflow
 
 tf: Any = load_tensorflow()
@@ -154,7 +154,7 @@ def test_close_calls_and_half_precision_are_no_defect(tmp_path: Path, body: Any)
 def test_a_model_that_no_probe_tells_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(verifying, "_NEAR_A_STEP", 2.0)
+    monkeypatch.setattr(comparison, "_NEAR_A_STEP", 2.0)
     ready = prepare(write_model(tmp_path / "model.pb", binary), *NODES, cache_dir=tmp_path)
     assert verification(ready)["images"] == 0
     assert "could not be compared with TensorFlow" in caplog.text

@@ -5,16 +5,13 @@ What training leaves behind the output is not looked at.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from capc.errors import ModelError
-from capc.graph.layers import Dense, Input, Network
+from capc.graph.layers import Input, Network
 from capc.graph.simplify import simplify
 from capc.graph.tensorflow.activations import SPELLED_OUT, with_activations
 from capc.graph.tensorflow.batches import per_image
@@ -34,8 +31,7 @@ from capc.graph.tensorflow.operations import (
 from capc.graph.tensorflow.refusals import ANY_WAY_OUT, WAYS_OUT
 from capc.graph.tensorflow.selections import with_split_outputs
 from capc.graph.tensorflow.sources import FrozenGraph, fixed_batch, freeze_keras, read_graph
-
-log = logging.getLogger(__name__)
+from capc.graph.two_classes import with_two_classes
 
 
 def import_network(
@@ -99,24 +95,6 @@ def nodes_before(graph: FrozenGraph) -> list[str]:
         for name in _sorted_nodes(split, graph.output_name)
     )
     return list(dict.fromkeys(order))
-
-
-def with_two_classes(network: Network) -> Network:
-    """A classifier with one output as one with the logits (0, z): class 1 where z > 0.
-
-    So it is where a sigmoid after z passes one half, and where a single logit is meant.
-    """
-    last = network.output
-    if last.shape != (1,):
-        return network
-    log.info("the model has one output z: classes 0 and 1 get the logits 0 and z")
-    names = {layer.name for layer in network.layers}
-    name = f"{last.name}/classes"
-    while name in names:
-        name += "_"
-    weight, bias = np.array([[0.0, 1.0]]), np.zeros(2)
-    classes = Dense(name, (last.name,), (2,), weight=weight, bias=bias)
-    return simplify(Network((*network.layers, classes)))
 
 
 def _placeholder(graph: FrozenGraph) -> Input:

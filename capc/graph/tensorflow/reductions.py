@@ -15,14 +15,20 @@ from capc.graph.tensorflow.operands import constant_at, tensor_at
 
 
 def reduced(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """Mean, Sum, Max and Min: the axes become the height of an image that one window covers."""
-    source = tensor_at(node, values)
+    """Mean, Sum, Max and Min over the axes of a constant, the batch axis counted."""
+    rank = len(builder.shape(tensor_at(node, values))) + 1
+    axes = [int(axis) % rank - 1 for axis in np.ravel(constant_at(node, values))]
+    return over_axes(builder, node, tensor_at(node, values), axes, keep=node.attr["keep_dims"].b)
+
+
+def over_axes(builder: Builder, node: Any, source: str, of: Sequence[int], *, keep: bool) -> str:
+    """`node.op` over axes of one image: they become the height that one window covers."""
     given = builder.shape(source)
-    named = {int(axis) % (len(given) + 1) - 1 for axis in np.ravel(constant_at(node, values))}
+    named = set(of)
     axes = sorted(named)
     kept = [axis for axis in range(len(given)) if axis not in named]
     shape = tuple(given[axis] for axis in kept)
-    if node.attr["keep_dims"].b:
+    if keep:
         shape = tuple(1 if axis in named else size for axis, size in enumerate(given))
     if -1 in named or not shape:
         raise ModelError(
@@ -32,13 +38,14 @@ def reduced(builder: Builder, node: Any, values: Sequence[Value]) -> str:
         )
     if not axes:
         return source
-    if node.op == "Min":
+    operation = node.op.removeprefix("Reduce")
+    if operation == "Min":
         source = _negative(builder, node, source)
     pooled = _pooled(builder, node, source, axes, kept)
-    if node.op == "Min":
+    if operation == "Min":
         pooled = _negative(builder, node, pooled)
     result = builder.add(Reshape(builder.unused(node.name), (pooled,), shape))
-    if node.op != "Sum":
+    if operation != "Sum":
         return result
     count = math.prod(given[axis] for axis in axes)
     return builder.scaled(builder.unused(f"{node.name}/count"), result, np.array(float(count)))
@@ -57,7 +64,7 @@ def _pooled(builder: Builder, node: Any, source: str, axes: list[int], kept: lis
         rest = math.prod(given[axis] for axis in kept)
         name = builder.unused(f"{node.name}/rows")
         source = builder.add(Reshape(name, (source,), (*window, rest)))
-    kind = AvgPool if node.op in {"Mean", "Sum"} else MaxPool
+    kind = AvgPool if node.op.removeprefix("Reduce") in {"Mean", "Sum"} else MaxPool
     shape = (1, 1, builder.shape(source)[2])
     name = builder.unused(f"{node.name}/pool")
     return builder.add(kind(name, (source,), shape, window=window, strides=(1, 1)))
