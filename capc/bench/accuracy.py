@@ -27,11 +27,11 @@ from capc.errors import ConfigError
 from capc.fixed_point import MAX_LOGIT, Float64, Int64
 from capc.graph.calibration_flags import add_calibration, calibration_of
 from capc.graph.float_reference import evaluate_float
+from capc.graph.frameworks import framework_logits, framework_of
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.model_names import model_at
 from capc.graph.prepared import load_network, prepare
 from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
-from capc.graph.tensorflow.logits import tensorflow_logits
 from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.inference.costs import check_encrypted
@@ -173,8 +173,8 @@ def _measured(flags: argparse.Namespace) -> Accuracy:
         if text is not None:
             said.print(f"WARNING: {text}", soft_wrap=True, highlight=False, markup=False)
     with _progress(said) as progress:
-        step = _step(progress, "TensorFlow", count)
-        expected = tensorflow_logits(flags.model, *nodes, images, step)
+        step = _step(progress, framework_of(flags.model), count)
+        expected = framework_logits(flags.model, *nodes, images, step)
         reference = _reference(integers, images, _step(progress, "integers", count))
         run = None
         if encrypted:

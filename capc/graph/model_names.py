@@ -7,7 +7,7 @@ from pathlib import Path
 from capc.errors import ConfigError
 from capc.files import existing
 
-MODEL_SUFFIXES = (".pb", ".keras", ".h5", ".hdf5")
+MODEL_SUFFIXES = (".pb", ".keras", ".h5", ".hdf5", ".onnx")
 SAVED_MODEL = "saved_model.pb"
 
 

@@ -22,6 +22,7 @@ from capc.arrays import open_arrays
 from capc.errors import ModelError
 from capc.files import cache_root, open_bounded, parse_json, write_whole
 from capc.graph.calibration import Calibration, calibrated
+from capc.graph.frameworks import import_verified, is_onnx
 from capc.graph.layers import KINDS, Layer, Network
 from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.graph.tensorflow.sources import kind_of, model_path
@@ -102,21 +103,18 @@ def prepare(
 ) -> Path:
     """The prepared file of a model, imported only where the cache lacks it or is damaged.
 
-    What is imported is compared with TensorFlow on inputs in `input_range`, and refused where they
-    differ; another range is tried anew. `cache_key` says what the file's name stands for. With a
-    calibration, the file without one is made too. Without `cache_dir`, `default_cache_dir` is used.
-    Importing takes seconds and loads TensorFlow. Raises ModelError as `import_verified` does, and
-    where the model changes meanwhile; ConfigError for examples that do not fit.
+    What is imported is compared with its framework on inputs in `input_range`, and refused where
+    they differ; another range is tried anew. `cache_key` says what the file's name stands for. With
+    a calibration, the file without one is made too. Without `cache_dir`, `default_cache_dir` is
+    used. Importing loads onnxruntime for an ONNX model, else TensorFlow, which takes seconds.
+    Raises ModelError as `import_verified` does, and where the model changes meanwhile; ConfigError
+    for examples that do not fit, or without the framework.
     """
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
     key = cache_key(Path(path), input_node, output_node)
     original = directory / f"{key}.npz"
     tried = {"input_range": [float(end) for end in input_range]}
     if verification(original).get("input_range") != tried["input_range"] or not _intact(original):
-        from capc.graph.tensorflow.verification import (  # noqa: PLC0415  needs TensorFlow
-            import_verified,
-        )
-
         network, agreement = import_verified(Path(path), input_node, output_node, input_range)
         if cache_key(Path(path), input_node, output_node) != key:
             raise ModelError(
@@ -136,13 +134,13 @@ def cache_key(
 ) -> str:
     """64 hexadecimal digits that stand for all that a prepared model depends on.
 
-    That is: the content of the file, or of every file of the folder, links followed; how it is
-    read, which its suffix says; the node names; the calibration; this program's FORMAT; and the
-    versions of TensorFlow and Keras, which do the reading. Raises ModelError or ConfigError where
-    a file cannot be read.
+    That is: the content of the file and of those that hold its weights, or of every file of the
+    folder, links followed; how it is read, which its suffix says; the node names; the calibration;
+    this program's FORMAT; and the versions of what does the reading: onnx and onnxruntime, or
+    TensorFlow and Keras. Raises ModelError or ConfigError where a file cannot be read.
     """
     path = model_path(path)
-    named: list[Any] = [FORMAT, kind_of(path), *_versions(), input_node, output_node]
+    named: list[Any] = [FORMAT, kind_of(path), *_versions(path), input_node, output_node]
     try:
         named.extend((name, _digest(file)) for name, file in _files(path))
     except OSError as error:
@@ -161,6 +159,11 @@ def default_cache_dir() -> Path:
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
     """The files of a model, by name below it, in a fixed order; a linked folder once."""
+    if is_onnx(path):
+        from capc.graph.onnx.sources import files_of  # noqa: PLC0415  needs onnx
+
+        yield from files_of(path)
+        return
     if not path.is_dir():
         yield "", path
         return
@@ -184,8 +187,13 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _versions() -> tuple[str, str]:
-    """Of TensorFlow, which has several names as a package, and of Keras; without importing them."""
+def _versions(path: Path) -> tuple[str, str]:
+    """Of onnx and onnxruntime for an ONNX model, else of TensorFlow and Keras; none is imported.
+
+    TensorFlow has several names as a package.
+    """
+    if is_onnx(path):
+        return _version("onnx"), _version("onnxruntime")
     found = [_version(name) for name in _TENSORFLOW_PACKAGES]
     return next((version for version in found if version), ""), _version("keras")
 

@@ -114,12 +114,13 @@ def _missing(
         starts = [name for name, node in nodes.items() if node.op == "Placeholder"]
     return (
         f"{label} has no node '{plain_name(wanted)}'; its placeholders are "
-        f"{_listing(starts)}, its last nodes are {_listing(ends)}: "
+        f"{listing(starts)}, its last nodes are {listing(ends)}: "
         "name them with --input_node and --output_node"
     )
 
 
-def _listing(names: Iterable[str], most: int = 8) -> str:
+def listing(names: Iterable[str], most: int = 8) -> str:
+    """The first names, quoted, and how many more there are."""
     shown = list(names)
     if not shown:
         return "(none)"

@@ -15,7 +15,7 @@ from capc.graph.tensorflow.loader import load_keras, load_tensorflow
 from capc.graph.tensorflow.names import input_and_output, resolve
 from capc.graph.tensorflow.saved_models import Frozen, first_line, freeze, read_saved_model
 
-_SUFFIXES = {".keras": ".keras", ".h5": ".h5", ".hdf5": ".h5"}
+_SUFFIXES = {".keras": ".keras", ".h5": ".h5", ".hdf5": ".h5", ".onnx": "onnx"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 MAX_GRAPH_BYTES = 2 << 30  # protobuf reads no more
 
@@ -48,7 +48,7 @@ def model_path(path: Path) -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """How a model is read: folder, .keras, .h5 or graph. The name decides, not what it holds."""
+    """How a model is read: folder, .keras, .h5, onnx or graph. Its name decides alone."""
     return "folder" if path.is_dir() else _SUFFIXES.get(path.suffix.lower(), "graph")
 
 
@@ -119,7 +119,7 @@ def _not_a_graph(path: Path) -> str:
         return f"{path} is a Keras file, and files are told apart by name: name it with {suffix}"
     return (
         f"{path} is not a frozen TensorFlow graph: give a GraphDef .pb, a SavedModel directory, "
-        "or a Keras .keras or .h5 file"
+        "a Keras .keras or .h5 file, or an ONNX model named .onnx"
     )
 
 

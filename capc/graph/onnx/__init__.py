@@ -1,0 +1,1 @@
+"""ONNX models, as PyTorch and scikit-learn export them, read into layers."""
