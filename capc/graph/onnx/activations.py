@@ -19,6 +19,14 @@ from capc.graph.spelled_out import ELEMENTWISE, Rule, Term
 from capc.graph.tensorflow.builder import Builder
 from capc.graph.tensorflow.pairs import maximum, minimum, square
 
+_RULES: dict[str, Rule] = {
+    **ELEMENTWISE,
+    "Div": np.divide,
+    "Greater": np.greater,
+    "Where": np.where,
+}
+_ENDS = {"Mul", "Div", "Where"}  # the last operation of a function that is spelled out
+
 SPELLED_OUT = "PiecewiseLinear"  # no operation of ONNX; its attribute is the function's name
 _UNBOUNDED = 3e38  # float32's largest number stands for no bound
 _CLOSE = 1e-5
@@ -109,7 +117,7 @@ def power(builder: Builder, node: Node, values: Sequence[Any]) -> str:
 def with_activations(
     nodes: Mapping[str, Node], constants: Mapping[str, Constant]
 ) -> dict[str, Node]:
-    """The nodes, with a SPELLED_OUT one in place of every product that is a known function."""
+    """The nodes, with a SPELLED_OUT one in place of every end of a known function."""
 
     def term(name: str) -> Term | None:
         if name in constants:
@@ -123,7 +131,7 @@ def with_activations(
 
     result = dict(nodes)
     for name, node in nodes.items():
-        found = spelling.spelled_out(term, name) if node.op in {"Mul", "Div"} else None
+        found = spelling.spelled_out(term, name) if node.op in _ENDS else None
         if found is not None:
             function, source = found
             attributes = {"function": function}
@@ -136,13 +144,13 @@ def with_activations(
 def _rule(node: Node) -> Rule | None:
     """What an element-wise node makes of numbers."""
     alpha, beta = (node.attributes.get(name, 0.0) for name in ("alpha", "beta"))
-    if node.op == "Div":
-        return np.divide
+    if node.op in _RULES:
+        return _RULES[node.op]
     if node.op == "HardSigmoid":
         return lambda x: np.clip(alpha * x + beta, 0, 1)
     if node.op == "Clip" and len(node.inputs) == 3 and all(node.inputs):
         return np.clip
-    return ELEMENTWISE.get(node.op)
+    return None
 
 
 def _function(node: Node) -> str:

@@ -114,6 +114,38 @@ def matmul(reader: Reader, node: Node, values: Sequence[Value]) -> Tensor:
     return Tensor(reader.reshaped(name, (*shape[:-1], width)))
 
 
+def linear_classifier(reader: Reader, node: Node, values: Sequence[Value]) -> list[Tensor | None]:
+    """The scores of scikit-learn's linear models, one a class; the labels are no layer."""
+    source = reader.plain(tensor_at(node, values))
+    shape, transform = reader.shape(source), node.attributes["post_transform"]
+    offsets = np.asarray(node.attributes.get("intercepts", ()), dtype=np.float64)
+    weights = np.asarray(node.attributes["coefficients"], dtype=np.float64)
+    labels = [len(node.attributes.get(f"classlabels_{kind}", ())) for kind in ("ints", "strings")]
+    classes = max(labels)
+    if transform != "NONE" or len(shape) != 1 or weights.size != classes * shape[0]:
+        raise refused(
+            node,
+            f"has {weights.size} coefficients and {classes} classes for {shape} per image, and "
+            f"post_transform {transform}; supported are one coefficient a class and input, at the "
+            "end of a model",
+        )
+    bias = offsets if offsets.size else np.zeros(classes)
+    weight = weights.reshape(classes, shape[0]).T
+    dense = Dense(node.name, (source.layer,), (classes,), weight=weight, bias=bias)
+    return [None, reader.added(dense)]
+
+
+def scaler(reader: Reader, node: Node, values: Sequence[Value]) -> Tensor:
+    """scikit-learn's scalers: (x - offset) * scale."""
+    source = tensor_at(node, values)
+    offset, scale = (
+        reader.arranged(node, np.asarray(node.attributes[name]), source)
+        for name in ("offset", "scale")
+    )
+    shifted = reader.builder.shifted(f"{node.name}/offset", source.layer, -offset)
+    return Tensor(reader.builder.scaled(node.name, shifted, scale), source.layout)
+
+
 def batch_normalisation(reader: Reader, node: Node, values: Sequence[Value]) -> Tensor:
     """BatchNormalization with constant statistics, of the first axis of one image."""
     if node.attributes.get("training_mode") or not node.attributes.get("spatial", 1):

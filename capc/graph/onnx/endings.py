@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capc.errors import ModelError
 from capc.graph.onnx.nodes import Node
@@ -19,35 +19,51 @@ log = logging.getLogger(__name__)
 
 _SOFTMAXES = {"Softmax", "LogSoftmax"}
 _MOVES = {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
+_FUNCTIONS = {*_SOFTMAXES, "Sigmoid", "Normalizer", "ZipMap"}
 _LABELLED = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 _OPSET_OF_AXIS = 13  # from here on a softmax is over one axis, before over all behind it
 
 
 @dataclass(frozen=True)
 class Ending:
-    """The value that holds the logits, and the nodes after it that are dropped."""
+    """A graph without the functions at its end, the value that holds the logits, and what went."""
 
+    graph: OnnxGraph
     logits: str
     dropped: tuple[Node, ...]
 
 
 def ending_of(graph: OnnxGraph) -> Ending:
     """Where the logits are. Raises ModelError where the output is a label."""
-    logits = graph.output_name
+    name = logits = graph.output_name
     dropped: list[Node] = []
-    name = graph.output_name
     while name in graph.makers:
         node = graph.nodes[graph.makers[name]]
-        if node.op in {*_SOFTMAXES, "Sigmoid"}:
+        if node.op == "LinearClassifier" and name != node.name:
+            return Ending(_without_transform(graph, node), name, (*dropped, node))
+        if node.op in _FUNCTIONS and node.attributes.get("norm") != "MAX":
             dropped.append(node)
-        if node.op in {*_SOFTMAXES, "Sigmoid", "ZipMap"}:
             logits = node.inputs[0]
         elif node.op not in _MOVES:
             break
         name = node.inputs[0]
     if not dropped:
         _require_no_label(graph)
-    return Ending(logits, tuple(dropped))
+    return Ending(graph, logits, tuple(dropped))
+
+
+def _without_transform(graph: OnnxGraph, node: Node) -> OnnxGraph:
+    """The graph with the scores of a LinearClassifier as they are, before any softmax."""
+    model = type(graph.model)()
+    model.CopyFrom(graph.model)
+    (definition,) = (one for one in model.graph.node if node.name in one.output)
+    for attribute in definition.attribute:
+        if attribute.name == "post_transform":
+            attribute.s = b"NONE"
+    plain = replace(
+        node, definition=definition, attributes={**node.attributes, "post_transform": "NONE"}
+    )
+    return replace(graph, model=model, nodes={**graph.nodes, node.name: plain})
 
 
 def logits_tensor(reader: Reader, tensor: Tensor, ending: Ending) -> Tensor:
@@ -62,9 +78,10 @@ def logits_tensor(reader: Reader, tensor: Tensor, ending: Ending) -> Tensor:
     softmaxes = [node for node in ending.dropped if node.op in _SOFTMAXES]
     for node in softmaxes:
         _check_softmax(node, shape, classes, ending)
-    if classes > 1 and ending.dropped and not softmaxes:
+    sigmoids = [node for node in ending.dropped if node.op == "Sigmoid"]
+    if classes > 1 and sigmoids and not softmaxes:
         raise ModelError(
-            f"node '{ending.dropped[0].name}' (Sigmoid) stands after {classes} outputs: the model "
+            f"node '{sigmoids[0].name}' (Sigmoid) stands after {classes} outputs: the model "
             "gives an image several labels, and a query gets one; end with a softmax, or, where "
             f"exactly one class is right, name the logits with --output_node {ending.logits}"
         )

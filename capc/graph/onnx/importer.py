@@ -55,7 +55,7 @@ class Conversion:
 def converted(graph: OnnxGraph) -> Conversion:
     """The layers of every node that the logits depend on."""
     ending = ending_of(graph)
-    found = _Import(graph, ending.logits)
+    found = _Import(ending.graph, ending.logits)
     output = found.values.get(ending.logits)
     if not isinstance(output, Tensor):
         raise ModelError(
@@ -75,7 +75,8 @@ class _Import:
         self._uses = self._counted(order, output)
         given = Input(name=graph.input_name, inputs=(), shape=graph.shape)
         self.reader = Reader(Builder(given, self._uses), graph.batch)
-        self.values: dict[str, Value] = {graph.input_name: Tensor(graph.input_name)}
+        self.reader.builder.bind(given.name, given.name)
+        self.values: dict[str, Value] = {given.name: Tensor(given.name)}
         self._owned: dict[str, tuple[str, Layout]] = {}
         for node in order:
             self._convert(node)

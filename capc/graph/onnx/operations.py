@@ -23,7 +23,14 @@ from capc.graph.onnx.activations import (
     selu,
     smooth,
 )
-from capc.graph.onnx.convolutions import batch_normalisation, conv, gemm, matmul
+from capc.graph.onnx.convolutions import (
+    batch_normalisation,
+    conv,
+    gemm,
+    linear_classifier,
+    matmul,
+    scaler,
+)
 from capc.graph.onnx.movements import (
     concat,
     depth_to_space,
@@ -139,6 +146,11 @@ OPERATIONS: dict[str, Operation] = {
     "HardSwish": operation(smooth),
     "Identity": operation(_passed),
     "LeakyRelu": operation(leaky_relu, "alpha"),
+    "LinearClassifier": operation(
+        linear_classifier,
+        *("coefficients", "intercepts", "classlabels_ints", "classlabels_strings"),
+        *("multi_class", "post_transform"),
+    ),
     "MatMul": operation(matmul),
     "Max": operation(element_wise(_many(maximum))),
     "MaxPool": operation(pool, *_WINDOWS, "ceil_mode", "storage_order"),
@@ -156,6 +168,7 @@ OPERATIONS: dict[str, Operation] = {
     "ReduceSum": operation(reduced, "axes", "keepdims", "noop_with_empty_axes"),
     "Relu": operation(relu),
     "Reshape": operation(reshape, "allowzero"),
+    "Scaler": operation(scaler, "offset", "scale"),
     "Selu": operation(selu, "alpha", "gamma"),
     "Sigmoid": operation(smooth),
     "Sign": operation(element_wise(_sign)),

@@ -56,7 +56,8 @@ def _logits(
     source: str,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Float64:
-    logits = values_of(graph, [ending_of(graph).logits], images, source, advance)[0]
+    ending = ending_of(graph)
+    logits = values_of(ending.graph, [ending.logits], images, source, advance)[0]
     logits = logits.reshape(len(np.asarray(images)), -1)
     if logits.shape[1:] == (1,):  # two classes, as `with_two_classes` has them
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
