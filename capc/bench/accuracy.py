@@ -1,4 +1,4 @@
-"""`capc accuracy`: a model on test images in TensorFlow, in the protocol's integers, encrypted."""
+"""`capc accuracy`: a model on test images in its framework, in integers, encrypted."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Accuracy:
 
     Of the first `encrypted` images, `bit_for_bit` had every logit of the two-party run equal to
     the reference's. Seconds are set-up, and medians of one query; None where nothing ran encrypted.
+    `tensorflow_accuracy` is that of `framework`, which for an ONNX model is onnxruntime.
     """
 
     model: str
@@ -66,12 +67,13 @@ class Accuracy:
     offline_seconds: float | None
     online_seconds: float | None
     megabytes: float | None
+    framework: str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; status 3 where an encrypted query differs from the reference.
 
-    So it is where labels differ from TensorFlow's on more than the tolerated share of the images.
+    So it is where more than the tolerated share of the labels are not the framework's.
     """
     flags = _parser().parse_args(argv)
     flags.model = model_at(flags.model)
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if too_many:
         sys.stderr.write(
             f"DISAGREES: {apart:,} of {accuracy.images:,} labels ({apart / accuracy.images:.3g}) "
-            f"differ from TensorFlow's; --tolerance allows {flags.tolerance:g}\n"
+            f"differ from {accuracy.framework}'s; --tolerance allows {flags.tolerance:g}\n"
         )
     agrees = accuracy.bit_for_bit == accuracy.encrypted and not too_many
     return ExitStatus.OK if agrees else ExitStatus.DISAGREES
@@ -197,6 +199,7 @@ def _measured(flags: argparse.Namespace) -> Accuracy:
         largest_logit_error=float(np.abs(decoded - expected).max()),
         encrypted=encrypted,
         bit_for_bit=0 if run is None else _equal_rows(run, reference),
+        framework=framework_of(flags.model),
         **_costs_of_a_query(None if run is None else run.costs),
     )
 
@@ -264,9 +267,9 @@ def _table(accuracy: Accuracy) -> Table:
             "ring and fractional bits",
             ring + (", calibrated" if accuracy.calibrated else ""),
         ),
-        ("accuracy, TensorFlow", f"{accuracy.tensorflow_accuracy:.2%}"),
+        (f"accuracy, {accuracy.framework}", f"{accuracy.tensorflow_accuracy:.2%}"),
         ("accuracy, integers", f"{accuracy.integer_accuracy:.2%}"),
-        ("labels as TensorFlow's", f"{accuracy.labels_equal:,} of {accuracy.images:,}"),
+        (f"labels as {accuracy.framework}'s", f"{accuracy.labels_equal:,} of {accuracy.images:,}"),
         (
             "largest error of a logit",
             f"{accuracy.largest_logit_error:.3g}, of {accuracy.largest_logit:.3g}",
@@ -290,12 +293,12 @@ def _table(accuracy: Accuracy) -> Table:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         "capc accuracy",
-        description="A model's accuracy in TensorFlow and in the protocol's integers, over test "
-        "images.\nThe first of them are also evaluated encrypted, between two processes.",
+        description="A model's accuracy in its own framework and in the protocol's integers, over "
+        "test images.\nThe first of them are also evaluated encrypted, between two processes.",
         examples=["capc accuracy models/cryptonets-relu.pb --dataset_name mnist"],
     )
     add = parser.add_argument
-    add("model", type=Path, help=".pb, SavedModel folder, .keras or .h5")
+    add("model", type=Path, help=".pb, SavedModel folder, .keras, .h5 or .onnx")
     add(
         "--dataset_name",
         "--dataset",
@@ -321,7 +324,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerance",
         type=float,
         default=0.01,
-        help="share of the labels that may differ from TensorFlow's before the exit status is 3; "
+        help="share of labels that may differ from the framework's before the exit status is 3; "
         "default %(default)s",
     )
     add("--input_node", default=DEFAULT_INPUT, help="default %(default)s")

@@ -64,14 +64,14 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
     add(
         "--model_type",
         default="cryptonets-relu",
-        help="name of the model in <checkpoint_dir> (NAME.pb, .keras, .h5, .hdf5 or a SavedModel "
-        "NAME/), or its path (default cryptonets-relu)",
+        help="name of the model in <checkpoint_dir> (NAME.pb, .keras, .h5, .hdf5, .onnx or a "
+        "SavedModel NAME/), or its path (default cryptonets-relu)",
     )
     add(
         "--checkpoint_dir",
         default="models/",
-        help="folder of the models: <n_parties>/<party>.pb (.keras, .h5, .hdf5, SavedModel), or "
-        "<model_type> (default models/)",
+        help="folder of the models: <n_parties>/<party>.pb (.keras, .h5, .hdf5, .onnx, "
+        "SavedModel), or <model_type> (default models/)",
     )
     add(
         "--ignore_parties",

@@ -174,7 +174,7 @@ def _patiently(command: Sequence[str], minutes: MinuteLines) -> tuple[int, str]:
 
 
 def _prepare(settings: Settings, models: Sequence[Path], say: Say) -> None:
-    """Fill the cache, in a process that may load TensorFlow."""
+    """Fill the cache, in a process that may load TensorFlow or onnxruntime."""
     input_range = settings.input_range or dataset_info(settings.dataset_name).input_range
     say(f"preparing {len(models)} model{'s' if len(models) > 1 else ''}")
     command = [

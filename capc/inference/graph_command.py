@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     ready = commands.add_parser(
         "prepare",
-        help="import models into the cache, so that serving them needs no TensorFlow",
+        help="import models into the cache, so that serving them needs neither TensorFlow nor onnx",
         examples=["capc graph prepare models/3/0.pb models/3/1.pb models/3/2.pb"],
     )
     shown = commands.add_parser(
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (ready, shown):
         command.add_argument(
-            "model", type=Path, nargs="+", help=".pb, SavedModel folder, .keras or .h5"
+            "model", type=Path, nargs="+", help=".pb, SavedModel folder, .keras, .h5 or .onnx"
         )
         command.add_argument("--input_node", default=DEFAULT_INPUT, help="default %(default)s")
         command.add_argument("--output_node", default=DEFAULT_OUTPUT, help="default %(default)s")

@@ -274,8 +274,9 @@ def refuse_others(folder: Path, missing: Sequence[str], *, among_all: bool = Tru
     if others:
         raise ConfigError(
             f"{folder} holds {others[0].name}, which was not trained here, and the model "
-            f"{missing[0]} is missing or would be replaced: add {missing[0]}.pb, .keras, .h5 or a "
-            "SavedModel of that name, or name another --checkpoint_dir to have all models trained"
+            f"{missing[0]} is missing or would be replaced: add {missing[0]}.pb, .keras, .h5, "
+            ".onnx or a SavedModel of that name, or name another --checkpoint_dir to have all "
+            "models trained"
         )
 
 

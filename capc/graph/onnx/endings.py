@@ -112,10 +112,11 @@ def _require_no_label(graph: OnnxGraph) -> None:
         if node.op == "ArrayFeatureExtractor" and len(node.inputs) > 1:
             name = node.inputs[1]
             continue
-        if node.op in {"ArgMax", "TopK", "Hardmax"}:
+        if node.op in {"ArgMax", "TopK", "Hardmax", "LinearClassifier"}:
+            logits = node.outputs[1] if node.op == "LinearClassifier" else node.inputs[0]
             raise ModelError(
                 f"node '{node.name}' ({node.op}) gives labels, and the protocol takes the argmax "
-                f"itself: name the logits with --output_node {node.inputs[0]}"
+                f"itself: name the logits with --output_node {logits}"
             )
         if node.op not in _LABELLED:
             return

@@ -91,6 +91,8 @@ class _Import:
         found = []
         for node in reversed(self._nodes.values()):
             if needed.intersection(node.outputs):
+                if node.op in CONTROL_FLOW:  # its branches take values that are no inputs of it
+                    raise _unsupported(node)
                 found.append(node)
                 needed.update(node.inputs)
         if self._graph.input_name not in needed:
@@ -118,11 +120,7 @@ class _Import:
             return
         convert = OPERATIONS.get(node.op)
         if convert is None:
-            supported = ", ".join(sorted({*OPERATIONS, *_SHAPES, "Constant"} - {SPELLED_OUT}))
-            raise ModelError(
-                f"node '{node.name}' is of type {node.op}, which is not supported; "
-                f"{way_out(node.op)}; supported are {supported}"
-            )
+            raise _unsupported(node)
         for name in sorted(node.given - convert.attributes):
             raise refused(
                 node, f"has the attribute {name}, which is not understood here; export it without"
@@ -158,7 +156,7 @@ class _Import:
         if name not in self.values:
             if name not in self._graph.constants:
                 maker = self._graph.makers.get(name)
-                what = f"an output of '{maker}' that no layer has" if maker else "nothing"
+                what = f"an output of '{maker}' that no layer has" if maker else "another input"
                 raise refused(
                     node,
                     f"takes '{name}', which is {what}; a classifier has one input, and every other "
@@ -169,11 +167,8 @@ class _Import:
 
     def _fold(self, node: Node, values: Sequence[Value]) -> None:
         """A node that takes constants alone, computed by onnxruntime."""
-        if node.op in {*CONTROL_FLOW, *RANDOM}:
-            raise ModelError(
-                f"node '{node.name}' is of type {node.op}, which is not supported; "
-                f"{way_out(node.op)}"
-            )
+        if node.op in RANDOM:
+            raise _unsupported(node)
         arrays = [value for value in values if not isinstance(value, Tensor)]
         for name, value in zip(node.outputs, computed(self._graph, node, arrays), strict=True):
             if name:
@@ -197,6 +192,14 @@ class _Import:
             raise refused(
                 node, "takes one number per image without an axis; keep one, with keepdims=True"
             )
+
+
+def _unsupported(node: Node) -> ModelError:
+    supported = ", ".join(sorted({*OPERATIONS, *_SHAPES, "Constant"} - {SPELLED_OUT}))
+    return ModelError(
+        f"node '{node.name}' is of type {node.op}, which is not supported; "
+        f"{way_out(node.op)}; supported are {supported}"
+    )
 
 
 def _numbers(graph: OnnxGraph) -> dict[str, Any]:

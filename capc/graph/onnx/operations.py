@@ -6,6 +6,7 @@ An attribute that no entry names is refused: what it would change is not known h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,9 @@ def _many(convert: Any) -> Any:
 
     def converted(builder: Builder, node: Node, values: Sequence[Any]) -> Any:
         result = values[0]
-        for value in values[1:]:
-            result = convert(builder, node, [result, value])
+        for place, value in enumerate(values[1:]):
+            step = replace(node, name=f"{node.name}/{place}") if len(values) > 2 else node
+            result = convert(builder, step, [result, value])
         return result
 
     return converted
