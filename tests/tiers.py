@@ -39,6 +39,11 @@ SLOW = (
     "gc/test_programs_hostile.py",
     # start many processes
     "audit",
+    # read ONNX models, and start processes with them
+    "graph/onnx_models/test_onnx_exports.py",
+    "graph/onnx_models/test_onnx_operations.py",
+    "graph/onnx_models/test_onnx_sources.py",
+    # start many processes
     "harness/test_experiment.py",
     "harness/test_forks.py",
     "harness/test_left_overs.py",

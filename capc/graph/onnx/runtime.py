@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from capc.errors import ModelError
+from capc.errors import CapcError, ModelError
 from capc.fixed_point import Float64
 from capc.graph.onnx.loader import load_onnx, load_onnxruntime
 from capc.graph.onnx.nodes import Node
@@ -47,7 +47,7 @@ def values_of(
             found = session.run(list(wanted), {graph.input_name: filled})
             parts.append([value[: len(part)] for value in found])
             advance(len(part))
-    except ModelError:
+    except CapcError:
         raise
     except Exception as error:  # onnxruntime's classes have no base of their own
         raise ModelError(
@@ -82,7 +82,7 @@ def computed(graph: OnnxGraph, node: Node, inputs: Sequence[NDArray[Any] | None]
     )
     try:
         found = dict(zip(named, _session(model).run(named, given), strict=True))
-    except ModelError:
+    except CapcError:
         raise
     except Exception as error:
         raise ModelError(

@@ -385,7 +385,9 @@ def test_an_operation_gives_what_onnxruntime_gives(tmp_path: Path, name: str) ->
     case = CASES[name]
     made = model(flattened(case), case.shape, case.constants, outputs=["flat"], opset=case.opset)
     path = write(made, tmp_path / "model.onnx")
-    images = np.random.default_rng(7).uniform(-2, 2, (3, *case.shape[1:])).astype(np.float32)
+    images = (
+        np.random.default_rng(7).uniform(-2, 2, (3, *map(int, case.shape[1:]))).astype(np.float32)
+    )
     network = read(path)
     assert network.input.shape == tuple(case.shape[1:])
     np.testing.assert_allclose(

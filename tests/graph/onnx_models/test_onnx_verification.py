@@ -17,8 +17,10 @@ from capc.graph.layers import Conv2D, LeakyRelu
 from capc.graph.onnx import importer, operations, verification
 from capc.graph.onnx.nodes import Node
 from capc.graph.onnx.reader import Reader, Tensor, Value
+from capc.graph.onnx.sources import read_onnx
 from capc.graph.prepared import load_network, prepare
 from capc.graph.prepared import verification as tried
+from capc.graph.simplify import simplify
 
 IMAGE = ("N", 4, 7, 6)
 Change = Callable[[Node], Node]
@@ -97,12 +99,10 @@ def test_a_value_that_lies_otherwise_than_believed_is_refused(
 
 
 def test_a_wrong_simplification_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = importer.simplify
-
     def wrong(given: Any) -> Any:
         layers = [
             replace(layer, slope=0.0) if isinstance(layer, LeakyRelu) else layer
-            for layer in right(given).layers
+            for layer in simplify(given).layers
         ]
         return type(given)(tuple(layers))
 
@@ -113,9 +113,7 @@ def test_a_wrong_simplification_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
 def test_every_layer_that_stands_for_a_node_is_compared(tmp_path: Path) -> None:
     """Values are arranged as the layers have them, so that each can be named."""
-    graph = verification.read_onnx(
-        network(tmp_path / "model.onnx"), "import/input:0", "import/output/BiasAdd:0"
-    )
+    graph = read_onnx(network(tmp_path / "model.onnx"), "import/input:0", "import/output/BiasAdd:0")
     stages: Stages = verification._Exported(graph, "it").stages(np.ones((2, 4, 7, 6)))
     compared = {
         stages.nodes[layer.name]: stages.values[layer.name].shape[1:] == layer.shape
