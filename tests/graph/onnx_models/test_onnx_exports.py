@@ -73,7 +73,8 @@ def test_a_run_with_an_onnx_model_beside_others(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr + ended.stdout
-    rows = (tmp_path / "results" / "latest" / "queries.csv").read_text().splitlines()
+    checks = tmp_path / "results" / "latest" / "private" / "check.csv"
+    rows = checks.read_text().splitlines()
     header, row = (line.split(",") for line in rows)
     answer = dict(zip(header, row, strict=True))
     assert answer["reference_agrees"] == "true"
