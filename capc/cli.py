@@ -27,6 +27,11 @@ _COMMANDS = {
         "run the whole protocol, as run_experiment.py does",
         "capc run --n_parties=3 --ignore_parties",
     ),
+    "replay": _Command(
+        "capc.harness.replay_command",
+        "play the cards of a finished run once more, at any speed",
+        "capc replay results/latest --speed 4",
+    ),
     "party": _Command(
         "",
         "one party alone: querying, answering or guardian (capc run starts them all)",

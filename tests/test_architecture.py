@@ -28,6 +28,7 @@ FLOORS = (
     "fixed_point",
     "piecewise",
     "transport",
+    "cards",
     "graph",
     "gc",
     "he",

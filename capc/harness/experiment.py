@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from capc.harness import report
 from capc.harness.account import AccountBefore, account_before, epsilon_after
 from capc.harness.cautions import cautions
 from capc.harness.constants import agreed_models, agreement_remarks, constants_record
+from capc.harness.launchers.feed import Fed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
+from capc.harness.lecture import lecture_of, require_keyboard
 from capc.harness.models import model_files, prepared_models
 from capc.harness.outcome import Outcome
 from capc.harness.paper import PAPER_INPUTS, PAPER_MODEL, is_the_papers
@@ -33,7 +36,13 @@ from capc.harness.queries import Queries, data_range, load_queries
 from capc.harness.recorder import Recorder, Results
 from capc.harness.remarks import Remark
 from capc.harness.rundir import RunDirectory, machine, now
-from capc.harness.settings import Settings, parse_settings, with_classes, with_range
+from capc.harness.settings import (
+    MAX_TIMEOUT_SECONDS,
+    Settings,
+    parse_settings,
+    with_classes,
+    with_range,
+)
 from capc.harness.signals import interruptible
 from capc.harness.suitability import data_warnings, noise_record, noise_warnings
 from capc.harness.supervisor import Supervisor
@@ -66,6 +75,8 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     console = table_console()
     if settings.private:
         require_private(settings)
+    if settings.step:
+        require_keyboard()
     check_machine(settings)
     launcher = _launcher(settings)
     for caution in cautions(settings):
@@ -105,7 +116,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
 
 def _launcher(settings: Settings) -> Launcher:
     if settings.launcher == "tmux":
-        return TmuxLauncher(settings.session)
+        return TmuxLauncher(settings.session, cards=settings.cards)
     return SubprocessLauncher()
 
 
@@ -173,21 +184,23 @@ class Run:
             logger.error("%s (its trace: %s)", said, kept)
             raise
         finally:
-            self._launcher.finish(
-                keep=status in (ExitStatus.OK, ExitStatus.DISAGREES) or self._settings.debug
-            )
+            logger.removeHandler(handler)
+            handler.close()
+            self._finish(status)
+        return status
+
+    def _finish(self, status: int) -> None:
+        """Leave run.json, and what the panes show of it."""
+        keep = status in (ExitStatus.OK, ExitStatus.DISAGREES) or self._settings.debug
+        with ExitStack() as last:
+            last.callback(self._directory.release)
+            last.callback(self._launcher.finish, keep=keep)
             if not self._settings.debug:
-                directory.remove_party_directories()
+                self._directory.remove_party_directories()
             self._record |= {"end": now(), "exit_status": status}
             if "account" in self._record:
                 self._record["account"]["epsilon_after"] = epsilon_after(self._settings.privacy)
-            logger.removeHandler(handler)
-            handler.close()
-            try:
-                directory.write_run_json(self._record)
-            finally:
-                directory.release()
-        return status
+            self._directory.write_run_json(self._record)
 
     def _run(
         self, consoles: Sequence[Console], check: Callable[[Recorder], dict[int, Check]]
@@ -236,20 +249,22 @@ class Run:
         )
 
     def _supervise(self, recorder: Recorder) -> Outcome:
-        settings = self._settings
-        supervisor = Supervisor(
-            [self._spec(name) for name in self._names],
-            self._with_control,
-            self._launcher,
-            recorder,
-            setup_seconds=settings.timeout_seconds,
-            query_seconds=settings.timeout_seconds,
-        )
-        recorder.view.start()
-        try:
+        settings, launcher = self._settings, self._launcher
+        feeds = launcher.feeds if isinstance(launcher, TmuxLauncher) else []
+        with ExitStack() as resources:
+            lecture = resources.enter_context(lecture_of(settings, self._names, recorder))
+            supervisor = Supervisor(
+                [self._spec(name) for name in self._names],
+                self._with_control,
+                launcher,
+                Fed(recorder, feeds),
+                setup_seconds=settings.timeout_seconds,
+                query_seconds=settings.timeout_seconds,
+                lecture=lecture,
+            )
+            resources.callback(recorder.finish)
+            recorder.view.start()
             return supervisor.run()
-        finally:
-            recorder.finish()
 
     def _conclude(
         self, consoles: Sequence[Console], recorder: Recorder, checks: dict[int, Check]
@@ -361,7 +376,10 @@ class Run:
             gc_backend=settings.gc_backend,
             port=settings.start_port + place if settings.start_port else 0,
             log_file=own_log,
-            timeout_seconds=settings.timeout_seconds,
+            # Under --step the driver's deadlines, which stand still while it waits, are the limit.
+            timeout_seconds=MAX_TIMEOUT_SECONDS if settings.step else settings.timeout_seconds,
+            card=settings.cards,
+            step_by_step=settings.step,
             model=str(self._prepared[place]) if is_answering else None,
             own_noise=(
                 OwnNoise(settings.privacy.sigma, settings.privacy.colluding)

@@ -246,6 +246,17 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         help="a tmux pane per party, or plain processes (default tmux)",
     )
     add("--session", default="capc", help="name of the tmux session (default capc)")
+    add(
+        "--panes",
+        choices=("card", "log"),
+        default="card",
+        help="what a party's tmux pane shows: its card, or its log (default card)",
+    )
+    add(
+        "--step",
+        action="store_true",
+        help="hold the run before each step until a key is pressed, and say what comes next",
+    )
     add_results_dir(group, "results", "where runs are kept")
     add(
         "--log_timing_file",

@@ -81,6 +81,8 @@ class Settings:
     gc_backend: BackEnd
     launcher: str
     session: str
+    cards: bool
+    step: bool
     results_dir: Path
     log_timing_file: Path | None
     timeout_seconds: float
@@ -175,6 +177,8 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         gc_backend=flags.gc_backend,
         launcher=flags.launcher,
         session=flags.session,
+        cards=flags.panes == "card",
+        step=flags.step,
         results_dir=Path(flags.results_dir).absolute(),
         log_timing_file=(
             None if flags.log_timing_file is None else Path(flags.log_timing_file).absolute()

@@ -25,6 +25,7 @@ from capc.harness.launchers.processes import (
     last_lines,
     status_text,
 )
+from capc.harness.lecture import Lecture
 from capc.harness.outcome import Failure, Observer, Outcome
 from capc.harness.signals import SignalEvents
 from capc.roles import GUARDIAN, QUERYING
@@ -36,8 +37,10 @@ from capc.transport.control_messages import (
     Done,
     Error,
     Hello,
+    Hold,
     Message,
     Peers,
+    Proceed,
     Ready,
     Refused,
     Stop,
@@ -73,7 +76,8 @@ class Supervisor:
     """Runs one set of parties from start to end.
 
     `command` gives the command line of a party for a control socket; `setup_seconds` bounds the
-    time until every party is ready; `query_seconds` the time between two answers and the end.
+    time until every party is ready; `query_seconds` the time between two answers and the end. A
+    `lecture` holds the run before each step, and its deadlines with it.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Supervisor:
         setup_seconds: float,
         query_seconds: float,
         grace_seconds: float = GRACE_SECONDS,
+        lecture: Lecture | None = None,
     ) -> None:
         self._parties = {spec.name: _Party(spec) for spec in specs}
         self._command = command
@@ -94,9 +99,11 @@ class Supervisor:
         self._setup_seconds = setup_seconds
         self._query_seconds = query_seconds
         self._grace_seconds = grace_seconds
+        self._lecture = lecture
         self._selector = selectors.DefaultSelector()
         self._outcome = Outcome()
         self._ending = False
+        self._introduced_all = False
         self._sent: set[int] = set()
         self._deadline = 0.0
         self._lost_deadline = math.inf
@@ -108,6 +115,8 @@ class Supervisor:
             listener = ControlListener(path)
             self._selector.register(listener, selectors.EVENT_READ, self._on_connection)
             self._selector.register(signals, selectors.EVENT_READ, self._on_signal)
+            if self._lecture is not None:
+                self._selector.register(self._lecture, selectors.EVENT_READ, self._on_key)
             try:
                 self._start(path)
                 self._watch()
@@ -134,10 +143,13 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._over():
-            self._handle_events(min(self._deadline, self._lost_deadline))
-            over = time.monotonic() >= min(self._deadline, self._lost_deadline)
-            if over and not self._over():
+            self._handle_events(self._next_deadline())
+            if time.monotonic() >= self._next_deadline() and not self._over():
                 self._fail(*self._overdue())
+
+    def _next_deadline(self) -> float:
+        held = self._lecture is not None and self._lecture.asking
+        return self._lost_deadline if held else min(self._deadline, self._lost_deadline)
 
     def _over(self) -> bool:
         ended = all(party.exit_status is not None for party in self._parties.values())
@@ -186,6 +198,24 @@ class Supervisor:
                 self._sent.add(signal.SIGKILL)
                 self._signal_all(signal.SIGKILL)
             self._outcome.interrupted = True
+
+    def _on_key(self, lecture: Lecture) -> None:
+        pressed = lecture.pressed()
+        if pressed is None:  # the terminal is gone
+            self._selector.unregister(lecture)
+            self._outcome.interrupted = True
+            return
+        going, held_seconds = pressed
+        self._deadline += held_seconds
+        self._introduce_all()
+        self._let_go(going)
+
+    def _let_go(self, names: Sequence[str]) -> None:
+        for name in names:
+            connection = self._parties[name].connection
+            if connection is not None:
+                with contextlib.suppress(ProtocolError):  # its exit, an event of its own, says why
+                    connection.send(Proceed())
 
     # -- the control channel ---------------------------------------------------------------
 
@@ -254,11 +284,15 @@ class Supervisor:
                 self._on_message(party, message)
 
     def _on_message(self, party: _Party, message: Message) -> None:
-        if isinstance(message, Hello | Peers | Stop):
+        if isinstance(message, Hello | Peers | Proceed | Stop):
             raise ProtocolError(f"{message.kind} was not expected")
         if isinstance(message, Announce):
             party.peer = Peer(party.name, message.host, message.port, message.certificate)
             self._introduce_all()
+        elif isinstance(message, Hold):
+            self._let_go(
+                [party.name] if self._lecture is None else self._lecture.hold(party.name, message)
+            )
         elif isinstance(message, Ready):
             party.ready = True
             self._observer.on_state(party.name, "ready")
@@ -273,8 +307,11 @@ class Supervisor:
 
     def _introduce_all(self) -> None:
         peers = [party.peer for party in self._parties.values() if party.peer is not None]
-        if len(peers) < len(self._parties):
+        if self._introduced_all or len(peers) < len(self._parties):
             return
+        if self._lecture is not None and not self._lecture.may_introduce():
+            return
+        self._introduced_all = True
         line = encode(Peers(tuple(peers)))
         for party in self._parties.values():
             if party.connection is not None:

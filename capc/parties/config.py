@@ -25,7 +25,7 @@ from capc.he.parameters import EncryptionParameters
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import VOTE_SHIFT
 
-CONFIG_VERSION = 4
+CONFIG_VERSION = 5
 
 NoiseSource = Literal["guardian", "distributed"]
 NOISE_SOURCES: tuple[NoiseSource, ...] = get_args(NoiseSource)
@@ -88,10 +88,12 @@ class PartyConfig:
     `party` is querying, answering-<index> or guardian; `unencrypted` switches encryption off
     (--cpu); `verify` lets the party open its shares to the driver; `max_logit` bounds the logits'
     size; `port` 0 means any free one; `log_file` None means standard error only; `timeout_seconds`
-    bounds every wait for a peer. `with_threshold` says whether step 3 has one, and
-    `distributed_noise` whether the answering parties draw the noise: all know both.
-    `model` and `agreement` are set for answering parties, with `own_noise` where they draw it,
-    `queries` for the querying party, `privacy` for the guardian.
+    bounds every wait for a peer; `card` draws a card in the party's pane in place of its log;
+    `step_by_step` has it wait before each step until the driver lets it go on (--step).
+    `with_threshold` says whether step 3 has one, and `distributed_noise` whether the answering
+    parties draw the noise: all know both. `model` and `agreement` are set for answering parties,
+    with `own_noise` where they draw it, `queries` for the querying party, `privacy` for the
+    guardian.
     """
 
     party: str
@@ -115,6 +117,8 @@ class PartyConfig:
     port: int = 0
     log_file: str | None = None
     timeout_seconds: float = 600.0
+    card: bool = False
+    step_by_step: bool = False
     model: str | None = None
     own_noise: OwnNoise | None = None
     agreement: Agreement | None = None
@@ -340,6 +344,8 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "port": _whole(0, 65535),
     "log_file": _optional(_string),
     "timeout_seconds": _real(0, above=True),
+    "card": _boolean,
+    "step_by_step": _boolean,
 }
 _ROLE_FIELDS: dict[str, Callable[[Any], Any]] = {
     "model": _string,

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from capc.cards.words import Facts
 from capc.command_line import ExitStatus, Parser
 from capc.errors import CapcError, ConfigError, PeerGoneError
 from capc.he.allocation import keep_freed_memory
@@ -22,6 +24,9 @@ from capc.transport.channel import Counted, Traffic, total_traffic
 from capc.transport.control import ControlClient
 from capc.transport.tls import Identity
 from capc.unforeseen import one_line
+
+if TYPE_CHECKING:
+    from capc.cards.pane import Pane
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +67,12 @@ class Runtime:
         traffic: Callable[[], Traffic],
         count: int = 1,
     ) -> Iterator[None]:
-        """Report how long the block took and what `traffic` counted in it."""
+        """Report how long the block took and what `traffic` counted in it.
+
+        Under --step it begins when the driver lets the step begin; that wait is not counted.
+        """
+        if self.config.step_by_step and phase != "setup":
+            self.control.hold(query, step, phase)
         self.control.progress(query, step, phase)
         before, start = traffic(), time.perf_counter()
         yield
@@ -137,14 +147,18 @@ def _take_part(
 ) -> int:
     keep_freed_memory()
     control: ControlClient | None = None
+    pane: Pane | None = None
     debug = False
     try:
         config = PartyConfig.read(config_path)
         debug = config.debug
-        _start_logging(config)
+        pane = _open_pane(config)
+        _start_logging(config, on_screen=pane is None)
         if role_of(config.party) != role:
             raise ConfigError(f"{config_path} is the config of {config.party}, not of {role}")
         control = ControlClient.connect(control_path, config.party)
+        if pane is not None:
+            control.heard = pane.heard
         take_part(Runtime(config, control, Identity.create(config.party)))
         control.done()
         return ExitStatus.OK
@@ -156,6 +170,8 @@ def _take_part(
     finally:
         if control is not None:
             control.close()
+        if pane is not None:
+            pane.close()
         logging.shutdown()
 
 
@@ -174,11 +190,30 @@ def _report(control: ControlClient | None, error: Exception, debug: bool) -> Non
         logger.debug("the driver did not hear of it: %s", lost)
 
 
-def _start_logging(config: PartyConfig) -> None:
-    screen = logging.StreamHandler()
-    # Without a pane the launcher sends standard error to the log file.
-    screen.setFormatter(LogFormatter(config.party, on_terminal=sys.stderr.isatty()))
-    handlers: list[logging.Handler] = [screen]
+def _open_pane(config: PartyConfig) -> Pane | None:
+    """The party's card in its pane; None where it is to show its log, or has no pane."""
+    if not config.card or config.log_file is None or not sys.stderr.isatty():
+        return None
+    from capc.cards.pane import Pane  # noqa: PLC0415  a fiftieth party has no pane, and no need
+
+    privacy = config.privacy
+    facts = Facts(
+        config.party,
+        config.n_queries,
+        with_threshold=config.with_threshold,
+        unencrypted=config.unencrypted,
+        verify=config.verify,
+        epsilon=None if privacy is None else privacy.epsilon,
+    )
+    return Pane(facts, config.log_file)
+
+
+def _start_logging(config: PartyConfig, *, on_screen: bool) -> None:
+    handlers: list[logging.Handler] = []
+    if on_screen:
+        # Without a pane the launcher sends standard error to the log file.
+        handlers.append(logging.StreamHandler())
+        handlers[0].setFormatter(LogFormatter(config.party, on_terminal=sys.stderr.isatty()))
     if config.log_file is not None:
         descriptor = os.open(config.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         log = os.fdopen(descriptor, "a", buffering=1, encoding="utf-8", errors="backslashreplace")

@@ -23,11 +23,13 @@ from capc.transport.control_messages import (
     Done,
     Error,
     Hello,
+    Hold,
     Log,
     Message,
     Opened,
     Peers,
     Plan,
+    Proceed,
     Progress,
     Ready,
     Refused,
@@ -121,7 +123,8 @@ class ControlClient:
     """A party's end, usable from several threads; says hello when it connects.
 
     When the driver sends stop or disappears before `done`, `closed` is set and `on_end` is
-    called from the reading thread; by default that ends the process.
+    called from the reading thread; by default that ends the process. `heard` is told every message
+    before it is sent.
     """
 
     def __init__(
@@ -136,6 +139,8 @@ class ControlClient:
         self._on_end = on_end
         self._peers: tuple[Peer, ...] = ()
         self._arrived = threading.Event()
+        self._proceed = threading.Semaphore(0)
+        self.heard: Callable[[Message], None] = lambda _message: None
         self._finished = False
         self._connection.send(Hello(CONTROL_VERSION, party, os.getpid()))
         threading.Thread(target=self._read, name="control", daemon=True).start()
@@ -163,6 +168,8 @@ class ControlClient:
                     if isinstance(message, Peers):
                         self._peers = message.peers
                         self._arrived.set()
+                    elif isinstance(message, Proceed):
+                        self._proceed.release()
                     elif isinstance(message, Stop):
                         return
         except ProtocolError:
@@ -170,12 +177,17 @@ class ControlClient:
         finally:
             self.closed.set()
             self._arrived.set()
+            self._proceed.release()
             if not self._finished:
                 self._on_end()
 
+    def _send(self, message: Message) -> None:
+        self.heard(message)
+        self._connection.send(message)
+
     def announce(self, host: str, port: int | None, certificate: str) -> None:
         """Tell where this party listens (port None: nowhere) and its certificate, PEM."""
-        self._connection.send(Announce(host, port, certificate))
+        self._send(Announce(host, port, certificate))
 
     def wait_for_peers(self, timeout_seconds: float) -> Mapping[str, Peer]:
         """Every party of the run by name, once all have announced themselves."""
@@ -189,15 +201,25 @@ class ControlClient:
 
     def plan(self, ring_bits: int, fraction_bits: int) -> None:
         """Tell the public ring of this party's model, both in bits."""
-        self._connection.send(Plan(ring_bits, fraction_bits))
+        self._send(Plan(ring_bits, fraction_bits))
 
     def ready(self) -> None:
         """Tell that set-up is over."""
-        self._connection.send(Ready())
+        self._send(Ready())
+
+    def hold(self, query: int | None, step: str, phase: str) -> None:
+        """Under --step: wait, without a limit, until the driver lets this step begin.
+
+        Raises ProtocolError when the driver ends the run instead.
+        """
+        self._send(Hold(query, step, phase))
+        self._proceed.acquire()
+        if self.closed.is_set():
+            raise ProtocolError("the driver ended the run before this step")
 
     def progress(self, query: int | None, step: str, phase: str) -> None:
         """Tell that a step begins; `query` None for set-up."""
-        self._connection.send(Progress(query, step, phase))
+        self._send(Progress(query, step, phase))
 
     def timing(
         self,
@@ -212,40 +234,38 @@ class ControlClient:
         count: int = 1,
     ) -> None:
         """`count` queries from `query` on were served together: the driver splits the figures."""
-        self._connection.send(
-            Timing(query, step, phase, seconds, bytes_sent, bytes_received, rounds, count)
-        )
+        self._send(Timing(query, step, phase, seconds, bytes_sent, bytes_received, rounds, count))
 
     def answer(self, query: int, answered: bool, label: int | None) -> None:
         """Tell what the querying party learned: the label, or that there is none."""
-        self._connection.send(Answer(query, answered, label))
+        self._send(Answer(query, answered, label))
 
     def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
     ) -> None:
         """Tell what the account has spent after a query, and whether it was answered."""
-        self._connection.send(Spent(query, epsilon, delta, conversion, answered))
+        self._send(Spent(query, epsilon, delta, conversion, answered))
 
     def refused(self, query: int, reason: str) -> None:
         """Tell that this query and all later ones would exceed the budget."""
-        self._connection.send(Refused(query, reason))
+        self._send(Refused(query, reason))
 
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
         """Under --verify alone: tell shares or noise; `peer` is who holds the other share."""
-        self._connection.send(Opened(query, name, peer, tuple(int(value) for value in values)))
+        self._send(Opened(query, name, peer, tuple(int(value) for value in values)))
 
     def log(self, message: str) -> None:
         """Tell a line for the screen."""
-        self._connection.send(Log(message[:65536]))
+        self._send(Log(message[:65536]))
 
     def error(self, message: str, *, of_a_peer: bool = False) -> None:
         """Tell why this party is about to fail; `of_a_peer`: as a peer's connection has ended."""
-        self._connection.send(Error(message[:65536], of_a_peer))
+        self._send(Error(message[:65536], of_a_peer))
 
     def done(self) -> None:
         """The last message: from here on the party may exit with status 0."""
         self._finished = True
-        self._connection.send(Done())
+        self._send(Done())
 
     def close(self) -> None:
         """Leave without `done`, or after it; the process goes on."""

@@ -4,9 +4,9 @@ They carry what the experimenter may see: addresses, certificates, progress, tim
 budget spent. A line is one JSON object of at most 1 MiB with a `type`; everything else is refused.
 Nothing secret is among them, except when a run is started with --verify, which opens the shares.
 
-    party -> driver: hello, announce, plan, ready, progress, timing, answer, spent, refused,
+    party -> driver: hello, announce, plan, ready, hold, progress, timing, answer, spent, refused,
                      opened, log, error, done
-    driver -> party: peers, stop
+    driver -> party: peers, proceed, stop
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from capc.errors import ProtocolError
 from capc.roles import PARTY_NAME, PHASES, STEPS
 from capc.transport.endpoints import Peer
 
-CONTROL_VERSION = 3
+CONTROL_VERSION = 4
 MAX_LINE_BYTES = 1 << 20
 MAX_PARTIES = 400  # certificates of this many parties fit in one line
 
@@ -68,6 +68,16 @@ class Progress:
     """A step of a query begins; `query` None for set-up."""
 
     kind: ClassVar[str] = "progress"
+    query: int | None
+    step: str
+    phase: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Under --step: the party waits for `proceed` before it begins; fields as of Progress."""
+
+    kind: ClassVar[str] = "hold"
     query: int | None
     step: str
     phase: str
@@ -166,6 +176,13 @@ class Peers:
 
 
 @dataclass(frozen=True)
+class Proceed:
+    """The answer to `hold`: begin."""
+
+    kind: ClassVar[str] = "proceed"
+
+
+@dataclass(frozen=True)
 class Stop:
     """End now."""
 
@@ -177,6 +194,7 @@ PartyMessage: TypeAlias = (
     | Announce
     | Plan
     | Ready
+    | Hold
     | Progress
     | Timing
     | Answer
@@ -187,14 +205,14 @@ PartyMessage: TypeAlias = (
     | Error
     | Done
 )
-DriverMessage: TypeAlias = Peers | Stop
+DriverMessage: TypeAlias = Peers | Proceed | Stop
 Message: TypeAlias = PartyMessage | DriverMessage
 
 _MESSAGES: dict[str, type[Any]] = {
     message.kind: message
     for message in (
-        *(Hello, Announce, Plan, Ready, Progress, Timing, Answer, Spent, Refused),
-        *(Opened, Log, Error, Done, Peers, Stop),
+        *(Hello, Announce, Plan, Ready, Hold, Progress, Timing, Answer, Spent, Refused),
+        *(Opened, Log, Error, Done, Peers, Proceed, Stop),
     )
 }
 
@@ -300,6 +318,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "peers": _peers,
 }
 _SPECIAL: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("Hold", "query"): _optional(_COUNT),
     ("Progress", "query"): _optional(_COUNT),
     ("Timing", "query"): _optional(_COUNT),
     ("Opened", "name"): _one_of("logit_share", "vote_share", "noise", "threshold_noise"),

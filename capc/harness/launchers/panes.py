@@ -23,7 +23,9 @@ from capc.harness.launchers.processes import (
 )
 
 _MINIMUM_VERSION = (3, 2)
-_PASSED_ON = re.compile(r"PATH|PYTHON\w+|VIRTUAL_ENV|LD_LIBRARY_PATH|OMP_\w+|CAPC_\w+|NGRAPH_\w+")
+_PASSED_ON = re.compile(
+    r"PATH|PYTHON\w+|VIRTUAL_ENV|LD_LIBRARY_PATH|OMP_\w+|CAPC_\w+|NGRAPH_\w+|NO_COLOR|LANG|LC_\w+"
+)
 
 
 class Tmux:
@@ -159,8 +161,9 @@ class PaneProcess:
         signal_group(self.pid, number)
 
     def screen(self) -> list[str]:
-        """The lines of the pane."""
-        return captured(self._tmux, self._pane)
+        """The lines of the pane; what stood there before its card, where it shows one."""
+        with_card = self._tmux.show(self._pane, "alternate_on") == ["1"]
+        return captured(self._tmux, self._pane, *(["-a"] if with_card else []))
 
     def close(self) -> None:
         """End what waits for the hook, and give back the descriptors."""
@@ -184,10 +187,10 @@ def respawn(tmux: Tmux, pane: str, command: Sequence[str], directory: Path) -> N
     tmux.run("respawn-pane", "-k", "-t", pane, "-c", str(directory), *environment, *command)
 
 
-def captured(tmux: Tmux, pane: str) -> list[str]:
+def captured(tmux: Tmux, pane: str, *options: str) -> list[str]:
     """All lines of a pane, with its history; empty when it is gone."""
     try:
-        lines = tmux.run("capture-pane", "-p", "-J", "-S", "-", "-t", pane)
+        lines = tmux.run("capture-pane", "-p", "-J", "-S", "-", *options, "-t", pane)
     except ConfigError:
         return []
     return [line.rstrip() for line in lines if line.strip() and not line.startswith("Pane is dead")]

@@ -2,7 +2,8 @@
 
 Outside the user's own session the launcher makes one; in the first pane of a session of that
 name with three panes or more it uses those. No keys are sent to a shell: a party is its pane's
-command, and several answering parties that share a pane are followed there through their logs.
+command. Several answering parties that share a pane are followed there: through what the driver
+hears of them where panes show cards, else through their logs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +21,18 @@ from libtmux import Server
 
 from capc.child_process import has_ended, process_mark
 from capc.errors import ConfigError
+from capc.harness.launchers.feed import Feed
 from capc.harness.launchers.fork_client import Starter
 from capc.harness.launchers.panes import PaneProcess, Tmux, captured, require_tmux, respawn
 from capc.harness.launchers.processes import PartySpec, Process, signal_group
 from capc.roles import GUARDIAN, QUERYING
 
 MAX_ANSWERING_PANES = 4
+_SMALLEST_PANE = (38, 6)  # of a card that says all it has to
 _MAX_SESSIONS = 20
 _SIZE = (200, 50)
 _HISTORY_LINES = 10_000
-_DRIVER, _ENDED = "@capc_driver", "@capc_ended"
+_DRIVER, _ENDED, _KEPT = "@capc_driver", "@capc_ended", "@capc_kept"
 # Several words run as they are: the user's default-shell, which may be none, is not asked.
 _WAITING = ("sh", "-c", "cat")
 _SHELLS = {"ash", "bash", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh"}
@@ -48,18 +52,25 @@ class Layout:
 
 
 class TmuxLauncher:
-    """Panes for the parties, in a session of our own or in the user's."""
+    """Panes for the parties, in a session of our own or in the user's.
+
+    With `cards` they show a card of each party, during the run and after it; else its log.
+    """
 
     def __init__(
         self,
         session: str,
         server: Server | None = None,
         environment: Mapping[str, str] = os.environ,
+        *,
+        cards: bool = False,
     ) -> None:
         require_tmux()
         self._tmux = Tmux(server)
         self._wanted = session
         self._environment = environment
+        self._cards = cards
+        self.feeds: list[Feed] = []  # what the driver hears of parties that share a pane goes there
         self._layout = Layout()
         self._session: str | None = None  # the one made here
         self._run_dir = Path()
@@ -83,8 +94,15 @@ class TmuxLauncher:
             self._name_pane(pane, name)
         for pane, title, logs in self._layout.follows:
             self._name_pane(pane, title)
-            files = [str(_log(run_dir, name)) for name in logs]
-            respawn(self._tmux, pane, ("sh", "-c", _FOLLOW, "follow", *files), run_dir)
+            respawn(self._tmux, pane, self._following(logs), run_dir)
+
+    def _following(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The command of a pane that shows these roles."""
+        if not self._cards or "driver" in names:
+            files = [str(_log(self._run_dir, name)) for name in names]
+            return ("sh", "-c", _FOLLOW, "follow", *files)
+        self.feeds.append(Feed(names))
+        return _module("capc.harness.launchers.shared_pane", self.feeds[-1].path, *names)
 
     def redirects(self, name: str) -> bool:
         """Whether the party has no pane of its own."""
@@ -96,14 +114,21 @@ class TmuxLauncher:
         return self._starter.start(spec) if pane is None else PaneProcess(self._tmux, pane, spec)
 
     def finish(self, *, keep: bool) -> None:
-        """Save what the panes show; end a session made here unless `keep`."""
+        """Save what the panes show; end a session made here unless `keep`.
+
+        Panes that stay and show cards go on to show the last ones, from the run's folder.
+        """
         self._starter.close()
+        for feed in self.feeds:
+            feed.close()
         with contextlib.suppress(OSError):  # a full disk has been complained of already
             self._save_screens(self._run_dir / "logs" / "panes")
         for pane, _, _ in self._layout.follows:
             shown = self._tmux.show(pane, "pane_pid", "pane_dead")
             if shown and shown[0].isdigit() and shown[1] != "1":
                 signal_group(int(shown[0]), signal.SIGTERM)
+        if self._cards and (keep or self._session is None):
+            self._keep_cards()
         if self._session is None:
             return
         if keep:
@@ -113,6 +138,18 @@ class TmuxLauncher:
         if self._ends_unattached:
             self._tmux.succeeds("set-option", "-s", "exit-unattached", "on")
         self._session = None
+
+    def _keep_cards(self) -> None:
+        """The last card of each party, in the size that its pane has or will have."""
+        panes: list[tuple[str, tuple[str, ...]]]
+        panes = [(pane, (name,)) for name, pane in self._layout.own.items()]
+        panes += [(pane, names) for pane, _, names in self._layout.follows if "driver" not in names]
+        for pane, names in panes:
+            with contextlib.suppress(ConfigError):  # the user has closed it
+                command = _module("capc.harness.kept_card", self._run_dir, *names)
+                respawn(self._tmux, pane, command, self._run_dir)
+                shown = self._tmux.show(pane, "pane_pid")
+                self._tmux.run("set-option", "-p", "-t", pane, _KEPT, *shown)
 
     def _save_screens(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -138,9 +175,10 @@ class TmuxLauncher:
         if not self._environment.get("TMUX") or not ours:
             return None
         # No session's name holds a colon; a command may.
-        form = "#{session_name}:#{pane_id}:#{pane_dead}:#{pane_current_command}"
+        names = ("session_name", "pane_id", "pane_dead", "pane_pid", _KEPT, "pane_current_command")
+        form = ":".join(f"#{{{name}}}" for name in names)
         lines = self._tmux.run("list-panes", "-t", ours, "-F", form)
-        rows = [line.split(":", 3) for line in lines]
+        rows = [line.split(":", 5) for line in lines]
         if len(rows) < 3 or rows[0][1] != ours:
             return None
         if rows[0][0] != self._wanted:
@@ -149,8 +187,8 @@ class TmuxLauncher:
                 "would be used"
             )
             return None
-        for index, (_, _, dead, command) in enumerate(rows[1:4], start=1):
-            if dead != "1" and command.lstrip("-") not in _SHELLS:
+        for index, (_, _, dead, pid, kept, command) in enumerate(rows[1:4], start=1):
+            if dead != "1" and kept != pid and command.lstrip("-") not in _SHELLS:
                 raise ConfigError(
                     f"pane {index} of tmux session {self._wanted} runs {command}: end it, or "
                     "name another --session"
@@ -166,9 +204,9 @@ class TmuxLauncher:
         layout = Layout()
         layout.follow(first, "driver", ("driver",))
         answering = [name for name in names if name not in (QUERYING, GUARDIAN)]
-        alone = answering
-        if len(answering) > MAX_ANSWERING_PANES:
-            alone = answering[: MAX_ANSWERING_PANES - 1]
+        alone, most = answering, self._answering_panes()
+        if len(answering) > most:
+            alone = answering[: most - 1]
         for name in alone:
             layout.own[name] = self._split(window)
         if shared := answering[len(alone) :]:
@@ -177,6 +215,24 @@ class TmuxLauncher:
         for name in (QUERYING, GUARDIAN):
             layout.own[name] = self._split(window)
         return layout
+
+    def _answering_panes(self) -> int:
+        """How many panes the answering parties get: fewer where cards would not fit them."""
+        if not self._cards:
+            return MAX_ANSWERING_PANES
+        width, height = self._size()
+        for count in range(MAX_ANSWERING_PANES, 1, -1):
+            columns, rows = _tiles(count + 3)  # beside the driver, the guardian, the querying party
+            pane = ((width - columns + 1) // columns, (height - 1) // rows - 1)
+            if pane[0] >= _SMALLEST_PANE[0] and pane[1] >= _SMALLEST_PANE[1]:
+                return count
+        return 1
+
+    def _size(self) -> tuple[int, int]:
+        """Of a window that is made here: the terminal's, and no smaller than logs are read in."""
+        size = shutil.get_terminal_size(_SIZE)
+        least = (_SMALLEST_PANE[0] * 2 + 1, 24) if self._cards else _SIZE
+        return max(size.columns, least[0]), max(size.lines, least[1])
 
     def _new_window(self) -> tuple[str, str]:
         """The first pane and the window of this run; a session left by an earlier run is reused."""
@@ -219,9 +275,9 @@ class TmuxLauncher:
     def _make(self, verb: str, session: str) -> tuple[str, str] | None:
         """A new session, or a new window in place of the old ones; None when someone was faster."""
         fresh = verb == "new-session"
-        size = shutil.get_terminal_size(_SIZE)
+        width, height = self._size()
         where = (
-            ["-s", session, "-x", str(max(size.columns, 200)), "-y", str(max(size.lines, 50))]
+            ["-s", session, "-x", str(width), "-y", str(height)]
             if fresh
             else ["-t", f"={session}:"]
         )
@@ -270,15 +326,17 @@ class TmuxLauncher:
         return [line.split()[0] for line in lines if line.endswith(" 1")]
 
     def _split(self, window: str) -> str:
-        pane = self._tmux.run(
-            "split-window", "-d", "-P", "-F", "#{pane_id}", "-t", window, *_WAITING
-        )
+        """A new pane after all others of the window, so that parties stand in their order."""
+        last = self._tmux.run("list-panes", "-t", window, "-F", "#{pane_id}")[-1]
+        pane = self._tmux.run("split-window", "-d", "-P", "-F", "#{pane_id}", "-t", last, *_WAITING)
         self._tmux.run("select-layout", "-t", window, "tiled")
         return pane[0]
 
     def _name_pane(self, pane: str, title: str) -> None:
         set_option = ("set-option", "-t", pane)
         self._tmux.run(*set_option, "-p", "remain-on-exit", "on")
+        if self._cards:  # its card says how it ended; tmux before 3.3 has no such option
+            self._tmux.succeeds(*set_option, "-p", "remain-on-exit-format", "")
         self._tmux.run(*set_option, "-p", "@capc_role", title)
         self._tmux.run("select-pane", "-t", pane, "-T", title)
         self._tmux.run(*set_option, "-w", "pane-border-status", "top")
@@ -300,6 +358,20 @@ def _layout_in_given_panes(panes: Sequence[str], names: Sequence[str]) -> Layout
     else:
         layout.follow(panes[1], "answering parties", answering)
     return layout
+
+
+def _tiles(count: int) -> tuple[int, int]:
+    """Columns and rows of so many panes, as tmux tiles them."""
+    columns = rows = 1
+    while columns * rows < count:
+        rows += 1
+        if columns * rows < count:
+            columns += 1
+    return columns, rows
+
+
+def _module(name: str, *arguments: object) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *map(str, arguments))
 
 
 def _log(run_dir: Path, name: str) -> Path:
