@@ -86,7 +86,8 @@ class Screen:
 
     def coded(self, line: Text) -> str:
         """A line with the terminal's codes for its styles."""
-        segments: Sequence[Segment] = list(line.render(self._console))
+        # A text without spans is rendered without its own style: it becomes a span.
+        segments: Sequence[Segment] = list(Text.assemble(line).render(self._console))
         if self._console.no_color:
             segments = list(Segment.remove_color(segments))
         system = ColorSystem.STANDARD if self._console.color_system else None

@@ -26,7 +26,7 @@ from capc.harness.launchers.feed import Fed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
-from capc.harness.lecture import lecture_of, require_keyboard
+from capc.harness.lecture import PATIENCE_SECONDS, lecture_of, require_keyboard
 from capc.harness.models import model_files, prepared_models
 from capc.harness.outcome import Outcome
 from capc.harness.paper import PAPER_INPUTS, PAPER_MODEL, is_the_papers
@@ -37,7 +37,6 @@ from capc.harness.recorder import Recorder, Results
 from capc.harness.remarks import Remark
 from capc.harness.rundir import RunDirectory, machine, now
 from capc.harness.settings import (
-    MAX_TIMEOUT_SECONDS,
     Settings,
     parse_settings,
     with_classes,
@@ -377,7 +376,7 @@ class Run:
             port=settings.start_port + place if settings.start_port else 0,
             log_file=own_log,
             # Under --step the driver's deadlines, which stand still while it waits, are the limit.
-            timeout_seconds=MAX_TIMEOUT_SECONDS if settings.step else settings.timeout_seconds,
+            timeout_seconds=PATIENCE_SECONDS if settings.step else settings.timeout_seconds,
             card=settings.cards,
             step_by_step=settings.step,
             model=str(self._prepared[place]) if is_answering else None,

@@ -2,7 +2,7 @@
 
 Parties wait by message: each says on the control channel that it is about to begin, and begins when
 the driver answers. A stage begins for all who take part in it together. While a key is awaited the
-driver's deadlines stand still, and parties under --step have none of their own.
+driver's deadlines stand still; the parties leave it to them, and wait for each other up to a day.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import termios
+import textwrap
 import time
 import tty
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from capc.transport.control_messages import Hold
 
 logger = logging.getLogger("capc.driver")
 
+PATIENCE_SECONDS = 86_400.0  # the most that the circuit programs take
 Place = tuple[int, int]
 """The first query of a batch (-1 for set-up), and the number of the stage."""
 
@@ -55,7 +57,8 @@ def lecture_of(
 
     def say(text: str) -> None:
         logger.info("%s", text)
-        recorder.view.line(text, CAUTION)
+        for line in textwrap.wrap(text, recorder.view.console.width):
+            recorder.view.line(line, CAUTION)
         recorder.view.refresh()
 
     facts = Facts(

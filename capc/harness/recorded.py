@@ -198,7 +198,10 @@ def _placed(
     for row in rows:
         by_party.setdefault(row.party, []).append(row)
     spans = {party: sum(row.timing.seconds for row in own) for party, own in by_party.items()}
-    end = clock + spans.get(QUERYING, max(spans.values()))
+    if QUERYING in spans:
+        end = clock + spans[QUERYING]
+    else:
+        end = max(clock, *(free.get(party, 0.0) + span for party, span in spans.items()))
     for party, own in by_party.items():
         at = max(free.get(party, 0.0), end - spans[party])
         scale = (end - at) / spans[party] if spans[party] else 0.0

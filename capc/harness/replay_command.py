@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.text import Text
 
 from capc.cards.board import board_lines
 from capc.cards.card import Card
-from capc.cards.glyphs import Glyphs
+from capc.cards.glyphs import UNICODE, Glyphs, glyphs_for
+from capc.cards.lines import SMALLEST
+from capc.cards.picture import svg
 from capc.cards.screen import Events, Screen
 from capc.command_line import ExitStatus, Parser
-from capc.errors import ConfigError
+from capc.errors import ConfigError, FileError
+from capc.files import EVERYONE, write_whole
 from capc.harness.lecture import keys
 from capc.harness.recorded import RecordedRun
 
@@ -30,6 +35,9 @@ def main(argv: list[str]) -> int:
     flags = _parser().parse_args(argv)
     run = RecordedRun(flags.run)
     names = run.names() if flags.party is None else [_known(flags.party, run.names())]
+    if flags.svg is not None:
+        _draw(run, names, flags)
+        return ExitStatus.OK
     if not sys.stdout.isatty():
         _print_end([run.final_card(name) for name in names])
         return ExitStatus.OK
@@ -50,19 +58,45 @@ def _parser() -> argparse.ArgumentParser:
         examples=["capc replay results/latest --speed 4"],
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
-    parser.add_argument("--speed", type=_speed, default=1.0, help="times as fast (default 1)")
+    parser.add_argument(
+        "--speed", type=_number(0.001, 1e6), default=1.0, help="times as fast (default 1)"
+    )
     parser.add_argument("--party", default=None, help="one party's card alone, as querying")
+    parser.add_argument("--svg", type=Path, default=None, metavar="FILE", help="draw a picture")
+    parser.add_argument("--size", type=_size, default=(80, 24), help="of it (default 80x24)")
+    parser.add_argument(
+        "--at",
+        type=_number(0, 1e9),
+        default=None,
+        metavar="SECONDS",
+        help="the moment of the picture (default: the end)",
+    )
     return parser
 
 
-def _speed(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.001 <= value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text[:40]} is not a number from 0.001 to 1000000")
-    return value
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text[:40]} is not a number from {least:g} to {most:g}"
+            )
+        return value
+
+    return number
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]} is not columns x rows, from {SMALLEST[0]}x{SMALLEST[1]} on"
+        )
+    return size
 
 
 def _known(party: str, names: Sequence[str]) -> str:
@@ -73,9 +107,18 @@ def _known(party: str, names: Sequence[str]) -> str:
 
 def _print_end(cards: Sequence[Card]) -> None:
     """The last cards as plain text, one below the other."""
-    glyphs = Screen(sys.stdout.fileno(), lambda *_: []).glyphs
+    glyphs = glyphs_for(os.environ)
     for line in board_lines(cards, _PLAIN_WIDTH, _PLAIN_HEIGHT, 0.0, glyphs):
         sys.stdout.write(line.plain.rstrip() + "\n")
+
+
+def _draw(run: RecordedRun, names: Sequence[str], flags: argparse.Namespace) -> None:
+    """The picture of --svg."""
+    player = Player(run, names, 1.0)
+    player.advance(math.inf if flags.at is None else flags.at)
+    width, height = flags.size
+    picture = svg(player.lines(width, height, player.played, UNICODE), width, str(flags.run))
+    write_whole(flags.svg, picture, mode=EVERYONE, error=FileError)
 
 
 class Player:
@@ -87,23 +130,23 @@ class Player:
         self._cards = {name: Card(run.facts(name)) for name in names}
         self._left = [event for event in run.events() if event.party in self._cards]
         self._left.reverse()  # the next one stands last
-        self._shown_at = 0.0  # seconds of the run that have been played
+        self.played = 0.0  # seconds of the run that have been played
         self._paused = False
 
     def play(self, keyboard: int | None) -> None:
         """To the end, which stays until a key is pressed; without a keyboard it just ends."""
-        screen, events = Screen(sys.stdout.fileno(), self._lines, os.environ), Events()
+        screen, events = Screen(sys.stdout.fileno(), self.lines, os.environ), Events()
         screen.open()
         try:
             while self._left or keyboard is not None:
                 began = time.monotonic()
-                screen.draw(self._shown_at)
+                screen.draw(self.played)
                 pressed = events.wait(self._pause(), *([] if keyboard is None else [keyboard]))
                 if pressed and keyboard is not None and self._ends(os.read(keyboard, 64)):
                     return
                 if not self._paused:
                     self.advance((time.monotonic() - began) * self._speed)
-            screen.draw(self._shown_at)
+            screen.draw(self.played)
         except KeyboardInterrupt:
             return
         finally:
@@ -121,13 +164,14 @@ class Player:
 
     def advance(self, seconds: float) -> None:
         """Let so many seconds of the run pass."""
-        self._shown_at += seconds
-        while self._left and self._left[-1].at <= self._shown_at:
+        self.played += seconds
+        while self._left and self._left[-1].at <= self.played:
             event = self._left.pop()
             self._cards[event.party].apply(event.message, event.at)
         if not self._left:
             for card in self._cards.values():
                 self._run.end(card)
 
-    def _lines(self, width: int, height: int, now: float, glyphs: Glyphs) -> Sequence[Text]:
+    def lines(self, width: int, height: int, now: float, glyphs: Glyphs) -> Sequence[Text]:
+        """All cards, at `now` seconds of the run."""
         return board_lines(list(self._cards.values()), width, height, now, glyphs)

@@ -176,7 +176,8 @@ class Supervisor:
         """Wait for events, or for the deadline, and handle them; whether there were any."""
         refresh_at = self._observer.refresh_at()
         until = deadline if refresh_at is None else min(deadline, refresh_at)
-        events = self._selector.select(max(0.0, until - time.monotonic()))
+        left = None if math.isinf(until) else max(0.0, until - time.monotonic())
+        events = self._selector.select(left)
         for key, _ in events:
             if isinstance(key.data, _Party):
                 if isinstance(key.fileobj, ControlConnection):

@@ -24,11 +24,13 @@ from capc.transport.control_messages import (
     Done,
     Error,
     Hello,
+    Hold,
     Log,
     Message,
     Opened,
     Peers,
     Plan,
+    Proceed,
     Progress,
     Ready,
     Refused,
@@ -46,6 +48,8 @@ EXAMPLES: list[Message] = [
     Announce("127.0.0.1", 40000, "PEM"),
     Plan(41, 12),
     Ready(),
+    Hold(None, "1a", "setup"),
+    Hold(3, "1c", "online"),
     Progress(None, "1a", "setup"),
     Progress(3, "1c", "online"),
     Timing(None, "1a", "setup", 0.25, 1, 2, 3, 1),
@@ -61,6 +65,7 @@ EXAMPLES: list[Message] = [
     Error("why"),
     Done(),
     Peers((Peer("querying", "h", None, "a"), Peer("guardian", "h", 1, "b"))),
+    Proceed(),
     Stop(),
 ]
 
@@ -233,6 +238,28 @@ def test_a_driver_that_ends_ends_the_party(driver: Driver, how: str) -> None:
     assert driver.client.closed.is_set()
     with pytest.raises(ProtocolError, match="ended before"):
         driver.client.wait_for_peers(1)
+
+
+def test_a_held_party_waits_for_the_drivers_answer(driver: Driver) -> None:
+    went_on = threading.Event()
+
+    def begin() -> None:
+        driver.client.hold(3, "1a", "online")
+        went_on.set()
+
+    threading.Thread(target=begin, daemon=True).start()
+    messages: list[Message] = []
+    while Hold(3, "1a", "online") not in messages:
+        messages += driver.connection.receive() or []
+    assert not went_on.wait(0.2)
+    driver.connection.send(Proceed())
+    assert went_on.wait(10)
+
+
+def test_a_held_party_does_not_go_on_when_the_driver_ends(driver: Driver) -> None:
+    threading.Timer(0.1, driver.connection.close).start()
+    with pytest.raises(ProtocolError, match="before this step"):
+        driver.client.hold(3, "1a", "online")
 
 
 def test_after_done_the_end_of_the_driver_is_no_matter(driver: Driver) -> None:
