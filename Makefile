@@ -17,7 +17,7 @@ SIDE_BY_SIDE := -n logical --maxprocesses=4 --dist=loadfile
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp types \
-	hooks fuzz audit bench table1 figures lock clean
+	hooks fuzz audit bench table1 figures pictures lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
@@ -39,6 +39,7 @@ help:
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
+	@echo "make pictures                  the pictures of the parties' cards in docs/figures"
 	@echo "make lock                      requirements.lock anew, from pyproject.toml"
 	@echo "make clean                     remove what was built (results and models stay)"
 
@@ -105,6 +106,17 @@ table1: setup
 
 figures: setup
 	$(PYTHON_RUN) -m capc.cli learn all --config=$(EXPERIMENT) $(ARGS)
+
+# A run with a budget that refuses, and its cards: the whole terminal, and single ones.
+PICTURED := build/pictures/latest
+REPLAY := $(PYTHON_RUN) -m capc.cli replay $(PICTURED)
+pictures: setup
+	$(PYTHON_RUN) run_experiment.py --n_parties=3 --ignore_parties --n_queries=12 --sigma=2 --epsilon=8 \
+		--encryption_params=config/fast.json --launcher=subprocess --results_dir=build/pictures
+	$(REPLAY) --size=120x40 --at=0.75 --svg=docs/figures/cards-at-work.svg
+	$(REPLAY) --size=80x24 --svg=docs/figures/cards-at-the-end.svg
+	$(REPLAY) --size=100x26 --party=guardian --svg=docs/figures/card-guardian.svg
+	$(REPLAY) --size=100x26 --party=querying --svg=docs/figures/card-querying.svg
 
 # Needs uv (PyPI): one lock for Python 3.10 to 3.13.
 lock:
