@@ -8,6 +8,7 @@ ends with it.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 from capc.cards.card import Card, stage_of
 from capc.cards.words import STAGES, Facts
 from capc.errors import ConfigError
-from capc.files import read_json
+from capc.files import open_bounded, read_json
 from capc.harness.launchers.processes import status_text
 from capc.roles import GUARDIAN, PARTY_NAME, PHASES, QUERYING, STEPS, answering
 from capc.transport.control_messages import (
@@ -33,6 +34,7 @@ from capc.transport.control_messages import (
 )
 
 Parsed = TypeVar("Parsed")
+_MAX_TABLE_BYTES = 256 << 20  # of a million rows and more
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,11 @@ class RecordedRun:
     def _table(self, name: str, parse: Callable[[dict[str, str]], Parsed]) -> Iterator[Parsed]:
         path = self._folder / name
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                for cells in csv.DictReader(file):
+            with (
+                open_bounded(path, _MAX_TABLE_BYTES) as file,
+                io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+            ):
+                for cells in csv.DictReader(text):
                     yield parse(cells)
         except OSError as error:
             raise ConfigError(f"{self._folder} is not a whole run: {error}") from None

@@ -22,6 +22,7 @@ from capc.private_memory import keep_memory_private
 from capc.roles import role_of
 from capc.transport.channel import Counted, Traffic, total_traffic
 from capc.transport.control import ControlClient
+from capc.transport.control_messages import Error
 from capc.transport.tls import Identity
 from capc.unforeseen import one_line
 
@@ -166,6 +167,8 @@ def _take_part(
         return ExitStatus.FAILED
     except Exception as error:
         _report(control, error, debug)
+        if control is None and pane is not None:
+            pane.heard(Error(str(error)))
         return ExitStatus.FAILED
     finally:
         if control is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from capc.cards.lines import card_lines
 from capc.errors import ConfigError
 from capc.harness.recorded import RecordedRun
 from capc.harness.replay_command import Player, main
-from capc.harness.tables import QUERY_COLUMNS, TIMING_COLUMNS
+from capc.harness.tables import QUERY_COLUMNS, TIMING_COLUMNS, write_table
 from capc.transport.control_messages import Answer, Progress, Timing
 
 TIMINGS = [
@@ -31,6 +32,9 @@ TIMINGS = [
 ]
 
 
+ONE = ",".join(TIMING_COLUMNS) + "\n0,querying,1a,online,0.5,1,2,3,\n"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     parties = ("answering-0", "guardian", "querying")
@@ -43,9 +47,17 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "run.json").write_text(json.dumps(record))
     lines = [",".join(TIMING_COLUMNS), *TIMINGS]
     (tmp_path / "timings.csv").write_text("\n".join(lines) + "\n")
-    rows = ["0,,7,true,,,,3.5,1e-05,improved,", "1,,,false,,,,,,,", "2,,,false,,,,,,,"]
-    (tmp_path / "queries.csv").write_text("\n".join([",".join(QUERY_COLUMNS), *rows]) + "\n")
+    answered = {"query": 0, "label": 7, "answered": True, "epsilon_spent": 3.5, "delta": 1e-5}
+    rows: list[dict[str, object]] = [answered | {"conversion": "improved"}]
+    rows += [{"query": query, "answered": False} for query in (1, 2)]
+    table = [[row.get(name) for name in QUERY_COLUMNS] for row in rows]
+    write_table(tmp_path / "queries.csv", QUERY_COLUMNS, table)
     return tmp_path
+
+
+def to_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
 
 
 def change(folder: Path, **fields: object) -> None:
@@ -152,6 +164,10 @@ def test_a_picture(folder: Path, tmp_path: Path) -> None:
         lambda folder: (folder / "run.json").write_text('{"flags": {"n_parties": -1}}'),
         lambda folder: (folder / "run.json").write_text('{"flags": {"n_parties": 99999}}'),
         lambda folder: (folder / "timings.csv").unlink(),
+        lambda folder: to_pipe(folder / "timings.csv"),
+        lambda folder: (folder / "timings.csv").write_text(ONE.replace("0.5", "-1")),
+        lambda folder: (folder / "timings.csv").write_text(ONE.replace("querying", "root")),
+        lambda folder: (folder / "timings.csv").write_text(ONE.replace("1a", "1z")),
         lambda folder: (folder / "timings.csv").write_text("query,party\n1,2\n"),
         lambda folder: (folder / "timings.csv").write_bytes(b"\xff\xfe\x00"),
         lambda folder: (folder / "queries.csv").write_text("query,answered\nx,y\n"),
