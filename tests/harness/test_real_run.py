@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import itertools
 import json
 import os
 import signal
@@ -15,12 +17,16 @@ from rich.console import Console
 
 pytest.importorskip("capc.gc._engine", reason="the circuit extension is not built")
 
+from capc.cards.card import stage_of
+from capc.cards.words import STAGES
 from capc.data.saved_queries import save_queries
 from capc.graph.layers import Conv2D, Dense, Input, Network, Relu, Reshape
 from capc.graph.prepared import save_network
+from capc.harness import lecture
 from capc.harness.experiment import Run
 from capc.harness.launchers.processes import PartySpec, Process
 from capc.harness.launchers.subprocesses import SubprocessLauncher
+from capc.harness.lecture import Lecture
 from capc.harness.queries import load_queries
 from capc.harness.recorder import Recorder
 from capc.harness.settings import parse_settings
@@ -143,6 +149,37 @@ def test_every_share_equals_the_reference(bench: Bench, flags: tuple[str, ...]) 
         for step in ("1a", "1b", "1c", "3"):
             assert ("querying", str(query), step) in timed
         assert ("guardian", str(query), "2") in timed
+
+
+def test_no_step_begins_before_its_key(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--step with real parties: whenever a key is asked for, nothing of that stage has happened."""
+    keyboard, fingers = os.pipe()
+    asked: list[tuple[int, str]] = []
+    begun: list[tuple[int, str]] = []
+    really_ask, really_hear = Lecture._ask, Recorder.on_message
+
+    def ask(self: Lecture, place: tuple[int, int]) -> None:
+        really_ask(self, place)
+        asked.append((place[0], STAGES[place[1]]))
+        assert asked[-1] not in begun
+        os.write(fingers, b"x")
+
+    def hear(self: Recorder, party: str, message: Message) -> None:
+        really_hear(self, party, message)
+        if isinstance(message, Progress):
+            query = -1 if message.query is None else message.query
+            begun.append((query, stage_of(message.step, message.phase)))
+            assert begun[-1] in asked
+
+    monkeypatch.setattr(Lecture, "_ask", ask)
+    monkeypatch.setattr(Recorder, "on_message", hear)
+    monkeypatch.setattr(lecture, "keys", lambda: contextlib.nullcontext(keyboard))
+    assert bench.run("--sigma=3", "--batch_size=2", "--step") == 0
+    assert asked == [(-1, STAGES[0]), *itertools.product((0, 2, 4), STAGES[1:])]
+    assert set(begun) == set(asked)
+    assert {row["reference_agrees"] for row in bench.rows("private/check.csv")} == {"true"}
+    os.close(keyboard)
+    os.close(fingers)
 
 
 @pytest.mark.parametrize(
