@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from made_cards import LABEL, made
+from rich.text import Text
 
 from capc.cards.board import board_lines
 from capc.cards.card import Card
 from capc.cards.glyphs import ASCII, UNICODE, Glyphs, glyphs_for, short_bytes, short_seconds
-from capc.cards.lines import card_lines
+from capc.cards.lines import card_lines, fitted
 from capc.cards.shared import shared_lines
 from capc.cards.words import STAGES, Facts, sentence
 from capc.transport.control_messages import (
@@ -70,6 +71,21 @@ def test_a_card_fits_and_cuts_no_number(party: str, size: tuple[int, int], glyph
         assert not NUMBER_CUT.search("\n".join(lines)), lines
         if glyphs is ASCII:
             assert "\n".join(lines).isascii()
+
+
+@pytest.mark.parametrize("glyphs", [UNICODE, ASCII], ids=["unicode", "ascii"])
+def test_in_a_tiny_pane_a_line_ends_at_a_word(glyphs: Glyphs) -> None:
+    line = Text("1a 263ms 1.2MB budget 8.4 of 1234567 answered 12345")
+    for width in range(1, 60):
+        (kept,) = fitted([line], width, 1, glyphs)
+        assert kept.cell_len <= width
+        assert set(kept.plain.split()) <= {*line.plain.split(), glyphs.more}
+    for party in PARTIES:
+        for width, height in ((1, 1), (7, 2), (26, 5), (37, 6), (200, 3)):
+            lines = text_of(made(party), width, height, glyphs)
+            assert len(lines) <= height
+            assert all(len(line) <= width for line in lines)
+            assert not NUMBER_CUT.search("\n".join(lines))
 
 
 @pytest.mark.parametrize("size", [(38, 7), (200, 50)], ids=str)
