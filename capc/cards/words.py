@@ -37,6 +37,7 @@ class Facts:
     with_threshold: bool = False
     unencrypted: bool = False
     verify: bool = False
+    distributed_noise: bool = False
     epsilon: float | None = None
 
     @property
@@ -60,12 +61,15 @@ class Facts:
                 "its queries and fresh keys of its own; of each logit and vote one random share",
             ),
             ANSWERING: (
-                "its model",
-                "its model; of each logit and vote one random share",
+                "its model, part of the noise" if self.distributed_noise else "its model",
+                "its model; of each logit and vote one random share"
+                + ("; its part of the noise" if self.distributed_noise else ""),
             ),
             GUARDIAN: (
-                "the noise, the budget",
-                "the noise, which it draws, and the budget; no data of its own",
+                "the budget" if self.distributed_noise else "the noise, the budget",
+                "the budget; no data and no noise of its own"
+                if self.distributed_noise
+                else "the noise, which it draws, and the budget; no data of its own",
             ),
         }[self.role]
 
@@ -114,30 +118,40 @@ def sentence(stage: str, facts: Facts) -> str:
             "the querying party sends its query in the clear (--cpu), and each answering party "
             "computes on it: every answering party learns the query"
         )
-    if stage == "3":
-        learned = "the querying party learns the noisy label, and nobody the votes"
-        if facts.with_threshold:
-            learned = (
-                "the querying party learns the noisy label or that there is none, the guardian "
-                "whether there is one, and nobody the votes"
-            )
-        if facts.verify:
-            learned += ", but for the driver: under --verify it is told every share"
+    if stage == SETUP:
+        who = "the answering parties draw" if facts.distributed_noise else "the guardian draws"
         return (
-            "a garbled circuit adds both sums and the guardian's noise and finds the leading "
-            f"class: {learned}"
+            f"{who} the noise, all connect over TLS, the querying party makes fresh keys, and the "
+            "circuits' sessions begin: nobody learns anything of a query, a model or a vote"
         )
+    if stage == "2" and facts.distributed_noise:
+        return (
+            "each answering party adds its part of the noise and masks that cancel to its share of "
+            "the vote, and sends it to the guardian; the guardian and the querying party each add "
+            "up theirs: nobody learns a vote, as each sum alone is random"
+        )
+    if stage == "3":
+        return _last_step(facts)
     return _SENTENCES[stage]
 
 
+def _last_step(facts: Facts) -> str:
+    learned = "the querying party learns the noisy label, and nobody the votes"
+    if facts.with_threshold:
+        learned = (
+            "the querying party learns the noisy label or that there is none, the guardian "
+            "whether there is one, and nobody the votes"
+        )
+    if facts.verify:
+        learned += ", but for the driver: under --verify it is told every share"
+    added = "both sums" if facts.distributed_noise else "both sums and the guardian's noise"
+    return f"a garbled circuit adds {added} and finds the leading class: {learned}"
+
+
 _SENTENCES = {
-    SETUP: (
-        "the parties connect over TLS, the querying party makes fresh keys, and the circuits' "
-        "sessions begin: nobody learns anything of a query, a model or a vote"
-    ),
     OFFLINE: (
         "the parties prepare what does not depend on the query (encryptions of zero, masks, "
-        "garbled tables, the guardian's noise): nobody learns anything"
+        "garbled tables): nobody learns anything"
     ),
     "1a": (
         "the querying party sends its query under its own key, and each answering party computes "

@@ -67,6 +67,7 @@ def lecture_of(
         with_threshold=settings.privacy.threshold is not None,
         unencrypted=settings.unencrypted,
         verify=settings.verify,
+        distributed_noise=settings.privacy.distributed,
     )
     with keys() as keyboard:
         yield Lecture(names, facts, keyboard, say)

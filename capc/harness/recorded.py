@@ -97,6 +97,7 @@ class RecordedRun:
             with_threshold=self._flags.get("threshold") is not None,
             unencrypted=self._flags.get("cpu") is True,
             verify=self._flags.get("verify") is True,
+            distributed_noise=self._flags.get("noise") == "distributed",
             epsilon=limit if party == GUARDIAN and isinstance(limit, float | int) else None,
         )
 

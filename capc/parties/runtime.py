@@ -206,6 +206,7 @@ def _open_pane(config: PartyConfig) -> Pane | None:
         with_threshold=config.with_threshold,
         unencrypted=config.unencrypted,
         verify=config.verify,
+        distributed_noise=config.distributed_noise,
         epsilon=None if privacy is None else privacy.epsilon,
     )
     return Pane(facts, config.log_file)

@@ -161,6 +161,19 @@ def test_cpu_says_who_sees_the_query() -> None:
     assert "nobody learns" in sentence("1a", Facts("answering-0", 1))
 
 
+def test_who_draws_the_noise_is_said() -> None:
+    for distributed in (False, True):
+        facts = Facts("querying", 1, distributed_noise=distributed)
+        for party, holds in (("guardian", not distributed), ("answering-0", distributed)):
+            card = Card(Facts(party, 1, distributed_noise=distributed))
+            for size in ((38, 7), (80, 23)):
+                said = next(line for line in text_of(card, *size) if line.startswith("holds"))
+                assert ("noise" in said.replace("no noise", "")) == holds
+        assert ("guardian's noise" in sentence("3", facts)) != distributed
+        assert ("the guardian draws" in sentence("set-up", facts)) != distributed
+        assert ("part of the noise" in sentence("2", facts)) == distributed
+
+
 def test_a_sentence_for_each_stage() -> None:
     for stage in STAGES:
         for threshold in (False, True):
