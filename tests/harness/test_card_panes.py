@@ -167,8 +167,10 @@ def test_the_next_run_takes_panes_that_show_the_last_cards(
             lambda: "3 done" in " ".join(shown(tmux_server)["answering parties, guardian"]),
             lambda: shown(tmux_server),
         )
-        last = [line for line in shown(tmux_server)["querying"] if line][-1]
-        assert last.split() == ["labels", "1", "1"]
+        until(
+            lambda: shown(tmux_server)["querying"][-1:] == ["labels 1 1"],
+            lambda: shown(tmux_server),
+        )
 
 
 STEP = """

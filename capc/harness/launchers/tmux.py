@@ -261,9 +261,11 @@ class TmuxLauncher:
     def _end_left_over(self) -> None:
         """End the sessions of drivers that were killed: those that ended by themselves are kept."""
         form = f"#{{{_DRIVER}}}:#{{{_ENDED}}}:#{{session_name}}"
-        if not self._tmux.succeeds("list-sessions"):
-            return  # no server runs
-        for line in self._tmux.run("list-sessions", "-F", form):
+        try:
+            sessions = self._tmux.run("list-sessions", "-F", form)
+        except ConfigError:
+            return  # no server runs, or none any more
+        for line in sessions:
             driver, ended, name = line.split(":", 2)
             if (
                 not ended
