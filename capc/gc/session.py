@@ -143,6 +143,6 @@ class EvaluatorSession:
                 self._channel.send(batch.choose_chunk())
 
     def _outputs(self, batch: _engine.EvaluatorBatch) -> Int64:
-        if batch.returns_colours:
-            self._channel.send(batch.return_colours())
+        if batch.returns_labels:
+            self._channel.send(batch.return_labels())
         return batch.outputs()

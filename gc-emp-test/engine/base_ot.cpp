@@ -1,120 +1,49 @@
 #include "base_ot.hpp"
 
-#include <openssl/bn.h>
-#include <openssl/ec.h>
-#include <openssl/obj_mac.h>
-#include <openssl/sha.h>
+#include <openssl/crypto.h>
 
 #include <cstring>
 #include <vector>
 
 #include "errors.hpp"
+#include "hash_to_curve.hpp"
+#include "hashing.hpp"
 
 namespace capc::gc {
 namespace {
 
-template <auto kFree>
-struct Deleter {
-  template <class T>
-  void operator()(T* pointer) const {
-    kFree(pointer);
-  }
-};
-using Group = std::unique_ptr<EC_GROUP, Deleter<EC_GROUP_free>>;
-using Point = std::unique_ptr<EC_POINT, Deleter<EC_POINT_clear_free>>;
-using Scalar = std::unique_ptr<BIGNUM, Deleter<BN_clear_free>>;
-using Context = std::unique_ptr<BN_CTX, Deleter<BN_CTX_free>>;
-using Encoded = std::array<std::uint8_t, kPointBytes>;
-
-void require(bool ok) {
-  if (!ok) throw std::runtime_error("OpenSSL failed in an operation on P-256");
+/// T: by the sender's offer and the receiver's session, neither of which knows the other before.
+[[nodiscard]] Point difference_of(const Curve& curve, Block session, ConstBytes offer) {
+  static constexpr std::string_view kDomain =
+      "CAPC-V02-base-transfer-with-P256_XMD:SHA-256_SSWU_RO_";
+  std::array<std::uint8_t, sizeof(Block) + kPointBytes> message;
+  std::memcpy(message.data(), &session, sizeof session);
+  std::memcpy(message.data() + sizeof session, offer.data(), kPointBytes);
+  return hash_to_curve(curve, message, kDomain);
 }
 
-/// P-256 with the scratch space that one party needs.
-class Curve {
+/// Keys of one run of the protocol: a hash of its transcript, the transfer's index and a point.
+class KeyDerivation {
  public:
-  Curve()
-      : group_(EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1)), context_(BN_CTX_secure_new()) {
-    require(group_ != nullptr && context_ != nullptr);
-  }
-  [[nodiscard]] Point point() const {
-    Point p(EC_POINT_new(group_.get()));
-    require(p != nullptr);
-    return p;
-  }
-  [[nodiscard]] Scalar random_scalar() const {
-    Scalar s(BN_secure_new());
-    require(s != nullptr);
-    do {
-      require(BN_priv_rand_range(s.get(), EC_GROUP_get0_order(group_.get())) == 1);
-    } while (BN_is_zero(s.get()));
-    return s;
-  }
-  [[nodiscard]] Point times_generator(const Scalar& s) const {
-    Point p = point();
-    require(EC_POINT_mul(group_.get(), p.get(), s.get(), nullptr, nullptr, context_.get()) == 1);
-    return p;
-  }
-  [[nodiscard]] Point times(const Point& base, const Scalar& s) const {
-    Point p = point();
-    require(EC_POINT_mul(group_.get(), p.get(), nullptr, base.get(), s.get(), context_.get()) == 1);
-    return p;
-  }
-  [[nodiscard]] Point sum(const Point& a, const Point& b) const {
-    Point p = point();
-    require(EC_POINT_add(group_.get(), p.get(), a.get(), b.get(), context_.get()) == 1);
-    return p;
-  }
-  void negate(Point& p) const {
-    require(EC_POINT_invert(group_.get(), p.get(), context_.get()) == 1);
-  }
-  /// The point at infinity has no encoding of this length: a peer could force it, chance cannot.
-  void encode(const Point& p, std::uint8_t* out) const {
-    if (EC_POINT_point2oct(group_.get(), p.get(), POINT_CONVERSION_UNCOMPRESSED, out, kPointBytes,
-                           context_.get()) != kPointBytes) {
-      throw ProtocolError("the base transfers met the point at infinity");
-    }
-  }
-  [[nodiscard]] Point decode(ConstBytes bytes) const {
-    Point p = point();
-    if (bytes[0] != POINT_CONVERSION_UNCOMPRESSED ||
-        EC_POINT_oct2point(group_.get(), p.get(), bytes.data(), kPointBytes, context_.get()) != 1) {
-      throw ProtocolError("the peer sent a string that is not a point of P-256");
-    }
-    return p;
+  KeyDerivation(Block session, ConstBytes offer, ConstBytes points)
+      : transcript_(hash_("capc base transcript 2", {bytes_of(session), offer, points})) {}
+
+  [[nodiscard]] Block operator()(std::size_t index, const Curve& curve, const Point& point) const {
+    Secret<EncodedPoint> encoded;
+    curve.encode(point, encoded.get().data());
+    const std::uint8_t number = static_cast<std::uint8_t>(index);
+    Digest digest =
+        hash_("capc base key 2", {transcript_, bytes_of(number), ConstBytes(encoded.get())});
+    Block key;
+    std::memcpy(&key, digest.data(), sizeof key);
+    OPENSSL_cleanse(digest.data(), digest.size());
+    return key;
   }
 
  private:
-  Group group_;
-  Context context_;
+  Sha256 hash_;
+  Digest transcript_;
 };
-
-using Digest = std::array<std::uint8_t, SHA256_DIGEST_LENGTH>;
-
-[[nodiscard]] Digest transcript_of(const std::uint8_t* offer, const std::uint8_t* points) {
-  std::vector<std::uint8_t> text(offer, offer + kPointBytes);
-  text.insert(text.end(), points, points + kBaseTransfers * kPointBytes);
-  Digest digest;
-  SHA256(text.data(), text.size(), digest.data());
-  return digest;
-}
-
-[[nodiscard]] Block derive_key(const Digest& transcript, std::size_t index, const Encoded& point) {
-  static constexpr char kDomain[] = "capc base transfer 1";
-  std::array<std::uint8_t, sizeof kDomain + sizeof(Digest) + 1 + kPointBytes> text;
-  std::uint8_t* at = text.data();
-  std::memcpy(at, kDomain, sizeof kDomain);
-  std::memcpy(at + sizeof kDomain, transcript.data(), transcript.size());
-  at[sizeof kDomain + sizeof(Digest)] = static_cast<std::uint8_t>(index);
-  std::memcpy(at + sizeof kDomain + sizeof(Digest) + 1, point.data(), kPointBytes);
-  Digest digest;
-  SHA256(text.data(), text.size(), digest.data());
-  Block key;
-  std::memcpy(&key, digest.data(), sizeof key);
-  OPENSSL_cleanse(text.data(), text.size());
-  OPENSSL_cleanse(digest.data(), digest.size());
-  return key;
-}
 
 [[nodiscard]] std::uint64_t bit_of(Block choices, std::size_t i) {
   return ((i < 64 ? choices.lo : choices.hi) >> (i % 64)) & 1U;
@@ -125,32 +54,29 @@ using Digest = std::array<std::uint8_t, SHA256_DIGEST_LENGTH>;
 struct BaseSender::State {
   Curve curve;
   Scalar secret = curve.random_scalar();
-  Point offer = curve.times_generator(secret);
-  Encoded encoded_offer{};
+  EncodedPoint offer{};
 };
 
 BaseSender::BaseSender() : state_(std::make_unique<State>()) {}
 BaseSender::~BaseSender() = default;
 
 void BaseSender::offer(Bytes out) {
-  state_->curve.encode(state_->offer, state_->encoded_offer.data());
-  std::memcpy(out.data(), state_->encoded_offer.data(), kPointBytes);
+  const Curve& curve = state_->curve;
+  curve.encode(curve.times_generator(state_->secret), state_->offer.data());
+  std::memcpy(out.data(), state_->offer.data(), kPointBytes);
 }
 
-void BaseSender::keys(ConstBytes points, SecretArray<Block>& zero, SecretArray<Block>& one) {
+void BaseSender::keys(Block session, ConstBytes points, SecretArray<Block>& zero,
+                      SecretArray<Block>& one) {
   const Curve& curve = state_->curve;
-  const Digest transcript = transcript_of(state_->encoded_offer.data(), points.data());
-  Point shift = curve.times(state_->offer, state_->secret);
+  const KeyDerivation derive(session, state_->offer, points);
+  Point shift = curve.times(difference_of(curve, session, state_->offer), state_->secret);
   curve.negate(shift);
   for (std::size_t i = 0; i < kBaseTransfers; ++i) {
     const Point chosen = curve.decode(points.subspan(i * kPointBytes, kPointBytes));
     const Point product = curve.times(chosen, state_->secret);
-    Encoded encoded;
-    curve.encode(product, encoded.data());
-    zero[i] = derive_key(transcript, i, encoded);
-    curve.encode(curve.sum(product, shift), encoded.data());
-    one[i] = derive_key(transcript, i, encoded);
-    OPENSSL_cleanse(encoded.data(), encoded.size());
+    zero[i] = derive(i, curve, product);
+    one[i] = derive(i, curve, curve.sum(product, shift));
   }
 }
 
@@ -158,37 +84,37 @@ struct BaseReceiver::State {
   Curve curve;
   Point offer;
   std::vector<Scalar> secrets;
-  Digest transcript{};
+  std::unique_ptr<KeyDerivation> derive;
 };
 
 BaseReceiver::BaseReceiver() : state_(std::make_unique<State>()) {}
 BaseReceiver::~BaseReceiver() = default;
 
-void BaseReceiver::choose(ConstBytes offer, Block choices, Bytes out) {
+void BaseReceiver::choose(ConstBytes offer, Block session, Block choices, Bytes out) {
   const Curve& curve = state_->curve;
   state_->offer = curve.decode(offer);
+  const Point difference = difference_of(curve, session, offer);
   for (std::size_t i = 0; i < kBaseTransfers; ++i) {
     state_->secrets.push_back(curve.random_scalar());
     const Point zero = curve.times_generator(state_->secrets.back());
-    const Point one = curve.sum(zero, state_->offer);
-    Encoded encoded[2];
-    curve.encode(zero, encoded[0].data());
-    curve.encode(one, encoded[1].data());
+    const Point one = curve.sum(zero, difference);
+    Secret<std::array<EncodedPoint, 2>> encoded;
+    curve.encode(zero, encoded.get()[0].data());
+    curve.encode(one, encoded.get()[1].data());
     const auto mask = static_cast<std::uint8_t>(0U - static_cast<unsigned>(bit_of(choices, i)));
     std::uint8_t* const to = out.data() + i * kPointBytes;
     for (std::size_t j = 0; j < kPointBytes; ++j) {
-      to[j] = static_cast<std::uint8_t>(encoded[0][j] ^ (mask & (encoded[0][j] ^ encoded[1][j])));
+      const std::uint8_t byte = encoded.get()[0][j];
+      to[j] = static_cast<std::uint8_t>(byte ^ (mask & (byte ^ encoded.get()[1][j])));
     }
   }
-  state_->transcript = transcript_of(offer.data(), out.data());
+  state_->derive = std::make_unique<KeyDerivation>(session, offer, out);
 }
 
 void BaseReceiver::keys(SecretArray<Block>& chosen) {
+  const Curve& curve = state_->curve;
   for (std::size_t i = 0; i < kBaseTransfers; ++i) {
-    Encoded encoded;
-    state_->curve.encode(state_->curve.times(state_->offer, state_->secrets[i]), encoded.data());
-    chosen[i] = derive_key(state_->transcript, i, encoded);
-    OPENSSL_cleanse(encoded.data(), encoded.size());
+    chosen[i] = (*state_->derive)(i, curve, curve.times(state_->offer, state_->secrets[i]));
   }
   state_->secrets.clear();
 }

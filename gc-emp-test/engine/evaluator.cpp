@@ -11,7 +11,7 @@ struct EvaluatorSession::Core : SessionCore {
   using SessionCore::SessionCore;
 
   std::unique_ptr<BaseSender> base = std::make_unique<BaseSender>();
-  bool offered = false;
+  std::vector<std::uint8_t> offer;  // the message, once it is sent
   std::unique_ptr<TransferReceiver> receiver;
   std::vector<std::vector<std::uint8_t>> spare_tables;  // buffers of used batches, for the next
 };
@@ -29,27 +29,29 @@ EvaluatorSession& EvaluatorSession::operator=(EvaluatorSession&&) noexcept = def
 
 void EvaluatorSession::setup_offer(Bytes out) {
   const Exclusive exclusive(core_->busy);
-  if (core_->offered) throw StateError("the session's set-up was begun already");
-  core_->offered = true;
+  if (!core_->offer.empty()) throw StateError("the session's set-up was begun already");
   Writer writer(out);
   writer.value(setup_header(MessageType::SetupOffer));
   core_->base->offer(writer.take(kPointBytes));
+  core_->offer.assign(out.begin(), out.end());
 }
 
 void EvaluatorSession::setup_answer(ConstBytes choice, Bytes out) {
   const Exclusive exclusive(core_->busy);
-  if (!core_->offered || !core_->base) throw StateError("the set-up is not at this point");
+  if (core_->offer.empty() || !core_->base) throw StateError("the set-up is not at this point");
   const std::unique_ptr<BaseSender> base = std::move(core_->base);
   Reader reader(open_message(choice, setup_header(MessageType::SetupChoice),
                              kSetupChoiceBytes - kHeaderBytes));
   core_->start = reader.value<Block>();
   SecretArray<Block> zero(kBaseTransfers);
   SecretArray<Block> one(kBaseTransfers);
-  base->keys(reader.take(kBaseTransfers * kPointBytes), zero, one);
+  base->keys(core_->start, reader.take(kBaseTransfers * kPointBytes), zero, one);
+  core_->transcript = setup_digest(core_->sha256, core_->offer, choice);
   Writer writer(out);
   writer.value(setup_header(MessageType::SetupTrees));
-  core_->receiver = std::make_unique<TransferReceiver>(*core_->kernels, zero, one,
-                                                       writer.take(kTreeMessageBytes));
+  core_->receiver = std::make_unique<TransferReceiver>(*core_->kernels, core_->transcript, zero,
+                                                       one, writer.take(kTreeMessageBytes));
+  core_->transcript = setup_digest(core_->sha256, core_->transcript, out);
   core_->ready = true;
 }
 
@@ -88,7 +90,7 @@ EvaluatorBatch::EvaluatorBatch(std::shared_ptr<EvaluatorSession::Core> core, Cir
   number_ = core_->clock.begin_batch();
   first_tweak_ = core_->clock.reserve_tweaks(layout_.tweak_count());
   outputs_.assign(instances * circuit_->circuit.evaluator_out_words(), 0);
-  colours_.assign(layout_.garbler_out_bits() * layout_.blocks(), 0);
+  returned_ = SecretArray<Block>(layout_.garbler_out_bits() * instances);
 }
 
 EvaluatorBatch::~EvaluatorBatch() = default;
@@ -122,8 +124,11 @@ void EvaluatorBatch::choose_chunk(Bytes choice) {
     Writer out(choice);
     out.value(header(MessageType::Choice, chosen_));
     labels_[chosen_] = SecretArray<Block>(padded_transfers(transfers));
-    core_->receiver->extend(reinterpret_cast<const Block*>(packed.data()), transfers,
-                            out.take(correction_bytes(transfers)), labels_[chosen_].data());
+    core_->receiver->correct(reinterpret_cast<const Block*>(packed.data()), transfers,
+                             out.take(correction_bytes(transfers)), labels_[chosen_].data());
+    const Digest challenge = check_challenge(core_->sha256, core_->transcript,
+                                             choice.first(choice.size() - kCheckBytes));
+    core_->receiver->prove(challenge, out.take(kCheckBytes));
     ++chosen_;
   });
 }
@@ -255,7 +260,7 @@ void EvaluatorBatch::evaluate_block(std::size_t block, std::size_t lanes, const 
 void EvaluatorBatch::read_outputs(std::size_t block, std::size_t lanes, Reader& tables) {
   const Circuit& circuit = circuit_->circuit;
   const std::size_t words = circuit.evaluator_out_words();
-  std::size_t kept = block * layout_.garbler_out_bits();
+  Block* kept = returned_.data() + block * kLanes * layout_.garbler_out_bits();
   std::size_t term = 0;
   std::size_t index = 0;
   for (std::size_t w = 0; w < circuit.outputs().size(); ++w) {
@@ -269,10 +274,10 @@ void EvaluatorBatch::read_outputs(std::size_t block, std::size_t lanes, Reader& 
       continue;
     }
     for (std::size_t bit = 0; bit < refs.size(); ++bit) {
-      const LaneBits colour = colours(core_->slots.data() + refs[bit].slot * kLanes, lanes);
-      if (word.kind != OutputKind::Evaluator) colours_[kept++] = colour;
+      const Block* const labels = core_->slots.data() + refs[bit].slot * kLanes;
+      if (word.kind != OutputKind::Evaluator) kept = std::copy_n(labels, lanes, kept);
       if (word.kind == OutputKind::Garbler) continue;
-      const unsigned values = unsigned{colour} ^ tables.value<LaneBits>();
+      const unsigned values = unsigned{colours(labels, lanes)} ^ tables.value<LaneBits>();
       for (std::size_t i = 0; i < lanes; ++i) {
         outputs[i * words] |= Word{(values >> i) & 1U} << bit;
       }
@@ -315,15 +320,15 @@ std::span<const Word> EvaluatorBatch::outputs() const {
   return outputs_;
 }
 
-void EvaluatorBatch::return_colours(Bytes out) const {
+void EvaluatorBatch::return_labels(Bytes out) const {
   if (evaluated_chunks_ != layout_.chunk_count()) {
     throw StateError("the batch is not evaluated yet");
   }
-  require_size(out.size(), layout_.return_bytes(), "the colours' buffer");
+  require_size(out.size(), layout_.return_bytes(), "the returned labels' buffer");
   Writer writer(out);
   writer.value(header(MessageType::Return, 0));
   const Bytes body = writer.take(out.size() - kHeaderBytes);
-  if (!body.empty()) std::memcpy(body.data(), colours_.data(), body.size());
+  if (!body.empty()) std::memcpy(body.data(), returned_.data(), body.size());
 }
 
 }  // namespace capc::gc

@@ -63,7 +63,7 @@ class EvaluatorBatch {
   /// evaluator_out_words per instance, once everything is evaluated.
   [[nodiscard]] std::span<const Word> outputs() const;
   /// The Return message (layout().return_bytes), where the garbler has outputs.
-  void return_colours(Bytes out) const;
+  void return_labels(Bytes out) const;
 
  private:
   void evaluate_tables(std::size_t chunk, ConstBytes body, Reader* online_labels);
@@ -89,7 +89,7 @@ class EvaluatorBatch {
   std::vector<SecretArray<Block>> labels_;         // by chunk, freed once used
   std::vector<std::vector<std::uint8_t>> tables_;  // by chunk, in two phases
   std::vector<Word> outputs_;
-  std::vector<LaneBits> colours_;
+  SecretArray<Block> returned_;  // active labels of the garbler's outputs, by block, bit, lane
 };
 
 }  // namespace capc::gc

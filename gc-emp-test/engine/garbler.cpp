@@ -45,17 +45,21 @@ void GarblerSession::setup_choose(ConstBytes offer, Bytes out) {
   const Exclusive exclusive(core_->busy);
   if (core_->chosen) throw StateError("the session's set-up was begun already");
   core_->chosen = true;
-  const ConstBytes point = open_message(offer, setup_header(MessageType::SetupOffer), kPointBytes);
-  Writer writer(out);
-  writer.value(setup_header(MessageType::SetupChoice));
-  writer.value(core_->start);
-  core_->base->choose(point, TransferSender::base_choices(core_->delta.get()),
-                      writer.take(kBaseTransfers * kPointBytes));
+  core_->ends_with_errors([&] {
+    const ConstBytes point =
+        open_message(offer, setup_header(MessageType::SetupOffer), kPointBytes);
+    Writer writer(out);
+    writer.value(setup_header(MessageType::SetupChoice));
+    writer.value(core_->start);
+    core_->base->choose(point, core_->start, TransferSender::base_choices(core_->delta.get()),
+                        writer.take(kBaseTransfers * kPointBytes));
+    core_->transcript = setup_digest(core_->sha256, offer, out);
+  });
 }
 
 void GarblerSession::setup_keys() {
   const Exclusive exclusive(core_->busy);
-  if (!core_->chosen) throw StateError("the session's set-up is not begun");
+  if (!core_->chosen || core_->failed) throw StateError("the session's set-up is not begun");
   if (!core_->base) return;
   core_->base_keys = SecretArray<Block>(kBaseTransfers);
   core_->base->keys(core_->base_keys);
@@ -65,13 +69,16 @@ void GarblerSession::setup_keys() {
 void GarblerSession::setup_finish(ConstBytes trees) {
   setup_keys();
   const Exclusive exclusive(core_->busy);
-  if (core_->sender) throw StateError("the session's set-up is finished already");
-  const ConstBytes body =
-      open_message(trees, setup_header(MessageType::SetupTrees), kTreeMessageBytes);
-  core_->sender =
-      std::make_unique<TransferSender>(*core_->kernels, core_->delta.get(), core_->base_keys, body);
-  core_->base_keys = {};
-  core_->ready = true;
+  const SecretArray<Block> keys = std::move(core_->base_keys);
+  if (keys.size() == 0) throw StateError("the session's set-up is finished already");
+  core_->ends_with_errors([&] {
+    const ConstBytes body =
+        open_message(trees, setup_header(MessageType::SetupTrees), kTreeMessageBytes);
+    core_->sender = std::make_unique<TransferSender>(*core_->kernels, core_->transcript,
+                                                     core_->delta.get(), keys, body);
+    core_->transcript = setup_digest(core_->sha256, core_->transcript, trees);
+    core_->ready = true;
+  });
 }
 
 std::unique_ptr<GarblerBatch> GarblerSession::prepare(CircuitPtr circuit, std::size_t instances,
@@ -109,7 +116,7 @@ GarblerBatch::GarblerBatch(std::shared_ptr<GarblerSession::Core> core, CircuitPt
     random_bytes(&key.get(), sizeof(Block));
     core_->kernels->expand_key(key.get(), online_key_[0]);
   }
-  permutations_ = SecretArray<LaneBits>(layout_.garbler_out_bits() * layout_.blocks());
+  output_labels_ = SecretArray<Block>(layout_.garbler_out_bits() * layout_.instances());
 }
 
 GarblerBatch::~GarblerBatch() = default;
@@ -123,10 +130,15 @@ void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {
     core_->clock.require_preparing(number_);
     require_size(tables.size(), layout_.tables_bytes(chunk_), "the tables' buffer");
     const std::size_t transfers = layout_.chunk_transfers(chunk_);
-    const ConstBytes corrections =
-        open_message(choice, header(MessageType::Choice, chunk_), correction_bytes(transfers));
+    Reader body(
+        open_message(choice, header(MessageType::Choice, chunk_), choice_body_bytes(transfers)));
+    const ConstBytes corrections = body.take(correction_bytes(transfers));
+    const ConstBytes check = body.take(kCheckBytes);
+    const Digest challenge = check_challenge(core_->sha256, core_->transcript,
+                                             choice.first(kHeaderBytes + corrections.size()));
     grow(core_->labels, padded_transfers(transfers));
-    core_->sender->extend(corrections, transfers, core_->labels.data());
+    // Before anything of this chunk is made: a peer whose choices do not fit gets nothing.
+    core_->sender->extend(corrections, challenge, check, transfers, core_->labels.data());
     grow(core_->slots, circuit_->program.slot_count() * kLanes);
     grow(core_->stream,
          std::max(layout_.fixed_bits().size(), layout_.online_bits().size()) * kLanes);
@@ -198,7 +210,7 @@ void GarblerBatch::garble_block(std::size_t block, std::size_t lanes, const Bloc
 
 void GarblerBatch::write_outputs(std::size_t block, std::size_t lanes, Writer& out) {
   const Circuit& circuit = circuit_->circuit;
-  std::size_t kept = block * layout_.garbler_out_bits();
+  Block* kept = output_labels_.data() + block * kLanes * layout_.garbler_out_bits();
   std::size_t mask = circuit.fixed_input_words();
   std::size_t term = 0;
   for (std::size_t w = 0; w < circuit.outputs().size(); ++w) {
@@ -211,10 +223,15 @@ void GarblerBatch::write_outputs(std::size_t block, std::size_t lanes, Writer& o
     }
     const unsigned lane_mask = (1U << lanes) - 1;
     for (const SlotRef& ref : refs) {
-      const LaneBits colour = colours(core_->slots.data() + ref.slot * kLanes, lanes);
-      const auto permutation = static_cast<LaneBits>(colour ^ (ref.invert ? lane_mask : 0U));
-      if (word.kind != OutputKind::Evaluator) permutations_[kept++] = permutation;
-      if (word.kind != OutputKind::Garbler) out.value(permutation);
+      const Block* const labels = core_->slots.data() + ref.slot * kLanes;
+      if (word.kind != OutputKind::Evaluator) {
+        const Block flip = select(ref.invert, core_->delta.get());
+        for (std::size_t i = 0; i < lanes; ++i) *kept++ = labels[i] ^ flip;
+      }
+      if (word.kind != OutputKind::Garbler) {
+        const LaneBits colour = colours(labels, lanes);
+        out.value(static_cast<LaneBits>(colour ^ (ref.invert ? lane_mask : 0U)));
+      }
     }
   }
 }
@@ -337,7 +354,7 @@ void GarblerBatch::label_shares(ConstBytes masked, std::span<const Word> shares,
   }
 }
 
-void GarblerBatch::decode(ConstBytes colours_message, std::span<Word> outputs) {
+void GarblerBatch::decode(ConstBytes returned, std::span<Word> outputs) {
   core_->guard([&] {
     const Circuit& circuit = circuit_->circuit;
     if (decoded_ || chunk_ != layout_.chunk_count() ||
@@ -346,27 +363,40 @@ void GarblerBatch::decode(ConstBytes colours_message, std::span<Word> outputs) {
     }
     require_size(outputs.size(), layout_.instances() * circuit.garbler_out_words(), "outputs");
     decoded_ = true;
-    Reader reader(open_message(colours_message, header(MessageType::Return, 0),
+    Reader reader(open_message(returned, header(MessageType::Return, 0),
                                layout_.return_bytes() - kHeaderBytes));
     std::fill(outputs.begin(), outputs.end(), Word{0});
-    std::size_t kept = 0;
-    for (std::size_t block = 0; block < layout_.blocks(); ++block) {
-      const std::size_t first = block * kLanes;
-      const std::size_t lanes = std::min(kLanes, layout_.instances() - first);
-      std::size_t index = 0;
-      for (const OutputWord& word : circuit.outputs()) {
-        if (word.kind != OutputKind::Garbler && word.kind != OutputKind::Both) continue;
-        for (std::size_t bit = 0; bit < word.bits; ++bit) {
-          const unsigned values = unsigned{reader.value<LaneBits>()} ^ permutations_[kept++];
-          for (std::size_t i = 0; i < lanes; ++i) {
-            const Word value = (values >> i) & 1U;
-            outputs[(first + i) * circuit.garbler_out_words() + index] |= value << bit;
-          }
-        }
-        ++index;
-      }
+    if (!decode_labels(reader, outputs)) {
+      std::fill(outputs.begin(), outputs.end(), Word{0});
+      throw ProtocolError("the peer returned a label that no output has");
     }
   });
+}
+
+bool GarblerBatch::decode_labels(Reader& returned, std::span<Word> outputs) const {
+  const std::size_t words = circuit_->circuit.garbler_out_words();
+  const Block delta = core_->delta.get();
+  const Block* zero_label = output_labels_.data();
+  std::uint64_t wrong = 0;
+  for (std::size_t first = 0; first < layout_.instances(); first += kLanes) {
+    const std::size_t lanes = std::min(kLanes, layout_.instances() - first);
+    std::size_t index = 0;
+    for (const OutputWord& word : circuit_->circuit.outputs()) {
+      if (word.kind != OutputKind::Garbler && word.kind != OutputKind::Both) continue;
+      for (std::size_t bit = 0; bit < word.bits; ++bit) {
+        for (std::size_t i = 0; i < lanes; ++i) {
+          // Nothing (the label of 0) or the difference (that of 1), whose colour is 1.
+          const Block change = returned.value<Block>() ^ *zero_label++;
+          const Word value = change.colour();
+          const Block rest = change ^ select(value, delta);
+          wrong |= rest.lo | rest.hi;
+          outputs[(first + i) * words + index] |= value << bit;
+        }
+      }
+      ++index;
+    }
+  }
+  return wrong == 0;
 }
 
 }  // namespace capc::gc

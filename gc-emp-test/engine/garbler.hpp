@@ -62,6 +62,7 @@ class GarblerBatch {
   [[nodiscard]] std::size_t chunks_done() const { return chunk_; }
 
   /// From the Choice message of the next chunk to its Tables message (layout().tables_bytes).
+  /// ProtocolError, with no byte of tables written, where the choices do not fit their check.
   void garble_chunk(ConstBytes choice, Bytes tables);
   /// Online: the Masked message and the shares, online_words per instance; then the chunks' Labels
   /// messages one by one (layout().labels_bytes(chunk)), so that evaluating and sending overlap.
@@ -70,8 +71,9 @@ class GarblerBatch {
   [[nodiscard]] std::size_t chunks_labelled() const { return labelled_chunks_; }
   /// Both at once: all Labels messages one after the other (layout().labels_bytes()).
   void label_shares(ConstBytes masked, std::span<const Word> shares, Bytes labels);
-  /// The garbler's outputs (garbler_out_words per instance) from the Return message.
-  void decode(ConstBytes colours, std::span<Word> outputs);
+  /// The garbler's outputs (garbler_out_words per instance) from the Return message: the evaluator
+  /// proves each bit by its label, and any other string is a ProtocolError.
+  void decode(ConstBytes returned, std::span<Word> outputs);
 
  private:
   void garble_block(std::size_t block, std::size_t lanes, const Block* evaluator_labels,
@@ -79,6 +81,8 @@ class GarblerBatch {
   void write_outputs(std::size_t block, std::size_t lanes, Writer& out);
   void write_shared(const OutputWord& word, const std::vector<SlotRef>& refs, std::size_t block,
                     std::size_t lanes, std::size_t first_term, std::size_t mask, Writer& out);
+  /// False where a label is neither of its output's two; time does not depend on which.
+  [[nodiscard]] bool decode_labels(Reader& returned, std::span<Word> outputs) const;
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<GarblerSession::Core> core_;
@@ -94,7 +98,7 @@ class GarblerBatch {
   bool decoded_ = false;
   std::size_t chunk_ = 0;
   SecretArray<RoundKeys> online_key_;
-  SecretArray<LaneBits> permutations_;
+  SecretArray<Block> output_labels_;  // zero labels of the garbler's outputs, by block, bit, lane
 };
 
 }  // namespace capc::gc

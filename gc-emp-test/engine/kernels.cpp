@@ -11,15 +11,18 @@ namespace capc::gc {
 #if defined(CAPC_GC_X86)
 namespace {
 
-/// Clang before 15 knows neither "aes" nor "vaes" by name.
-bool has_aes() {
+/// Clang before 15 knows neither "aes" nor "vaes" by name. PCLMULQDQ is bit 1.
+bool has_aes_and_products() {
+  constexpr unsigned kWanted = 1U << 25U | 1U << 1U;
   unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & (1U << 25U)) != 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & kWanted) == kWanted;
 }
 
-bool has_vaes() {
+/// The same four to a register: VAES and VPCLMULQDQ.
+bool has_wide_aes_and_products() {
+  constexpr unsigned kWanted = 1U << 9U | 1U << 10U;
   unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & (1U << 9U)) != 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & kWanted) == kWanted;
 }
 
 }  // namespace
@@ -28,11 +31,13 @@ bool has_vaes() {
 bool is_supported(Path path) {
 #if defined(CAPC_GC_X86)
   if (path == Path::AesNi) {
-    return has_aes() && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1");
+    return has_aes_and_products() && __builtin_cpu_supports("ssse3") &&
+           __builtin_cpu_supports("sse4.1");
   }
   if (path == Path::Vaes) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && has_vaes();
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           has_wide_aes_and_products();
   }
 #endif
   return path == Path::Portable;

@@ -56,7 +56,7 @@ constexpr std::size_t kLeaves = 16;        // of a tree of the OT extension: 2^4
 constexpr std::size_t kUnitColumns = 512;  // transfers that one step of the extension makes
 constexpr std::size_t kUnitBlocks = kUnitColumns / 128;
 
-/// The loops that need the processor's AES, one set for each Path.
+/// The loops that need the processor's AES or carry-less products, one set for each Path.
 struct Kernels {
   void (*garble)(const GarbleJob& job);
   void (*evaluate)(const EvaluateJob& job);
@@ -69,9 +69,14 @@ struct Kernels {
   /// v[b] = XOR of the P_x with bit b of x set; `units` times kUnitBlocks blocks each.
   void (*leaf_sums)(const RoundKeys* leaves, std::uint64_t first, std::size_t units, Block* u,
                     Block* const v[4]);
-  /// 128 rows of `units` * kUnitColumns bits, `units` * kUnitBlocks blocks apart, to one block
+  /// `units` * kUnitColumns columns of 128 rows, which stand `stride` blocks apart, to one block
   /// per column: bit i of out[c] is column c of row i.
-  void (*transpose)(const Block* rows, std::size_t units, Block* out);
+  void (*transpose)(const Block* rows, std::size_t stride, std::size_t units, Block* out);
+  /// out[r] = sum over j < count of coefficients[j] * rows[r * stride + j], for r < row_count, in
+  /// GF(2)[x] / (x^128 + x^7 + x^2 + x + 1), bit i of a block being x^i. Coefficients are public,
+  /// rows are not.
+  void (*row_hashes)(const Block* rows, std::size_t stride, std::size_t row_count,
+                     const Block* coefficients, std::size_t count, Block* out);
   /// out[i] = AES_{keys[i]}(in[i]): for the published test vectors.
   void (*encrypt)(const Block* keys, const Block* in, Block* out, std::size_t count);
 };

@@ -46,6 +46,24 @@ struct V128 {
     const __m128i low = _mm_shuffle_epi32(label.x, 0x00);
     return {_mm_and_si128(x, _mm_srai_epi32(_mm_slli_epi32(low, 31), 31))};
   }
+  /// Carry-less products of the block's halves; across: low by high and high by low.
+  static V128 multiply_low(V128 a, V128 b) { return {_mm_clmulepi64_si128(a.x, b.x, 0x00)}; }
+  static V128 multiply_high(V128 a, V128 b) { return {_mm_clmulepi64_si128(a.x, b.x, 0x11)}; }
+  static V128 multiply_across(V128 a, V128 b) {
+    return {
+        _mm_xor_si128(_mm_clmulepi64_si128(a.x, b.x, 0x01), _mm_clmulepi64_si128(a.x, b.x, 0x10))};
+  }
+  static V128 multiply_high_by_low(V128 a, V128 b) {
+    return {_mm_clmulepi64_si128(a.x, b.x, 0x01)};
+  }
+  /// The lower half moved to the upper, and the other way; zeros come in.
+  [[nodiscard]] V128 up() const { return {_mm_slli_si128(x, 8)}; }
+  [[nodiscard]] V128 down() const { return {_mm_srli_si128(x, 8)}; }
+  [[nodiscard]] Block sum() const {
+    Block result;
+    store(&result);
+    return result;
+  }
 };
 
 constexpr Kernels kKernels = make_kernels<V128>();

@@ -170,8 +170,30 @@ void leaf_sums(const RoundKeys* leaves, std::uint64_t first, std::size_t units, 
   }
 }
 
-constexpr Kernels kKernels = {garble, evaluate,  hash,           expand_key,
-                              stream, leaf_sums, transpose_rows, encrypt};
+/// x times a field element.
+[[nodiscard]] Block times_x(Block a) {
+  const std::uint64_t carry = a.hi >> 63;
+  return {(a.lo << 1) ^ (carry * 0x87), (a.hi << 1) | (a.lo >> 63)};
+}
+
+/// Horner's rule over the coefficients' bits: rows are only added and shifted.
+void row_hashes(const Block* rows, std::size_t stride, std::size_t row_count,
+                const Block* coefficients, std::size_t count, Block* out) {
+  for (std::size_t r = 0; r < row_count; ++r) {
+    Block sum{};
+    for (std::size_t bit = 128; bit-- > 0;) {
+      sum = times_x(sum);
+      for (std::size_t j = 0; j < count; ++j) {
+        const std::uint64_t half = bit < 64 ? coefficients[j].lo : coefficients[j].hi;
+        sum ^= select(half >> (bit % 64), rows[r * stride + j]);
+      }
+    }
+    out[r] = sum;
+  }
+}
+
+constexpr Kernels kKernels = {garble,    evaluate,       hash,       expand_key, stream,
+                              leaf_sums, transpose_rows, row_hashes, encrypt};
 
 }  // namespace
 

@@ -231,10 +231,40 @@ void leaf_sums_loop(const RoundKeys* leaves, std::uint64_t first, std::size_t un
   }
 }
 
+/// low + middle x^64 + high x^128 modulo x^128 + x^7 + x^2 + x + 1, in each block.
+template <class V>
+V reduce_products(V low, V middle, V high) {
+  const V modulus = V::broadcast({0x87, 0});
+  low = low ^ middle.up();
+  high = high ^ middle.down();
+  const V top = V::multiply_high_by_low(high, modulus);  // of x^192: its upper half is of x^256
+  return low ^ top.up() ^ V::multiply_low(high ^ top.down(), modulus);
+}
+
+template <class V>
+void row_hashes_loop(const Block* rows, std::size_t stride, std::size_t row_count,
+                     const Block* coefficients, std::size_t count, Block* out) {
+  for (std::size_t r = 0; r < row_count; ++r) {
+    const Block* const row = rows + r * stride;
+    V low = V::zero();
+    V middle = V::zero();
+    V high = V::zero();
+    for (std::size_t j = 0; j < count; j += V::kBlocks) {
+      const V a = V::load_bytes(reinterpret_cast<const std::uint8_t*>(coefficients + j), count - j);
+      const V b = V::load_bytes(reinterpret_cast<const std::uint8_t*>(row + j), count - j);
+      low = low ^ V::multiply_low(a, b);
+      middle = middle ^ V::multiply_across(a, b);
+      high = high ^ V::multiply_high(a, b);
+    }
+    out[r] = reduce_products(low, middle, high).sum();
+  }
+}
+
 template <class V>
 constexpr Kernels make_kernels() {
-  return {garble_loop<V>, evaluate_loop<V>,  hash_loop<V>,   expand_key_once<V>,
-          stream_loop<V>, leaf_sums_loop<V>, transpose_rows, encrypt_loop<V>};
+  return {garble_loop<V>,     evaluate_loop<V>,   hash_loop<V>,
+          expand_key_once<V>, stream_loop<V>,     leaf_sums_loop<V>,
+          transpose_rows,     row_hashes_loop<V>, encrypt_loop<V>};
 }
 
 }  // namespace

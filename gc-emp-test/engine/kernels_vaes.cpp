@@ -55,6 +55,27 @@ struct V512 {
     const __m512i low = _mm512_unpacklo_epi64(label.x, label.x);
     return {_mm512_maskz_mov_epi64(_mm512_test_epi64_mask(low, _mm512_set1_epi64(1)), x)};
   }
+  /// Carry-less products of the blocks' halves; across: low by high and high by low.
+  static V512 multiply_low(V512 a, V512 b) { return {_mm512_clmulepi64_epi128(a.x, b.x, 0x00)}; }
+  static V512 multiply_high(V512 a, V512 b) { return {_mm512_clmulepi64_epi128(a.x, b.x, 0x11)}; }
+  static V512 multiply_across(V512 a, V512 b) {
+    return {_mm512_xor_si512(_mm512_clmulepi64_epi128(a.x, b.x, 0x01),
+                             _mm512_clmulepi64_epi128(a.x, b.x, 0x10))};
+  }
+  static V512 multiply_high_by_low(V512 a, V512 b) {
+    return {_mm512_clmulepi64_epi128(a.x, b.x, 0x01)};
+  }
+  /// Each block's lower half moved to the upper, and the other way; zeros come in.
+  [[nodiscard]] V512 up() const { return {_mm512_bslli_epi128(x, 8)}; }
+  [[nodiscard]] V512 down() const { return {_mm512_bsrli_epi128(x, 8)}; }
+  [[nodiscard]] Block sum() const {
+    const __m256i half =
+        _mm256_xor_si256(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+    Block result;
+    _mm_store_si128(reinterpret_cast<__m128i*>(&result),
+                    _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
+    return result;
+  }
 };
 
 constexpr Kernels kKernels = make_kernels<V512>();

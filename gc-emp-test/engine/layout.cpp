@@ -47,7 +47,7 @@ std::size_t BatchLayout::chunk_instances(std::size_t chunk) const {
 }
 
 std::size_t BatchLayout::choice_bytes(std::size_t chunk) const {
-  return kHeaderBytes + correction_bytes(chunk_transfers(chunk));
+  return kHeaderBytes + choice_body_bytes(chunk_transfers(chunk));
 }
 
 std::size_t BatchLayout::block_bytes(std::size_t lanes) const {
@@ -74,7 +74,7 @@ std::size_t BatchLayout::labels_bytes() const {
 }
 
 std::size_t BatchLayout::return_bytes() const {
-  return kHeaderBytes + 2 * garbler_out_bits_ * blocks();
+  return kHeaderBytes + sizeof(Block) * garbler_out_bits_ * instances_;
 }
 
 std::uint64_t BatchLayout::term_tweaks() const {

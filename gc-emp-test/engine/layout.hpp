@@ -55,7 +55,6 @@ class BatchLayout {
   [[nodiscard]] std::size_t labels_bytes(std::size_t chunk) const;
   [[nodiscard]] std::size_t labels_bytes() const;
   [[nodiscard]] std::size_t return_bytes() const;
-  [[nodiscard]] std::size_t blocks() const { return (instances_ + kLanes - 1) / kLanes; }
 
   [[nodiscard]] const std::vector<InputBit>& evaluator_bits() const { return evaluator_bits_; }
   [[nodiscard]] const std::vector<InputBit>& online_bits() const { return online_bits_; }

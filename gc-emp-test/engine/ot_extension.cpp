@@ -1,33 +1,31 @@
 #include "ot_extension.hpp"
 
+#include <openssl/crypto.h>
+
+#include <algorithm>
 #include <array>
 #include <cstring>
+
+#include "errors.hpp"
 
 namespace capc::gc {
 namespace {
 
-using Leaves = std::array<Block, kLeaves>;
+constexpr std::size_t kRows = kTrees * kTreeDepth;
 
-/// The two children of a seed: the AES-128 key stream under it.
-void split(const Kernels& kernels, Block seed, Block* children) {
-  Secret<RoundKeys> keys;
-  kernels.expand_key(seed, keys.get());
-  kernels.stream(keys.get(), 0, children, 2);
-}
-
-[[nodiscard]] Block load(ConstBytes bytes, std::size_t index) {
-  Block b;
-  std::memcpy(&b, bytes.data() + index * sizeof(Block), sizeof b);
-  return b;
-}
+using HashedRows = std::array<Block, kRows>;
 
 [[nodiscard]] std::uint64_t bit_of(Block x, std::size_t i) {
   return ((i < 64 ? x.lo : x.hi) >> (i % 64)) & 1U;
 }
 
-void grow_rows(SecretArray<Block>& rows, std::size_t units) {
-  const std::size_t needed = (kTrees * kTreeDepth + 1) * units * kUnitBlocks;
-  if (rows.size() < needed) rows = SecretArray<Block>(needed);
+/// Rows are computed in units: the blocks from one row to the next.
+[[nodiscard]] constexpr std::size_t stride_of(std::size_t blocks) {
+  return (blocks + kUnitBlocks - 1) / kUnitBlocks * kUnitBlocks;
+}
+
+void grow_rows(SecretArray<Block>& rows, std::size_t count, std::size_t stride) {
+  if (rows.size() < count * stride) rows = SecretArray<Block>(count * stride);
 }
 
 /// out ^= correction where the bit is set, over the blocks that the peer sent.
@@ -40,106 +38,93 @@ void add_correction(Block* row, const std::uint8_t* correction, std::size_t bloc
   }
 }
 
-}  // namespace
-
-TransferReceiver::TransferReceiver(const Kernels& kernels, const SecretArray<Block>& zero_keys,
-                                   const SecretArray<Block>& one_keys, Bytes tree_message)
-    : kernels_(&kernels), leaves_(kTrees * kLeaves) {
-  for (std::size_t tree = 0; tree < kTrees; ++tree) {
-    Secret<Leaves> nodes;
-    Secret<Leaves> children;
-    random_bytes(&nodes.get()[0], 2 * sizeof(Block));  // the two subtrees under the root
-    for (std::size_t level = 0; level < kTreeDepth; ++level) {
-      const std::size_t width = std::size_t{2} << level;
-      if (level > 0) {
-        for (std::size_t i = 0; i < width / 2; ++i) {
-          split(kernels, nodes.get()[i], &children.get()[2 * i]);
-        }
-        nodes.get() = children.get();
-      }
-      Block sums[2] = {};
-      for (std::size_t i = 0; i < width; ++i) sums[i % 2] ^= nodes.get()[i];
-      const std::size_t transfer = tree * kTreeDepth + (kTreeDepth - 1 - level);
-      sums[0] ^= zero_keys[transfer];
-      sums[1] ^= one_keys[transfer];
-      std::memcpy(tree_message.data() + transfer * sizeof sums, sums, sizeof sums);
-    }
-    for (std::size_t x = 0; x < kLeaves; ++x) {
-      kernels.expand_key(nodes.get()[x], leaves_[tree * kLeaves + x]);
-    }
-  }
+[[nodiscard]] ConstBytes bytes_of_rows(const HashedRows& rows) {
+  return {reinterpret_cast<const std::uint8_t*>(rows.data()), sizeof rows};
 }
 
-void TransferReceiver::extend(const Block* choices, std::size_t transfers, Bytes corrections,
-                              Block* labels) {
-  const std::size_t units = units_for(transfers);
-  const std::size_t stride = units * kUnitBlocks;
-  const std::size_t sent = correction_blocks(transfers);
-  grow_rows(rows_, units);
-  Block* const u = rows_.data() + kTrees * kTreeDepth * stride;
+}  // namespace
+
+TransferReceiver::TransferReceiver(const Kernels& kernels, const Digest& session,
+                                   const SecretArray<Block>& zero_keys,
+                                   const SecretArray<Block>& one_keys, Bytes tree_message)
+    : kernels_(&kernels),
+      leaves_(grow_trees(kernels, session, zero_keys, one_keys, tree_message)) {}
+
+void TransferReceiver::correct(const Block* choices, std::size_t transfers, Bytes corrections,
+                               Block* labels) {
+  blocks_ = correction_blocks(transfers);
+  const std::size_t stride = stride_of(blocks_);
+  grow_rows(rows_, kRows + 2, stride);
+  Block* const chosen = rows_.data() + kRows * stride;
+  Block* const u = chosen + stride;
+  std::copy_n(choices, blocks_ - kMaskBlocks, chosen);
+  random_bytes(chosen + blocks_ - kMaskBlocks, kMaskBlocks * sizeof(Block));
   for (std::size_t tree = 0; tree < kTrees; ++tree) {
     Block* const first = rows_.data() + tree * kTreeDepth * stride;
     Block* const v[4] = {first, first + stride, first + 2 * stride, first + 3 * stride};
-    kernels_->leaf_sums(&leaves_[tree * kLeaves], next_block_, units, u, v);
-    for (std::size_t i = 0; i < sent; ++i) u[i] ^= choices[i];
-    std::memcpy(corrections.data() + tree * sent * sizeof(Block), u, sent * sizeof(Block));
+    kernels_->leaf_sums(&leaves_[tree * kLeaves], next_block_, stride / kUnitBlocks, u, v);
+    for (std::size_t i = 0; i < blocks_; ++i) u[i] ^= chosen[i];
+    std::memcpy(corrections.data() + tree * blocks_ * sizeof(Block), u, blocks_ * sizeof(Block));
   }
   next_block_ += stride;
-  kernels_->transpose(rows_.data(), units, labels);
+  kernels_->transpose(rows_.data(), stride, padded_transfers(transfers) / kUnitColumns, labels);
 }
 
-TransferSender::TransferSender(const Kernels& kernels, Block delta,
+void TransferReceiver::prove(const Digest& challenge, Bytes check) {
+  if (blocks_ == 0) throw StateError("there are no corrections to prove");
+  const std::size_t stride = stride_of(blocks_);
+  const RowHash hash(*kernels_, challenge, blocks_);
+  Secret<HashedRows> rows;
+  hash(rows_.data(), stride, kRows, rows.get().data());
+  Block choices;
+  hash(rows_.data() + kRows * stride, stride, 1, &choices);
+  Writer out(check);
+  out.value(choices);
+  out.value(digest_of_rows(sha256_, challenge, bytes_of_rows(rows.get())));
+  blocks_ = 0;
+}
+
+TransferSender::TransferSender(const Kernels& kernels, const Digest& session, Block delta,
                                const SecretArray<Block>& chosen_keys, ConstBytes tree_message)
-    : kernels_(&kernels), delta_(delta), leaves_(kTrees * kLeaves) {
-  for (std::size_t tree = 0; tree < kTrees; ++tree) {
-    // `nodes` holds the node y = x ^ path at place y, so that the unknown one is always at 0 and
-    // no address depends on Δ.
-    Secret<Leaves> nodes;
-    Secret<Leaves> children;
-    for (std::size_t level = 0; level < kTreeDepth; ++level) {
-      const std::size_t width = std::size_t{2} << level;
-      const std::size_t transfer = tree * kTreeDepth + (kTreeDepth - 1 - level);
-      const std::uint64_t path = bit_of(delta, transfer);
-      children.get() = {};
-      Block sum{};
-      for (std::size_t y = 1; y < width / 2; ++y) {
-        Secret<std::array<Block, 2>> pair;
-        split(kernels, nodes.get()[y], pair.get().data());
-        const Block difference = select(path, pair.get()[0] ^ pair.get()[1]);
-        children.get()[2 * y] = pair.get()[0] ^ difference;
-        children.get()[2 * y + 1] = pair.get()[1] ^ difference;
-        sum ^= children.get()[2 * y + 1];
-      }
-      const Block left = load(tree_message, 2 * transfer);
-      const Block right = load(tree_message, 2 * transfer + 1);
-      // The sum of the side off the path, less what is known of it, is the path's sibling.
-      const Block off_path = right ^ select(path, left ^ right);
-      children.get()[1] = off_path ^ chosen_keys[transfer] ^ sum;
-      nodes.get() = children.get();
-    }
-    for (std::size_t y = 0; y < kLeaves; ++y) {
-      kernels.expand_key(nodes.get()[y], leaves_[tree * kLeaves + y]);
-    }
-  }
+    : kernels_(&kernels),
+      leaves_(grow_punctured_trees(kernels, session, delta, chosen_keys, tree_message)) {
+  delta_.get() = delta;
 }
 
-void TransferSender::extend(ConstBytes corrections, std::size_t transfers, Block* labels) {
-  const std::size_t units = units_for(transfers);
-  const std::size_t stride = units * kUnitBlocks;
-  const std::size_t sent = correction_blocks(transfers);
-  grow_rows(rows_, units);
-  Block* const unused = rows_.data() + kTrees * kTreeDepth * stride;
+void TransferSender::extend(ConstBytes corrections, const Digest& challenge, ConstBytes check,
+                            std::size_t transfers, Block* labels) {
+  const std::size_t blocks = correction_blocks(transfers);
+  const std::size_t stride = stride_of(blocks);
+  grow_rows(rows_, kRows + 1, stride);
+  Block* const unused = rows_.data() + kRows * stride;
   for (std::size_t tree = 0; tree < kTrees; ++tree) {
     Block* const first = rows_.data() + tree * kTreeDepth * stride;
     Block* const w[4] = {first, first + stride, first + 2 * stride, first + 3 * stride};
-    kernels_->leaf_sums(&leaves_[tree * kLeaves], next_block_, units, unused, w);
-    const std::uint8_t* const correction = corrections.data() + tree * sent * sizeof(Block);
+    kernels_->leaf_sums(&leaves_[tree * kLeaves], next_block_, stride / kUnitBlocks, unused, w);
+    const std::uint8_t* const correction = corrections.data() + tree * blocks * sizeof(Block);
     for (std::size_t bit = 0; bit < kTreeDepth; ++bit) {
-      add_correction(w[bit], correction, sent, bit_of(delta_, tree * kTreeDepth + bit));
+      add_correction(w[bit], correction, blocks, bit_of(delta_.get(), tree * kTreeDepth + bit));
     }
   }
   next_block_ += stride;
-  kernels_->transpose(rows_.data(), units, labels);
+  require_consistent(challenge, check, blocks);
+  kernels_->transpose(rows_.data(), stride, padded_transfers(transfers) / kUnitColumns, labels);
+}
+
+void TransferSender::require_consistent(const Digest& challenge, ConstBytes check,
+                                        std::size_t blocks) const {
+  Reader in(check);
+  const auto choices = in.value<Block>();
+  const auto sent = in.value<Digest>();
+  in.finish();
+  const RowHash hash(*kernels_, challenge, blocks);
+  Secret<HashedRows> rows;
+  hash(rows_.data(), stride_of(blocks), kRows, rows.get().data());
+  for (std::size_t i = 0; i < kRows; ++i) rows.get()[i] ^= select(bit_of(delta_.get(), i), choices);
+  const Digest expected = digest_of_rows(sha256_, challenge, bytes_of_rows(rows.get()));
+  if (CRYPTO_memcmp(expected.data(), sent.data(), sent.size()) != 0) {
+    throw ProtocolError("the peer's choices do not fit their check");
+  }
 }
 
 }  // namespace capc::gc

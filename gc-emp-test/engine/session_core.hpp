@@ -5,6 +5,7 @@
 #include <atomic>
 #include <string>
 
+#include "hashing.hpp"
 #include "kernels.hpp"
 #include "layout.hpp"
 #include "secret.hpp"
@@ -20,11 +21,16 @@ struct SessionCore {
     if (!ready) throw StateError("the session's set-up is not finished");
     if (failed) throw StateError("the session ended with an error; open another");
   }
-  /// Runs `body`; a ProtocolError leaves the two ends out of step, so nothing may follow it.
+  /// Runs `body`; a ProtocolError ends the session. The two ends are out of step then, and a peer
+  /// that deviates must not try again under the same difference.
   template <class Body>
   void guard(Body body) {
     const Exclusive exclusive(busy);
     require_ready();
+    ends_with_errors(body);
+  }
+  template <class Body>
+  void ends_with_errors(Body body) {
     try {
       body();
     } catch (const ProtocolError&) {
@@ -34,7 +40,9 @@ struct SessionCore {
   }
 
   const Kernels* kernels;
-  Block start;  ///< of the hash, drawn by the garbler
+  Sha256 sha256;
+  Block start;        ///< of the hash, drawn by the garbler
+  Digest transcript;  ///< of the set-up's messages so far
   SessionClock clock;
   SecretArray<Block> slots;
   SecretArray<Block> stream;
@@ -47,6 +55,12 @@ struct SessionCore {
   Header header;
   header.type = type;
   return header;
+}
+
+/// Of two messages of the set-up, or of what was said before and one more.
+[[nodiscard]] inline Digest setup_digest(const Sha256& hash, ConstBytes before,
+                                         ConstBytes message) {
+  return hash("capc set-up 2", {before, message});
 }
 
 [[nodiscard]] inline Header batch_header(MessageType type, std::uint64_t batch,

@@ -28,9 +28,8 @@ inline void transpose_64(std::uint64_t (&words)[64][8]) {
   }
 }
 
-inline void transpose_rows(const Block* rows, std::size_t units, Block* out) {
+inline void transpose_rows(const Block* rows, std::size_t stride, std::size_t units, Block* out) {
   alignas(64) std::uint64_t half[2][64][8];
-  const std::size_t stride = 4 * units;
   for (std::size_t unit = 0; unit < units; ++unit) {
     for (std::size_t h = 0; h < 2; ++h) {
       for (std::size_t row = 0; row < 64; ++row) {

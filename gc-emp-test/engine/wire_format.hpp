@@ -16,20 +16,21 @@ using ConstBytes = std::span<const std::uint8_t>;
 
 enum class MessageType : std::uint8_t {
   SetupOffer = 1,   ///< evaluator: the base transfers' first point
-  SetupChoice = 2,  ///< garbler: one point per bit of its difference, and the hash's start
-  SetupTrees = 3,   ///< evaluator: the masked sums of its seed trees
-  Choice = 4,       ///< evaluator: corrections of the extension for one chunk
+  SetupChoice = 2,  ///< garbler: the hash's start, and one point per bit of its difference
+  SetupTrees = 3,   ///< evaluator: the masked sums of its seed trees, and their check
+  Choice = 4,       ///< evaluator: corrections of the extension for one chunk, and their check
   Tables = 5,       ///< garbler: one garbled chunk
   Masked = 6,       ///< evaluator: its inputs minus the prepared ones
   Labels = 7,       ///< garbler: active labels of its online inputs
-  Return = 8,       ///< evaluator: colours of the garbler's outputs
+  Return = 8,       ///< evaluator: active labels of the garbler's outputs
 };
 
 /// Stands before every message: 40 bytes, little-endian.
 struct Header {
   static constexpr std::uint32_t kMagic = 0x31434743;  // "CGC1"
+  static constexpr std::uint8_t kVersion = 2;
   std::uint32_t magic = kMagic;
-  std::uint8_t version = 1;
+  std::uint8_t version = kVersion;
   MessageType type = MessageType::SetupOffer;
   std::uint16_t reserved = 0;
   std::uint64_t batch = 0;
@@ -95,8 +96,13 @@ class Writer {
                                              std::size_t body_bytes) {
   Reader reader(message);
   const auto header = reader.value<Header>();
-  if (header.magic != expected.magic || header.version != expected.version) {
-    throw ProtocolError("the peer does not speak this version of the circuit protocol");
+  if (header.magic != expected.magic) {
+    throw ProtocolError("the peer does not speak the circuit protocol");
+  }
+  if (header.version != expected.version) {
+    throw ProtocolError("the peer speaks version " + std::to_string(header.version) +
+                        " of the circuit protocol, and this program version " +
+                        std::to_string(expected.version));
   }
   if (header.type != expected.type) throw ProtocolError("a circuit message came out of order");
   if (header.circuit != expected.circuit || header.instances != expected.instances) {

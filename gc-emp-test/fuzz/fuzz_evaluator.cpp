@@ -44,8 +44,8 @@ void finish(Peers& peers) {
   require(outputs.size() == peers.evaluated->layout().instances() * circuit.evaluator_out_words(),
           "every output is there");
   for (const Word word : outputs) require(word < 256, "no output is wider than declared");
-  Message colours(peers.evaluated->layout().return_bytes());
-  peers.evaluated->return_colours(colours);
+  Message returned(peers.evaluated->layout().return_bytes());
+  peers.evaluated->return_labels(returned);
 }
 
 void step(Peers& peers, Input& input) {

@@ -51,11 +51,11 @@ void label_next(Peers& peers) {
 
 void decode(Peers& peers, Input& input) {
   const BatchLayout& layout = peers.garbled->layout();
-  Message colours(layout.return_bytes());
-  if (input.byte() % 8 != 0) peers.evaluated->return_colours(colours);
-  bend(colours, input);
+  Message returned(layout.return_bytes());
+  if (input.byte() % 8 != 0) peers.evaluated->return_labels(returned);
+  bend(returned, input);
   std::vector<Word> outputs(layout.instances() * peers.garbled->circuit().garbler_out_words());
-  peers.garbled->decode(colours, outputs);
+  peers.garbled->decode(returned, outputs);
   for (const Word word : outputs) require(word <= 1, "answered is one bit");
 }
 

@@ -104,9 +104,9 @@ class BuiltinGarbler final : public BackEnd {
     const std::size_t words = circuit_->circuit.garbler_out_words();
     WordTable table = new_table(batch.layout().instances(), words);
     if (words > 0) {
-      const Bytes colours = in_.sized(batch.layout().return_bytes());
-      link_.read(colours);
-      batch.decode(colours, {table.values.data(), table.values.size()});
+      const Bytes returned = in_.sized(batch.layout().return_bytes());
+      link_.read(returned);
+      batch.decode(returned, {table.values.data(), table.values.size()});
     }
     return table;
   }
@@ -183,9 +183,9 @@ class BuiltinEvaluator final : public BackEnd {
 
   WordTable finish(EvaluatorBatch& batch) {
     if (circuit_->circuit.garbler_out_words() > 0) {
-      const Bytes colours = out_.sized(batch.layout().return_bytes());
-      batch.return_colours(colours);
-      link_.write(colours);
+      const Bytes returned = out_.sized(batch.layout().return_bytes());
+      batch.return_labels(returned);
+      link_.write(returned);
       link_.flush();
     }
     WordTable table =

@@ -11,7 +11,7 @@
 namespace capc::gc::programs {
 namespace {
 
-constexpr std::array<std::uint8_t, 8> kMagic{'C', 'a', 'P', 'C', 'p', 'r', 'g', '1'};
+constexpr std::array<std::uint8_t, 8> kMagic{'C', 'a', 'P', 'C', 'p', 'r', 'g', '2'};
 constexpr std::size_t kBackEndBytes = 8;
 
 /// What each side says first. 48 bytes: magic, party, program, mode, threshold, four zeros, ring

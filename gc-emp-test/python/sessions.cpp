@@ -54,8 +54,8 @@ void bind_garbler(nb::module_& m) {
              if (chunk == b.layout().chunk_count()) throw StateError("the batch is labelled");
              return message(b.layout().labels_bytes(chunk), [&](Bytes out) { b.label_chunk(out); });
            })
-      .def("decode", [](GarblerBatch& b, nb::handle colours) {
-        const Buffer in(colours);
+      .def("decode", [](GarblerBatch& b, nb::handle returned) {
+        const Buffer in(returned);
         const std::size_t columns = b.circuit().garbler_out_words();
         std::vector<Word> out(b.layout().instances() * columns);
         released([&] { b.decode(in.bytes(), out); });
@@ -103,7 +103,7 @@ void bind_evaluator(nb::module_& m) {
            [](const EvaluatorBatch& b, std::size_t i) { return b.layout().tables_bytes(i); })
       .def("labels_bytes",
            [](const EvaluatorBatch& b, std::size_t i) { return b.layout().labels_bytes(i); })
-      .def_prop_ro("returns_colours",
+      .def_prop_ro("returns_labels",
                    [](const EvaluatorBatch& b) { return b.circuit().garbler_out_words() > 0; })
       .def("choose_chunk",
            [](EvaluatorBatch& b) {
@@ -134,8 +134,8 @@ void bind_evaluator(nb::module_& m) {
              const auto out = b.outputs();
              return array_of({out.begin(), out.end()}, b.circuit().evaluator_out_words());
            })
-      .def("return_colours", [](const EvaluatorBatch& b) {
-        return message(b.layout().return_bytes(), [&](Bytes out) { b.return_colours(out); });
+      .def("return_labels", [](const EvaluatorBatch& b) {
+        return message(b.layout().return_bytes(), [&](Bytes out) { b.return_labels(out); });
       });
 
   nb::class_<EvaluatorSession>(m, "EvaluatorSession")

@@ -61,10 +61,10 @@ class Pair {
     result.evaluator.assign(e.outputs().begin(), e.outputs().end());
     result.garbler.resize(g.layout().instances() * g.circuit().garbler_out_words());
     if (!result.garbler.empty()) {
-      Message colours(e.layout().return_bytes());
-      e.return_colours(colours);
-      tamper(colours);
-      g.decode(colours, result.garbler);
+      Message returned(e.layout().return_bytes());
+      e.return_labels(returned);
+      tamper(returned);
+      g.decode(returned, result.garbler);
     }
     return result;
   }

@@ -110,10 +110,10 @@ void leaf_sums(const Kernels& kernels) {
 
 void transpose(const Kernels& kernels) {
   constexpr std::size_t kUnits = 2;
-  constexpr std::size_t kStride = kUnits * kUnitBlocks;
+  constexpr std::size_t kStride = (kUnits + 1) * kUnitBlocks;  // one more, for the check
   SecretArray<Block> rows(128 * kStride), out(kUnits * kUnitColumns);
   for (auto& b : rows) b = random_block();
-  kernels.transpose(rows.data(), kUnits, out.data());
+  kernels.transpose(rows.data(), kStride, kUnits, out.data());
   const auto bit = [](Block b, std::size_t i) { return ((i < 64 ? b.lo : b.hi) >> (i % 64)) & 1; };
   for (std::size_t column = 0; column < out.size(); ++column) {
     for (std::size_t row = 0; row < 128; ++row) {

@@ -1,5 +1,6 @@
-// Every message truncated, lengthened, and with flipped bits: a ProtocolError, or an output that is
-// merely wrong. Never a crash; the sanitizer presets run this too.
+// Every message truncated, lengthened, and with flipped bits: a ProtocolError, or, for the
+// garbler's messages and the masked inputs, an output that is merely wrong. Never a crash; the
+// sanitizer presets run this too.
 
 #include <cstring>
 #include <functional>
@@ -12,6 +13,8 @@ using namespace capc::gc;
 using namespace capc::gc::test;
 
 namespace {
+
+constexpr std::size_t kInstances = 5;
 
 /// Changes one message of the protocol, by its place in the order.
 class Tampering : public Pair {
@@ -29,6 +32,21 @@ class Tampering : public Pair {
   std::size_t seen_ = 0;
 };
 
+/// Says how many messages there were, however it ended.
+class Counting {
+ public:
+  Counting(const Tampering& pair, std::size_t* messages) : pair_(pair), messages_(messages) {}
+  Counting(const Counting&) = delete;
+  Counting& operator=(const Counting&) = delete;
+  ~Counting() {
+    if (messages_ != nullptr) *messages_ = pair_.seen();
+  }
+
+ private:
+  const Tampering& pair_;
+  std::size_t* messages_;
+};
+
 enum class Outcome { Right, Wrong, Refused };
 
 const CircuitPtr& circuit() {
@@ -39,17 +57,16 @@ const CircuitPtr& circuit() {
 /// Set-up, one batch in two phases, one in one phase: every type of message.
 Outcome play(std::size_t target, std::function<void(Message&)> change,
              std::size_t* messages = nullptr) {
-  constexpr std::size_t kInstances = 5;
   const Circuit& c = circuit()->circuit;
   const auto a = random_words(kInstances * c.online_words());
   const auto b = random_words(kInstances * c.evaluator_words());
   const PlainOutputs expected = plain_many(c, kInstances, a, {}, b);
   Tampering pair(target, std::move(change));
+  const Counting count(pair, messages);
   try {
     pair.set_up();
     const PlainOutputs phases = pair.run_in_phases(circuit(), kInstances, a, {}, b);
     const PlainOutputs once = pair.run(circuit(), kInstances, a, {}, b);
-    if (messages != nullptr) *messages = pair.seen();
     for (const PlainOutputs* out : {&phases, &once}) {
       for (const Word word : out->garbler) CHECK(word <= 1);
       if (out->evaluator != expected.evaluator || out->garbler != expected.garbler) {
@@ -59,6 +76,63 @@ Outcome play(std::size_t target, std::function<void(Message&)> change,
     return Outcome::Right;
   } catch (const ProtocolError&) {
     return Outcome::Refused;
+  }
+}
+
+void flip_bit(Message& message, std::size_t from, std::size_t bytes) {
+  const std::size_t bit = rng()() % (8 * bytes);
+  message[from + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+}
+
+/// A field of a message of the evaluator, by the message's place and the bytes after its header.
+struct Field {
+  std::size_t target;
+  std::size_t from;
+  std::size_t bytes;
+};
+
+/// What the evaluator says but its masked inputs: a flip is found, and the garbler says no more.
+void fields_of_the_evaluator() {
+  const std::size_t corrections = correction_bytes(kInstances * 3 * 12);
+  const std::size_t sums = kBaseTransfers * 2 * sizeof(Block);
+  const std::size_t checks = kTrees * kLeafCheckBytes;
+  std::vector<Field> fields = {{0, 0, kPointBytes},
+                               {2, sums, checks},
+                               {2, sums + checks, sizeof(Digest)},
+                               {7, 0, kInstances * sizeof(Block)},
+                               {10, 0, kInstances * sizeof(Block)}};
+  for (const std::size_t choice : {3U, 8U}) {
+    fields.push_back({choice, 0, corrections});
+    fields.push_back({choice, corrections, sizeof(Block)});
+    fields.push_back({choice, corrections + sizeof(Block), sizeof(Digest)});
+  }
+  for (const Field& field : fields) {
+    for (int i = 0; i < 6; ++i) {
+      std::size_t seen = 0;
+      const auto flip = [&](Message& m) { flip_bit(m, kHeaderBytes + field.from, field.bytes); };
+      CHECK(play(field.target, flip, &seen) == Outcome::Refused);
+      CHECK(seen == field.target + 1);
+    }
+  }
+  // Of each pair of sums the garbler reads one, and its difference says which. A flip in the other
+  // is found with the first choices: both ends hash what was said.
+  for (int i = 0; i < 12; ++i) {
+    std::size_t seen = 0;
+    const auto flip = [&](Message& m) { flip_bit(m, kHeaderBytes, sums); };
+    CHECK(play(2, flip, &seen) == Outcome::Refused);
+    CHECK(seen == 3 || seen == 4);
+  }
+}
+
+void old_versions_are_told() {
+  Message offer(kSetupOfferBytes), choice(kSetupChoiceBytes);
+  EvaluatorSession().setup_offer(offer);
+  offer[offsetof(Header, version)] = 1;
+  try {
+    GarblerSession().setup_choose(offer, choice);
+    CHECK(false);
+  } catch (const ProtocolError& error) {
+    CHECK(std::string(error.what()).find("version 1") != std::string::npos);
   }
 }
 
@@ -81,14 +155,13 @@ int main() {
         CHECK(play(target, [byte](Message& m) { m[byte] ^= 0x10; }) == Outcome::Refused);
       }
       for (int i = 0; i < 8; ++i) {
-        const auto flip = [](Message& m) {
-          const std::size_t bit = rng()() % (8 * (m.size() - kHeaderBytes));
-          m[kHeaderBytes + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
-        };
+        const auto flip = [](Message& m) { flip_bit(m, kHeaderBytes, m.size() - kHeaderBytes); };
         if (play(target, flip) == Outcome::Wrong) ++wrong;
       }
     }
     CHECK(wrong > 0);  // else the flips would not reach the body
+    fields_of_the_evaluator();
+    old_versions_are_told();
 
     // A session that met an error refuses to go on: its ends are out of step.
     Tampering pair(3, [](Message& m) { m.pop_back(); });
