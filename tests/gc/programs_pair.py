@@ -58,13 +58,19 @@ def signed(values: Int64, bits: int) -> Int64:
 
 
 class Relay:
-    """A wire that is listened to, and where asked bent: one TCP connection passed on."""
+    """A wire that is listened to, and where asked bent: one TCP connection passed on.
 
-    def __init__(self, port: int, *, flip_after: int | None = None) -> None:
+    A bit of byte `flip_after` of what comes from `port` is flipped, or of what goes there.
+    """
+
+    def __init__(
+        self, port: int, *, flip_after: int | None = None, flip_to_port: bool = False
+    ) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._target = port
         self._flip_after = flip_after
+        self._flip_to_port = flip_to_port
         self.seen = bytearray()
         self._threads: list[threading.Thread] = []
         self._start(self._run)
@@ -78,8 +84,8 @@ class Relay:
         with contextlib.suppress(OSError):
             near, _ = self._listener.accept()
             far = socket.create_connection(("127.0.0.1", self._target))
-            self._start(self._copy, near, far, False)
-            self._start(self._copy, far, near, True)
+            self._start(self._copy, near, far, self._flip_to_port)
+            self._start(self._copy, far, near, not self._flip_to_port)
 
     def _copy(self, source: socket.socket, sink: socket.socket, bend: bool) -> None:
         passed = 0

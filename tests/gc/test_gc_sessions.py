@@ -152,7 +152,7 @@ class Tampering:
             if self._cut:
                 del message[-1:]
             else:
-                message[len(message) // 2] ^= 1
+                message[(40 + len(message)) // 2] ^= 1  # the body begins at 40
         self._sent += 1
         self._inner.send(message)
 
@@ -164,6 +164,7 @@ class Tampering:
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "flipped"])
 @pytest.mark.parametrize(("side", "target"), [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3)])
 def test_tampering_is_an_error_or_a_wrong_output(side: int, target: int, cut: bool) -> None:
+    """Whatever the evaluator's side changes, the garbler ends; it may make its own tables wrong."""
     ends: list[MemoryDuplex | Tampering] = list(MemoryDuplex.pair(1.0))
     inner = ends[side]
     assert isinstance(inner, MemoryDuplex)
@@ -188,8 +189,28 @@ def test_tampering_is_an_error_or_a_wrong_output(side: int, target: int, cut: bo
     assert not thread.is_alive()
     if cut:
         assert any(isinstance(part, ProtocolError) for part in outcome)
+    if side == 1:
+        assert isinstance(outcome[0], ProtocolError)
     for part in outcome:
         assert isinstance(part, ProtocolError) or np.all(np.asarray(part) < 4)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_an_evaluator_cannot_say_another_output_than_it_has(answered: bool) -> None:
+    """It returns the label of `answered`; a changed one ends the session."""
+    circuit = noisy_argmax_circuit(16, 3, True)
+    left, right = MemoryDuplex.pair(20.0)
+    last = Tampering(right, target=3, cut=False)  # after the offer, the trees and the choices
+    garbler, evaluator = both(lambda: GarblerSession(left), lambda: EvaluatorSession(last))
+    shares = np.zeros((1, 6), dtype=np.int64)
+    shares[0, 3:] = 0 if answered else -100
+    with pytest.raises(ProtocolError, match="a label that no output has"):
+        both(
+            lambda: garbler.run(circuit, shares, np.zeros((1, 0))),
+            lambda: evaluator.run(circuit, [[5, 6, 7]]),
+        )
+    with pytest.raises(RuntimeError, match="open another"):
+        garbler.run(circuit, shares, np.zeros((1, 0)))
 
 
 @pytest.mark.parametrize("message", [b"", b"\0" * 10, b"\xff" * _engine.SETUP_OFFER_BYTES])

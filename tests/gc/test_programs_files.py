@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from programs_pair import require
+from programs_pair import Relay, require
 
+from capc.gc import _engine, noisy_argmax_circuit
 from capc.gc.programs import BackEnd, ProgramName, find_program
 
 BACK_ENDS: list[BackEnd] = ["builtin", "emp"]
@@ -168,6 +169,39 @@ def test_sum_histogram_threshold(
         back_end=back_end,
     )
     assert written == ([int(answered)], [1 if answered else -1])
+
+
+def test_an_evaluator_cannot_deny_an_answer(tmp_path: Path) -> None:
+    """The label of `answered` is the last that the evaluator says; one bit of it is flipped."""
+    (tmp_path / "input1").write_text(lines([5, 3, 8, 5, 3, 8]))
+    (tmp_path / "input2").write_text(lines([1, 9, -7]))
+    program, answered = str(find_program("sum_histogram", "builtin")), tmp_path / "answered"
+    circuit = noisy_argmax_circuit(32, 3, True)
+    greeting, header, label = 48, 40, 16
+    said_before = _engine.SETUP_OFFER_BYTES + _engine.SETUP_TREES_BYTES
+    at = greeting + said_before + circuit.offline_bytes(1)[1] + header + label - 1
+    garbler = subprocess.Popen(
+        [program, "1", "0", str(tmp_path / "input1"), str(answered), "--threshold=0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with garbler:
+        assert garbler.stdout is not None
+        port = int(garbler.stdout.readline().rpartition(":")[2])
+        relay = Relay(port, flip_after=at, flip_to_port=True)
+        try:
+            files = [str(tmp_path / "input2"), str(tmp_path / "label")]
+            evaluator = [program, "2", str(relay.port), *files, "--threshold=0"]
+            subprocess.run(evaluator, timeout=30, check=True)
+            _, error = garbler.communicate(timeout=30)
+        finally:
+            garbler.kill()
+            relay.close()
+    assert (tmp_path / "label").read_text() == "1\n"  # it was answered
+    assert garbler.returncode != 0
+    assert "a label that no output has" in error
+    assert not answered.exists()
 
 
 def test_a_shared_key_encrypts_the_link(tmp_path: Path) -> None:
