@@ -4,8 +4,9 @@ The garbler learns nothing but its declared outputs, the evaluator nothing but i
 begins with 128 base oblivious transfers (some 10 ms); afterwards a batch costs symmetric
 cryptography only. `prepare` runs before the query is known and holds all the heavy work,
 `evaluate` is one round trip; `run` does both at once where there is no time in between.
-After a ProtocolError a session is dead: open another. Semi-honest security; the connection must
-be encrypted and authenticated (docs/garbled-circuits.md).
+After a ProtocolError a session is dead: open another. Secure against an evaluator that deviates
+and a garbler that does not; the connection must be encrypted and authenticated
+(docs/garbled-circuits.md).
 """
 
 from __future__ import annotations
