@@ -55,7 +55,12 @@ class Ends:
         (ours, theirs), (own, other) = pairs
         self.querying, self.guardian = Channel(theirs, "answering-0"), Channel(other, "answering-0")
         config = SimpleNamespace(
-            num_classes=CLASSES, verify=False, n_queries=20, batch_size=5, own_noise=None
+            num_classes=CLASSES,
+            verify=False,
+            step_by_step=False,
+            n_queries=20,
+            batch_size=5,
+            own_noise=None,
         )
         control = SimpleNamespace(progress=lambda *_: None, timing=lambda *_, **__: None)
         self.served = Served()

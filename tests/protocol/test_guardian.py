@@ -61,6 +61,7 @@ def runtime_with(settings: PrivacySettings, n_parties: int = 10) -> Runtime:
         batch_size=BATCH,
         vote_units=units,
         verify=False,
+        step_by_step=False,
     )
     control = SimpleNamespace(
         progress=lambda *_: None,

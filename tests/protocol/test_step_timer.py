@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 from capc.parties.messages import Batch
@@ -33,7 +34,8 @@ class Control:
 def test_a_step_counts_its_own_connections() -> None:
     peer, program, other = Connection(Traffic(5, 5, 5)), Connection(), Connection()
     control = Control()
-    runtime = Runtime(cast(Any, None), cast(Any, control), cast(Any, None))
+    config = SimpleNamespace(step_by_step=False)
+    runtime = Runtime(cast(Any, config), cast(Any, control), cast(Any, None))
     timed = StepTimer(runtime, {"1a": [peer], "2": [peer, program]})
     for step in ("1a", "2", "3"):
         with timed(Batch(4, 2), step, "online"):
