@@ -1,7 +1,5 @@
 #include "ot_extension.hpp"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -122,9 +120,7 @@ void TransferSender::require_consistent(const Digest& challenge, ConstBytes chec
   hash(rows_.data(), stride_of(blocks), kRows, rows.get().data());
   for (std::size_t i = 0; i < kRows; ++i) rows.get()[i] ^= select(bit_of(delta_.get(), i), choices);
   const Digest expected = digest_of_rows(sha256_, challenge, bytes_of_rows(rows.get()));
-  if (CRYPTO_memcmp(expected.data(), sent.data(), sent.size()) != 0) {
-    throw ProtocolError("the peer's choices do not fit their check");
-  }
+  require_digest(expected, sent, "the peer's choices do not fit their check");
 }
 
 }  // namespace capc::gc

@@ -1,7 +1,5 @@
 #include "seed_trees.hpp"
 
-#include <openssl/crypto.h>
-
 #include <array>
 #include <cstring>
 
@@ -173,9 +171,7 @@ SecretArray<RoundKeys> grow_punctured_trees(const Kernels& kernels, const Digest
   }
   const Digest expected = digest_of(session, strings);
   const auto sent = checks.value<Digest>();
-  if (CRYPTO_memcmp(expected.data(), sent.data(), sent.size()) != 0) {
-    throw ProtocolError("the peer's seed trees do not fit their check");
-  }
+  require_digest(expected, sent, "the peer's seed trees do not fit their check");
   return keys;
 }
 
