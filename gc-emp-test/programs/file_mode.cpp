@@ -111,8 +111,12 @@ std::vector<std::int64_t> lines_of(const Task& task, Party party, const Inputs& 
 
 void run_with_files(ProgramKind kind, const Arguments& arguments) {
   SecretArray<Word> numbers = read_integer_file(arguments.input);
-  const Task task{kind, arguments.ring_bits, classes_of(arguments, numbers.size()),
-                  arguments.vote_bits, arguments.with_threshold, arguments.vote_shift};
+  const Task task{kind,
+                  arguments.ring_bits,
+                  classes_of(arguments, numbers.size()),
+                  arguments.vote_bits,
+                  arguments.with_threshold,
+                  arguments.vote_shift};
   Circuit circuit = build_circuit(task);
   const Inputs inputs = make_inputs(task, arguments, std::move(numbers));
   const bool writes =

@@ -66,8 +66,12 @@ bool serve_command(BackEnd& back_end, const Link& link) {
 
 void run_session(ProgramKind kind, const Arguments& arguments) {
   if (!arguments.classes) throw UsageError("--session needs --classes");
-  const Task task{kind, arguments.ring_bits, *arguments.classes, arguments.vote_bits,
-                  arguments.with_threshold, arguments.vote_shift};
+  const Task task{kind,
+                  arguments.ring_bits,
+                  *arguments.classes,
+                  arguments.vote_bits,
+                  arguments.with_threshold,
+                  arguments.vote_shift};
   Circuit circuit = build_circuit(task);
   Link link = open_link(arguments);
   agree(link, arguments.party, Mode::Session, task, circuit, back_end_name());

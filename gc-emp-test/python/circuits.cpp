@@ -129,10 +129,10 @@ void bind_circuits(nb::module_& m) {
   m.def("truncate_circuit", [=](std::size_t bits, std::size_t shift) {
     return compiled(truncate_circuit(bits, shift));
   });
-  m.def("argmax_circuit", [=](std::size_t bits, std::size_t classes, std::size_t vote_bits,
-                              std::size_t vote_shift) {
-    return compiled(argmax_circuit(bits, classes, vote_bits, vote_shift));
-  });
+  m.def("argmax_circuit",
+        [=](std::size_t bits, std::size_t classes, std::size_t vote_bits, std::size_t vote_shift) {
+          return compiled(argmax_circuit(bits, classes, vote_bits, vote_shift));
+        });
   m.def("noisy_argmax_circuit", [=](std::size_t bits, std::size_t classes, bool threshold) {
     return compiled(noisy_argmax_circuit(bits, classes, threshold));
   });
