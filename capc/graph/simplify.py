@@ -179,11 +179,13 @@ def _with_scales_in_convolutions(network: Network) -> Network:
     come after the sum.
     """
     layers = {layer.name: layer for layer in network.layers}
-    for scale in network.layers:
-        users = [layer for layer in layers.values() if scale.name in layer.inputs]
+    for name in list(layers):
+        scale = layers[name]  # with the factors of a scale before it
+        users = [layer for layer in layers.values() if name in layer.inputs]
         if not isinstance(scale, Conv2D) or not users or not _is_scale(scale):
             continue
-        if scale is network.output or not all(isinstance(user, Conv2D) for user in users):
+        is_output = name == network.output.name
+        if is_output or not all(isinstance(user, Conv2D) for user in users):
             continue
         factors = scale.kernel.reshape(-1)
         shift = scale.bias / factors
