@@ -10,6 +10,8 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 AUDIT_QUERIES ?= 500
 EXPERIMENT ?= config/learning/mnist.json
+COUNT ?= 100
+SEED ?= 0
 VENV := .venv
 PYTHON_RUN := $(VENV)/bin/python
 # A process for each core, up to four, and each file of tests in one of them.
@@ -17,7 +19,7 @@ SIDE_BY_SIDE := -n logical --maxprocesses=4 --dist=loadfile
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp types \
-	hooks fuzz audit bench table1 figures pictures lock clean
+	hooks fuzz audit random-models bench table1 figures pictures lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
@@ -36,6 +38,7 @@ help:
 	@echo "make hooks                     check each commit and each push in this clone"
 	@echo "make fuzz [FUZZ_SECONDS=60]    fuzz the C++ half's inputs (FUZZ_TARGETS: some of them)"
 	@echo "make audit [AUDIT_QUERIES=500] record what each party sees of so many queries, and test it"
+	@echo "make random-models             COUNT=100 models at random from SEED=0, read and compared with TensorFlow"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
@@ -92,6 +95,9 @@ fuzz:
 audit: setup
 	ctest --test-dir build/gc --output-on-failure -R "deviating|unchecked"
 	PYTHONPATH=tests/audit $(PYTHON_RUN) tests/audit/audit.py --queries $(AUDIT_QUERIES) $(ARGS)
+
+random-models: setup
+	$(PYTHON_RUN) tests/graph/random_models.py --count=$(COUNT) --seed=$(SEED)
 
 test-python: setup
 	$(PYTHON_RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)

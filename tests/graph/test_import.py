@@ -349,7 +349,7 @@ REFUSALS: dict[str, tuple[Body, str]] = {
         "node 'more' is of type Placeholder",
     ),
     "channels first": (
-        lambda x: dense(tf.nn.bias_add(x, weights(5), data_format="NCHW")),
+        lambda x: dense(tf.nn.max_pool2d(x, 2, 1, "VALID", data_format="NCHW")),
         "data_format NCHW",
     ),
     "power of three": (lambda x: dense(tf.pow(x, 3.0)), "exponent 2"),
@@ -358,10 +358,6 @@ REFUSALS: dict[str, tuple[Body, str]] = {
     "transposed batch": (
         lambda x: dense(tf.reshape(tf.transpose(x, [1, 0, 2, 3]), [-1, 12])),
         "moves the batch axis",
-    ),
-    "padding with ones": (
-        lambda x: dense(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.0)),
-        "something else than zero",
     ),
     "batch norm in training": (
         lambda x: dense(

@@ -18,6 +18,29 @@ _ELEMENTWISE = {
     *("Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Maximum", "Minimum", "Pow"),
     *("Greater", "GreaterEqual", "Less", "LessEqual"),
 }
+_OF_ONE_VALUE = {
+    *("Abs", "Cast", "Elu", "LeakyRelu", "Neg", "Relu", "Relu6", "Selu", "Sigmoid", "Sign"),
+    *("Softplus", "Square", "Tanh"),
+}
+MOVES_THE_BATCH = {"ExpandDims", "Reshape"}  # away and back, in a graph that takes one image
+
+
+def lacks_batch(builder: Builder, node: Any, values: Sequence[Value]) -> bool:
+    """Whether a node takes an image whose batch axis, of size 1, is gone.
+
+    Raises ModelError where the node's axes would then be counted otherwise.
+    """
+    tensors = [value for value in values if isinstance(value, str)]
+    bare = [value in builder.bare for value in tensors]
+    if not any(bare):
+        return False
+    if all(bare) and node.op in {*_ELEMENTWISE, *_OF_ONE_VALUE, *MOVES_THE_BATCH}:
+        return True
+    raise ModelError(
+        f"node '{node.name}' ({node.op}) takes an image without its batch axis, where only "
+        "element-wise functions and reshapes are supported; keep the axis: squeeze the axes after "
+        "it by their numbers"
+    )
 
 
 def per_image(builder: Builder, node: Any, values: Sequence[Value], batch: int) -> list[Value]:
@@ -29,7 +52,7 @@ def per_image(builder: Builder, node: Any, values: Sequence[Value], batch: int) 
     source = next((value for value in values if isinstance(value, str)), None)
     if source is None:
         return result
-    if node.op in _ELEMENTWISE:
+    if node.op in {*_ELEMENTWISE, "ConcatV2", "Pack"}:
         return [_of_one_image(builder, node, value, source, batch) for value in values]
     if node.op in {"Reshape", "BroadcastTo"} and not isinstance(values[1], str):
         result[1] = _shape(np.ravel(values[1]), int(np.prod(builder.shape(source))), batch)
@@ -48,14 +71,15 @@ def per_image(builder: Builder, node: Any, values: Sequence[Value], batch: int) 
 
 
 def _shape(wanted: Constant, total: int, batch: int) -> Constant:
-    """A shape for the whole batch as one per image: BATCH in front, or -k for k rows an image."""
+    """A shape for the whole batch as one per image: as a multiple of BATCH in front."""
     if not wanted.size or wanted[0] < 1 or wanted[0] % batch:
         return wanted
     rest = wanted[1:]
     rows = int(wanted[0]) // batch
-    if rows > 1 and rows * int(np.prod(rest)) != total:
+    is_matrix = wanted.size == 2 or batch > 1  # of one image, other shapes lose the batch axis
+    if rows > 1 and (rows * int(np.prod(rest)) != total or not is_matrix):
         return wanted
-    return np.array([-rows, *rest])
+    return np.array([rows * BATCH, *rest])
 
 
 def _of_one_image(builder: Builder, node: Any, value: Value, source: str, batch: int) -> Value:

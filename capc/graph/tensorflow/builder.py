@@ -33,7 +33,11 @@ class Builder:
     merged into the linear layer before it when nobody else looks at that layer.
     """
 
-    def __init__(self, placeholder: Input, uses: Mapping[str, int]) -> None:
+    def __init__(
+        self, placeholder: Input, uses: Mapping[str, int], batch: int | None = None
+    ) -> None:
+        self.batch = batch  # how many images the graph takes, where that is a constant
+        self.bare: set[str] = set()  # layers without a batch axis, in a graph that takes one image
         self._layers: dict[str, Layer] = {placeholder.name: placeholder}
         self._values: dict[str, Value] = {}
         self._uses = uses
@@ -41,6 +45,7 @@ class Builder:
         self.capped: dict[str, tuple[str, float]] = {}  # layers that are min(source, bound)
         self.rows: set[str] = set()  # layers whose first axis is merged into the batch
         self.spread: dict[str, tuple[int, int]] = {}  # layers seen by pixels d apart, and d
+        self.lines: set[str] = set()  # those among them that are signals (steps, channels)
 
     def bind(self, node: str, value: Value) -> None:
         """Record what `node` stands for: the last that was made of a layer, or a constant."""

@@ -11,7 +11,9 @@ import numpy as np
 from capc.errors import ModelError
 from capc.graph.layers import Conv2D, Pad
 from capc.graph.tensorflow.builder import Builder, Value
+from capc.graph.tensorflow.movements import as_shape
 from capc.graph.tensorflow.operands import (
+    Padding,
     check_nhwc,
     constant_at,
     image_shape,
@@ -75,38 +77,60 @@ def _spread_dilations(
             "VALID convolution with stride 1 and dilation 1, as a dilated Keras layer gives"
         )
     builder.spread[node.name] = builder.spread[source]
+    if source in builder.lines:
+        builder.lines.add(node.name)
     return builder.spread[source]
 
 
 def space_to_batch(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """Keras's dilated convolution: pixels d apart become images of their own."""
+    """Keras's dilated convolution: pixels d apart become images of their own.
+
+    A signal (steps, channels) is an image of one row.
+    """
     source = tensor_at(node, values)
+    block, padding = _block_and_margins(node, values)
+    is_line = len(builder.shape(source)) == 2 and np.size(constant_at(node, values)) == 1
+    if is_line:
+        source = as_shape(builder, node, source, (1, *builder.shape(source)))
     height, width, channels = image_shape(builder, node, source)
-    block = [int(size) for size in constant_at(node, values)]
-    padding = margins_of(node, constant_at(node, values, 2))
     sides = height + sum(padding[0]), width + sum(padding[1])
-    if len(block) != 2 or min(block) < 1 or sides[0] % block[0] or sides[1] % block[1]:
+    if min(block) < 1 or sides[0] % block[0] or sides[1] % block[1]:
         raise ModelError(
-            f"node '{node.name}' (SpaceToBatchND) cuts {sides} by {block}; use a convolution with "
-            "dilations in its place"
+            f"node '{node.name}' (SpaceToBatchND) cuts {sides} by {list(block)}; use a "
+            "convolution with dilations in its place"
         )
     shape = (*sides, channels)
     pad = builder.add(Pad(name=node.name, inputs=(source,), shape=shape, padding=padding))
-    builder.spread[pad] = (block[0], block[1])
+    builder.spread[pad] = block
+    if is_line:
+        builder.lines.add(pad)
     return pad
+
+
+def _block_and_margins(node: Any, values: Sequence[Value]) -> tuple[tuple[int, int], Padding]:
+    """The sides of a block and what is added or cut around it; of a signal, in its only row."""
+    sizes = [int(size) for size in np.ravel(constant_at(node, values))]
+    pixels = constant_at(node, values, 2)
+    if len(sizes) == 1:
+        sizes, pixels = [1, *sizes], np.concatenate([[[0, 0]], pixels])
+    if len(sizes) != 2:
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) has blocks of {sizes}; supported are those of images "
+            "and of signals: use a convolution with dilations in its place"
+        )
+    return (sizes[0], sizes[1]), margins_of(node, pixels)
 
 
 def batch_to_space(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     """Back from `_space_to_batch`; rows and columns cropped are padding not added before."""
     source = tensor_at(node, values)
     layer = builder.layer(source)
-    block = tuple(int(size) for size in constant_at(node, values))
+    block, ((top, bottom), (left, right)) = _block_and_margins(node, values)
     if not isinstance(layer, Conv2D) or builder.spread.get(source) != block:
         raise ModelError(
             f"node '{node.name}' (BatchToSpaceND) has no SpaceToBatchND before it; use a "
             "convolution with dilations in their place"
         )
-    (top, bottom), (left, right) = margins_of(node, constant_at(node, values, 2))
     before = builder.layer(layer.inputs[0])
     (above, below), (west, east) = before.padding if isinstance(before, Pad) else ((0, 0), (0, 0))
     padding = (above - top, below - bottom), (west - left, east - right)
@@ -118,7 +142,8 @@ def batch_to_space(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     height, width, filters = layer.shape
     shape = (height - top - bottom, width - left - right, filters)
     del builder.spread[source]
-    return builder.replace(replace(layer, inputs=before.inputs, padding=padding, shape=shape))
+    whole = builder.replace(replace(layer, inputs=before.inputs, padding=padding, shape=shape))
+    return as_shape(builder, node, whole, shape[1:]) if source in builder.lines else whole
 
 
 def conv2d(builder: Builder, node: Any, values: Sequence[Value]) -> str:

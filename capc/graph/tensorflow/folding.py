@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 Constant = NDArray[Any]
 Fold = Callable[[Any, Sequence[Constant]], Constant]
 
-BATCH = -1  # the batch axis in a folded shape; also what Reshape takes for "the rest"
+# The batch axis in a folded shape: a number that no graph holds, so that -1 in a slice stays "all
+# but the last". Multiples of it are batches of several rows an image.
+BATCH = -1_000_003
 
 _BEGIN, _END, _ELLIPSIS, _NEW, _SHRINK = range(5)
 

@@ -14,7 +14,7 @@ from capc.errors import ModelError
 from capc.graph.layers import Input, Network
 from capc.graph.simplify import simplify
 from capc.graph.tensorflow.activations import SPELLED_OUT, with_activations
-from capc.graph.tensorflow.batches import per_image
+from capc.graph.tensorflow.batches import MOVES_THE_BATCH, lacks_batch, per_image
 from capc.graph.tensorflow.builder import Builder, Value
 from capc.graph.tensorflow.constants import folded
 from capc.graph.tensorflow.endings import logits_layer, one_axis, without_ending
@@ -76,14 +76,14 @@ def _built(graph: FrozenGraph) -> Builder:
     nodes = with_split_outputs(with_activations(graph.nodes, data_inputs))
     graph = replace(graph, nodes=nodes)
     order = _sorted_nodes(graph, graph.output_name)
-    builder = Builder(_placeholder(graph), _use_counts(graph, order, graph.output_name))
-    constants = folded(nodes, order, graph.input_name, graph.output_name)
     batch = fixed_batch(graph.nodes[graph.input_name])
+    builder = Builder(_placeholder(graph), _use_counts(graph, order, graph.output_name), batch)
+    constants = folded(nodes, order, graph.input_name, graph.output_name)
     for name in order:
         if name in constants.values:
             builder.bind(name, constants.values[name])
         elif name not in constants.inner:
-            _convert(graph, builder, name, batch)
+            _convert(graph, builder, name)
     return builder
 
 
@@ -188,7 +188,7 @@ def _use_counts(graph: FrozenGraph, order: list[str], output: str) -> dict[str, 
     return counts
 
 
-def _convert(graph: FrozenGraph, builder: Builder, name: str, batch: int | None) -> None:
+def _convert(graph: FrozenGraph, builder: Builder, name: str) -> None:
     node = graph.nodes[name]
     if name == graph.input_name:
         builder.bind(name, name)
@@ -199,8 +199,9 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str, batch: int | None)
         return
     _check_axes(builder, node, values)
     _check_spread(builder, node, values)
-    if batch is not None:
-        values = per_image(builder, node, values, batch)
+    without_batch = lacks_batch(builder, node, values)
+    if builder.batch is not None and not without_batch:
+        values = per_image(builder, node, values, builder.batch)
     constant = constant_of(node, values, builder)
     if constant is not None:
         builder.bind(name, constant)
@@ -219,7 +220,10 @@ def _convert(graph: FrozenGraph, builder: Builder, name: str, batch: int | None)
             f"node '{name}' ({node.op}) depends on the batch size in a way that is not supported; "
             "work on the axes of one image alone"
         )
-    builder.bind(name, convert(builder, node, values))
+    result = convert(builder, node, values)
+    if without_batch and node.op not in MOVES_THE_BATCH:
+        builder.bare.add(result)
+    builder.bind(name, result)
 
 
 def _check_axes(builder: Builder, node: Any, values: list[Value]) -> None:

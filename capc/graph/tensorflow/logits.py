@@ -134,7 +134,7 @@ def _session(
     try:
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(definition, name="")
-            with tf.compat.v1.Session(graph=graph) as session:
+            with tf.compat.v1.Session(graph=graph, config=_as_written(tf)) as session:
                 for start in range(0, len(batch), fixed or _BATCH):
                     part = batch[start : start + (fixed or _BATCH)]
                     values = session.run(tensors, {f"{input_name}:0": _filled(part, fixed)})
@@ -149,6 +149,16 @@ def _session(
         np.concatenate([np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in values])
         for values in zip(*parts, strict=True)
     ]
+
+
+def _as_written(tf: Any) -> Any:
+    """Without the fusions that change what some graphs compute.
+
+    TensorFlow joins a convolution with a batch normalisation as if the two had one data_format.
+    """
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.remapping = 2  # RewriterConfig.OFF
+    return config
 
 
 def _filled(part: NDArray[np.float32], fixed: int | None) -> NDArray[np.float32]:

@@ -2,68 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.layers import Concat, Pad, Reshape, Shape, Transpose
+from capc.graph.layers import Reshape, Shape, Transpose
 from capc.graph.tensorflow.builder import Builder, Value
 from capc.graph.tensorflow.folding import BATCH
 from capc.graph.tensorflow.operands import constant_at, tensor_at
 
 
 def reshape(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """Reshape: any shape that keeps the batch axis, or merges rows into it for a Dense layer."""
+    """Reshape: any shape that keeps the batch axis, or merges rows into it for a Dense layer.
+
+    In a graph that takes one image, the batch axis may go.
+    """
     source = tensor_at(node, values)
     wanted = [int(size) for size in np.ravel(constant_at(node, values))]
     given = builder.shape(source)
     total = int(np.prod(given))
-    rest = wanted[1:]
-    if wanted and wanted[0] < BATCH and total == -wanted[0] * int(np.prod(rest)):
-        rows = builder.add(Reshape(node.name, (source,), (-wanted[0], *rest)))
+    count = wanted[0] // BATCH if wanted and wanted[0] % BATCH == 0 else 0
+    if count > 1 and total == count * int(np.prod(wanted[1:])):
+        rows = builder.add(Reshape(node.name, (source,), (count, *wanted[1:])))
         builder.rows.add(rows)
         return rows
-    if wanted and wanted[0] in {BATCH, 1} and rest.count(-1) <= 1:
-        known = int(np.prod([size for size in rest if size != -1]))
-        if -1 in rest and known > 0 and total % known == 0:
-            rest[rest.index(-1)] = total // known
-        if min(rest, default=1) > 0 and int(np.prod(rest)) == total:
-            return builder.add(Reshape(name=node.name, inputs=(source,), shape=tuple(rest)))
+    if wanted and wanted[0] in {BATCH, -1, 1}:
+        shape = _filled(wanted[1:], total)
+        if shape is not None:
+            return builder.add(Reshape(name=node.name, inputs=(source,), shape=shape))
+    shape = _filled(wanted, total)
+    if builder.batch == 1 and shape is not None:
+        return _bare(builder, Reshape(name=node.name, inputs=(source,), shape=shape))
+    shown = ["batch" if size == BATCH else size for size in wanted]
     raise ModelError(
-        f"node '{node.name}' (Reshape) gives {given} per image the shape {wanted}: it must keep "
+        f"node '{node.name}' (Reshape) gives {given} per image the shape {shown}: it must keep "
         "the batch axis and the number of elements; flatten each image by itself"
     )
 
 
+def _filled(wanted: Sequence[int], total: int) -> Shape | None:
+    """A shape of so many elements, with its one -1 filled in; None where it does not fit."""
+    sizes = list(wanted)
+    known = int(np.prod([size for size in sizes if size != -1]))
+    if sizes.count(-1) == 1 and known > 0 and total % known == 0:
+        sizes[sizes.index(-1)] = total // known
+    fits = min(sizes, default=1) > 0 and int(np.prod(sizes)) == total
+    return tuple(sizes) if fits else None
+
+
+def _row(builder: Builder, node: Any, source: str, axes: Iterable[int]) -> str:
+    """A signal between SpaceToBatchND and BatchToSpaceND, whose one row is there already."""
+    if source in builder.lines and list(axes) in ([1], [-3]):
+        return source
+    raise ModelError(
+        f"node '{node.name}' ({node.op}) stands between SpaceToBatchND and BatchToSpaceND, where "
+        "only a convolution is supported; use a convolution with dilations"
+    )
+
+
+def _bare(builder: Builder, layer: Reshape) -> str:
+    name = builder.add(layer)
+    builder.bare.add(name)
+    return name
+
+
 def expand_dims(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """ExpandDims."""
+    """ExpandDims; it may give an image its batch axis back."""
     source = tensor_at(node, values)
-    shape = [0, *builder.shape(source)]
+    if source in builder.spread:
+        return _row(builder, node, source, [int(constant_at(node, values))])
+    given = builder.shape(source)
+    bare = source in builder.bare
+    rank = len(given) + (0 if bare else 1)
     axis = int(constant_at(node, values))
-    axis = axis + len(shape) + 1 if axis < 0 else axis
-    if not 1 <= axis <= len(shape):
+    axis = axis + rank + 1 if axis < 0 else axis
+    if bare and axis == 0:
+        return builder.add(Reshape(name=node.name, inputs=(source,), shape=given))
+    place = axis if bare else axis - 1
+    if not 0 <= place <= len(given):
         raise ModelError(
             f"node '{node.name}' (ExpandDims) changes the batch axis; put the new axis after it"
         )
-    shape.insert(axis, 1)
-    return builder.add(Reshape(name=node.name, inputs=(source,), shape=tuple(shape[1:])))
+    layer = Reshape(node.name, (source,), (*given[:place], 1, *given[place:]))
+    return _bare(builder, layer) if bare else builder.add(layer)
 
 
 def squeeze(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """Squeeze."""
+    """Squeeze; in a graph that takes one image, the batch axis may go."""
     source = tensor_at(node, values)
-    shape = [0, *builder.shape(source)]
+    if source in builder.spread:
+        return _row(builder, node, source, node.attr["squeeze_dims"].list.i)
+    shape = [builder.batch or 0, *builder.shape(source)]
     axes = {int(axis) % len(shape) for axis in node.attr["squeeze_dims"].list.i}
-    axes = axes or {axis for axis in range(1, len(shape)) if shape[axis] == 1}
-    if 0 in axes or any(shape[axis] != 1 for axis in axes):
+    axes = axes or {axis for axis in range(len(shape)) if shape[axis] == 1}
+    if any(shape[axis] != 1 for axis in axes):
         raise ModelError(
             f"node '{node.name}' (Squeeze) takes axes {sorted(axes)} from {tuple(shape[1:])} per "
             "image; only axes of size 1 after the batch can go: name them"
         )
     rest = tuple(size for axis, size in enumerate(shape) if axis and axis not in axes)
-    return builder.add(Reshape(name=node.name, inputs=(source,), shape=rest))
+    layer = Reshape(name=node.name, inputs=(source,), shape=rest)
+    return _bare(builder, layer) if 0 in axes else builder.add(layer)
 
 
 def transpose(builder: Builder, node: Any, values: Sequence[Value]) -> str:
@@ -83,61 +124,9 @@ def transpose(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     )
 
 
-def concat(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """ConcatV2 of values that all depend on the query."""
-    sources = [tensor_at(node, values, place) for place in range(len(values) - 1)]
-    shapes = [builder.shape(source) for source in sources]
-    axis = int(constant_at(node, values, len(values) - 1))
-    axis = axis + len(shapes[0]) + 1 if axis < 0 else axis
-    rests = {(*shape[: axis - 1], *shape[axis:]) for shape in shapes}
-    if not 1 <= axis <= len(shapes[0]) or len(rests) != 1:
-        raise ModelError(
-            f"node '{node.name}' (ConcatV2) joins {shapes} along axis {axis}; the other axes must "
-            "be equal, and the batch may not be joined"
-        )
-    shape = list(shapes[0])
-    shape[axis - 1] = sum(given[axis - 1] for given in shapes)
-    return builder.add(
-        Concat(name=node.name, inputs=tuple(sources), shape=tuple(shape), axis=axis - 1)
-    )
-
-
-def pad(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """Pad and PadV2 of any axes of one image with zeros."""
-    source = tensor_at(node, values)
-    shape = builder.shape(source)
-    pixels = constant_at(node, values).tolist()
-    if len(values) > 2 and np.any(constant_at(node, values, 2)):
-        raise ModelError(
-            f"node '{node.name}' ({node.op}) pads with something else than zero; pad with zeros"
-        )
-    if len(pixels) != len(shape) + 1 or any(pixels[0]) or np.min(pixels) < 0:
-        raise ModelError(f"node '{node.name}' ({node.op}) pads the batch by {pixels}; pad an image")
-    if len(shape) == 3 and not any(pixels[3]):
-        return _padded(builder, builder.unused(node.name), source, pixels[1], pixels[2])
-    for axis, margins in enumerate(pixels[1:]):
-        if not any(margins):
-            continue
-        before, after = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
-        image = as_shape(builder, node, source, (before, shape[axis], after))
-        padded = _padded(builder, builder.unused(node.name), image, (0, 0), margins)
-        shape = (*shape[:axis], shape[axis] + sum(margins), *shape[axis + 1 :])
-        source = as_shape(builder, node, padded, shape)
-    return source
-
-
 def as_shape(builder: Builder, node: Any, source: str, shape: Shape) -> str:
     """The source under another shape; itself where it has that."""
     if builder.shape(source) == shape:
         return source
     name = builder.unused(f"{node.name}/shape")
     return builder.add(Reshape(name=name, inputs=(source,), shape=shape))
-
-
-def _padded(
-    builder: Builder, name: str, source: str, rows: Sequence[int], columns: Sequence[int]
-) -> str:
-    height, width, channels = builder.shape(source)
-    shape = (height + sum(rows), width + sum(columns), channels)
-    padding = (rows[0], rows[1]), (columns[0], columns[1])
-    return builder.add(Pad(name=name, inputs=(source,), shape=shape, padding=padding))

@@ -48,6 +48,17 @@ def check_nhwc(node: Any) -> None:
         )
 
 
+def per_channel(node: Any, values: Constant, shape: Shape) -> Constant:
+    """One float64 value a channel, so that it broadcasts over an image of `shape`.
+
+    What works on each number alone has a meaning for channels first, too.
+    """
+    floats = values.astype(np.float64)
+    if node.attr["data_format"].s.decode() == "NCHW":
+        return floats.reshape(-1, *[1] * (len(shape) - 1))
+    return floats
+
+
 def image_shape(builder: Builder, node: Any, source: str) -> Shape:
     """The shape (H, W, C) of a layer; ModelError where it has other axes."""
     shape = builder.shape(source)

@@ -31,12 +31,11 @@ from capc.graph.tensorflow.convolutions import (
     space_to_batch,
 )
 from capc.graph.tensorflow.folding import BATCH, FOLDS
+from capc.graph.tensorflow.joins import concat, mirror_pad, pack, pad
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.graph.tensorflow.movements import (
     as_shape,
-    concat,
     expand_dims,
-    pad,
     reshape,
     squeeze,
     transpose,
@@ -48,6 +47,7 @@ from capc.graph.tensorflow.operands import (
     image_shape,
     padding_of,
     pair_of,
+    per_channel,
     sides_of,
     tensor_at,
 )
@@ -63,7 +63,10 @@ from capc.graph.tensorflow.selections import (
     tile,
 )
 
-WITHIN_SPACE_TO_BATCH = {"BatchToSpaceND", "BiasAdd", "Conv2D", "DepthwiseConv2dNative"}
+WITHIN_SPACE_TO_BATCH = {
+    *("BatchToSpaceND", "BiasAdd", "Conv2D", "DepthwiseConv2dNative"),
+    *("ExpandDims", "Squeeze"),  # of a signal, around its convolution
+}
 WITHIN_ROWS = {"MatMul", "Reshape"}
 PASSED_THROUGH = {
     "Identity",
@@ -76,6 +79,8 @@ PASSED_THROUGH = {
     "PlaceholderWithDefault",
 }
 
+_LIKE = {"OnesLike": 1.0, "ZerosLike": 0.0}
+
 
 def constant_of(node: Any, values: Sequence[Value], builder: Builder) -> Constant | None:
     """The value of a node that does not depend on the query, else None.
@@ -87,6 +92,8 @@ def constant_of(node: Any, values: Sequence[Value], builder: Builder) -> Constan
         return constant
     if node.op == "Shape" and isinstance(values[0], str):
         return np.array([BATCH, *builder.shape(values[0])])
+    if node.op in _LIKE and isinstance(values[0], str):
+        return np.full((1, *builder.shape(values[0])), _LIKE[node.op])
     fold = FOLDS.get(node.op)
     arrays = [value for value in values if not isinstance(value, str)]
     if fold is None or not values or len(arrays) < len(values):
@@ -142,8 +149,9 @@ def _rows_times(builder: Builder, node: Any, source: str, weight: Constant) -> s
 
 
 def _bias_add(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    check_nhwc(node)
-    return builder.shifted(node.name, tensor_at(node, values), constant_at(node, values))
+    source = tensor_at(node, values)
+    offset = per_channel(node, constant_at(node, values), builder.shape(source))
+    return builder.shifted(node.name, source, offset)
 
 
 def _divide(builder: Builder, node: Any, values: Sequence[Value]) -> str:
@@ -170,16 +178,17 @@ def _power(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 
 
 def _batch_norm(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    check_nhwc(node)
+    source = tensor_at(node, values)
     if node.attr["is_training"].b:
         raise ModelError(
             f"node '{node.name}' ({node.op}) is in training mode: freeze the model for inference"
         )
     gamma, beta, mean, variance = (
-        constant_at(node, values, place).astype(np.float64) for place in range(1, 5)
+        per_channel(node, constant_at(node, values, place), builder.shape(source))
+        for place in range(1, 5)
     )
     factor = gamma / np.sqrt(variance + node.attr["epsilon"].f)
-    scaled = builder.scaled(f"{node.name}/scale", tensor_at(node, values), factor)
+    scaled = builder.scaled(f"{node.name}/scale", source, factor)
     return builder.shifted(node.name, scaled, beta - mean * factor)
 
 
@@ -315,8 +324,10 @@ OPERATIONS: dict[str, Convert] = {
     "Mean": reduced,
     "Min": reduced,
     "Minimum": minimum,
+    "MirrorPad": mirror_pad,
     "Mul": multiply,
     "Neg": _negative,
+    "Pack": pack,
     "Pad": pad,
     "PadV2": pad,
     "Pow": _power,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.layers import Gather, Shape
+from capc.graph.layers import Gather, Reshape, Shape
 from capc.graph.tensorflow.builder import Builder, Value
 from capc.graph.tensorflow.folding import BATCH, slice_index
 from capc.graph.tensorflow.movements import as_shape
@@ -86,7 +86,7 @@ def slice_operation(builder: Builder, node: Any, values: Sequence[Value]) -> str
     """Slice: a start and a size for each axis."""
     starts, sizes = (np.ravel(constant_at(node, values, place)).tolist() for place in (1, 2))
     index = [
-        slice(start, None if size == -1 else start + size)
+        slice(start, None if size in {-1, BATCH} else start + size)
         for start, size in zip(starts, sizes, strict=True)
     ]
     return _indexed(builder, node, tensor_at(node, values), index)
@@ -205,6 +205,9 @@ def _indexed(builder: Builder, node: Any, source: str, index: Sequence[Any]) -> 
     cut = index.index(Ellipsis) if Ellipsis in index else len(index)
     full = [*index[:cut], *missing, *index[cut + 1 :]]
     batch = full[0]
+    bare = builder.batch == 1 and isinstance(batch, int)  # the one image, without its batch axis
+    if bare:
+        batch = slice(None)
     if not isinstance(batch, slice) or batch.start not in {None, 0} or batch.step not in {None, 1}:
         raise ModelError(
             f"node '{node.name}' ({node.op}) cuts the batch axis; "
@@ -231,4 +234,8 @@ def _indexed(builder: Builder, node: Any, source: str, index: Sequence[Any]) -> 
         if isinstance(entry, slice):
             final.append(len(chosen))
         axis += 1
-    return as_shape(builder, node, source, tuple(final))
+    if not bare:
+        return as_shape(builder, node, source, tuple(final))
+    name = builder.add(Reshape(builder.unused(node.name), (source,), tuple(final)))
+    builder.bare.add(name)
+    return name
