@@ -205,7 +205,8 @@ def load_weights(path: Path) -> Weights:
 
 def _freeze_as_it_is(tf: Any, model: Any, path: Path) -> None:
     """A graph with branches: Keras's own nodes, but for the names of input and output."""
-    graph, names = freeze_keras(model, path.name)
+    frozen = freeze_keras(model)
+    graph, names = frozen.graph, (*frozen.inputs.values(), *frozen.outputs.values())
     new = dict(zip(names, ("input", "output/BiasAdd"), strict=True))
     clashing = {node.name for node in graph.node} & set(new.values()) - set(names)
     if clashing:

@@ -44,6 +44,17 @@ ENDS: dict[str, tuple[Body, int]] = {
     "softmax, then sliced": (lambda x: tf.nn.softmax(pooled(x))[:, 0, 0, :], 10),
     "softmax, then averaged": (lambda x: tf.reduce_mean(tf.nn.softmax(pooled(x)), [1, 2]), 10),
     "softmax of sigmoids": (lambda x: tf.nn.softmax(tf.nn.sigmoid(dense(x, 3))), 3),
+    "log of a softmax": (lambda x: tf.math.log(tf.nn.softmax(dense(x, 4))), 4),
+    "log of a softmax and a little": (
+        lambda x: tf.math.log(1e-7 + tf.nn.softmax(dense(x, 4))),
+        4,
+    ),
+    "log of a clipped softmax": (
+        lambda x: tf.math.log(tf.clip_by_value(tf.nn.softmax(dense(x, 4)), 1e-7, 1 - 1e-7)),
+        4,
+    ),
+    "log, squeezed": (lambda x: tf.squeeze(tf.math.log(tf.nn.softmax(pooled(x))), [1, 2]), 10),
+    "percent": (lambda x: 100.0 * tf.nn.softmax(dense(x, 4)) / 2.0 - 1.0, 4),
     "single logit": (lambda x: dense(x, 1), 2),
     "squeezed logit": (lambda x: tf.squeeze(dense(x, 1), [1]), 2),
     "squeezed without axes": (lambda x: tf.squeeze(dense(x, 1)), 2),
@@ -110,6 +121,12 @@ REFUSED: dict[str, tuple[Body, str]] = {
         ),
         r"\(Sigmoid\).*several labels",
     ),
+    "one less a softmax": (lambda x: 1.0 - tf.nn.softmax(dense(x, 4)), "Softmax.*only at the end"),
+    "softmax with a high bound": (
+        lambda x: tf.maximum(tf.nn.softmax(dense(x, 4)), 0.3),
+        "Softmax.*only at the end",
+    ),
+    "log of what is no probability": (lambda x: tf.math.log(dense(x, 4)), "Log.*of a softmax"),
     "two axes": (lambda x: tf.reshape(dense(x, 10), [-1, 2, 5]), "logits have one axis"),
 }  # fmt: skip
 

@@ -210,3 +210,69 @@ def test_a_keras_file_under_another_name_is_told_apart(
     (tmp_path / name).rename(tmp_path / "m.pb")
     with pytest.raises(ModelError, match=rf"m\.pb is a Keras file.*name it with {word}"):
         import_network(tmp_path / "m.pb")
+
+
+def heads() -> Any:
+    """A model with features beside its logits."""
+    images = keras.Input((3, 2, 1))
+    hidden = L.Dense(5, activation="relu", name="features")(L.Flatten()(images))
+    return keras.Model(images, [L.Dense(4, name="logits")(hidden), hidden])
+
+
+def save_heads(model: Any, path: Path, kind: str) -> None:
+    if kind in {".keras", ".h5"}:
+        model.save(path)
+    elif kind == "exported":
+        model.export(path, verbose=False)
+    elif kind == "named signature":
+
+        def serve(images: Any) -> Any:
+            logits, hidden = model(images)
+            return {"scores": logits, "features": hidden}
+
+        signature = tf.TensorSpec((None, 3, 2, 1), tf.float32)
+        signatures = tf.function(serve, input_signature=[signature])
+        tf.saved_model.save(model, str(path), signatures=signatures)
+    else:
+        save_v1_heads(model, path)
+
+
+def save_v1_heads(model: Any, path: Path) -> None:
+    """The same as a program of TensorFlow 1 saves it."""
+    v1 = tf.compat.v1
+    kernels = [np.asarray(value) for value in model.get_weights()]
+    with tf.Graph().as_default(), v1.Session() as session:
+        images = v1.placeholder(tf.float32, (None, 3, 2, 1))
+        hidden = tf.nn.relu(tf.reshape(images, [-1, 6]) @ kernels[0] + kernels[1])
+        logits = hidden @ kernels[2] + kernels[3]
+        outputs = {"scores": logits, "features": hidden}
+        signature = v1.saved_model.predict_signature_def({"images": images}, outputs)
+        builder = v1.saved_model.Builder(str(path))
+        signatures = {"serving_default": signature}
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+
+
+HEADS = {
+    ".keras": "logits",
+    ".h5": "logits:0",
+    "exported": "output_0",
+    "named signature": "scores",
+    "version 1": "scores",
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_one_of_several_outputs_is_named(tmp_path: Path, kind: str) -> None:
+    model = heads()
+    path = tmp_path / f"model{kind if kind.startswith('.') else ''}"
+    save_heads(model, path, kind)
+    images = np.random.default_rng(2).uniform(0, 1, (3, 3, 2, 1)).astype(np.float32)
+    network = import_network(path, output_node=HEADS[kind])
+    expected = np.asarray(model(images)[0])
+    np.testing.assert_allclose(evaluate_float(network, images), expected, atol=1e-5)
+    found = tensorflow_logits(path, "import/input:0", HEADS[kind], images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(ModelError, match=r"has 2 outputs \(.*\).*--output_node") as refusal:
+        import_network(path)
+    assert HEADS[kind].removesuffix(":0") in str(refusal.value)

@@ -21,12 +21,8 @@ __all__ = ["AvgPool", "MaxPool"]
 
 
 @dataclass(frozen=True, eq=False)
-class AvgPool(Layer):
-    """The mean over windows of (H, W, C); padded pixels are not counted.
-
-    Over integers: the sum, times rint(2^f / pixels counted). The factor is public, so each party
-    does this alone on its share. `padding` as in Conv2D.
-    """
+class _Pool(Layer, abstract=True):
+    """One number for each window of (H, W, C). `padding` as in Conv2D."""
 
     window: Pair
     strides: Pair
@@ -41,6 +37,14 @@ class AvgPool(Layer):
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         ((height, width, channels),) = inputs
         return (*self.placement.outputs((height, width, channels)), channels)
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(_Pool):
+    """The mean over windows of (H, W, C); padded pixels are not counted.
+
+    Over integers: the sum, times rint(2^f / pixels counted). The factor is public, so each party
+    does this alone on its share. `padding` as in Conv2D.
+    """
 
     def sums(self, images: Array) -> Array:
         """The sum over each window, (n, H, W, C) to (n, H_out, W_out, C)."""
@@ -85,25 +89,11 @@ class AvgPool(Layer):
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool(Layer):
+class MaxPool(_Pool):
     """The largest signed value in windows of (H, W, C); padded pixels never win.
 
     Keeps the fractional bits of its input. `padding` as in Conv2D.
     """
-
-    window: Pair
-    strides: Pair
-    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
-
-    @property
-    def placement(self) -> Window:
-        """Where the windows lie."""
-        return Window(self.window, self.strides, self.padding)
-
-    @override
-    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        ((height, width, channels),) = inputs
-        return (*self.placement.outputs((height, width, channels)), channels)
 
     @override
     def real(self, inputs: Sequence[Float64]) -> Float64:

@@ -16,6 +16,7 @@ import numpy as np
 from capc.errors import ModelError
 from capc.graph.layers import Reshape
 from capc.graph.tensorflow.builder import Builder
+from capc.graph.tensorflow.loader import load_tensorflow
 from capc.graph.tensorflow.names import data_inputs
 from capc.graph.tensorflow.operations import PASSED_THROUGH
 from capc.graph.tensorflow.sources import FrozenGraph
@@ -26,6 +27,8 @@ _NORMALISED = {"Softmax", "LogSoftmax"}
 _MOVES = {"Reshape", "Squeeze", "ExpandDims", "Transpose"}
 _CHOICES = {"StridedSlice", "Slice", "GatherV2", "Mean", "Sum", "Max", "Min"}
 _JOINS = {"ConcatV2", "Pack"}
+_GROWING = {"Exp", "Log", "Log1p", "Sqrt"}
+_LEAST = 1e-4  # of a probability, as a lower bound: below the largest of 10,000 classes
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,15 @@ class Ending:
 def without_ending(graph: FrozenGraph) -> Ending:
     """The graph without the functions at its end that keep the order of the classes."""
     path = list(_tail(graph, graph.output_name))
-    dropped = [name for name in path if graph.nodes[name].op in {*_NORMALISED, "Sigmoid"}]
+    places = [i for i, name in enumerate(path) if graph.nodes[name].op in {*_NORMALISED, "Sigmoid"}]
+    dropped = [path[place] for place in places]
     nodes = dict(graph.nodes)
     for name in dropped:
-        nodes[name] = _identity(graph.nodes[name])
+        nodes[name] = _identity(graph.nodes[name], data_inputs(graph.nodes[name])[0])
+    for name in path[: max(places, default=0)]:  # of probabilities: log(p), p + c and the like
+        kept = _growing(graph, graph.nodes[name])
+        if kept is not None:
+            nodes[name] = _identity(graph.nodes[name], kept)
     softmaxes = tuple(name for name in dropped if graph.nodes[name].op in _NORMALISED)
     sigmoids = tuple(name for name in dropped if name not in softmaxes)
     if not sigmoids and path:
@@ -90,9 +98,49 @@ def _tail(graph: FrozenGraph, name: str) -> Iterable[str]:
         inputs = data_inputs(node)
         moves_only = moves_only and node.op not in _CHOICES
         through = {*PASSED_THROUGH, *_MOVES, *_CHOICES, *_NORMALISED, "Sigmoid"}
-        if node.op not in through or not inputs:
+        growing = _growing(graph, node)
+        if growing is None and (node.op not in through or not inputs):
             return
-        name = inputs[0]
+        name = growing or inputs[0]
+
+
+def _growing(graph: FrozenGraph, node: Any) -> str | None:
+    """The input x of a function that keeps the order of probabilities, else None.
+
+    log(x) and its like, x + c and x - c, x * c and x / c for c > 0, and bounds that two
+    probabilities do not both pass. c is one number for all classes.
+    """
+    inputs = data_inputs(node)
+    if node.op in _GROWING:
+        return inputs[0]
+    if len(inputs) != 2:
+        return None
+    numbers = [_number(graph, name) for name in inputs]
+    if (numbers[0] is None) == (numbers[1] is None):
+        return None
+    place = 0 if numbers[0] is None else 1
+    value = numbers[1 - place]
+    keeps = value is not None and {
+        "Add": True,
+        "AddV2": True,
+        "Maximum": value <= _LEAST,
+        "Minimum": value > 0.5,
+        "Mul": value > 0,
+        "RealDiv": value > 0 and place == 0,
+        "Sub": place == 0,
+    }.get(node.op, False)
+    return inputs[place] if keeps else None
+
+
+def _number(graph: FrozenGraph, name: str) -> float | None:
+    """The value of a constant with one element."""
+    node = graph.nodes.get(name)
+    while node is not None and node.op in PASSED_THROUGH and node.input:
+        node = graph.nodes.get(data_inputs(node)[0])
+    if node is None or node.op != "Const":
+        return None
+    value = load_tensorflow().make_ndarray(node.attr["value"].tensor)
+    return float(value.reshape(-1)[0]) if value.size == 1 else None
 
 
 def _joined_sigmoids(graph: FrozenGraph, join: Any) -> tuple[str, ...]:
@@ -133,9 +181,9 @@ def _before(graph: FrozenGraph, name: str) -> str:
     return data_inputs(graph.nodes[name])[0]
 
 
-def _identity(node: Any) -> Any:
+def _identity(node: Any, source: str) -> Any:
     copy = type(node)()
     copy.name, copy.op = node.name, "Identity"
-    copy.input.extend(node.input[:1])
+    copy.input.append(source)
     copy.attr["T"].type = node.attr["T"].type
     return copy

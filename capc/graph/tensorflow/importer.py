@@ -18,7 +18,6 @@ from capc.graph.tensorflow.batches import MOVES_THE_BATCH, lacks_batch, per_imag
 from capc.graph.tensorflow.builder import Builder, Value
 from capc.graph.tensorflow.constants import folded
 from capc.graph.tensorflow.endings import logits_layer, one_axis, without_ending
-from capc.graph.tensorflow.inlining import inlined_nodes
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT, data_inputs
 from capc.graph.tensorflow.operations import (
@@ -30,7 +29,7 @@ from capc.graph.tensorflow.operations import (
 )
 from capc.graph.tensorflow.refusals import ANY_WAY_OUT, WAYS_OUT
 from capc.graph.tensorflow.selections import with_split_outputs
-from capc.graph.tensorflow.sources import FrozenGraph, fixed_batch, freeze_keras, read_graph
+from capc.graph.tensorflow.sources import FrozenGraph, fixed_batch, graph_of_keras, read_graph
 from capc.graph.two_classes import with_two_classes
 
 
@@ -48,8 +47,7 @@ def import_network(
 
 def network_of_keras(model: Any, label: str) -> Network:
     """The layers of a Keras classifier in memory; `label` is what error messages call it."""
-    graph, (first, last) = freeze_keras(model, label)
-    return classifier_of(FrozenGraph(inlined_nodes(graph), first, last))
+    return classifier_of(graph_of_keras(model, label))
 
 
 def classifier_of(graph: FrozenGraph) -> Network:

@@ -35,6 +35,7 @@ WAYS_OUT = {
         _RANDOM,
     ),
     **dict.fromkeys(("Rsqrt", "Sqrt", "LRN", "SquaredDifference", "L2Loss"), _NORMALISATION),
+    "Log": "at the end it is dropped, where it is of a softmax; " + ANY_WAY_OUT,
     "Softmax": (
         "inside a network it has no circuit: only at the end it is dropped; take it out, or end at "
         "the logits before it with --output_node"

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from capc.errors import ModelError
 from capc.graph.tensorflow.loader import load_tensorflow
-from capc.graph.tensorflow.names import plain_name
+from capc.graph.tensorflow.names import Nodes, plain_name, resolve
 
-Frozen = tuple[Any, tuple[str, str]]  # a GraphDef without variables; its input and output
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """A GraphDef without variables; the nodes of its inputs and outputs, by the model's names."""
+
+    graph: Any
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
 
 _SERVING = "serving_default"
 _EXPORT = (
@@ -37,26 +46,51 @@ def read_saved_model(path: Path) -> Frozen:
         return _graph_or_refusal(tf, path, first)
 
 
-def freeze(tf: Any, function: Any, label: str) -> Frozen:
-    """A concrete function with its variables as constants."""
+def freeze(tf: Any, function: Any, names: Sequence[str] = ()) -> Frozen:
+    """A concrete function with its variables as constants; `names` are those of its outputs."""
     from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415
         convert_variables_to_constants_v2,
     )
 
     frozen = convert_variables_to_constants_v2(function)
-    inputs = [tensor.name for tensor in frozen.inputs if tensor.dtype != tf.resource]
-    names = one_of_each(label, inputs, [tensor.name for tensor in frozen.outputs])
-    return frozen.graph.as_graph_def(), names
+    inputs = [plain_name(tensor.name) for tensor in frozen.inputs if tensor.dtype != tf.resource]
+    outputs = [plain_name(tensor.name) for tensor in frozen.outputs]
+    keys = names or _keys(function.structured_outputs)
+    if len(keys) != len(outputs):
+        keys = outputs
+    return Frozen(
+        frozen.graph.as_graph_def(),
+        dict(zip(inputs, inputs, strict=True)),
+        dict(zip(keys, outputs, strict=True)),
+    )
 
 
-def one_of_each(label: str, inputs: list[str], outputs: list[str]) -> tuple[str, str]:
-    """The names of the input's and the output's nodes. Raises ModelError where there are more."""
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(
-            f"{label} has {len(inputs)} inputs and {len(outputs)} outputs; "
-            "a classifier has one of each: export a model from the images to the logits alone"
-        )
-    return plain_name(inputs[0]), plain_name(outputs[0])
+def _keys(structure: Any) -> list[str]:
+    """The names that a signature gives its outputs, in TensorFlow's order."""
+    return sorted(map(str, structure)) if isinstance(structure, Mapping) else []
+
+
+def ends(label: str, nodes: Nodes, frozen: Frozen, wanted: tuple[str, str]) -> tuple[str, str]:
+    """The input's and the output's node: those `wanted`, by a node's or the model's own name.
+
+    Where such a name does not occur, the only one there is. Raises ModelError where there are more.
+    """
+    return (
+        _end(label, nodes, frozen.inputs, wanted[0], "input"),
+        _end(label, nodes, frozen.outputs, wanted[1], "output"),
+    )
+
+
+def _end(label: str, nodes: Nodes, known: Mapping[str, str], wanted: str, kind: str) -> str:
+    found = resolve(nodes, wanted) or known.get(plain_name(wanted))
+    if found is not None:
+        return found
+    if len(known) == 1:
+        return next(iter(known.values()))
+    raise ModelError(
+        f"{label} has {len(known)} {kind}s ({', '.join(known) or 'none'}), and a classifier has "
+        f"one: name it with --{kind}_node"
+    )
 
 
 def first_line(error: BaseException) -> str:
@@ -79,7 +113,7 @@ def _objects(tf: Any, path: Path) -> Frozen:
     if not signatures:
         raise ModelError(f"{path} has no signature: export it with a serving signature")
     key = _SERVING if _SERVING in signatures else next(iter(signatures))
-    return freeze(tf, signatures[key], str(path))
+    return freeze(tf, signatures[key])
 
 
 def _graph_or_refusal(tf: Any, path: Path, first: Exception) -> Frozen:
@@ -109,18 +143,15 @@ def _graph(tf: Any, path: Path, description: Any) -> Frozen:
     if not known:
         raise ModelError(f"{path} has no signature: export it with a serving signature")
     signature = known[_SERVING if _SERVING in known else min(known)]
-    names = one_of_each(
-        str(path),
-        [tensor.name for tensor in signature.inputs.values()],
-        [tensor.name for tensor in signature.outputs.values()],
-    )
+    inputs = {key: plain_name(tensor.name) for key, tensor in signature.inputs.items()}
+    outputs = {key: plain_name(tensor.name) for key, tensor in sorted(signature.outputs.items())}
     with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
         tf.compat.v1.saved_model.load(session, list(description.meta_info_def.tags), str(path))
-        output = names[1].partition(":")[0]
+        wanted = sorted({name.partition(":")[0] for name in outputs.values()})
         frozen = convert_variables_to_constants_from_session_graph(
-            session, graph.as_graph_def(), [output]
+            session, graph.as_graph_def(), wanted
         )
-    return frozen, names
+    return Frozen(frozen, inputs, outputs)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from capc.errors import CapcError, ModelError
 from capc.files import open_bounded, read_bounded
 from capc.graph.tensorflow.inlining import inlined_nodes
 from capc.graph.tensorflow.loader import load_keras, load_tensorflow
-from capc.graph.tensorflow.names import input_and_output, resolve
-from capc.graph.tensorflow.saved_models import Frozen, first_line, freeze, read_saved_model
+from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT, input_and_output
+from capc.graph.tensorflow.saved_models import Frozen, ends, first_line, freeze, read_saved_model
 
 _SUFFIXES = {".keras": ".keras", ".h5": ".h5", ".hdf5": ".h5", ".onnx": "onnx"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -70,10 +70,10 @@ def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
         outer = [node.name for node in graph.node]
         names = input_and_output(path.name, nodes, outer, input_node, output_node)
         return FrozenGraph(nodes, *names, _called(graph))
-    graph, (first, last) = read_saved_model(path) if kind == "folder" else _keras(path, kind)
-    nodes = inlined_nodes(graph)
-    first, last = resolve(nodes, input_node) or first, resolve(nodes, output_node) or last
-    return FrozenGraph(nodes, first, last, _called(graph))
+    frozen = read_saved_model(path) if kind == "folder" else _keras(path, kind)
+    nodes = inlined_nodes(frozen.graph)
+    first, last = ends(str(path), nodes, frozen, (input_node, output_node))
+    return FrozenGraph(nodes, first, last, _called(frozen.graph))
 
 
 def _called(graph: Any) -> Any:
@@ -157,18 +157,25 @@ def _keras(path: Path, suffix: str) -> Frozen:
             "it whole with model.save, or with the Keras that made it as a folder: "
             "model.export(folder), before Keras 3 tf.saved_model.save(model, folder)"
         ) from error
-    return freeze_keras(model, str(path))
+    return freeze_keras(model)
 
 
-def freeze_keras(model: Any, label: str) -> Frozen:
-    """A Keras model with one input as a GraphDef without variables, and its two node names."""
+def graph_of_keras(model: Any, label: str) -> FrozenGraph:
+    """A Keras classifier in memory, from its one input to its one output, without variables."""
+    frozen = freeze_keras(model)
+    nodes = inlined_nodes(frozen.graph)
+    return FrozenGraph(nodes, *ends(label, nodes, frozen, (DEFAULT_INPUT, DEFAULT_OUTPUT)))
+
+
+def freeze_keras(model: Any) -> Frozen:
+    """A Keras model without variables; its inputs and outputs have the names of their layers."""
     tf = load_tensorflow()
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(
-            f"{label} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
-            "a classifier has one of each: export a model from the images to the logits alone"
-        )
-    given = model.inputs[0]
-    signature = tf.TensorSpec(given.shape, given.dtype, name="input")
-    function = tf.function(lambda images: model(images, training=False))
-    return freeze(tf, function.get_concrete_function(signature), label)
+    one = len(model.inputs) == 1
+    given = [
+        tf.TensorSpec(tensor.shape, tensor.dtype, name="input" if one else tensor.name)
+        for tensor in model.inputs
+    ]
+    function = tf.function(
+        lambda *images: tf.nest.flatten(model(images[0] if one else list(images), training=False))
+    )
+    return freeze(tf, function.get_concrete_function(*given), getattr(model, "output_names", ()))
