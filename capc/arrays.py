@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -44,6 +45,11 @@ def open_arrays(path: str | Path, limit: int = MAX_FILE_BYTES) -> Iterator[Mappi
     yield loaded
 
 
+def arrays_within(data: bytes, limit: int = MAX_FILE_BYTES) -> dict[str, NDArray[Any]]:
+    """The arrays of a .npz file that is in memory. Raises ValueError as `load_array` does."""
+    return dict(_members(io.BytesIO(data), limit))
+
+
 def _members(file: IO[bytes], limit: int) -> Iterator[tuple[str, NDArray[Any]]]:
     try:
         with zipfile.ZipFile(file) as archive:
@@ -52,7 +58,7 @@ def _members(file: IO[bytes], limit: int) -> Iterator[tuple[str, NDArray[Any]]]:
             for entry in archive.infolist():
                 with archive.open(entry) as member:
                     yield entry.filename.removesuffix(".npy"), _array(member, entry.file_size)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"it is no NumPy file ({error})") from None
 
 

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.arrays import arrays_within
+
 UInt8 = NDArray[np.uint8]
 
 
@@ -40,9 +42,9 @@ def read_idx(data: bytes) -> UInt8:
 def read_keras_npz(data: bytes) -> dict[str, UInt8]:
     """Keras's mnist.npz: x_train, y_train, x_test, y_test."""
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        archive = arrays_within(data)
+        return {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    except (ValueError, KeyError) as error:
         raise FormatError(f"not Keras's mnist.npz: {error}") from error
 
 

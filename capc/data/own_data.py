@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from capc.arrays import open_arrays
 from capc.errors import ConfigError
 from capc.files import existing
+from capc.gc.circuits import most_classes
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -26,7 +27,6 @@ _PARTS = {
     "test_labels": "y_test",
 }
 _QUERIES = (("samples", "labels"), ("x_test", "y_test"), ("x", "y"))
-MAX_CLASSES = 1000
 
 
 def is_own(name: str) -> bool:
@@ -108,8 +108,11 @@ def checked_labels(labels: NDArray[Any], count: int, origin: str) -> NDArray[np.
     whole = flat.shape == (count,) and flat.dtype.kind in "fiub" and np.all(flat == np.rint(flat))
     if not whole or flat.min() < 0:
         raise ConfigError(f"{origin} does not hold {count} class numbers from 0 up")
-    if flat.max() >= MAX_CLASSES:
-        raise ConfigError(f"{origin} holds the class {flat.max():g}; at most {MAX_CLASSES} fit")
+    if flat.max() >= most_classes():
+        raise ConfigError(
+            f"{origin} holds the class {flat.max():g}; the circuit of step 1c has room for "
+            f"{most_classes()} classes"
+        )
     return flat.astype(np.int64)
 
 
@@ -186,7 +189,7 @@ def read_images(
             raise ConfigError(
                 f"{file} has {picture.shape[1]} x {picture.shape[0]} pixels, "
                 f"{files[0][0].name} {pictures[0].shape[1]} x {pictures[0].shape[0]}: give images "
-                "of one size"
+                "of one size, resized as those were that the model was trained on"
             )
         pictures.append(picture)
     colours = np.stack(pictures)

@@ -7,13 +7,17 @@ modulo 2^width on the way in, and come out in [0, 2^width). Docs: docs/garbled-c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from capc.errors import ConfigError
-from capc.fixed_point import Int64, modulo
+from capc.fixed_point import RING_BITS, Int64, modulo
 from capc.gc import _engine
+
+MAX_PAYLOAD_BYTES = 1 << 28  # of one frame between a party and its circuit program, or two programs
+_TABLE_BYTES = 32  # of an AND gate, by half-gates
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,17 @@ def argmax_circuit(ring_bits: int, classes: int, vote_bits: int, vote_shift: int
         f"argmax {ring_bits} x {classes} << {vote_shift}",
         _engine.argmax_circuit(ring_bits, classes, vote_bits, vote_shift),
     )
+
+
+@lru_cache
+def most_classes() -> int:
+    """The most classes whose argmax between programs is one frame of tables, in the widest ring."""
+    low, high = 2, MAX_PAYLOAD_BYTES
+    while high - low > 1:
+        middle = (low + high) // 2
+        tables = _TABLE_BYTES * _engine.argmax_and_count(RING_BITS[-1], middle)
+        low, high = (middle, high) if tables <= MAX_PAYLOAD_BYTES else (low, middle)
+    return low
 
 
 def noisy_argmax_circuit(vote_bits: int, classes: int, with_threshold: bool) -> Circuit:

@@ -25,7 +25,13 @@ from numpy.typing import ArrayLike
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import VOTE_BITS, Int64
-from capc.gc.circuits import Circuit, argmax_circuit, as_words, noisy_argmax_circuit
+from capc.gc.circuits import (
+    MAX_PAYLOAD_BYTES,
+    Circuit,
+    argmax_circuit,
+    as_words,
+    noisy_argmax_circuit,
+)
 from capc.gc.program_process import ProgramProcess
 from capc.transport.channel import Traffic
 
@@ -41,7 +47,6 @@ _HEADER = struct.Struct("<2sBBI")
 _TABLE = struct.Struct("<II")
 _TRAFFIC = struct.Struct("<QQQ")
 _PORT = struct.Struct("<I")
-_MAX_PAYLOAD = 1 << 28
 
 _KEY, _PREPARE, _EVALUATE, _CLOSE = 1, 2, 3, 4
 _LISTENING, _READY, _PREPARED, _RESULT, _CLOSED, _ERROR = 17, 18, 19, 20, 21, 31
@@ -320,7 +325,7 @@ class CircuitProgram:
 
     def _receive(self, expected: int) -> _Frame:
         magic, version, frame_type, length = _HEADER.unpack(self._read(_HEADER.size))
-        if magic != b"CG" or version != _VERSION or length > _MAX_PAYLOAD:
+        if magic != b"CG" or version != _VERSION or length > MAX_PAYLOAD_BYTES:
             raise self._failure("is of another version; build it anew with `make setup`")
         frame = _Frame(frame_type, self._read(length))
         self._process.listen()

@@ -18,6 +18,7 @@ from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
 from capc.files import existing, expanded
 from capc.fixed_point import RING_BITS
+from capc.gc.circuits import most_classes
 from capc.gc.programs import BackEnd, ProgramName, runs_emp
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
@@ -31,7 +32,6 @@ from capc.privacy.noise import refuse_unusable, refuse_wrap, reserved_range
 from capc.transport.control_messages import MAX_PARTIES
 
 MAX_QUERIES = 1_000_000
-MAX_CLASSES = 1000
 _USUAL_CLASSES = 10  # until the models say how many
 MAX_TIMEOUT_SECONDS = 1e6  # a selector takes 32-bit milliseconds
 _SESSION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -200,7 +200,7 @@ def with_range(settings: Settings, input_range: Range) -> Settings:
 
 def with_classes(settings: Settings, classes: int) -> Settings:
     """The settings for models of so many classes; ConfigError where their noise would wrap."""
-    _whole("num_classes", classes, 2, MAX_CLASSES)
+    _whole("num_classes", classes, 2, most_classes())
     flags = argparse.Namespace(**settings.flags)
     sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
     _noise_fits(flags, sigma_flag, settings.privacy.sigma, classes)
@@ -234,7 +234,7 @@ def _check_ranges(flags: argparse.Namespace) -> None:
     _whole("n_queries", flags.n_queries, 1, MAX_QUERIES)
     _whole("batch_size", flags.batch_size, 1, MAX_QUERIES)
     if flags.num_classes is not None:
-        _whole("num_classes", flags.num_classes, 2, MAX_CLASSES)
+        _whole("num_classes", flags.num_classes, 2, most_classes())
     _whole("start_batch", flags.start_batch, 0, MAX_QUERIES)
     _whole("seed", flags.seed, 0, (1 << 32) - 1)
     _whole("qp_id", flags.qp_id, 0, MAX_QUERIES)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.arrays import load_array
 from capc.command_line import ExitStatus, Parser
 from capc.data.datasets import load_dataset, normalised
 from capc.errors import ConfigError
@@ -51,6 +52,17 @@ def make_votes() -> NDArray[np.uint8]:
         label = np.argmax(np.exp(_GAMMA * (queries @ own.T - 1)) @ weights, axis=1)
         votes[np.arange(_QUERIES), label] += 1
     return votes
+
+
+def _saved_votes(path: Path) -> Int64:
+    """Counts (queries, classes) of a file. Raises ConfigError where it does not hold them."""
+    try:
+        votes = load_array(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}; remake it: {_REMAKE}") from error
+    if not isinstance(votes, np.ndarray) or votes.ndim != 2 or votes.dtype.kind not in "iu":
+        raise ConfigError(f"{path} does not hold counts, one row a query; remake it: {_REMAKE}")
+    return votes.astype(np.int64)
 
 
 def _unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -109,7 +121,7 @@ def _report(remake: Path | None) -> list[str]:
                 np.save(file, make_votes())
         except OSError as error:
             raise ConfigError(f"{remake} cannot be written: {error.strerror}") from None
-    every = np.load(remake or VOTES, allow_pickle=False).astype(np.int64)
+    every = _saved_votes(Path(remake or VOTES))
     spent = spent_by_the_original_rule(every)
     queries = within_budget(spent)
     votes = every[:queries]

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from capc.arrays import arrays_within
 from capc.data.dataset_formats import (
     FormatError,
     read_cifar_binary,
@@ -107,6 +108,15 @@ def test_keras_npz() -> None:
     for data in (b"", file.getvalue()[:100], b"x" * 200):
         with pytest.raises(FormatError):
             read_keras_npz(data)
+
+
+def test_a_keras_archive_that_promises_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither zeros that unpack to gigabytes nor a header without content take memory."""
+    file = io.BytesIO()
+    np.savez_compressed(file, x_train=np.zeros(5000, np.uint8))
+    monkeypatch.setattr(arrays_within, "__defaults__", (4000,))
+    with pytest.raises(FormatError, match="unpacks to more than 4000 bytes"):
+        read_keras_npz(file.getvalue())
 
 
 def mnist_pickle(pixels: NDArray[Any]) -> bytes:

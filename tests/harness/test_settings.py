@@ -10,8 +10,10 @@ import pytest
 
 from capc.errors import ConfigError
 from capc.files import REPOSITORY
+from capc.fixed_point import RING_BITS
+from capc.gc.circuits import MAX_PAYLOAD_BYTES, argmax_circuit, most_classes
 from capc.harness.flags import build_parser
-from capc.harness.settings import parse_settings
+from capc.harness.settings import parse_settings, with_classes
 
 SECURE = json.dumps(
     {
@@ -114,6 +116,22 @@ def test_threshold() -> None:
         parse_settings(["--threshold=200"])
     with pytest.raises(ConfigError, match="needs --threshold"):
         parse_settings(["--sigma_threshold=200"])
+
+
+@pytest.mark.parametrize("classes", [1000, 1001, 10_000, most_classes()])
+def test_models_of_many_classes(classes: int) -> None:
+    settings = parse_settings([f"--num_classes={classes}"])
+    assert settings.num_classes == classes
+    assert with_classes(settings, classes).num_classes == classes
+
+
+def test_more_classes_than_a_frame_of_tables_holds() -> None:
+    assert 32 * argmax_circuit(RING_BITS[-1], 1000, 32).and_count * 10 < MAX_PAYLOAD_BYTES
+    classes = most_classes() + 1
+    with pytest.raises(ConfigError, match=f"--num_classes is {classes}"):
+        parse_settings([f"--num_classes={classes}"])
+    with pytest.raises(ConfigError, match=f"num_classes is {classes}"):
+        with_classes(parse_settings([]), classes)
 
 
 def test_flags_without_effect_are_accepted_and_named() -> None:

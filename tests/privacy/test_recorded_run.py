@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from capc.errors import ConfigError
 from capc.fixed_point import Float64, Int64
 from capc.learning import recorded_run
 from capc.privacy.accountant import Accountant
@@ -32,6 +33,20 @@ def expected_cost(votes: npt.ArrayLike) -> Float64:
     return expected_cost_rdp(
         votes, SIGMA, THRESHOLD, SIGMA_THRESHOLD, default_orders(), noise="continuous"
     )
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"\x93NUMPY\x01\x00\x02\x00{}"])
+def test_votes_that_are_none(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "votes.npy"
+    path.write_bytes(content)
+    monkeypatch.setattr(recorded_run, "VOTES", path)
+    with pytest.raises(ConfigError, match=r"votes\.npy cannot be read.*--remake"):
+        recorded_run.main([])
+    np.save(path, np.zeros(3))
+    with pytest.raises(ConfigError, match="does not hold counts"):
+        recorded_run.main([])
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ class _Pool(Layer, abstract=True):
         ((height, width, channels),) = inputs
         return (*self.placement.outputs((height, width, channels)), channels)
 
+
 @dataclass(frozen=True, eq=False)
 class AvgPool(_Pool):
     """The mean over windows of (H, W, C); padded pixels are not counted.
