@@ -9,7 +9,7 @@ from tiers import SLOW, TESTS, is_slow
 
 MODULES = sorted(TESTS.rglob("test_*.py"))
 # All their tests need TensorFlow or whole runs.
-NOT_QUICK = {"he_transformer", "protocol"}
+NOT_QUICK = {"audit", "he_transformer", "protocol"}
 
 
 @pytest.mark.parametrize("name", SLOW)
