@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from capc.inference.costs import LayerCost
@@ -11,13 +10,15 @@ SAID_SECONDS = 1.0  # a query that is expected to take less needs no announcemen
 
 
 def expectations(
-    parties: Sequence[LayerCost], together: int, timeout_seconds: float, memory_bytes: int
+    parties: Sequence[LayerCost], together: int, timeout_seconds: float, memory: int | None
 ) -> list[str]:
     """Lines on a run with one query's total cost per answering party, all on one machine.
 
+    `memory` is what it may use, in bytes, None where that is not known.
+
     Those that ask the user to act start with WARNING: where the queries that run `together`, which
     are answered together, are expected to take longer than the deadline, or where the transformed
-    weights need most of the machine's memory.
+    weights need most of that memory.
     """
     seconds = sum(cost.offline_seconds + cost.online_seconds for cost in parties)
     traffic = sum(cost.offline_bytes + cost.online_bytes for cost in parties)
@@ -36,15 +37,10 @@ def expectations(
             f"WARNING: {what} may take {together * seconds:,.0f} s, and --timeout is "
             f"{timeout_seconds:g} s: give a longer one, or a smaller {advice}"
         )
-    if weights > memory_bytes / 2:
+    if memory is not None and weights > memory / 2:
         said.append(
             f"WARNING: the answering parties hold {weights / 1e9:.1f} GB of transformed weights, "
-            f"and this machine has {memory_bytes / 1e9:.1f} GB of memory: use fewer parties or a "
+            f"and may use {memory / 1e9:.1f} GB of memory on this machine: use fewer parties or a "
             "smaller model"
         )
     return said
-
-
-def machine_memory() -> int:
-    """Bytes of physical memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

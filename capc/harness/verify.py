@@ -21,7 +21,7 @@ from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
 from capc.graph.scaling import in_ring
-from capc.harness.expectations import expectations, machine_memory
+from capc.harness.expectations import expectations
 from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.remarks import Remark
@@ -29,6 +29,7 @@ from capc.harness.settings import Settings
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.precision import why_imprecise
 from capc.inference.reference import evaluate
+from capc.machine import memory_bytes
 from capc.parties.config import PrivacySettings
 from capc.privacy.distributed import UNITS, party_sigma
 from capc.roles import GUARDIAN, QUERYING, answering
@@ -118,7 +119,7 @@ def check_models(
     if settings.unencrypted:
         return said
     each = [costs[id(network)] for network in networks]
-    expected = expectations(each, min(together), settings.timeout_seconds, machine_memory())
+    expected = expectations(each, min(together), settings.timeout_seconds, memory_bytes())
     return said + [Remark(line) for line in expected]
 
 
