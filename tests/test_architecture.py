@@ -43,8 +43,8 @@ FLOORS = (
     "he_transformer",
     "cli",
 )
-# A server on another machine cannot tell a client that is not connected that it now listens.
-ALLOWED_WAITS = {"capc/he_transformer/link.py": 1}
+# A peer on another machine cannot tell one that is not connected that it now listens.
+ALLOWED_WAITS = {"capc/he_transformer/link.py": 1, "capc/transport/endpoints.py": 1}
 MODULES = sorted((ROOT / "capc").rglob("*.py"))
 
 

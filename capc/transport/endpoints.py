@@ -7,7 +7,7 @@ import errno
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from capc.errors import ConfigError, ProtocolError
@@ -17,6 +17,7 @@ from capc.transport.tls import Identity, peer_name
 
 _BACKLOG = 512
 _PORTS = 1 << 16
+_RETRY_SECONDS = 0.2  # nobody can tell a party on another machine that its peer listens now
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,27 @@ class Peer:
     certificate: str
 
 
+class MissingPeersError(ProtocolError):
+    """Peers that did not connect in time: `missing` by name; `arrived` has who did, still open."""
+
+    def __init__(self, missing: Sequence[str], arrived: Mapping[str, Channel]) -> None:
+        super().__init__(f"no connection in time from {', '.join(missing)}")
+        self.missing = tuple(missing)
+        self.arrived = arrived
+
+
 class Listener:
     """A TCP listener that hands out authenticated channels."""
 
-    def __init__(self, host: str, port: int = 0) -> None:
+    def __init__(self, host: str, port: int = 0, *, exactly: bool = False) -> None:
         """Bind and listen, at the first free port from `port` on; port 0 takes any free one.
 
-        Several runs may name the same first port. Raises ConfigError where none is free.
+        Several runs may name the same first port. With `exactly` that port is taken or none.
+        Raises ConfigError where none is free.
         """
+        if exactly:
+            self._socket = listening(host, port)
+            return
         for candidate in range(port, _PORTS if port else 1):
             try:
                 self._socket = _listening(host, candidate)
@@ -68,8 +82,8 @@ class Listener:
         """Channels from `count` different peers (party name -> certificate), by name.
 
         Connections are greeted side by side, as `handshakes` says: one that is silent or fails to
-        authenticate is dropped and counted, and delays nobody. Raises ProtocolError when the
-        peers do not arrive in time.
+        authenticate is dropped and counted, and delays nobody. Raises MissingPeersError when
+        the peers do not arrive in time.
         """
         context = identity.server_context(peers)
         deadline = time.monotonic() + timeout_seconds
@@ -87,8 +101,7 @@ class Listener:
             while len(channels) < count:
                 channel = doorway.next(deadline)
                 if channel is None:
-                    missing = sorted(set(peers) - set(channels))
-                    raise ProtocolError(f"no connection in time from {', '.join(missing)}")
+                    raise MissingPeersError(sorted(set(peers) - set(channels)), channels)
                 if channel.peer in channels:
                     doorway.refuse(f"a second one from {channel.peer}")
                     channel.close()
@@ -99,6 +112,14 @@ class Listener:
     def close(self) -> None:
         """Stop listening."""
         self._socket.close()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens at just this port, or at any free one for 0; ConfigError for none."""
+    try:
+        return _listening(host, port)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror})") from None
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -113,18 +134,18 @@ def _listening(host: str, port: int) -> socket.socket:
     return opened
 
 
-def connect(identity: Identity, peer: Peer, timeout_seconds: float) -> Channel:
-    """An authenticated channel to an announced peer; ProtocolError when there is none."""
+def connect(
+    identity: Identity, peer: Peer, timeout_seconds: float, *, until: float | None = None
+) -> Channel:
+    """An authenticated channel to an announced peer; ProtocolError when there is none.
+
+    A peer that may not listen yet is tried again until the moment `until` (monotonic).
+    """
     if peer.port is None:
         raise ProtocolError(f"{peer.name} announced no port")
     pinned = {peer.name: peer.certificate}
     context = identity.client_context(pinned)  # first: a listener does not wait long for it
-    try:
-        connection = socket.create_connection((peer.host, peer.port), timeout=timeout_seconds)
-    except OSError as error:
-        raise ProtocolError(
-            f"{peer.name} does not answer at {peer.host}:{peer.port} ({error})"
-        ) from None
+    connection = _dialled(peer, timeout_seconds, until)
     try:
         secured = context.wrap_socket(connection)
         peer_name(secured, pinned)
@@ -132,6 +153,23 @@ def connect(identity: Identity, peer: Peer, timeout_seconds: float) -> Channel:
         connection.close()
         raise ProtocolError(f"{peer.name} failed to authenticate ({error})") from None
     return _channel(secured, peer.name, timeout_seconds)
+
+
+def _dialled(peer: Peer, timeout_seconds: float, until: float | None) -> socket.socket:
+    """A connection to the peer's port, tried again until `until` where that is given."""
+    while True:
+        left = timeout_seconds if until is None else max(until - time.monotonic(), 0.1)
+        try:
+            opened = socket.create_connection((peer.host, peer.port), timeout=left)
+        except OSError as error:
+            if until is None or time.monotonic() + _RETRY_SECONDS >= until:
+                raise ProtocolError(
+                    f"{peer.name} does not answer at {peer.host}:{peer.port} ({error})"
+                ) from None
+            time.sleep(_RETRY_SECONDS)
+            continue
+        opened.settimeout(timeout_seconds)
+        return opened
 
 
 def _channel(secured: ssl.SSLSocket, name: str, timeout_seconds: float) -> Channel:

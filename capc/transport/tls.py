@@ -1,7 +1,8 @@
 """TLS 1.3 between parties that know each other's certificates in advance.
 
-Each party makes a key pair at start; the private key never touches the disk. Certificates are
-public and exchanged out of band (by the harness). A connection is accepted only when the peer
+Under `capc run` each party makes a key pair at start, and the private key never touches the disk.
+Between machines a party keeps its key pair in files of its own (`identity_file`). Certificates are
+public and exchanged out of band. A connection is accepted only when the peer
 proves possession of the key of one pinned certificate, which also says who it is. No certificate
 may sign another. Two parties may also agree on a key that no message carries.
 """
@@ -9,6 +10,7 @@ may sign another. Two parties may also agree on a key that no message carries.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import ssl
 from collections.abc import Mapping
@@ -35,7 +37,7 @@ class Identity:
     _private_key: bytes
 
     @classmethod
-    def create(cls, party: str) -> Identity:
+    def create(cls, party: str, lifetime: datetime.timedelta = _LIFETIME) -> Identity:
         """A fresh P-256 key and a self-signed certificate for the named party."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, party)])
@@ -47,7 +49,7 @@ class Identity:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _CLOCK_SKEW)
-            .not_valid_after(now + _LIFETIME)
+            .not_valid_after(now + lifetime)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .sign(key, hashes.SHA256())
         )
@@ -64,6 +66,11 @@ class Identity:
     def __repr__(self) -> str:
         return f"Identity({self.party!r})"
 
+    @property
+    def private_key(self) -> bytes:
+        """The private key, PEM: for a file that its owner alone can read, and nothing else."""
+        return self._private_key
+
     def server_context(self, peers: Mapping[str, str]) -> ssl.SSLContext:
         """Accepts only the named peers (party name -> certificate, PEM)."""
         context = self._context(ssl.PROTOCOL_TLS_SERVER, peers)
@@ -77,8 +84,9 @@ class Identity:
     def agreed_key(self, certificate: str, purpose: bytes) -> bytes:
         """32 bytes that only this party and the owner of the certificate (PEM) can compute.
 
-        Diffie-Hellman on P-256 with the run's fresh keys, through HKDF-SHA256; other purposes give
-        independent keys. Raises ProtocolError for a certificate with another kind of key.
+        Diffie-Hellman on P-256, through HKDF-SHA256; other purposes give independent keys. With key
+        pairs that outlive a run, the purpose has to name the run. Raises ProtocolError for a
+        certificate with another kind of key.
         """
         own = serialization.load_pem_private_key(self._private_key, password=None)
         theirs = x509.load_pem_x509_certificate(certificate.encode()).public_key()
@@ -111,6 +119,11 @@ class Identity:
             context.load_cert_chain(f"/proc/self/fd/{descriptor}")
         finally:
             os.close(descriptor)
+
+
+def fingerprint(certificate: str) -> str:
+    """SHA-256 of a certificate (PEM), as people compare it; ValueError for what is none."""
+    return f"sha256:{hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()}"
 
 
 def peer_name(connection: ssl.SSLSocket, peers: Mapping[str, str]) -> str:
