@@ -34,8 +34,8 @@ _COMMANDS = {
     ),
     "party": _Command(
         "",
-        "one party alone: querying, answering or guardian (capc run starts them all)",
-        "capc party answering --config config.json --control control.sock",
+        "one party alone, on a machine of its own (capc run starts them all on this one)",
+        "capc party answering --config party.toml",
     ),
     "graph": _Command(
         "capc.inference.graph_command",
@@ -89,6 +89,13 @@ _COMMANDS = {
     ),
 }
 
+_PARTY_TOOLS = {
+    "init": ("capc.parties.federation.init_command", "main"),
+    "log": ("capc.parties.federation.log_command", "log_main"),
+    "status": ("capc.parties.federation.log_command", "status_main"),
+}
+"""By word after `capc party`, module and function of what is no party itself."""
+
 
 def main(argv: Sequence[str] | None = None, program: str = "capc") -> int:
     """Call a subcommand; its exit status. A CapcError is one line on standard error, status 2."""
@@ -118,14 +125,23 @@ def _dispatch_party(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         out = sys.stdout if arguments else sys.stderr
         out.write(
-            "usage: capc party {querying,answering,guardian} --config FILE --control SOCKET\n\n"
+            "usage: capc party init PARTY --host HOST [--port PORT] [--folder FOLDER]\n"
+            "       capc party {querying,answering,guardian} --config FILE [--control SOCKET]\n"
+            "       capc party status --config FILE\n"
+            "       capc party log verify FILE [--head HASH]\n\n"
             f"{_COMMANDS['party'].help}\n\nexample: {_COMMANDS['party'].example}\n"
         )
         return ExitStatus.OK if arguments else ExitStatus.USAGE
-    if arguments[0] not in PARTIES:
-        raise ConfigError(f"{arguments[0]} is not a party; choose from {', '.join(PARTIES)}")
-    entry: Callable[[list[str]], int] = _import(PARTIES[arguments[0]], "party").main
-    return entry(arguments[1:])
+    name, rest = arguments[0], arguments[1:]
+    if name in PARTIES:
+        role: Callable[[list[str]], int] = _import(PARTIES[name], "party").main
+        return role(rest)
+    if name not in _PARTY_TOOLS:
+        known = ", ".join([*PARTIES, *_PARTY_TOOLS])
+        raise ConfigError(f"{name} is not a party; choose from {known}")
+    module, function = _PARTY_TOOLS[name]
+    tool: Callable[[list[str]], int] = getattr(_import(module, "party"), function)
+    return tool(rest)
 
 
 def _import(module: str, command: str) -> Any:

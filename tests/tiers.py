@@ -57,6 +57,7 @@ SLOW = (
     "harness/test_tmux.py",
     "learning/test_workers_store.py",
     "inference/test_hostile_plans.py",
+    "parties/test_federation.py",
     "protocol",
     "transport/test_hostile_connections.py",
     # compute or draw for five seconds or more

@@ -12,7 +12,7 @@ from pathlib import Path
 from capc.errors import ConfigError
 from capc.gc.programs import find_program
 from capc.harness.settings import Settings
-from capc.parties.runtime import HOST
+from capc.parties.meeting import HOST
 from capc.transport.endpoints import Listener
 
 

@@ -22,15 +22,15 @@ from capc.graph.prepared import load_network
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
-from capc.parties.messages import Batch, BatchOrder, ProgramAddress, send_vote_share
+from capc.parties.meeting import HOST
+from capc.parties.messages import Batch, BatchOrder, send_vote_share
 from capc.parties.pairwise_masks import PairwiseMasks
-from capc.parties.runtime import HOST, Runtime, StepTimer, run_party
+from capc.parties.runtime import Runtime, StepTimer, run_party
 from capc.privacy.distributed import party_sigma
 from capc.privacy.noise import sample_noise
 from capc.privacy.noise_ahead import NoiseAhead
 from capc.roles import ANSWERING, GUARDIAN, QUERYING, role_of
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, connect
 from capc.transport.framing import MessageType
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,12 @@ def load_model(config: PartyConfig) -> QuantizedNetwork:
         )
     agreement = config.agreement
     if agreement is None:
-        agreement = agree([network], config.input_range, config.max_logit).agreements[0]
+        agreed = agree(
+            *([network], config.input_range, config.max_logit),
+            ring_bits=None if config.ring is None else config.ring.ring_bits,
+            fraction_bits=None if config.ring is None else config.ring.fraction_bits,
+        )
+        agreement = agreed.agreements[0]
     return agreed_integers(network, agreement, config.input_range)
 
 
@@ -194,22 +199,16 @@ def take_part(runtime: Runtime) -> None:
     network = load_model(config)
     ring = network.fixed_point
     with ExitStack() as resources, runtime.failures():
-        listener = Listener(HOST, config.port)
+        meeting = runtime.meeting
+        listener = meeting.listener()
         resources.callback(listener.close)
         noise = draw_own_noise(config)
-        runtime.control.announce(HOST, listener.port, runtime.identity.certificate)
+        runtime.control.announce(HOST, listener.port, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         runtime.control.plan(ring.ring_bits, ring.fraction_bits)
-        guardian = resources.enter_context(
-            connect(runtime.identity, peers[GUARDIAN], config.timeout_seconds)
-        )
+        guardian = resources.enter_context(meeting.connect(peers[GUARDIAN]))
         querying = resources.enter_context(
-            listener.accept(
-                runtime.identity,
-                {QUERYING: peers[QUERYING].certificate},
-                count=1,
-                timeout_seconds=config.timeout_seconds,
-            )[QUERYING]
+            meeting.accept(listener, {QUERYING: peers[QUERYING]})[QUERYING]
         )
         with runtime.timed(None, "1a", "setup", lambda: querying.traffic):
             inference = start_inference(config, querying, network)
@@ -225,7 +224,7 @@ def take_part(runtime: Runtime) -> None:
                     timeout_seconds=config.timeout_seconds,
                 )
             )
-            ProgramAddress(program.port, program.key).send(querying)
+            resources.enter_context(meeting.address(program)).send(querying)
             program.wait_until_ready()
         own_noise = None
         if noise is not None:
@@ -234,7 +233,7 @@ def take_part(runtime: Runtime) -> None:
                 for name, peer in peers.items()
                 if role_of(name) == ANSWERING and name != config.party
             }
-            own_noise = MaskedNoise(noise, PairwiseMasks(runtime.identity, others))
+            own_noise = MaskedNoise(noise, PairwiseMasks(meeting.identity, others, meeting.run))
         runtime.control.ready()
         AnsweringParty(runtime, querying, guardian, inference, program, own_noise=own_noise).serve()
 

@@ -3,7 +3,8 @@
 Every field is known to all parties but five: an answering party alone is told where its `model`
 lies, its `agreement` with the others and, where the parties draw the noise, how much (`own_noise`);
 the querying party alone where its `queries` lie; the guardian alone the budget and its own noise
-(`privacy`). The others' files do not have these fields.
+(`privacy`). The others' files do not have these fields. `ring` is there where
+the parties agreed on one beforehand, without a driver.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from capc.errors import ConfigError
 from capc.files import read_json
-from capc.fixed_point import MAX_LOGIT
+from capc.fixed_point import MAX_LOGIT, FixedPoint
 from capc.gc.programs import BACK_ENDS, BackEnd
 from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
@@ -91,7 +92,8 @@ class PartyConfig:
     bounds every wait for a peer; `card` draws a card in the party's pane in place of its log;
     `step_by_step` has it wait before each step until the driver lets it go on (--step).
     `with_threshold` says whether step 3 has one, and `distributed_noise` whether the answering
-    parties draw the noise: all know both. `model` and `agreement` are set for answering parties,
+    parties draw the noise: all know both. `ring` is
+    what parties without a driver agreed on. `model` and `agreement` are set for answering parties,
     with `own_noise` where they draw it, `queries` for the querying party, `privacy` for the
     guardian.
     """
@@ -119,6 +121,7 @@ class PartyConfig:
     timeout_seconds: float = 600.0
     card: bool = False
     step_by_step: bool = False
+    ring: FixedPoint | None = None
     model: str | None = None
     own_noise: OwnNoise | None = None
     agreement: Agreement | None = None
@@ -148,6 +151,8 @@ class PartyConfig:
         fields |= {name: getattr(self, name) for name in _SHARED_FIELDS}
         fields["encryption_parameters"] = self.encryption_parameters.to_fields()
         fields["input_range"] = list(self.input_range)
+        if self.ring is not None:
+            fields["ring"] = vars(self.ring).copy()
         if self.model is not None:
             fields["model"] = self.model
         if self.own_noise is not None:
@@ -322,6 +327,14 @@ def _own_noise(value: Any) -> OwnNoise:
     )
 
 
+def _ring(value: Any) -> FixedPoint:
+    fields = _mapping(value)
+    return FixedPoint(
+        ring_bits=_field(fields, "ring_bits", _whole(2, 60)),
+        fraction_bits=_field(fields, "fraction_bits", _whole(0, 30)),
+    )
+
+
 _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "party": _string,
     "index": _whole(0),
@@ -348,6 +361,7 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "step_by_step": _boolean,
 }
 _ROLE_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "ring": _ring,
     "model": _string,
     "own_noise": _own_noise,
     "agreement": _agreement,

@@ -24,10 +24,13 @@ _PURPOSE = b"capc pairwise masks"
 class PairwiseMasks:
     """One answering party's masks in one run; each query's are used once."""
 
-    def __init__(self, identity: Identity, others: Mapping[str, str]) -> None:
-        """`others`: the other answering parties' certificates (PEM), by name."""
+    def __init__(self, identity: Identity, others: Mapping[str, str], run: bytes = b"") -> None:
+        """`others`: the other answering parties' certificates (PEM), by name.
+
+        `run` is another one in each run where the key pairs stay: no mask is used twice.
+        """
         self._keys = [
-            (1 if identity.party < name else -1, identity.agreed_key(certificate, _PURPOSE))
+            (1 if identity.party < name else -1, identity.agreed_key(certificate, _PURPOSE + run))
             for name, certificate in sorted(others.items())
         ]
 

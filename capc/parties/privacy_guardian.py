@@ -22,14 +22,14 @@ from capc.fixed_point import VOTE_BITS, Int64, modulo
 from capc.gc.circuits import noisy_argmax_inputs
 from capc.gc.programs import CircuitProgram
 from capc.parties.config import PartyConfig, PrivacySettings
+from capc.parties.meeting import HOST
 from capc.parties.messages import (
     Admission,
     Batch,
     BatchOrder,
-    ProgramAddress,
     receive_vote_share,
 )
-from capc.parties.runtime import HOST, Runtime, StepTimer, run_party
+from capc.parties.runtime import Runtime, StepTimer, run_party
 from capc.privacy.account_file import AccountFile
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
@@ -38,7 +38,6 @@ from capc.privacy.noise import reserved_range, sample_noise
 from capc.privacy.noise_ahead import NoiseAhead
 from capc.roles import GUARDIAN, QUERYING
 from capc.transport.channel import Channel, Traffic
-from capc.transport.endpoints import Listener
 from capc.transport.framing import MessageType
 
 logger = logging.getLogger(__name__)
@@ -184,22 +183,18 @@ def take_part(runtime: Runtime) -> None:
     config = runtime.config
     settings = _privacy(runtime)
     with ExitStack() as resources, runtime.failures():
-        listener = Listener(HOST, config.port)
+        meeting = runtime.meeting
+        listener = meeting.listener()
         resources.callback(listener.close)
         account = None
         if settings.account is not None:
             account = resources.enter_context(AccountFile(settings.account, settings.owners))
         noise = draw_noise(config, settings)
-        runtime.control.announce(HOST, listener.port, runtime.identity.certificate)
+        runtime.control.announce(HOST, listener.port, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
-        expected = {name: peer.certificate for name, peer in peers.items() if name != GUARDIAN}
+        expected = {name: peer for name, peer in peers.items() if name != GUARDIAN}
         with runtime.timed(None, "3", "setup", Traffic):
-            channels = listener.accept(
-                runtime.identity,
-                expected,
-                count=len(expected),
-                timeout_seconds=config.timeout_seconds,
-            )
+            channels = meeting.accept(listener, expected)
             for channel in channels.values():
                 resources.enter_context(channel)
             program = resources.enter_context(
@@ -213,7 +208,7 @@ def take_part(runtime: Runtime) -> None:
                     timeout_seconds=config.timeout_seconds,
                 )
             )
-            ProgramAddress(program.port, program.key).send(channels[QUERYING])
+            resources.enter_context(meeting.address(program)).send(channels[QUERYING])
             program.wait_until_ready()
         if settings.sigma == 0:
             logger.warning("sigma is 0: no noise at all, epsilon is infinite from the first query")

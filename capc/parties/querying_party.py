@@ -21,19 +21,19 @@ import numpy as np
 from capc.command_line import run_command
 from capc.data.fitting import fitted
 from capc.errors import ConfigError, ProtocolError
-from capc.fixed_point import VOTE_BITS, Float64, Int64, modulo
+from capc.fixed_point import VOTE_BITS, FixedPoint, Float64, Int64, modulo
 from capc.gc.programs import CircuitProgram
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import queries_at_once
 from capc.inference.unencrypted import UnencryptedClient
 from capc.parties.config import PartyConfig
+from capc.parties.meeting import HOST
 from capc.parties.messages import Admission, Batch, ProgramAddress
 from capc.parties.queries import load_queries
-from capc.parties.runtime import HOST, Runtime, StepTimer, run_party
+from capc.parties.runtime import Runtime, StepTimer, run_party
 from capc.roles import GUARDIAN
 from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
-from capc.transport.endpoints import connect
 
 logger = logging.getLogger(__name__)
 
@@ -199,17 +199,13 @@ def take_part(runtime: Runtime) -> None:
     images = load_queries(config)
     with ExitStack() as resources, runtime.failures():
         pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.n_parties))
-        runtime.control.announce(HOST, None, runtime.identity.certificate)
+        meeting = runtime.meeting
+        runtime.control.announce(HOST, None, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
-        guardian = resources.enter_context(
-            connect(runtime.identity, peers[GUARDIAN], config.timeout_seconds)
-        )
+        guardian = resources.enter_context(meeting.connect(peers[GUARDIAN]))
         answering = [peers[answering_name(index)] for index in range(config.n_parties)]
         channels = [
-            resources.enter_context(channel)
-            for channel in pool.map(
-                lambda peer: connect(runtime.identity, peer, config.timeout_seconds), answering
-            )
+            resources.enter_context(channel) for channel in pool.map(meeting.connect, answering)
         ]
 
         def traffic() -> Traffic:
@@ -218,6 +214,8 @@ def take_part(runtime: Runtime) -> None:
         with runtime.timed(None, "1a", "setup", traffic):
             start = inference_starter(config)
             inferences = list(pool.map(start, channels))
+            for channel, inference in zip(channels, inferences, strict=True):
+                require_agreed_ring(config, channel.peer, inference.plan.fixed_point)
         with runtime.timed(None, "1c", "setup", traffic):
             links = [
                 Link(
@@ -226,22 +224,35 @@ def take_part(runtime: Runtime) -> None:
                     inference,
                     resources.enter_context(
                         join_program(
-                            config, "argmax_1", channel, inference.plan.fixed_point.ring_bits
+                            *(config, "argmax_1", channel, meeting.program_host(peer)),
+                            inference.plan.fixed_point.ring_bits,
                         )
                     ),
                 )
-                for channel, inference in zip(channels, inferences, strict=True)
+                for peer, channel, inference in zip(answering, channels, inferences, strict=True)
             ]
             for link in links:
                 link.argmax.wait_until_ready()
         with runtime.timed(None, "3", "setup", lambda: guardian.traffic):
             noisy_argmax = resources.enter_context(
-                join_program(config, "sum_histogram", guardian, VOTE_BITS)
+                join_program(
+                    *(config, "sum_histogram", guardian, meeting.program_host(peers[GUARDIAN])),
+                    VOTE_BITS,
+                )
             )
             noisy_argmax.wait_until_ready()
         runtime.control.ready()
         QueryingParty(runtime, links, guardian, noisy_argmax, pool).ask(images)
         list(pool.map(lambda link: link.argmax.close(), links))
+
+
+def require_agreed_ring(config: PartyConfig, peer: str, ring: FixedPoint) -> None:
+    """ProtocolError where the parties agreed on a ring, and this peer's plan has another."""
+    if config.ring is not None and ring != config.ring:
+        raise ProtocolError(
+            f"{peer}'s plan has a ring of {ring.ring_bits} bits with {ring.fraction_bits} "
+            f"fractional bits; agreed are {config.ring.ring_bits} and {config.ring.fraction_bits}"
+        )
 
 
 def inference_starter(
@@ -259,15 +270,16 @@ def join_program(
     config: PartyConfig,
     name: Literal["argmax_1", "sum_histogram"],
     channel: Channel,
+    host: str,
     ring_bits: int,
 ) -> CircuitProgram:
-    """The evaluator's end of a circuit program whose address and key come over `channel`."""
+    """The evaluator's end of a circuit program whose port and key come over `channel`."""
     address = ProgramAddress.receive(channel)
     return CircuitProgram.evaluator(
         name,
         port=address.port,
         key=address.key,
-        host=HOST,
+        host=host,
         ring_bits=ring_bits,
         classes=config.num_classes,
         vote_bits=VOTE_BITS,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capc.cards.words import Facts
@@ -17,6 +18,10 @@ from capc.errors import CapcError, ConfigError, PeerGoneError
 from capc.he.allocation import keep_freed_memory
 from capc.log_lines import LogFormatter
 from capc.parties.config import PartyConfig
+from capc.parties.federation.meeting import FederatedMeeting
+from capc.parties.federation.party_file import PartyFile
+from capc.parties.federation.records import OwnRecords
+from capc.parties.meeting import Control, LocalMeeting, Meeting
 from capc.parties.messages import Batch
 from capc.private_memory import keep_memory_private
 from capc.roles import role_of
@@ -31,8 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
-
 
 class ReportedError(Exception):
     """A failure that the driver has been told of."""
@@ -40,11 +43,11 @@ class ReportedError(Exception):
 
 @dataclass(frozen=True)
 class Runtime:
-    """One party's process: its public settings, its driver, its identity on the network."""
+    """One party's process: its public settings, whom it reports to, how it meets its peers."""
 
     config: PartyConfig
-    control: ControlClient
-    identity: Identity
+    control: Control
+    meeting: Meeting
 
     @contextmanager
     def failures(self) -> Iterator[None]:
@@ -131,36 +134,50 @@ def run_party(
     keep_memory_private()
     parser = Parser(
         f"capc party {role}",
-        description=f"{description}\n`capc run` writes both files and starts every party of a run.",
-        examples=[f"capc party {role} --config party.json --control control.sock"],
+        description=f"{description}\nOn a machine of its own it reads party.toml "
+        "(docs/parties.md). `capc run` writes JSON and starts every party of a run.",
+        examples=[
+            f"capc party {role} --config party.toml",
+            f"capc party {role} --config party.json --control control.sock",
+        ],
     )
-    parser.add_argument("--config", help="the party's public settings, a JSON file")
-    parser.add_argument("--control", help="the Unix socket at which the driver listens")
+    parser.add_argument(
+        "--config", help="the party's settings: its party.toml, or with --control a JSON file"
+    )
+    parser.add_argument("--control", help="the Unix socket at which a driver listens")
     flags = parser.parse_args(argv)
-    if flags.config is None or flags.control is None:
+    if flags.config is None:
         parser.print_help(sys.stderr)
         return ExitStatus.USAGE
     return _take_part(flags.config, flags.control, role, take_part)
 
 
 def _take_part(
-    config_path: str, control_path: str, role: str, take_part: Callable[[Runtime], None]
+    config_path: str, control_path: str | None, role: str, take_part: Callable[[Runtime], None]
 ) -> int:
     keep_freed_memory()
-    control: ControlClient | None = None
+    control: Control | None = None
+    meeting: Meeting
     pane: Pane | None = None
     debug = False
     try:
-        config = PartyConfig.read(config_path)
+        own = PartyFile.read(Path(config_path)) if control_path is None else None
+        config = PartyConfig.read(config_path) if own is None else own.config
         debug = config.debug
         pane = _open_pane(config)
         _start_logging(config, on_screen=pane is None)
         if role_of(config.party) != role:
             raise ConfigError(f"{config_path} is the config of {config.party}, not of {role}")
-        control = ControlClient.connect(control_path, config.party)
-        if pane is not None:
-            control.heard = pane.heard
-        take_part(Runtime(config, control, Identity.create(config.party)))
+        if own is None:
+            client = ControlClient.connect(str(control_path), config.party)
+            if pane is not None:
+                client.heard = pane.heard
+            identity = Identity.create(config.party)
+            control, meeting = client, LocalMeeting(identity, config.port, config.timeout_seconds)
+        else:
+            records = OwnRecords(own)
+            control, meeting = records, FederatedMeeting(own, records)
+        take_part(Runtime(config, control, meeting))
         control.done()
         return ExitStatus.OK
     except ReportedError:
@@ -178,7 +195,7 @@ def _take_part(
         logging.shutdown()
 
 
-def _report(control: ControlClient | None, error: Exception, debug: bool) -> None:
+def _report(control: Control | None, error: Exception, debug: bool) -> None:
     """One line to the log and to the driver; a fault of this program comes with its trace."""
     message = str(error) if isinstance(error, CapcError) else one_line(error)
     expected = message is not None

@@ -78,15 +78,18 @@ class Listener:
         *,
         count: int,
         timeout_seconds: float,
+        until: float | None = None,
     ) -> dict[str, Channel]:
         """Channels from `count` different peers (party name -> certificate), by name.
+
+        They have `timeout_seconds` to arrive, or until the moment `until` (monotonic).
 
         Connections are greeted side by side, as `handshakes` says: one that is silent or fails to
         authenticate is dropped and counted, and delays nobody. Raises MissingPeersError when
         the peers do not arrive in time.
         """
         context = identity.server_context(peers)
-        deadline = time.monotonic() + timeout_seconds
+        deadline = time.monotonic() + timeout_seconds if until is None else until
         channels: dict[str, Channel] = {}
 
         def greet(connection: socket.socket) -> Greeting[Channel]:
@@ -145,7 +148,7 @@ def connect(
         raise ProtocolError(f"{peer.name} announced no port")
     pinned = {peer.name: peer.certificate}
     context = identity.client_context(pinned)  # first: a listener does not wait long for it
-    connection = _dialled(peer, timeout_seconds, until)
+    connection = _dialled(peer, peer.port, timeout_seconds, until)
     try:
         secured = context.wrap_socket(connection)
         peer_name(secured, pinned)
@@ -155,16 +158,16 @@ def connect(
     return _channel(secured, peer.name, timeout_seconds)
 
 
-def _dialled(peer: Peer, timeout_seconds: float, until: float | None) -> socket.socket:
+def _dialled(peer: Peer, port: int, timeout_seconds: float, until: float | None) -> socket.socket:
     """A connection to the peer's port, tried again until `until` where that is given."""
     while True:
         left = timeout_seconds if until is None else max(until - time.monotonic(), 0.1)
         try:
-            opened = socket.create_connection((peer.host, peer.port), timeout=left)
+            opened = socket.create_connection((peer.host, port), timeout=left)
         except OSError as error:
             if until is None or time.monotonic() + _RETRY_SECONDS >= until:
                 raise ProtocolError(
-                    f"{peer.name} does not answer at {peer.host}:{peer.port} ({error})"
+                    f"{peer.name} does not answer at {peer.host}:{port} ({error})"
                 ) from None
             time.sleep(_RETRY_SECONDS)
             continue

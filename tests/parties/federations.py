@@ -1,0 +1,151 @@
+"""Federations for tests: every party in a folder of its own, its process started by the command."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from capc.cli import main
+from capc.graph.float_reference import evaluate_float
+from capc.graph.layers import Dense, Input, Network, Relu
+from capc.graph.prepared import save_network
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+NAMES = ("guardian", "answering-0", "answering-1", "querying")
+CLASSES, INPUTS = 3, 4
+SEEDS = (2, 5)  # of models that agree on queries of several labels
+
+
+def small_network(seed: int) -> Network:
+    """Two dense layers, with weights that are exact in fixed point."""
+    draw = np.random.default_rng(seed)
+
+    def dense(name: str, source: str, inputs: int, outputs: int) -> Dense:
+        weight = draw.integers(-256, 257, (inputs, outputs)) / 256
+        bias = draw.integers(-256, 257, outputs) / 256
+        return Dense(name, (source,), (outputs,), weight=weight, bias=bias)
+
+    return Network(
+        (
+            Input("x", (), (INPUTS,)),
+            dense("first", "x", INPUTS, 5),
+            Relu("relu", ("first",), (5,)),
+            dense("last", "relu", 5, CLASSES),
+        )
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of which each next one is free too."""
+    found: list[int] = []
+    with ExitStack() as held:
+        while len(found) < count:
+            first = held.enter_context(socket.socket())
+            first.bind((HOST, 0))
+            port = int(first.getsockname()[1])
+            second = held.enter_context(socket.socket())
+            try:
+                second.bind((HOST, port + 1))
+            except (OSError, OverflowError):
+                continue
+            found.append(port)
+    return found
+
+
+class Federation:
+    """Four parties' folders below `root`, and their processes.
+
+    `labels` are what both models say of the queries; the noise is too small to change them.
+    """
+
+    def __init__(self, root: Path, *, queries: int = 2, meet_seconds: int = 20) -> None:
+        self.root = root
+        self.running: dict[str, subprocess.Popen[str]] = {}
+        for name, port in zip(NAMES, free_ports(len(NAMES)), strict=True):
+            words = [f"--folder={root / name}", f"--host={HOST}", f"--port={port}"]
+            status = main(["party", "init", name, *words])
+            assert status == 0
+            self.change(name, "party.toml", "meet_seconds = 300", f"meet_seconds = {meet_seconds}")
+            self.change(name, "party.toml", "timeout_seconds = 600", "timeout_seconds = 20")
+            if name != "querying":
+                self.change(name, "party.toml", '"0.0.0.0"', f'"{HOST}"')
+        self.change("querying", "party.toml", "# queries = ", "shape = [4]\nqueries = ")
+        samples = np.random.default_rng(5).random((200, INPUTS))
+        votes = np.stack(
+            [np.argmax(evaluate_float(small_network(seed), samples), axis=1) for seed in SEEDS]
+        )
+        agreed = np.flatnonzero(votes[0] == votes[1])[:queries]
+        self.samples, self.labels = samples[agreed], votes[0][agreed].tolist()
+        np.save(root / "querying" / "samples.npy", self.samples)
+        for index, seed in enumerate(SEEDS):
+            save_network(small_network(seed), root / f"answering-{index}" / "model.npz")
+        shared = (ROOT / "config" / "federation.toml").read_text()
+        shared = re.sub("num_classes = 10", f"num_classes = {CLASSES}", shared)
+        shared = re.sub("n_queries = 2", f"n_queries = {queries}", shared)
+        shared = re.sub("sigma = 7.0", "sigma = 0.01", shared)
+        shared = re.sub("epsilon = 20.0", "epsilon = 1e9", shared)
+        shared += "".join((root / name / "member.toml").read_text() for name in NAMES)
+        for name in NAMES:
+            (root / name / "federation.toml").write_text(shared)
+
+    def change(self, name: str, file: str, old: str, new: str) -> None:
+        """Replace a text in a party's file, which has to be there."""
+        path = self.root / name / file
+        text = path.read_text()
+        assert old in text, f"{path} has no {old}"
+        path.write_text(text.replace(old, new, 1))
+
+    def start(self, *names: str, prefix: Sequence[str] = ()) -> None:
+        """Start parties as their users would."""
+        for name in names:
+            role, folder = name.partition("-")[0], self.root / name
+            self.running[name] = subprocess.Popen(
+                [
+                    *prefix,
+                    sys.executable,
+                    "-m",
+                    "capc.cli",
+                    "party",
+                    role,
+                    "--config",
+                    "party.toml",
+                ],
+                cwd=folder,
+                env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+    def wait(self, name: str, seconds: float = 60) -> tuple[int, str]:
+        """A party's exit status, and what it said."""
+        process = self.running[name]
+        said = process.communicate(timeout=seconds)[1]
+        return process.returncode, said
+
+    def end(self) -> None:
+        """Kill who still runs."""
+        for process in self.running.values():
+            if process.poll() is None:
+                process.kill()
+            if process.stderr is not None:
+                process.stderr.close()
+            process.wait()
+
+
+@contextmanager
+def federation(root: Path, *, queries: int = 2, meet_seconds: int = 20) -> Iterator[Federation]:
+    """A federation whose processes end with the block."""
+    made = Federation(root, queries=queries, meet_seconds=meet_seconds)
+    try:
+        yield made
+    finally:
+        made.end()
