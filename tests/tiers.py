@@ -58,6 +58,7 @@ SLOW = (
     "learning/test_workers_store.py",
     "inference/test_hostile_plans.py",
     "parties/test_federation.py",
+    "parties/test_federation_faults.py",
     "protocol",
     "transport/test_hostile_connections.py",
     # compute or draw for five seconds or more

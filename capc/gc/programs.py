@@ -105,7 +105,7 @@ class CircuitProgram:
     (evaluator, 0 where it is not answered), without a threshold the label alone.
 
     Anything that goes wrong in the program or at its peer is a ProtocolError with the program's
-    own last line; the program is dead then.
+    own last line; the program is dead then. `peer` is what such an error calls the other side.
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class CircuitProgram:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
         self.name = task.name
+        self.peer = ""
         self.port = port
         self.key = key
         self.circuit = task.circuit()
@@ -317,7 +318,7 @@ class CircuitProgram:
 
     def _send(self, frame_type: int, payload: bytes) -> None:
         if self._process.has_ended:
-            raise ProtocolError(f"{self.name} has ended{self._reason()}")
+            raise ProtocolError(f"{self._called} has ended{self._reason()}")
         try:
             self._process.write(_HEADER.pack(b"CG", _VERSION, frame_type, len(payload)) + payload)
         except OSError:
@@ -340,7 +341,7 @@ class CircuitProgram:
 
     def _read(self, length: int) -> bytearray:
         if self._process.has_ended:
-            raise ProtocolError(f"{self.name} has ended{self._reason()}")
+            raise ProtocolError(f"{self._called} has ended{self._reason()}")
         try:
             return self._process.read(length)
         except EOFError:
@@ -349,7 +350,11 @@ class CircuitProgram:
     def _failure(self, what: str) -> ProtocolError:
         """End the program and say what it said last."""
         self._process.end()
-        return ProtocolError(f"{self.name} {what}{self._reason()}")
+        return ProtocolError(f"{self._called} {what}{self._reason()}")
+
+    @property
+    def _called(self) -> str:
+        return f"{self.name} with {self.peer}" if self.peer else self.name
 
     def _reason(self) -> str:
         said = self._process.last_line or ("this party closed it" if self._is_closed else "")

@@ -224,6 +224,7 @@ def take_part(runtime: Runtime) -> None:
                     timeout_seconds=config.timeout_seconds,
                 )
             )
+            program.peer = querying.peer
             resources.enter_context(meeting.address(program)).send(querying)
             program.wait_until_ready()
         own_noise = None

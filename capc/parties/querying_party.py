@@ -275,7 +275,7 @@ def join_program(
 ) -> CircuitProgram:
     """The evaluator's end of a circuit program whose port and key come over `channel`."""
     address = ProgramAddress.receive(channel)
-    return CircuitProgram.evaluator(
+    program = CircuitProgram.evaluator(
         name,
         port=address.port,
         key=address.key,
@@ -288,6 +288,8 @@ def join_program(
         backend=config.gc_backend,
         timeout_seconds=config.timeout_seconds,
     )
+    program.peer = channel.peer
+    return program
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,7 +17,8 @@ from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Dense, Input, Network, Relu
 from capc.graph.prepared import save_network
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 HOST = "127.0.0.1"
 NAMES = ("guardian", "answering-0", "answering-1", "querying")
 CLASSES, INPUTS = 3, 4
@@ -66,7 +67,9 @@ class Federation:
     `labels` are what both models say of the queries; the noise is too small to change them.
     """
 
-    def __init__(self, root: Path, *, queries: int = 2, meet_seconds: int = 20) -> None:
+    def __init__(
+        self, root: Path, *, queries: int = 2, meet_seconds: int = 20, timeout_seconds: int = 20
+    ) -> None:
         self.root = root
         self.running: dict[str, subprocess.Popen[str]] = {}
         for name, port in zip(NAMES, free_ports(len(NAMES)), strict=True):
@@ -74,7 +77,9 @@ class Federation:
             status = main(["party", "init", name, *words])
             assert status == 0
             self.change(name, "party.toml", "meet_seconds = 300", f"meet_seconds = {meet_seconds}")
-            self.change(name, "party.toml", "timeout_seconds = 600", "timeout_seconds = 20")
+            self.change(
+                name, "party.toml", "timeout_seconds = 600", f"timeout_seconds = {timeout_seconds}"
+            )
             if name != "querying":
                 self.change(name, "party.toml", '"0.0.0.0"', f'"{HOST}"')
         self.change("querying", "party.toml", "# queries = ", "shape = [4]\nqueries = ")
@@ -103,23 +108,16 @@ class Federation:
         assert old in text, f"{path} has no {old}"
         path.write_text(text.replace(old, new, 1))
 
-    def start(self, *names: str, prefix: Sequence[str] = ()) -> None:
-        """Start parties as their users would."""
+    def start(self, *names: str, prefix: Sequence[str] = (), at: str | None = None) -> None:
+        """Start parties as their users would; `at`: with a signal at a step (dying_member)."""
+        program = ["-m", "capc.cli"] if at is None else [str(HERE / "dying_member.py")]
         for name in names:
             role, folder = name.partition("-")[0], self.root / name
+            environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
             self.running[name] = subprocess.Popen(
-                [
-                    *prefix,
-                    sys.executable,
-                    "-m",
-                    "capc.cli",
-                    "party",
-                    role,
-                    "--config",
-                    "party.toml",
-                ],
+                [*prefix, sys.executable, *program, "party", role, "--config", "party.toml"],
                 cwd=folder,
-                env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)},
+                env=environment | ({} if at is None else {"CAPC_TEST_AT": at}),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -142,9 +140,13 @@ class Federation:
 
 
 @contextmanager
-def federation(root: Path, *, queries: int = 2, meet_seconds: int = 20) -> Iterator[Federation]:
+def federation(
+    root: Path, *, queries: int = 2, meet_seconds: int = 20, timeout_seconds: int = 20
+) -> Iterator[Federation]:
     """A federation whose processes end with the block."""
-    made = Federation(root, queries=queries, meet_seconds=meet_seconds)
+    made = Federation(
+        root, queries=queries, meet_seconds=meet_seconds, timeout_seconds=timeout_seconds
+    )
     try:
         yield made
     finally:

@@ -107,7 +107,11 @@ def test_a_run_without_this_partys_fresh_nonce_is_refused(
         receive_run(ends[0], "querying", OURS, set(NONCES))
 
 
-def test_a_refusal_is_told_on(ends: tuple[Channel, Channel]) -> None:
+@pytest.mark.parametrize("when", ["in place of a greeting", "after it"])
+def test_a_refusal_is_told_on(ends: tuple[Channel, Channel], when: str) -> None:
     send_refusal(ends[1], "answering-0 has\x1b other terms")
     with pytest.raises(ProtocolError, match=r"begins no run: answering-0 has\? other terms"):
-        receive_run(ends[0], "querying", OURS, set(NONCES))
+        if when == "after it":
+            receive_run(ends[0], "querying", OURS, set(NONCES))
+        else:
+            Greeting.receive(ends[0])

@@ -43,8 +43,11 @@ class Greeting:
 
     @classmethod
     def receive(cls, channel: Channel) -> Greeting:
-        """ProtocolError that names the peer for another version or for what is no greeting."""
-        said = channel.recv_json(MessageType.HELLO, _MOST_BYTES)
+        """ProtocolError that names the peer for another version or for what is no greeting.
+
+        The guardian may say in its place why there is no run: a ProtocolError with that.
+        """
+        said = _received(channel)
         if said.get("version") != VERSION:
             raise ProtocolError(
                 f"{channel.peer} speaks version {said.get('version')!r:.20} of the federation's "
@@ -84,10 +87,7 @@ def receive_run(channel: Channel, own: str, greeting: Greeting, parties: set[str
 
     Raises ProtocolError with the guardian's reason where there is no run.
     """
-    said = channel.recv_json(MessageType.HELLO, _MOST_BYTES)
-    refused, nonces = said.get("refused"), said.get("nonces")
-    if type(refused) is str:
-        raise ProtocolError(f"{channel.peer} begins no run: {_shown(refused, _MOST_TOLD)}")
+    nonces = _received(channel).get("nonces")
     if type(nonces) is not dict or set(nonces) != parties or nonces[own] != greeting.nonce:
         raise ProtocolError(f"{channel.peer} sent an invalid name of the run")
     if not all(type(nonce) is str and _is_hash(nonce) for nonce in nonces.values()):
@@ -99,6 +99,15 @@ def run_of(terms: Mapping[str, Any], nonces: Mapping[str, str]) -> bytes:
     """32 bytes that name the run: a hash of its terms and of all parties' nonces."""
     text = json.dumps([VERSION, dict(terms), dict(nonces)], sort_keys=True)
     return hashlib.sha256(text.encode()).digest()
+
+
+def _received(channel: Channel) -> dict[str, Any]:
+    """The next message of a meeting; a refusal is a ProtocolError with the guardian's reason."""
+    said = channel.recv_json(MessageType.HELLO, _MOST_BYTES)
+    refused = said.get("refused")
+    if type(refused) is str:
+        raise ProtocolError(f"{channel.peer} begins no run: {_shown(refused, _MOST_TOLD)}")
+    return said
 
 
 def _is_hash(value: object) -> bool:
