@@ -48,6 +48,12 @@ class PeerGoneError(ProtocolError):
     """A peer whose connection has ended: the peer itself knows why."""
 
 
+class StoppedError(CapcError):
+    """A party that its owner stops before the run is over."""
+
+    exit_status = ExitStatus.FAILED
+
+
 class FileError(CapcError):
     """A results file that cannot be written."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capc.command_line import run_command
-from capc.errors import ConfigError, PeerGoneError, ProtocolError
+from capc.errors import ConfigError, PeerGoneError, ProtocolError, StoppedError
 from capc.fixed_point import VOTE_BITS, Int64, modulo, uniform_bits
 from capc.gc.programs import CircuitProgram
 from capc.graph.agreement import agree, agreed_integers
@@ -64,6 +64,8 @@ class AnsweringParty:
         """Answer every batch until the querying party has no more queries."""
         while (batch := self._next_batch()) is not None:
             self._answer(batch)
+            if self._runtime.control.stopping():
+                raise StoppedError("stopped by its owner after the running query")
             if self._own_noise is not None:
                 self._own_noise.refill()
 

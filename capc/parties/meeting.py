@@ -70,6 +70,9 @@ class Control(Protocol):
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
         """Under --verify alone: shares or noise."""
 
+    def stopping(self) -> bool:
+        """Asked between two queries: whether the party's owner wants it to end here."""
+
     def error(self, message: str, *, of_a_peer: bool = False) -> None:
         """Why this party is about to fail."""
 

@@ -81,7 +81,10 @@ class Guardian:
         """Answer every batch until the querying party has no more queries."""
         while (batch := Batch.receive(self._querying)) is not None:
             self._order.check(batch, self._querying.peer)
-            admission = Admission(*self._budget.admit(batch.count))
+            if self._runtime.control.stopping():
+                admission = Admission(0, "its owner stops it")
+            else:
+                admission = Admission(*self._budget.admit(batch.count))
             admitted = Batch(batch.first, admission.admitted)
             if admitted.count:
                 self._reserve(admitted.count)

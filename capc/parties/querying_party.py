@@ -108,6 +108,9 @@ class QueryingParty:
         """All queries (n, ...), batch by batch, until they or the privacy budget end."""
         size = self._images_at_once()
         for first in range(0, len(images), size):
+            if self._runtime.control.stopping():
+                logger.warning("stopped: queries from %d on are not asked", first)
+                break
             wanted = Batch(first, min(size, len(images) - first))
             admission = self._ask_for_admission(wanted)
             if admission.admitted:

@@ -176,6 +176,7 @@ def _take_part(
             control, meeting = client, LocalMeeting(identity, config.port, config.timeout_seconds)
         else:
             records = OwnRecords(own)
+            records.end_on_sigterm()
             control, meeting = records, FederatedMeeting(own, records)
         take_part(Runtime(config, control, meeting))
         control.done()

@@ -254,6 +254,10 @@ class ControlClient:
         """Under --verify alone: tell shares or noise; `peer` is who holds the other share."""
         self._send(Opened(query, name, peer, tuple(int(value) for value in values)))
 
+    def stopping(self) -> bool:
+        """Never: a driver that ends a run ends its parties."""
+        return False
+
     def log(self, message: str) -> None:
         """Tell a line for the screen."""
         self._send(Log(message[:65536]))

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from federations import HOST, NAMES, Federation, federation
 
+from capc.cli import main
 from capc.errors import ProtocolError
+from capc.parties.federation.audit_log import entries
 from capc.transport.endpoints import Peer, connect
 from capc.transport.framing import MessageType
 from capc.transport.tls import Identity
@@ -118,3 +120,43 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         status, said = made.wait("guardian", 30)
     assert status == 1
     assert f"cannot listen on {HOST}:{port}" in said
+
+
+def test_sigterm_ends_a_run_after_the_running_query(tmp_path: Path) -> None:
+    """The querying party tells all: each ends well, and what was answered is written and paid."""
+    with federation(tmp_path, queries=60) as made:
+        made.start(*NAMES)
+        querying = made.running["querying"]
+        assert querying.stderr is not None
+        line = ""
+        while "query 1 step 3" not in line:
+            line = querying.stderr.readline()
+        querying.terminate()
+        ended = {name: made.wait(name, 30) for name in NAMES}
+        labels = made.labels
+    assert {status for status, _ in ended.values()} == {0}, ended
+    rows = (tmp_path / "querying" / "labels.csv").read_text().splitlines()[1:]
+    assert 2 <= len(rows) < 60
+    assert [int(row.rpartition(",")[2]) for row in rows] == labels[: len(rows)]
+    spent = [
+        e for e in entries(tmp_path / "guardian" / "audit.jsonl") if e.fields["event"] == "spent"
+    ]
+    assert len(spent) == len(rows)
+
+
+def test_sigterm_ends_a_party_that_waits_for_others_at_once(tmp_path: Path) -> None:
+    with federation(tmp_path, meet_seconds=60) as made:
+        made.start("answering-0")
+        answering = made.running["answering-0"]
+        assert answering.stderr is not None
+        while "connecting to" not in answering.stderr.readline():
+            pass
+        assert main(["party", "status", f"--config={tmp_path}/answering-0/party.toml"]) == 0
+        answering.terminate()
+        status, said = made.wait("answering-0", 10)
+    assert status == 1
+    assert "stopped by its owner" in said
+    assert [e.fields["event"] for e in entries(tmp_path / "answering-0" / "audit.jsonl")] == [
+        "start",
+        "failed",
+    ]

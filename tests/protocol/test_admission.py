@@ -62,7 +62,9 @@ class Ends:
             batch_size=5,
             own_noise=None,
         )
-        control = SimpleNamespace(progress=lambda *_: None, timing=lambda *_, **__: None)
+        control = SimpleNamespace(
+            progress=lambda *_: None, timing=lambda *_, **__: None, stopping=lambda: False
+        )
         self.served = Served()
         self.party = AnsweringParty(
             cast(Any, Runtime(cast(Any, config), cast(Any, control), cast(Any, None))),

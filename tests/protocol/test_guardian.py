@@ -68,6 +68,7 @@ def runtime_with(settings: PrivacySettings, n_parties: int = 10) -> Runtime:
         timing=lambda *_, **__: None,
         spent=lambda *_: None,
         refused=lambda *_: None,
+        stopping=lambda: False,
     )
     return Runtime(cast(Any, config), cast(Any, control), cast(Any, None))
 

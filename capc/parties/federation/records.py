@@ -10,12 +10,16 @@ import csv
 import io
 import logging
 import os
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from capc.errors import FileError
+from capc.errors import FileError, StoppedError
 from capc.parties.federation.audit_log import AuditLog
 from capc.parties.federation.party_file import PartyFile
+from capc.roles import ANSWERING, role_of
 from capc.transport.endpoints import Peer
 
 logger = logging.getLogger(__name__)
@@ -34,6 +38,8 @@ class OwnRecords:
         self._own = own
         self.log = AuditLog(own.log)
         self.run = ""
+        self._stopping = False
+        self._busy = False  # not to be interrupted
         try:
             self._labels = None if own.labels is None else _Labels(own.labels)
             self.log.append("start", party=own.config.party, queries=own.config.n_queries)
@@ -41,14 +47,38 @@ class OwnRecords:
             self.log.close()
             raise
 
+    def end_on_sigterm(self) -> None:
+        """From here on SIGTERM ends the party after the running query; from the main thread.
+
+        Before a run is ready it does so at once, and an answering party between two queries too:
+        it has nobody to tell.
+        """
+        signal.signal(signal.SIGTERM, self._stop)
+
+    def _stop(self, _signal: int, _frame: object) -> None:
+        self._stopping = True
+        if not self._busy:
+            raise StoppedError("stopped by its owner")
+
+    def _note(self, event: str, **fields: Any) -> None:
+        """A line of the log, which SIGTERM does not interrupt."""
+        if threading.current_thread() is not threading.main_thread():
+            self.log.append(event, **fields)
+            return
+        held, self._busy = self._busy, True
+        self.log.append(event, **fields)
+        self._busy = held
+        if self._stopping and not held and event not in ("failed", "done"):
+            raise StoppedError("stopped by its owner")
+
     def met(self, peer: str, log_head: str) -> None:
         """A peer whose certificate was checked and whose terms are this party's."""
-        self.log.append("met", peer=peer, log=log_head)
+        self._note("met", peer=peer, log=log_head)
 
     def named(self, run: bytes) -> None:
         """All parties have met: the run begins."""
         self.run = run.hex()
-        self.log.append("run", run=self.run)
+        self._note("run", run=self.run)
         logger.info("all parties have met: run %s", self.run[:16])
 
     # -- what Control asks for -------------------------------------------------------------
@@ -67,7 +97,8 @@ class OwnRecords:
 
     def ready(self) -> None:
         """Set-up is over."""
-        self.log.append("ready")
+        self._busy = role_of(self._own.config.party) != ANSWERING
+        self._note("ready")
 
     def hold(self, query: int | None, step: str, phase: str) -> None:
         """A federation has no --step."""
@@ -75,6 +106,7 @@ class OwnRecords:
 
     def progress(self, query: int | None, step: str, phase: str) -> None:
         """Noted when the step is over."""
+        self._busy = self._busy or query is not None
 
     def timing(
         self,
@@ -90,36 +122,41 @@ class OwnRecords:
     ) -> None:
         """What was asked, and what it cost."""
         cost = {"seconds": round(seconds, 6), "sent": bytes_sent, "received": bytes_received}
-        self.log.append("step", query=query, count=count, step=step, phase=phase, **cost)
+        self._note("step", query=query, count=count, step=step, phase=phase, **cost)
 
     def answer(self, query: int, answered: bool, label: int | None) -> None:
         """To the CSV; the log says only that there is an answer."""
         if self._labels is not None:
             self._labels.append(self.run, query, answered, label)
-        self.log.append("answer", query=query, answered=answered)
+        self._note("answer", query=query, answered=answered)
 
     def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
     ) -> None:
         """The guardian's account after a query."""
         spent = {"epsilon": round(epsilon, 6), "delta": delta, "conversion": conversion}
-        self.log.append("spent", query=query, answered=answered, **spent)
+        self._note("spent", query=query, answered=answered, **spent)
 
     def refused(self, query: int, reason: str) -> None:
         """The budget is spent."""
-        self.log.append("refused", query=query, reason=reason)
+        self._note("refused", query=query, reason=reason)
 
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
         """A federation has no --verify."""
         raise AssertionError("a party of a federation opens no share")
 
+    def stopping(self) -> bool:
+        """Whether SIGTERM came."""
+        self._busy = role_of(self._own.config.party) != ANSWERING
+        return self._stopping
+
     def error(self, message: str, *, of_a_peer: bool = False) -> None:
         """Why this party fails."""
-        self.log.append("failed", reason=message, of_a_peer=of_a_peer)
+        self._note("failed", reason=message, of_a_peer=of_a_peer)
 
     def done(self) -> None:
         """The party has done its part."""
-        self.log.append("done")
+        self._note("done")
 
     def close(self) -> None:
         """Close the files."""
