@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from capc.errors import ConfigError
 from capc.fixed_point import MAX_LOGIT
 from capc.he.parameters import EncryptionParameters
@@ -92,10 +94,16 @@ class Federation:
                 f"{path}: the parties are {', '.join(sorted(m.name for m in members))}; needed are "
                 f"{QUERYING}, {GUARDIAN}, and {answering(0)} and so on, each once"
             )
+        try:
+            fields = table.table("encryption_parameters").raw()
+            parameters = EncryptionParameters.from_fields(fields)
+            parameters.require_secure(allow_insecure=False)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: encryption_parameters: {error}") from None
         return cls(
             named,
             {"batch_size": 1, **run.raw()},
-            EncryptionParameters.from_fields(table.table("encryption_parameters").raw()),
+            parameters,
             {"noise": "guardian", "colluding": 0, "conversion": "improved", **privacy.raw()},
         )
 
@@ -125,10 +133,10 @@ class PartyFile:
         party = table.get("party", str)
         if not PARTY_NAME.fullmatch(party):
             raise table.error("party", f"is {party!r}; allowed are the names of federation.toml")
-        table.require_known((*_OWN, *_OWN_OF_ROLE[role_of(party)]))
         federation = Federation.read(table.path("federation", "federation.toml"))
         if party not in federation.members:
             raise table.error("party", f"is {party}, which the federation does not have")
+        table.require_known((*_OWN, *_OWN_OF_ROLE[role_of(party)]))
         member = federation.members[party]
         identity = load_identity(
             party, table.path("key", "party.key"), table.path("certificate", "party.crt")
@@ -168,6 +176,7 @@ def _member(table: Table) -> Peer:
     if not PARTY_NAME.fullmatch(name):
         raise table.error("name", f"is {name!r}; allowed are querying, guardian and answering-0 on")
     try:
+        x509.load_pem_x509_certificate(certificate.encode())
         found = fingerprint(certificate)
     except ValueError:
         raise table.error("certificate", "is no certificate in base64") from None
