@@ -21,5 +21,5 @@ def progress(_records: OwnRecords, _query: int | None, step: str, phase: str) ->
 
 
 if __name__ == "__main__":
-    OwnRecords.progress = progress  # type: ignore[method-assign]
+    OwnRecords.progress = progress  # type: ignore[assignment, method-assign]
     sys.exit(main(sys.argv[1:]))

@@ -51,6 +51,7 @@ def test_each_party_is_told_its_own(made: Federation) -> None:
         ("federation.toml", 'certificate = "', 'certificate = "AAAA', "is no certificate"),
         ("federation.toml", "[run]", "[run", "is not TOML"),
         ("party.toml", "meet_seconds = 20", 'meet_seconds = "x"', "meet_seconds is 'x'"),
+        ("party.toml", "log =", "program_port = 70000\nlog =", "program_port is 70000"),
         ("party.toml", "log =", "lgo =", "lgo is unknown"),
         ("party.toml", '"guardian"', '"answering-7"', "which the federation does not have"),
     ],

@@ -120,3 +120,20 @@ def test_guardian_and_querying_party_together_read_the_noisy_sum_alone() -> None
         assert np.abs(np.asarray(one) - vote).min() > 1 << 10  # fails by chance below 2^-18
     expected = modulo(VOTE_BITS, votes.sum(axis=0) + np.sum(drawn, axis=0)[0])
     np.testing.assert_array_equal(modulo(VOTE_BITS, np.sum(seen, axis=0)), expected)
+
+
+def test_key_pairs_that_outlive_a_run_give_other_masks_in_the_next() -> None:
+    """Two runs of one federation: the same keys, the same query number, no common mask."""
+    identities = parties(3)
+    runs = [
+        [
+            PairwiseMasks(
+                own, {who.party: who.certificate for who in identities if who is not own}, run
+            ).of(Batch(7, 3), 10)
+            for own in identities
+        ]
+        for run in (b"one", b"other")
+    ]
+    for drawn in runs:
+        assert not modulo(VOTE_BITS, np.sum(drawn, axis=0)).any()
+    assert not np.any(np.array(runs[0]) == np.array(runs[1]))

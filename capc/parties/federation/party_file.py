@@ -153,7 +153,7 @@ class PartyFile:
             identity=identity,
             listen=table.get("listen", str, "0.0.0.0"),  # noqa: S104  strangers are told nothing
             port=member.port,
-            program_port=table.get("program_port", int, 0 if not member.port else member.port + 1),
+            program_port=_port(table, "program_port", 0, (member.port or -1) + 1),
             log=table.path("log", "audit.jsonl"),
             labels=table.path("labels", "labels.csv") if party == QUERYING else None,
             meet_seconds=table.get("meet_seconds", float, _DEFAULT_MEET_SECONDS),
@@ -184,10 +184,14 @@ def _member(table: Table) -> Peer:
         raise table.error("fingerprint", f"is not that of the certificate, which is {found}")
     if name == QUERYING:
         return Peer(name, table.get("host", str, "-"), None, certificate)
-    port = table.get("port", int)
-    if not 0 < port < 1 << 16:
-        raise table.error("port", f"is {port}; allowed is 1 to 65535")
-    return Peer(name, table.get("host", str), port, certificate)
+    return Peer(name, table.get("host", str), _port(table, "port", 1), certificate)
+
+
+def _port(table: Table, field: str, least: int, default: int | None = None) -> int:
+    port = table.get(field, int, default)
+    if not least <= port < 1 << 16:
+        raise table.error(field, f"is {port}; allowed is {least} to 65535")
+    return port
 
 
 def _pem(text: str) -> str:
