@@ -18,6 +18,7 @@ from capc.parties.federation.terms import (
     send_refusal,
     send_run,
 )
+from capc.transport import framing
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -44,6 +45,16 @@ def test_another_version_is_named(
     OURS.send(ends[1])
     monkeypatch.setattr(terms, "VERSION", 1)
     with pytest.raises(ProtocolError, match=r"^guardian \(host:7000\) speaks version 2"):
+        Greeting.receive(ends[0])
+
+
+def test_frames_of_another_version_are_named_too(
+    ends: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(framing, "VERSION", framing.VERSION + 1)
+    OURS.send(ends[1])
+    monkeypatch.undo()
+    with pytest.raises(ProtocolError, match=r"^guardian \(host:7000\): the peer speaks version"):
         Greeting.receive(ends[0])
 
 

@@ -103,7 +103,12 @@ def run_of(terms: Mapping[str, Any], nonces: Mapping[str, str]) -> bytes:
 
 def _received(channel: Channel) -> dict[str, Any]:
     """The next message of a meeting; a refusal is a ProtocolError with the guardian's reason."""
-    said = channel.recv_json(MessageType.HELLO, _MOST_BYTES)
+    try:
+        said = channel.recv_json(MessageType.HELLO, _MOST_BYTES)
+    except ProtocolError as error:
+        if channel.peer in str(error):
+            raise
+        raise ProtocolError(f"{channel.peer}: {error}") from None  # frames of another version
     refused = said.get("refused")
     if type(refused) is str:
         raise ProtocolError(f"{channel.peer} begins no run: {_shown(refused, _MOST_TOLD)}")
