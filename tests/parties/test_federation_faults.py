@@ -44,7 +44,7 @@ def test_other_terms_end_all_parties_before_anything_is_sent(tmp_path: Path) -> 
 def test_a_party_that_does_not_come_is_named_and_a_stranger_is_told_nothing(
     tmp_path: Path,
 ) -> None:
-    with federation(tmp_path, meet_seconds=6) as made:
+    with federation(tmp_path, meet_seconds=5) as made:
         present = ("guardian", "querying", "answering-0")
         made.start(*present)
         own = place(made, "guardian")
@@ -59,7 +59,7 @@ def test_a_party_that_does_not_come_is_named_and_a_stranger_is_told_nothing(
         ended = {name: made.wait(name, 30) for name in present}
         missing = place(made, "answering-1")
     assert {status for status, _ in ended.values()} == {1}, ended
-    assert f"{missing} did not connect within 6 seconds" in ended["guardian"][1]
+    assert f"{missing} did not connect within 5 seconds" in ended["guardian"][1]
     for name in ("querying", "answering-0"):
         assert f"begins no run: {missing} did not connect" in ended[name][1]
 
@@ -68,7 +68,6 @@ def test_a_party_that_does_not_come_is_named_and_a_stranger_is_told_nothing(
     ("name", "step", "phase"),
     [
         ("answering-1", "1a", "setup"),
-        ("answering-1", "1c", "online"),
         ("querying", "1b", "online"),
         ("guardian", "2", "online"),
     ],
@@ -77,7 +76,7 @@ def test_a_party_that_is_killed_ends_the_others_and_is_named_with_its_host(
     tmp_path: Path, name: str, step: str, phase: str
 ) -> None:
     """By one of them at least; who hears of it second-hand names whom it heard it from."""
-    with federation(tmp_path, timeout_seconds=6) as made:
+    with federation(tmp_path, timeout_seconds=4) as made:
         made.start(name, at=f"SIGKILL {step} {phase}")
         made.start(*(other for other in NAMES if other != name))
         ended = {other: made.wait(other, 30) for other in NAMES}
@@ -92,7 +91,7 @@ def test_a_party_that_is_killed_ends_the_others_and_is_named_with_its_host(
 
 def test_a_host_that_vanishes_is_named_when_the_time_is_over(tmp_path: Path) -> None:
     """A stopped process answers no more than a machine without power."""
-    with federation(tmp_path, timeout_seconds=5) as made:
+    with federation(tmp_path, timeout_seconds=4) as made:
         made.start("answering-1", at="SIGSTOP 1a online")
         made.start("guardian", "answering-0", "querying")
         ended = {name: made.wait(name, 40) for name in ("guardian", "answering-0", "querying")}
@@ -102,8 +101,8 @@ def test_a_host_that_vanishes_is_named_when_the_time_is_over(tmp_path: Path) -> 
 
 
 def test_a_full_disk_ends_the_run_with_the_name_of_the_file(tmp_path: Path) -> None:
-    with federation(tmp_path, timeout_seconds=6) as made:
-        made.start("querying", prefix=["prlimit", "--fsize=1500"])
+    with federation(tmp_path, timeout_seconds=4) as made:
+        made.start("querying", prefix=["prlimit", "--fsize=2800"])
         made.start("guardian", "answering-0", "answering-1")
         ended = {name: made.wait(name, 30) for name in NAMES}
         culprit = place(made, "querying")
