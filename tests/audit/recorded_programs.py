@@ -62,14 +62,15 @@ class RecordedProgram:
         task: Any,
         recorder: Recorder,
         *,
-        peer: str,
+        place: str,
         garbles: bool,
         port: int,
         key: bytes,
         opens_index: bool,
     ) -> None:
         self.name = task.name
-        self.peer = peer
+        self.peer = ""  # what the party calls the other side
+        self._place = place
         self.key = key
         self.circuit = task.circuit()
         self.traffic = Traffic()
@@ -95,7 +96,7 @@ class RecordedProgram:
         else:
             connection = socket.create_connection(("127.0.0.1", self.port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._link = RecordedLink(connection, self._recorder, self.peer)
+        self._link = RecordedLink(connection, self._recorder, self._place)
         self._session: Any = (GarblerSession if self._garbles else EvaluatorSession)(self._link)
 
     def prepare(self, instances: int, fixed: Any = None) -> None:
@@ -138,12 +139,12 @@ def replace_programs(recorder: Recorder, *, opens_index: bool) -> None:
     places: Counter[str] = Counter()
 
     def make(cls: type, task: Any, *, party: int, port: int, key: bytes, **_: Any) -> Any:
-        peer = f"{task.name} {places[task.name]}"  # the querying party has one for each peer
+        place = f"{task.name} {places[task.name]}"  # the querying party has one for each peer
         places[task.name] += 1
         return RecordedProgram(
             task,
             recorder,
-            peer=peer,
+            place=place,
             garbles=party == 1,
             port=port,
             key=key,
