@@ -15,7 +15,6 @@ from capc.parties.config import NOISE_SOURCES
 from capc.privacy.conversion import CONVERSIONS
 
 DEFAULT_SIGMA = 0.1
-DEFAULT_DELTA = 1e-5
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
 _EXAMPLE = "--n_parties=3 --ignore_parties --encryption_params=config/10.json"

@@ -23,11 +23,12 @@ from capc.gc.programs import BackEnd, ProgramName, runs_emp
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS
-from capc.harness.flags import DEFAULT_DELTA, DEFAULT_SIGMA, build_parser
+from capc.harness.flags import DEFAULT_SIGMA, build_parser
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.machine import cores
 from capc.parties.config import PrivacySettings
+from capc.privacy.conversion import DEFAULT_DELTA
 from capc.privacy.noise import refuse_unusable, refuse_wrap, reserved_range
 from capc.transport.control_messages import MAX_PARTIES
 

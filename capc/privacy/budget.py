@@ -12,6 +12,7 @@ import math
 
 from capc.errors import BudgetError, ConfigError
 from capc.privacy.accountant import Accountant
+from capc.privacy.calibrate import queries_that_fit
 from capc.privacy.conversion import Conversion, PrivacyLoss, check_conversion, check_delta
 from capc.privacy.rdp import Mechanism
 
@@ -103,10 +104,35 @@ class Budget:
 
     def worst_case(self, count: int) -> Accountant:
         """The account if the next `count` queries are all answered. Charges nothing."""
-        worst = copy.deepcopy(self.account)
-        for mechanism in self._worst_cost:
-            worst.charge(mechanism, count)
-        return worst
+        return self.planned(count, count)
+
+    def planned(self, queries: int, answered: int) -> Accountant:
+        """The account after `queries` more, of them `answered`. Charges nothing."""
+        if not 0 <= answered <= queries:
+            raise ConfigError(f"answered is {answered}; allowed is 0 to {queries}, the queries")
+        if self._always_answered and answered != queries:
+            raise ConfigError("without a threshold every query is answered: leave answered out")
+        planned = copy.deepcopy(self.account)
+        for mechanism in self._on_each:
+            planned.charge(mechanism, queries)
+        for mechanism in self._on_answered:
+            planned.charge(mechanism, answered)
+        return planned
+
+    def room(self) -> int | None:
+        """How many queries fit even if all are answered; None without a limit on epsilon.
+
+        Raises ConfigError where they are beyond counting. Charges nothing.
+        """
+        if self.epsilon is None:
+            return None
+        each = Accountant(self.account.orders).rdp(self._worst_cost)
+        return queries_that_fit(
+            *(self.epsilon, self.delta, each),
+            spent=self.account.rdp(),
+            conversion=self.conversion,
+            orders=self.account.orders,
+        )
 
     def charge(self, answered: bool) -> None:
         """Charge one query for what happened; a query without a threshold is always answered."""

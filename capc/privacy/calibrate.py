@@ -72,17 +72,35 @@ def most_queries(
     orders: ArrayLike | None = None,
 ) -> int:
     """How many queries fit when all are answered (those not answered leave room for more)."""
-    grid, left = _left_at_each_order(epsilon, delta, conversion, orders)
+    grid = default_orders() if orders is None else check_orders(orders)
     each = gnmax_rdp(sigma, grid) + _threshold_cost(sigma_threshold, grid)
-    with np.errstate(divide="ignore", over="ignore"):
-        most = max(0.0, float(np.max(left / each)))
+    return queries_that_fit(epsilon, delta, each, conversion=conversion, orders=grid)
+
+
+def queries_that_fit(
+    epsilon: float,
+    delta: float,
+    each: Float64,
+    *,
+    spent: Float64 | None = None,
+    conversion: Conversion = "improved",
+    orders: ArrayLike | None = None,
+) -> int:
+    """How many queries of RDP `each` fit beside what was `spent`; both at each of the orders.
+
+    Raises ConfigError where they are beyond counting, and for values that cannot be used.
+    """
+    grid, left = _left_at_each_order(epsilon, delta, conversion, orders)
+    before = np.zeros(grid.shape) if spent is None else spent
+    left = left - before
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        most = float(np.max(np.where(left > 0.0, left / each, 0.0)))
     if most > _MOST_QUERIES:
         raise ConfigError(
-            f"sigma {sigma:g} admits more than {_MOST_QUERIES:g} queries, beyond counting: give a "
-            "smaller sigma"
+            f"more than {_MOST_QUERIES:g} queries fit, beyond counting: give a smaller sigma"
         )
     certain = math.floor(most * (1.0 - _ROUNDING))
-    one_more = epsilons((certain + 1) * each, grid, delta, conversion)
+    one_more = epsilons(before + (certain + 1) * each, grid, delta, conversion)
     return certain + int(np.min(one_more) <= epsilon)
 
 

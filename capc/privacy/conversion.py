@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,10 @@ from capc.fixed_point import Float64
 Conversion = Literal["classic", "improved"]
 
 CONVERSIONS: tuple[Conversion, ...] = get_args(Conversion)
+
+DEFAULT_DELTA = 1e-5
+INFINITE = "infinite"
+"""Epsilon without noise, in JSON, which has no infinity."""
 
 
 class GridEdgeWarning(UserWarning):
@@ -34,6 +38,16 @@ class PrivacyLoss:
     delta: float
     order: float
     conversion: Conversion
+
+    def fields(self) -> dict[str, Any]:
+        """As JSON takes it: an infinite epsilon is a word, and has no order."""
+        finite = math.isfinite(self.epsilon)
+        return {
+            "epsilon": self.epsilon if finite else INFINITE,
+            "delta": self.delta,
+            "order": self.order if finite else None,
+            "conversion": self.conversion,
+        }
 
 
 def default_orders() -> Float64:

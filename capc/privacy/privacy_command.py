@@ -20,9 +20,17 @@ from capc.files import write_whole
 from capc.fixed_point import Int64
 from capc.privacy.accountant import Accountant
 from capc.privacy.calibrate import most_queries, smallest_sigma
-from capc.privacy.conversion import CONVERSIONS, PrivacyLoss, default_orders, privacy_loss
+from capc.privacy.conversion import (
+    CONVERSIONS,
+    DEFAULT_DELTA,
+    INFINITE,
+    default_orders,
+    privacy_loss,
+)
 from capc.privacy.dependent import NOISES, expected_cost_rdp
 from capc.privacy.distributed import excess_text
+from capc.privacy.noise_flags import add_noise_source, add_parties, distributed_mechanism
+from capc.privacy.planned_cost import COST_EXAMPLES, add_cost_flags, planned_cost
 from capc.privacy.rdp import Mechanism
 from capc.privacy.votes import Answered, check_answered, check_votes, load_array
 
@@ -40,8 +48,6 @@ _PRIVATE_NOTE = (
     "private: this epsilon is computed from the votes and tells about them; do not publish it"
 )
 
-_INFINITE = "infinite"
-
 _WITHHELD = ("epsilon", "order")
 
 
@@ -53,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = options.run(options)
     for warning in caught:
         _say(f"capc privacy: warning: {warning.message}")
-    if report["epsilon"] == _INFINITE:
+    if report["epsilon"] == INFINITE:
         _say("capc privacy: epsilon is infinite: a charged answer had no noise (sigma 0)")
     if report["private"]:
         _say(f"capc privacy: {_PRIVATE_NOTE}")
@@ -67,9 +73,12 @@ def _parser() -> Parser:
     parser = Parser(
         "capc privacy",
         description=__doc__,
-        examples=[_EPSILON_EXAMPLE, *_CALIBRATE_EXAMPLES, _ACCOUNT_EXAMPLE],
+        examples=[*COST_EXAMPLES, _EPSILON_EXAMPLE, *_CALIBRATE_EXAMPLES, _ACCOUNT_EXAMPLE],
     )
-    commands = parser.add_subparsers(required=True, metavar="{epsilon,calibrate,account}")
+    commands = parser.add_subparsers(required=True, metavar="{cost,epsilon,calibrate,account}")
+    cost = commands.add_parser(
+        "cost", help="epsilon of a number of queries, before any is asked", examples=COST_EXAMPLES
+    )
     epsilon = commands.add_parser(
         "epsilon", help="epsilon of queries with saved votes", examples=[_EPSILON_EXAMPLE]
     )
@@ -81,15 +90,20 @@ def _parser() -> Parser:
     account = commands.add_parser(
         "account", help="what an account in a file has spent", examples=[_ACCOUNT_EXAMPLE]
     )
+    add_cost_flags(cost)
+    cost.set_defaults(run=planned_cost)
     _add_epsilon_flags(epsilon)
     _add_calibrate_flags(calibrate)
     account.add_argument("--file", required=True, metavar="FILE", help="as `capc run` keeps it")
     account.set_defaults(run=_account)
-    for command in (epsilon, calibrate):
+    for command in (cost, epsilon, calibrate):
         command.add_argument("--sigma_threshold", type=float, help="scale of the threshold's noise")
+    help_cost = f"delta of the guarantee (default {DEFAULT_DELTA:g}, as in a run)"
+    cost.add_argument("--delta", default=DEFAULT_DELTA, type=float, help=help_cost)
     for command in (epsilon, calibrate, account):
+        command.add_argument("--delta", required=True, type=float, help="delta of the guarantee")
+    for command in (cost, epsilon, calibrate, account):
         add = command.add_argument
-        add("--delta", required=True, type=float, help="delta of the guarantee")
         add("--conversion", choices=CONVERSIONS, default="improved", help="default: improved")
         add("--output", metavar="FILE", type=Path, help="write the JSON to this file, too")
         add("--include_private", action="store_true", help="leave private figures in that file")
@@ -115,7 +129,7 @@ def _add_epsilon_flags(command: argparse.ArgumentParser) -> None:
         help="law of the noise, for the dependent bound (default: discrete, as the guardian draws "
         "it); distributed: the answering parties drew it, and each query costs the same",
     )
-    _add_parties(command)
+    add_parties(command)
     add(
         "--expected_cost",
         action="store_true",
@@ -124,31 +138,19 @@ def _add_epsilon_flags(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_epsilon)
 
 
-def _add_parties(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add("--parties", type=int, help="with distributed noise: how many answering parties drew it")
-    add("--colluding", type=int, default=0, help="of them, who may tell others (default 0)")
-
-
 def _add_calibrate_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epsilon", required=True, type=float)
     given = command.add_mutually_exclusive_group(required=True)
     given.add_argument("--queries", type=int, help="queries to fit: prints the least sigma")
     given.add_argument("--sigma", type=float, help="scale to use: prints the most queries")
     command.add_argument("--answered", type=int, help="of them answered (default: all)")
-    command.add_argument(
-        "--noise",
-        choices=("guardian", "distributed"),
-        default="guardian",
-        help="who draws it (default guardian)",
-    )
-    _add_parties(command)
+    add_noise_source(command)
     command.set_defaults(run=_calibrate)
 
 
 def _epsilon(options: argparse.Namespace) -> dict[str, Any]:
     votes = check_votes(load_array(options.votes, "votes"))
-    distributed = _distributed(options, options.sigma)
+    distributed = distributed_mechanism(options, options.sigma)
     if distributed is not None:
         return _distributed_epsilon(options, votes, distributed)
     if (options.threshold is None) != (options.sigma_threshold is None):
@@ -172,7 +174,7 @@ def _epsilon(options: argparse.Namespace) -> dict[str, Any]:
     else:
         _charge_independent(account, options, answered)
     return {
-        **_loss(account.privacy_loss(options.delta, options.conversion)),
+        **account.privacy_loss(options.delta, options.conversion).fields(),
         "bound": options.bound,
         "noise": options.noise if options.bound == "dependent" else None,
         "rule": "what happened" if options.answered else "every query answered",
@@ -180,19 +182,6 @@ def _epsilon(options: argparse.Namespace) -> dict[str, Any]:
         "answered_charged": int(np.sum(answered)),
         "private": account.private,
     }
-
-
-def _distributed(options: argparse.Namespace, sigma: float) -> Mechanism | None:
-    """The mechanism of a query under distributed noise; None where the guardian draws it."""
-    if options.noise != "distributed":
-        if options.parties is not None or options.colluding:
-            raise ConfigError("--parties and --colluding need --noise distributed")
-        return None
-    if options.parties is None:
-        raise ConfigError("--noise distributed needs --parties")
-    if options.sigma_threshold is not None:
-        raise ConfigError("--noise distributed knows no --sigma_threshold: leave it out")
-    return Mechanism("distributed", sigma, None, options.parties, options.colluding)
 
 
 def _distributed_epsilon(
@@ -206,7 +195,7 @@ def _distributed_epsilon(
     account = Accountant()
     account.charge(mechanism, len(votes))
     return {
-        **_loss(account.privacy_loss(options.delta, options.conversion)),
+        **account.privacy_loss(options.delta, options.conversion).fields(),
         "bound": "independent",
         "noise": options.noise,
         "rule": "every query, answered or not",
@@ -240,7 +229,7 @@ def _expected_cost(options: argparse.Namespace, votes: Int64) -> dict[str, Any]:
         dependent=options.bound == "dependent",
     )
     return {
-        **_loss(privacy_loss(curve, options.delta, conversion=options.conversion)),
+        **privacy_loss(curve, options.delta, conversion=options.conversion).fields(),
         "bound": options.bound,
         "noise": options.noise,
         "rule": "expected cost",
@@ -258,7 +247,7 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
             "--answered has no use: under distributed noise each query costs the same"
         )
     if queries is None:
-        _distributed(options, sigma)
+        distributed_mechanism(options, sigma)
     if queries is not None:
         sigma = smallest_sigma(options.epsilon, options.delta, queries, answered=answered, **shared)
     elif answered is not None:
@@ -266,7 +255,7 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     else:
         queries = most_queries(options.epsilon, options.delta, sigma, **shared)
     account = Accountant()
-    distributed = _distributed(options, sigma)
+    distributed = distributed_mechanism(options, sigma)
     if distributed is not None:
         _require_vanishing(distributed, queries)
         account.charge(distributed, queries)
@@ -280,7 +269,7 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
         "queries": queries,
         "answered": queries if answered is None else answered,
         "epsilon_budget": options.epsilon,
-        **_loss(account.privacy_loss(options.delta, options.conversion)),
+        **account.privacy_loss(options.delta, options.conversion).fields(),
         "bound": "independent",
         "private": False,
     }
@@ -303,7 +292,7 @@ def _account(options: argparse.Namespace) -> dict[str, Any]:
         public = replace(mechanism, log_q=None)
         charges[public] = charges.get(public, 0) + count
     return {
-        **_loss(account.privacy_loss(options.delta, options.conversion)),
+        **account.privacy_loss(options.delta, options.conversion).fields(),
         "bound": "dependent" if account.private else "independent",
         "owners": account.owners,
         "charges": [_charge(mechanism, count) for mechanism, count in charges.items()],
@@ -317,16 +306,6 @@ def _charge(mechanism: Mechanism, count: int) -> dict[str, Any]:
         said |= {"parties": mechanism.parties, "colluding": mechanism.colluding}
         said["excess_per_query"] = excess_text(mechanism.log_excess)
     return said
-
-
-def _loss(loss: PrivacyLoss) -> dict[str, Any]:
-    finite = math.isfinite(loss.epsilon)
-    return {
-        "epsilon": loss.epsilon if finite else _INFINITE,
-        "delta": loss.delta,
-        "order": loss.order if finite else None,
-        "conversion": loss.conversion,
-    }
 
 
 def _write_report(path: Path, report: dict[str, Any], *, include_private: bool) -> None:

@@ -16,7 +16,7 @@ from documents import ROOT
 
 from capc.cli import main
 
-DEEPER = {"graph": ("inspect", "prepare"), "privacy": ("epsilon", "calibrate", "account")}
+DEEPER = {"graph": ("inspect", "prepare"), "privacy": ("cost", "epsilon", "calibrate", "account")}
 SCRIPTS = {"run_experiment.py": ("run",), "scripts/train_models.py": ("models",)}
 # Programs of others: only the files that they name are looked at.
 OTHERS = frozenset(
