@@ -32,6 +32,11 @@ _COMMANDS = {
         "play the cards of a finished run once more, at any speed",
         "capc replay results/latest --speed 4",
     ),
+    "doctor": _Command(
+        "capc.harness.doctor_command",
+        "what this machine has for a run, what is missing, and a run of a few seconds",
+        "capc doctor",
+    ),
     "party": _Command(
         "",
         "one party alone, on a machine of its own (capc run starts them all on this one)",

@@ -47,6 +47,7 @@ SLOW = (
     "graph/onnx_models/test_onnx_sources.py",
     # start many processes
     "harness/test_card_panes.py",
+    "harness/test_doctor.py",
     "harness/test_experiment.py",
     "harness/test_forks.py",
     "harness/test_left_overs.py",
