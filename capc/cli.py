@@ -32,6 +32,11 @@ _COMMANDS = {
         "play the cards of a finished run once more, at any speed",
         "capc replay results/latest --speed 4",
     ),
+    "estimate": _Command(
+        "capc.harness.estimate_command",
+        "with the flags of run: seconds, bytes, memory and epsilon, before anything runs",
+        "capc estimate --n_parties=50 --ignore_parties --n_queries=100 --sigma=7 --epsilon=10",
+    ),
     "doctor": _Command(
         "capc.harness.doctor_command",
         "what this machine has for a run, what is missing, and a run of a few seconds",

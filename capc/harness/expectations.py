@@ -1,4 +1,4 @@
-"""What a run will cost, said before it starts where it is much; see `capc graph inspect`."""
+"""Where a run is expected to cost more than it may; estimate.py says what each costs."""
 
 from __future__ import annotations
 
@@ -6,30 +6,19 @@ from collections.abc import Sequence
 
 from capc.inference.costs import LayerCost
 
-SAID_SECONDS = 1.0  # a query that is expected to take less needs no announcement
-
 
 def expectations(
     parties: Sequence[LayerCost], together: int, timeout_seconds: float, memory: int | None
 ) -> list[str]:
-    """Lines on a run with one query's total cost per answering party, all on one machine.
+    """Warnings on a run with one query's total cost per answering party, all on one machine.
 
-    `memory` is what it may use, in bytes, None where that is not known.
-
-    Those that ask the user to act start with WARNING: where the queries that run `together`, which
-    are answered together, are expected to take longer than the deadline, or where the transformed
-    weights need most of that memory.
+    `memory` is what it may use, in bytes, None where that is not known. One where the queries that
+    run `together`, which are answered together, are expected to take longer than the deadline, one
+    where the transformed weights need most of that memory.
     """
     seconds = sum(cost.offline_seconds + cost.online_seconds for cost in parties)
-    traffic = sum(cost.offline_bytes + cost.online_bytes for cost in parties)
     weights = sum(cost.weight_bytes for cost in parties)
     said = []
-    if seconds >= SAID_SECONDS:
-        said.append(
-            f"expected for one query, with {len(parties)} answering parties: "
-            f"{traffic / 1e6:,.0f} MB and about {seconds:.1f} s on two cores; capc graph inspect "
-            "says where"
-        )
     if together * seconds > timeout_seconds:
         what = "a query" if together == 1 else f"{together} queries of a batch, answered together,"
         advice = "model" if together == 1 else "--batch_size"

@@ -19,34 +19,29 @@ from capc.errors import CapcError
 from capc.graph.agreement import Agreement
 from capc.graph.prepared import load_network
 from capc.harness import report
-from capc.harness.account import AccountBefore, account_before, epsilon_after
-from capc.harness.cautions import cautions
-from capc.harness.constants import agreed_models, agreement_remarks, constants_record
+from capc.harness.account import AccountBefore, epsilon_after
+from capc.harness.constants import constants_record
+from capc.harness.estimate import estimate, plan_lines
 from capc.harness.launchers.feed import Fed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.lecture import PATIENCE_SECONDS, lecture_of, require_keyboard
-from capc.harness.models import model_files, prepared_models
 from capc.harness.outcome import Outcome
 from capc.harness.paper import PAPER_INPUTS, PAPER_MODEL, is_the_papers
 from capc.harness.preflight import check_machine
+from capc.harness.preparation import prepare
 from capc.harness.privacy_statement import privacy_statement, require_private
-from capc.harness.queries import Queries, data_range, load_queries
+from capc.harness.queries import Queries
 from capc.harness.recorder import Recorder, Results
 from capc.harness.remarks import Remark
 from capc.harness.rundir import RunDirectory, machine, now
-from capc.harness.settings import (
-    Settings,
-    parse_settings,
-    with_classes,
-    with_range,
-)
+from capc.harness.settings import Settings, parse_settings
 from capc.harness.signals import interruptible
-from capc.harness.suitability import data_warnings, noise_record, noise_warnings
+from capc.harness.suitability import noise_record
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_summary
-from capc.harness.verify import Check, check_models, check_run, check_shapes
+from capc.harness.verify import Check, check_run
 from capc.log_lines import LogFormatter
 from capc.parties.config import OwnNoise, PartyConfig, QuerySource
 from capc.private_memory import keep_memory_private
@@ -78,37 +73,24 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
         require_keyboard()
     check_machine(settings)
     launcher = _launcher(settings)
-    for caution in cautions(settings):
-        show_line(console, caution, "yellow")
-    before = account_before(settings.privacy)
-    if before is not None:
-        show_line(console, f"account {settings.privacy.account}: {before}")
-    settings = with_range(settings, data_range(settings))
-    files = model_files(settings, lambda text: show_line(console, text))
-    models = prepared_models(settings, files, lambda text: show_line(console, text))
-    shape, classes = models.originals[0].input.shape, models.originals[0].output.shape[0]
-    settings = with_classes(settings, settings.num_classes or classes)
-    queries = load_queries(settings, tuple(shape))
-    check_shapes(models.originals, queries, settings.num_classes or classes)
-    agreed = agreed_models(settings, models, queries.input_range)
-    remarks = [
-        *agreement_remarks(agreed, settings),
-        *check_models(agreed.networks, queries, settings, models.originals, agreed.agreements),
-        *data_warnings(models.originals, settings),
-        *map(Remark, noise_warnings(settings)),
-    ]
-    for remark in remarks:
-        show_line(console, remark.shown, "yellow" if remark.is_warning else "")
+    ready = prepare(settings, lambda text, style="": show_line(console, text, style))
+    settings = ready.settings
+    for line in plan_lines(settings, estimate(settings, ready.agreed, ready.queries.input_range)):
+        show_line(console, line)
     this_run = Run(
-        *(settings, launcher, queries, models.files, modules or MODULES),
-        account_before=before,
-        remarks=remarks,
-        agreements=agreed.agreements,
+        *(settings, launcher, ready.queries, ready.files, modules or MODULES),
+        account_before=ready.account_before,
+        remarks=ready.remarks,
+        agreements=ready.agreed.agreements,
     )
     return this_run.run(
         console,
         lambda recorder: check_run(
-            agreed.networks, queries, recorder.results, settings.privacy, models.originals
+            ready.agreed.networks,
+            ready.queries,
+            recorder.results,
+            settings.privacy,
+            ready.originals,
         ),
     )
 
@@ -229,6 +211,8 @@ class Run:
         }
         if not outcome.succeeded:
             report.show_failure(consoles, outcome)
+            if outcome.interrupted:
+                report.show_rest(consoles[:1], self._settings, recorder.results)
             report.show_files(consoles, directory, None, finished=False)
             return ExitStatus.INTERRUPTED if outcome.interrupted else ExitStatus.FAILED
         return self._conclude(consoles, recorder, check(recorder))

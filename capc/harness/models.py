@@ -57,6 +57,11 @@ def model_files(settings: Settings, say: Say) -> list[Path]:
     return [file for file in files if file is not None]
 
 
+def models_missing(settings: Settings) -> int:
+    """How many models a run would train first. ConfigError where the folder holds others."""
+    return len(_missing(settings.checkpoint_dir / str(settings.n_parties), settings.n_parties))
+
+
 def _shared_model(settings: Settings) -> Path:
     folder, name = settings.checkpoint_dir, settings.model_type
     found = model_at_path(name) if is_path(name) else find_model(folder, name)

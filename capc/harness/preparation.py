@@ -1,0 +1,73 @@
+"""What a run and an estimate do alike before any party starts: models and queries, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from capc.graph.agreement import Agreed
+from capc.graph.layers import Network
+from capc.harness.account import AccountBefore, account_before
+from capc.harness.cautions import cautions
+from capc.harness.constants import agreed_models, agreement_remarks
+from capc.harness.models import model_files, prepared_models
+from capc.harness.queries import Queries, data_range, load_queries
+from capc.harness.remarks import Remark
+from capc.harness.settings import Settings, with_classes, with_range
+from capc.harness.suitability import data_warnings, noise_warnings
+from capc.harness.verify import check_models, check_shapes
+
+
+class Say(Protocol):
+    """Shows a line, in a style of its own where it is a warning."""
+
+    def __call__(self, text: str, style: str = "") -> None:
+        """Show it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """All that is known before any party starts.
+
+    `settings` now has the range of values and the classes; `files` are the prepared models of the
+    answering parties, in order, `originals` their networks as they were trained and `agreed` those
+    that run, with their constants. `account_before`: None without an account.
+    """
+
+    settings: Settings
+    queries: Queries
+    files: Sequence[Path]
+    originals: Sequence[Network]
+    agreed: Agreed
+    account_before: AccountBefore | None
+    remarks: Sequence[Remark]
+
+
+def prepare(settings: Settings, say: Say) -> Preparation:
+    """Find the models, or train them, and check all; CapcError for what cannot run.
+
+    Says what the user should know of flags, models, data and noise.
+    """
+    for caution in cautions(settings):
+        say(caution, "yellow")
+    before = account_before(settings.privacy)
+    if before is not None:
+        say(f"account {settings.privacy.account}: {before}")
+    settings = with_range(settings, data_range(settings))
+    models = prepared_models(settings, model_files(settings, say), say)
+    shape, classes = models.originals[0].input.shape, models.originals[0].output.shape[0]
+    settings = with_classes(settings, settings.num_classes or classes)
+    queries = load_queries(settings, tuple(shape))
+    check_shapes(models.originals, queries, settings.num_classes or classes)
+    agreed = agreed_models(settings, models, queries.input_range)
+    remarks = [
+        *agreement_remarks(agreed, settings),
+        *check_models(agreed.networks, queries, settings, models.originals, agreed.agreements),
+        *data_warnings(models.originals, settings),
+        *map(Remark, noise_warnings(settings)),
+    ]
+    for remark in remarks:
+        say(remark.shown, "yellow" if remark.is_warning else "")
+    return Preparation(settings, queries, models.files, models.originals, agreed, before, remarks)
