@@ -15,7 +15,7 @@ from rich.console import Console
 
 from capc.command_line import ExitStatus, run_command
 from capc.console import show_line, table_console
-from capc.errors import CapcError
+from capc.errors import CapcError, FileError
 from capc.graph.agreement import Agreement
 from capc.graph.prepared import load_network
 from capc.harness import report
@@ -28,6 +28,7 @@ from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.lecture import PATIENCE_SECONDS, lecture_of, require_keyboard
 from capc.harness.outcome import Outcome
+from capc.harness.pages.run_files import write_pages
 from capc.harness.paper import PAPER_INPUTS, PAPER_MODEL, is_the_papers
 from capc.harness.preflight import check_machine
 from capc.harness.preparation import prepare
@@ -167,11 +168,11 @@ class Run:
         finally:
             logger.removeHandler(handler)
             handler.close()
-            self._finish(status)
+            self._finish(console, status)
         return status
 
-    def _finish(self, status: int) -> None:
-        """Leave run.json, and what the panes show of it."""
+    def _finish(self, console: Console, status: int) -> None:
+        """Leave run.json, its page, and what the panes show of it."""
         keep = status in (ExitStatus.OK, ExitStatus.DISAGREES) or self._settings.debug
         with ExitStack() as last:
             last.callback(self._directory.release)
@@ -182,6 +183,16 @@ class Run:
             if "account" in self._record:
                 self._record["account"]["epsilon_after"] = epsilon_after(self._settings.privacy)
             self._directory.write_run_json(self._record)
+            self._write_pages(console)
+
+    def _write_pages(self, console: Console) -> None:
+        """A page that cannot be written leaves the run as it ended."""
+        try:
+            page = write_pages(self._directory.path, self._directory.read_run_json())
+        except FileError as error:
+            show_line(console, f"no page of the run: {error}", "yellow")
+        else:
+            show_line(console, f"report:   {page}")
 
     def _run(
         self, consoles: Sequence[Console], check: Callable[[Recorder], dict[int, Check]]

@@ -18,6 +18,9 @@ from typing import Any
 from capc.command_line import STATUS_MEANINGS, ExitStatus, Parser
 from capc.errors import ConfigError, FileError
 from capc.files import EVERYONE, expanded, read_bounded, read_json, write_whole
+from capc.harness.pages.run_files import REPORT
+from capc.harness.pages.run_page import run_page
+from capc.harness.pages.tables_of_run import Tables, rows_of
 from capc.harness.published_records import learning_record, run_record
 from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS, csv_line
 from capc.learning import results as learning
@@ -107,7 +110,7 @@ def _refuse_unfinished(run: Path, record: Mapping[str, Any], *, allowed: bool) -
 
 
 def _of_run(run: Path, record: dict[str, Any]) -> _Copy:
-    copy = _Copy()
+    copy, has_page = _Copy(), False
     _add_record(copy, record, run_record)
     copy.says.append(f"what its noise is worth: {record.get('privacy') or 'the run does not say'}")
     if weak := record.get("insecure"):
@@ -115,10 +118,14 @@ def _of_run(run: Path, record: dict[str, Any]) -> _Copy:
     for path in _entries(run):
         if path.name in _RUN_TABLES:
             _add_table(copy, path, _RUN_TABLES[path.name])
+        elif path.name == REPORT:
+            has_page = True
         elif path.name.startswith("log-timing-"):
             copy.left_out[path.name] = "the same times are in timings.csv"
         else:
             copy.left_out[path.name] = _WHY.get(path.name, "not a file that a run leaves")
+    if has_page:
+        _add_page(copy, record)
     return copy
 
 
@@ -183,6 +190,12 @@ def _add_table(copy: _Copy, path: Path, columns: Sequence[str]) -> None:
     copy.files[path.name] = b"".join(csv_line(row[place] for place in kept) for row in whole)
     if others := [name for name in names if name not in columns]:
         copy.left_out[f"{path.name}, columns"] = f"{', '.join(others)}: no epsilon covers them"
+
+
+def _add_page(copy: _Copy, record: Mapping[str, Any]) -> None:
+    """The run's page, made again of what goes out: the one in its folder may have been changed."""
+    tables = Tables(*(rows_of(copy.files.get(name, b"").decode()) for name in _RUN_TABLES))
+    copy.files[REPORT] = run_page(record, tables).encode()
 
 
 def _add_whole(copy: _Copy, path: Path) -> None:

@@ -9,7 +9,7 @@ from capc.data.own_data import title
 
 _RUN_FIELDS = (
     *("run_id", "start", "end", "exit_status", "privacy", "insecure", "answers", "refused"),
-    *("complaints", "encryption_parameters", "seed", "qp_id", "num_threads", "machine"),
+    *("complaints", "noise", "encryption_parameters", "seed", "qp_id", "num_threads", "machine"),
 )
 _WORDS = ("conversion", "gc_backend", "launcher")  # flags whose text names no file
 _MACHINE = ("python", "platform", "cpu", "cores", "memory_bytes", "commit", "versions")

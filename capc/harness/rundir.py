@@ -101,6 +101,14 @@ class RunDirectory:
         """One row for each step and phase; tables.SUMMARY_COLUMNS."""
         return self.path / "summary.csv"
 
+    def read_run_json(self) -> dict[str, Any]:
+        """What run.json holds; FileError where it cannot be read."""
+        try:
+            record: dict[str, Any] = read_json(self.path / "run.json")
+        except (OSError, ValueError) as error:
+            raise FileError(f"{self.path / 'run.json'} cannot be read: {error}") from None
+        return record
+
     def write_run_json(self, content: dict[str, Any]) -> None:
         """Replace run.json, whole or not at all; FileError where that fails."""
         text = json.dumps(_finite(content), indent=2, default=str, allow_nan=False)

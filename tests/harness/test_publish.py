@@ -45,7 +45,9 @@ def test_a_run_is_copied_without_what_is_private(tmp_path: Path, publish: Publis
     status, said = publish(run.parent / "latest", tmp_path / "shown")
     assert status == 0
     shown = tmp_path / "shown"
-    assert files_of(shown) == {"queries.csv", "timings.csv", "summary.csv", "run.json"}
+    assert files_of(shown) == {
+        *("queries.csv", "timings.csv", "summary.csv", "run.json", "report.html")
+    }
     assert shown.stat().st_mode & 0o777 == 0o755
     assert {path.stat().st_mode & 0o777 for path in shown.iterdir()} == {0o644}
     for name in ("queries.csv", "timings.csv", "summary.csv"):
@@ -67,6 +69,17 @@ def test_a_run_is_copied_without_what_is_private(tmp_path: Path, publish: Publis
     assert record["flags"]["sigma"] == 7
     assert record["flags"]["dataset_name"] == "mnist"
     assert record["machine"]["cpu"]
+
+
+def test_the_page_is_made_again_of_what_goes_out(tmp_path: Path, publish: Publish) -> None:
+    run = scripted_run(tmp_path / "made", World((1, 1, 2)), "--sigma=7", "--user=jane").folder
+    page = (run / "report.html").read_text()
+    (run / "report.html").write_text(page.replace("CaPC run", "jane's run"))
+    assert publish(run, tmp_path / "shown")[0] == 0
+    assert (tmp_path / "shown" / "report.html").read_text() == page
+    (run / "report.html").unlink()  # a run of an earlier version has none
+    assert publish(run, tmp_path / "without")[0] == 0
+    assert "report.html" not in files_of(tmp_path / "without")
 
 
 def test_what_an_earlier_version_left_loses_its_columns(tmp_path: Path, publish: Publish) -> None:
@@ -96,7 +109,8 @@ def test_an_unfinished_run_needs_a_word(
     assert said in text
     assert "--unfinished" in text
     assert publish(run, tmp_path / "shown", "--unfinished")[0] == 0
-    assert files_of(tmp_path / "shown") == {"queries.csv", "timings.csv", "run.json"}
+    shown = {"queries.csv", "timings.csv", "run.json", "report.html"}
+    assert files_of(tmp_path / "shown") == shown
 
 
 def test_what_cannot_be_published(tmp_path: Path, publish: Publish) -> None:

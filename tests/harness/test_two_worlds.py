@@ -37,6 +37,8 @@ def run_world(folder: Path, world: World, *flags: str, ends: str = "well") -> Se
             name = str(path.relative_to(run)).replace(run.name, "RUN")
             kind = seen.private if name.startswith("private/") else seen.files
             kind[name] = _timeless(path.read_text(), folder, run.name)
+    index = (run.parent / "index.html").read_text()
+    seen.files["index.html"] = _timeless(index, folder, run.name)
     return seen
 
 
@@ -76,9 +78,8 @@ def test_other_votes_show_nowhere_in_public(
     assert one.files.keys() == other.files.keys()
     for name, text in one.files.items():
         assert text == other.files[name], name
-    assert {"queries.csv", "timings.csv", "summary.csv", "run.json", "logs/driver.log"} <= set(
-        one.files
-    )
+    public = {"queries.csv", "timings.csv", "summary.csv", "run.json", "logs/driver.log"}
+    assert public | {"report.html", "index.html"} <= set(one.files)
     assert one.private.keys() == other.private.keys()
     assert one.private["private/check.csv"] != other.private["private/check.csv"]
 

@@ -1,0 +1,1 @@
+"""Pages that a run leaves for a browser: self-contained, and of public outputs only."""
