@@ -13,11 +13,14 @@ from pathlib import Path
 
 from capc.console import bytes_text, epsilon_text
 from capc.data.own_data import title
+from capc.errors import ConfigError
 from capc.graph.agreement import Agreed, with_agreement
 from capc.harness.settings import Settings
 from capc.inference.costs import LayerCost, query_costs, total_cost
 from capc.parties.privacy_guardian import budget_of
 from capc.privacy.accountant import Accountant
+from capc.privacy.budget import Budget
+from capc.privacy.calibrate import MOST_QUERIES
 from capc.privacy.conversion import GridEdgeWarning
 
 # Beside the layers: messages, the circuits of 1c and 3, Python. Of a query and answering party,
@@ -94,10 +97,18 @@ def _budget(settings: Settings) -> tuple[float, float, int, int | None]:
     budget = budget_of(privacy, settings.n_parties, account)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GridEdgeWarning)
-        room = budget.room()
+        room = _room(budget)
         admitted = settings.n_queries if room is None else min(room, settings.n_queries)
         after = budget.worst_case(admitted).privacy_loss(privacy.delta, privacy.conversion).epsilon
         return budget.epsilon_spent, after, admitted, room
+
+
+def _room(budget: Budget) -> int | None:
+    """How many queries fit, up to MOST_QUERIES: more than that is no reason to refuse a run."""
+    try:
+        return budget.room()
+    except ConfigError:
+        return int(MOST_QUERIES)
 
 
 def plan_lines(settings: Settings, found: Estimate) -> list[str]:

@@ -23,7 +23,7 @@ from capc.privacy.conversion import (
 )
 from capc.privacy.rdp import gnmax_rdp, threshold_rdp
 
-_MOST_QUERIES = 1e15  # up to here a float tells one query more or less
+MOST_QUERIES = 1e15  # up to here a float tells one query more or less
 _ROUNDING = 1e-12  # relative: keeps the answer on the safe side of the last digit
 
 
@@ -95,9 +95,9 @@ def queries_that_fit(
     left = left - before
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         most = float(np.max(np.where(left > 0.0, left / each, 0.0)))
-    if most > _MOST_QUERIES:
+    if most > MOST_QUERIES:
         raise ConfigError(
-            f"more than {_MOST_QUERIES:g} queries fit, beyond counting: give a smaller sigma"
+            f"more than {MOST_QUERIES:g} queries fit, beyond counting: give a smaller sigma"
         )
     certain = math.floor(most * (1.0 - _ROUNDING))
     one_more = epsilons(before + (certain + 1) * each, grid, delta, conversion)

@@ -69,6 +69,11 @@ def test_epsilon_is_what_the_guardian_would_have_charged(tmp_path: Path) -> None
     assert estimated("--n_queries=1", "--sigma=7", "--epsilon=9", f"--account={path}")[0].room == 0
 
 
+def test_a_budget_beyond_counting_stops_no_run() -> None:
+    found, _ = estimated("--sigma=1e7", "--epsilon=1e6", "--n_queries=2")
+    assert (found.admitted, found.room) == (2, 10**15)
+
+
 def test_without_encryption_nothing_is_counted() -> None:
     found, lines = estimated("--cpu", "--sigma=7")
     assert (found.seconds, found.sent_bytes) == (None, None)
