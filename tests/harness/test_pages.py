@@ -155,12 +155,13 @@ def test_nothing_of_a_table_is_markup(tmp_path: Path) -> None:
 def test_the_command_names_no_file_but_shipped_ones(tmp_path: Path) -> None:
     account = f"--account={tmp_path / 'account.json'}"
     flags = ("--sigma=7", account, "--encryption_params=config/fast.json", "--seed=5")
-    folder = scripted_run(tmp_path / "made", WORLD, *flags).folder
+    folder = scripted_run(tmp_path / "made", WORLD, *flags, "--noise=distributed").folder
     said = page_of(folder).said
     (command,) = re.findall(r"capc run .*?--launcher=subprocess", said)
     assert "--account=..." in command
     assert "--encryption_params=config/fast.json" in command
-    assert "--seed=5" in command
+    assert "--seed=5 " in command
+    assert "--noise=distributed " in command
     for name in ("checkpoint_dir", "user", "results_dir", "input_node"):
         assert name not in command
     own = {**record_of(folder)["flags"], "encryption_params": "/home/jane/mine.json"}

@@ -68,7 +68,7 @@ def _warnings(shown: Mapping[str, Any]) -> list[Markup]:
     if party := (shown.get("failure") or {}).get("party"):
         said.append(("bad", f"The party that failed: {party}."))
     said += [("bad", complaint) for complaint in shown.get("complaints") or []]
-    if refused := shown.get("refused"):
+    if (refused := shown.get("refused")) and not shown.get("complaints"):
         said.append(("warn", f"The budget refused query {refused['query']} and those after it."))
     said += [("warn", _WEAKENED.get(name, name)) for name in shown.get("insecure") or []]
     if privacy := shown.get("privacy"):
@@ -270,11 +270,12 @@ def _repeat(record: Mapping[str, Any], shown: Mapping[str, Any], dropped: Sequen
         f"{name} {version}" for name, version in (machine.get("versions") or {}).items() if version
     )
     memory = machine.get("memory_bytes")
-    rows = [
+    rows: list[tuple[str, object]] = [
         ("processor", f"{machine.get('cpu')}, {machine.get('cores')} cores"),
         ("memory", "unknown" if memory is None else bytes_text(memory)),
-        ("system", f"{machine.get('platform')}, Python {machine.get('python')}"),
-        ("commit", machine.get("commit") or "unknown"),
+        ("system", element("span", machine.get("platform"), class_="long")),
+        ("Python", machine.get("python")),
+        ("commit", element("span", machine.get("commit") or "unknown", class_="long")),
         ("packages", versions),
     ]
     command, hides = _command(record["flags"], shown["flags"], dropped)
