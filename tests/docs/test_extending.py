@@ -207,6 +207,7 @@ def test_the_benchmark_is_measured_and_written(
     module.__dict__.update(follow("Adding a benchmark"))
     monkeypatch.setitem(sys.modules, "worked_benchmark", module)
     monkeypatch.setitem(bench_command.AREAS, "building", "worked_benchmark")
+    monkeypatch.setenv("COLUMNS", "160")  # so that no name in the table is cut
     status = bench_command.main(["building", "--repeat=3", f"--results_dir={tmp_path}"])
     assert status == 0
     ours, peer = parse_rows((tmp_path / "building.csv").read_text())

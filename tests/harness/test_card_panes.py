@@ -189,7 +189,7 @@ from capc.roles import MODULES
 folder = Path(sys.argv[2])
 save_network(constant_network(1), folder / "model.npz")
 settings = parse_settings([f"--results_dir={folder / 'results'}", "--step", "--n_parties=2",
-                           "--n_queries=2", "--num_classes=4", "--timeout=2"])
+                           "--n_queries=2", "--num_classes=4", "--timeout=8"])
 queries = Queries(np.zeros((2, 2, 2, 1), np.float32), [1, 1], (0.0, 1.0))
 made = Run(settings, SubprocessLauncher(), queries, [folder / "model.npz"] * 2,
            dict.fromkeys(MODULES, "card_party"))
@@ -222,7 +222,7 @@ def test_one_step_at_a_time(tmux_server: Server, tmp_path: Path) -> None:
         assert text().count("NEXT:") == number
         if stage == "query 0, step 1b":
             held = table.read_text()
-            time.sleep(2.5)
+            time.sleep(8.5)
             assert table.read_text() == held
             assert ",1a,online" in held
             assert ",1b," not in held

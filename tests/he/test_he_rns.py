@@ -114,7 +114,9 @@ def test_rounded_quotients(primes: tuple[int, ...], ring_bits: int, data: st.Dat
     product, modulus = math.prod(primes), 1 << ring_bits
     value = st.integers(0, product - 1)
     edges = st.integers(0, modulus - 1).map(lambda m: (2 * m + 1) * product // (2 * modulus))
-    near = st.tuples(edges, st.sampled_from([0, 1])).map(sum).filter(lambda v: v < product)
+    reach = len(primes) * product // (1 << rns.QUOTIENT_BITS) + 1  # of the division's own error
+    near = st.tuples(edges, st.sampled_from([-reach, 1 + reach])).map(sum)
+    near = near.filter(lambda v: 0 <= v < product)
     values = data.draw(st.lists(value | near, min_size=1, max_size=8))
     residues = np.array([[v % p for v in values] for p in primes], dtype=np.uint64)
     expected = [(2 * modulus * v + product) // (2 * product) % modulus for v in values]
