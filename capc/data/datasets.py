@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from capc.arrays import open_arrays
 from capc.data.dataset_sources import SOURCES, Arrays, SourceError, get
 from capc.data.fitting import Range, range_of, scaled
-from capc.data.own_data import is_own, own_dataset, title
+from capc.data.own_data import LABEL_COUNT, is_own, own_dataset, title
 from capc.errors import ConfigError
 from capc.files import EVERYONE, cache_root, write_whole
 
@@ -40,6 +40,7 @@ class DatasetInfo:
     `input_range` is the closed interval of its pixels as a model takes them; `of_bytes`: they are
     stored as bytes, and scaled to it. `digests` are the
     SHA-256 of the four arrays' bytes, or empty where no copy could be had to compute them.
+    `multi_label`: a sample has a set of `num_classes` labels, as a number: label j is the bit 2^j.
     """
 
     image_shape: tuple[int, ...]
@@ -49,6 +50,7 @@ class DatasetInfo:
     input_range: tuple[float, float] = (0.0, 1.0)
     digests: tuple[tuple[str, str], ...] = ()
     of_bytes: bool = True
+    multi_label: bool = False
 
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -109,14 +111,33 @@ def _own_info(arrays: Mapping[str, Images]) -> DatasetInfo:
     images = [values for name, values in arrays.items() if name.endswith("images")]
     labels = [values for name, values in arrays.items() if name.endswith("labels")]
     ranges = [(0.0, 1.0) if values.dtype == np.uint8 else range_of(values) for values in images]
+    sets = arrays.get(LABEL_COUNT)
+    classes = max(2, 1 + max(int(values.max()) for values in labels))
     return DatasetInfo(
         tuple(images[0].shape[1:]),
         len(arrays.get("train_labels", ())),
         len(arrays["test_labels"]),
-        max(2, 1 + max(int(values.max()) for values in labels)),
+        classes if sets is None else int(sets),
         (min(low for low, _ in ranges), max(high for _, high in ranges)),
         of_bytes=images[-1].dtype == np.uint8,
+        multi_label=sets is not None,
     )
+
+
+def require_task(name: str, *, multi_label: bool) -> DatasetInfo:
+    """The data set's facts. Raises ConfigError where its samples have more or fewer labels."""
+    info = dataset_info(name)
+    if info.multi_label and not multi_label:
+        raise ConfigError(
+            f"{title(name)} has {info.num_classes} labels a sample: give the task multi-label, or "
+            "one class number a sample, as labels.argmax(axis=1) makes it of one-hot rows"
+        )
+    if multi_label and not info.multi_label:
+        raise ConfigError(
+            f"{title(name)} has one class a sample, and the task is multi-label: its labels must "
+            "be rows of 0 and 1, one column a label"
+        )
+    return info
 
 
 def load_dataset(name: str) -> Dataset:

@@ -16,6 +16,7 @@ from capc.arrays import open_arrays
 from capc.errors import ConfigError
 from capc.files import existing
 from capc.gc.circuits import most_classes
+from capc.privacy.voting_rules import MAX_LABELS, numbered
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -27,6 +28,7 @@ _PARTS = {
     "test_labels": "y_test",
 }
 _QUERIES = (("samples", "labels"), ("x_test", "y_test"), ("x", "y"))
+LABEL_COUNT = "label_count"
 
 
 def is_own(name: str) -> bool:
@@ -60,8 +62,9 @@ def with_absolute_path(name: str, folder: Path | None = None) -> str:
 def own_dataset(name: str) -> Arrays:
     """train_images, train_labels (n,), test_images, test_labels; those of training may be missing.
 
-    Images are uint8 bytes or float32, (n, H, W) as (n, H, W, 1); labels are int64 from 0. Raises
-    ConfigError that names the file and the array.
+    Several labels a sample are given as rows (n, k) of 0 and 1. They come as numbers: label j is
+    the bit 2^j, and `label_count` is k then. Images are uint8 bytes or float32, (n, H, W) as
+    (n, H, W, 1); labels are int64 from 0. Raises ConfigError that names the file and the array.
     """
     path = Path(with_absolute_path(name).partition("=")[2])
     state = path.stat()
@@ -86,7 +89,18 @@ def _dataset(path: Path, modified: int, size: int) -> Arrays:
             raise ConfigError(f"{path}: x_{part} has the shape {images.shape}; give (n, ...)")
         images = images if images.dtype == np.uint8 else images.astype(np.float32)
         arrays[f"{part}_images"] = images[..., np.newaxis] if images.ndim == 3 else images
-        arrays[f"{part}_labels"] = checked_labels(labels, len(images), f"{path}: y_{part}")
+        origin = f"{path}: y_{part}"
+        if are_sets(labels, len(images)):
+            arrays[f"{part}_labels"] = labels
+        else:
+            arrays[f"{part}_labels"] = checked_labels(labels, len(images), origin)
+    counts = {
+        values.shape[1]
+        for part, values in arrays.items()
+        if part.endswith("labels") and values.ndim == 2
+    }
+    if counts:
+        arrays |= _as_sets(arrays, counts, path)
     shapes = {
         arrays[f"{part}_images"].shape[1:]
         for part in ("train", "test")
@@ -95,6 +109,26 @@ def _dataset(path: Path, modified: int, size: int) -> Arrays:
     if len(shapes) > 1:
         raise ConfigError(f"{path}: x_train and x_test have the shapes {sorted(shapes)}")
     return arrays
+
+
+def are_sets(labels: NDArray[Any], count: int) -> bool:
+    """Whether labels are a row of 0 and 1 for each of `count` samples, a place a label."""
+    return (
+        labels.ndim == 2
+        and labels.shape[0] == count
+        and 2 <= labels.shape[1] <= MAX_LABELS
+        and bool(np.isin(labels, (0, 1)).all())
+    )
+
+
+def _as_sets(arrays: Arrays, counts: set[int], path: Path) -> Arrays:
+    """The labels of both parts as sets, and how many labels there are."""
+    given = {name: values for name, values in arrays.items() if name.endswith("labels")}
+    if len(counts) > 1 or any(values.ndim == 1 for values in given.values()):
+        shapes = sorted(values.shape for values in given.values())
+        raise ConfigError(f"{path}: y_train and y_test have the shapes {shapes}")
+    sets: Arrays = {name: numbered(values) for name, values in given.items()}
+    return sets | {LABEL_COUNT: np.array(counts.pop())}
 
 
 def checked_labels(labels: NDArray[Any], count: int, origin: str) -> NDArray[np.int64]:

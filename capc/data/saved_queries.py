@@ -21,12 +21,14 @@ from capc.data.datasets import Float32, Labels, dataset_info, queries
 from capc.data.fitting import Range, Shape, range_of, scaled, settled
 from capc.data.own_data import (
     archived_queries,
+    are_sets,
     check_numbers,
     checked_labels,
     image_files,
     read_images,
 )
 from capc.errors import ConfigError
+from capc.privacy.voting_rules import numbered
 
 _SAMPLES, _RAW, _LABELS, _AGGREGATED = "samples", "raw-samples", "labels", "aggregated-labels"
 _KINDS = (_RAW, _SAMPLES, _AGGREGATED, _LABELS)  # longer names first: each holds a shorter one
@@ -52,11 +54,15 @@ class Saved:
         """The values as (n, ...), each of as many numbers as `shape`; ConfigError for others."""
         return settled(self.values, shape, self.origin)
 
-    def labels_of(self, count: int) -> Labels | None:
-        """One class number a sample, where there are labels; ConfigError for others."""
+    def labels_of(self, count: int, *, label_sets: bool = False) -> Labels | None:
+        """One class number a sample, or set of labels, where there are any; ConfigError for others.
+
+        Sets are stored as rows of 0 and 1, and come as numbers: label j is the bit 2^j.
+        """
         if self.labels is None:
             return None
-        return checked_labels(self.labels, count, f"{self.origin}: its labels file")
+        origin = f"{self.origin}: its labels file"
+        return _labels(self.labels, count, origin, label_sets=label_sets)
 
 
 def read_saved_queries(path: Path, shape: Shape | None = None) -> Saved:
@@ -90,7 +96,7 @@ def read_saved_queries(path: Path, shape: Shape | None = None) -> Saved:
 
 
 def load_saved_queries(
-    path: Path, image_shape: Shape | None = None
+    path: Path, image_shape: Shape | None = None, *, label_sets: bool = False
 ) -> tuple[Float32, Labels | None]:
     """Images float32 (n, H, W, C), and labels int64 (n,) where they are known.
 
@@ -100,7 +106,7 @@ def load_saved_queries(
     """
     saved = read_saved_queries(path, image_shape)
     images = _unsqueezed(saved.values, image_shape, saved.origin)
-    return scaled(images), saved.labels_of(len(images))
+    return scaled(images), saved.labels_of(len(images), label_sets=label_sets)
 
 
 def asked_queries(
@@ -111,6 +117,7 @@ def asked_queries(
     *,
     shape: Shape | None = None,
     input_range: Range | None = None,
+    label_sets: bool = False,
 ) -> tuple[Float32, Labels | None]:
     """Queries start to start + count - 1 of a data set's test images, or of those saved in `path`.
 
@@ -125,7 +132,8 @@ def asked_queries(
     else:
         saved = read_saved_queries(path, shape)
         samples = saved.samples(shape)
-        images, labels = scaled(samples, input_range or (0, 1)), saved.labels_of(len(samples))
+        images = scaled(samples, input_range or (0, 1))
+        labels = saved.labels_of(len(samples), label_sets=label_sets)
     if start + count > len(images):
         raise ConfigError(
             f"--dataset_path {path} holds {len(images)} queries; --start_batch {start} and "
@@ -167,7 +175,9 @@ def check_labels(origin: str, labels: Labels, classes: int) -> None:
         )
 
 
-def load_answers(path: Path, image_shape: Shape | None = None) -> tuple[Float32, Labels]:
+def load_answers(
+    path: Path, image_shape: Shape | None = None, *, label_sets: bool = False
+) -> tuple[Float32, Labels]:
     """Answered queries: images float32 (n, H, W, C), and their aggregated labels int64 (n,).
 
     As `load_saved_queries`. Raises ConfigError where there are no aggregated labels, or not one per
@@ -176,11 +186,12 @@ def load_answers(path: Path, image_shape: Shape | None = None) -> tuple[Float32,
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     samples = _samples_file(path) if path.exists() else path
-    images, _ = load_saved_queries(samples, image_shape)
+    images, _ = load_saved_queries(samples, image_shape, label_sets=label_sets)
     labels = _labels_beside(samples, _AGGREGATED)
     if labels is None:
         raise ConfigError(f"{folder} holds no answers: no file '*aggregated-labels*.npy' is in it")
-    return images, checked_labels(labels, len(images), f"{folder}: its {_AGGREGATED} file")
+    origin = f"{folder}: its {_AGGREGATED} file"
+    return images, _labels(labels, len(images), origin, label_sets=label_sets)
 
 
 def save_queries(
@@ -215,6 +226,15 @@ def save_queries(
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
     return files
+
+
+def _labels(labels: NDArray[Any], count: int, origin: str, *, label_sets: bool) -> Labels:
+    """One class number a sample, or set of labels as a number; ConfigError for others."""
+    if not label_sets:
+        return checked_labels(labels, count, origin)
+    if not are_sets(labels, count):
+        raise ConfigError(f"{origin} does not hold {count} rows of 0 and 1, one column a label")
+    return numbered(labels)
 
 
 def _kind(path: Path) -> str | None:

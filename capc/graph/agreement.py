@@ -21,7 +21,7 @@ from capc.fixed_point import FixedPoint, Float64
 from capc.graph.calibration import calibration_bounds, with_bounds
 from capc.graph.layers import Conv2D, Dense, Layer, Network, QuantizedNetwork, Square, WeightedLayer
 from capc.graph.quantize import quantize
-from capc.graph.ring_choice import FEWEST_FRACTION_BITS, FRACTION_BITS, ring_for
+from capc.graph.ring_choice import FEWEST_FRACTION_BITS, FRACTION_BITS, require_sums, ring_for
 from capc.graph.scaling import in_ring
 
 
@@ -78,12 +78,13 @@ def agree(
     calibrated: Sequence[Network] | None = None,
     ring_bits: int | None = None,
     fraction_bits: int | None = None,
+    terms: int = 1,
 ) -> Agreed:
     """The constants for a run of these models; `calibrated` are they with ends of their own.
 
-    With `ring_bits` the ring is fixed, and so are the fractional bits (FRACTION_BITS unless given):
-    weights are clipped until every model fits. Without it, RangeError or ConfigError names the
-    layer for which no ring is large enough.
+    The ring holds a sum of `terms` logits. With `ring_bits` the ring is fixed, and so are the
+    fractional bits (FRACTION_BITS unless given): weights are clipped until every model fits.
+    Without it, RangeError or ConfigError names the layer for which no ring is large enough.
     """
     kinds = [architecture(network) for network in networks]
     bounds: dict[str, dict[int, float]] = {kind: {} for kind in kinds}
@@ -94,9 +95,13 @@ def agree(
     for kind, network in zip(kinds, networks, strict=True):
         if id(network) not in bounded:
             bounded[id(network)] = with_bounds(network, bounds[kind])
-    ring = _ring(list(bounded.values()), input_range, max_logit, ring_bits, fraction_bits)
+    ring = _ring(
+        *(list(bounded.values()), input_range, max_logit, ring_bits, fraction_bits), terms=terms
+    )
     ready_of = {key: fitted(network, ring, input_range) for key, network in bounded.items()}
     integers = {key: in_ring(found[0], ring, input_range) for key, found in ready_of.items()}
+    for found in integers.values():
+        require_sums(found, terms)
     agreements = {}
     for kind in dict.fromkeys(kinds):
         alike = [
@@ -203,6 +208,8 @@ def _ring(
     max_logit: float,
     ring_bits: int | None,
     fraction_bits: int | None,
+    *,
+    terms: int,
 ) -> FixedPoint:
     if ring_bits is not None:
         return FixedPoint(ring_bits, FRACTION_BITS if fraction_bits is None else fraction_bits)
@@ -211,7 +218,9 @@ def _ring(
         most = fewest = fraction_bits
     for bits in range(most, fewest - 1, -1):
         try:
-            rings = [ring_for(network, bits, input_range, max_logit) for network in networks]
+            rings = [
+                ring_for(network, bits, input_range, max_logit, terms=terms) for network in networks
+            ]
             return max(rings, key=lambda ring: ring.ring_bits)
         except (RangeError, ConfigError):
             if bits == fewest:

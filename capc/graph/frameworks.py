@@ -24,20 +24,30 @@ def framework_of(path: Path) -> str:
 
 
 def import_verified(
-    path: Path, input_node: str, output_node: str, input_range: tuple[float, float]
+    path: Path,
+    input_node: str,
+    output_node: str,
+    input_range: tuple[float, float],
+    *,
+    multi_label: bool = False,
 ) -> tuple[Network, Agreement]:
     """A model's layers, once they compute what its framework does on inputs of that range.
 
-    Raises ModelError where they do not, or the model is not supported; ConfigError where the
-    framework is not installed. Only the framework that is needed is imported.
+    `multi_label`: its outputs are several labels, and sigmoids at its end are left out.
+    Raises ModelError where they do not compute it, or the model is not supported; ConfigError where
+    the framework is not installed. Only the framework that is needed is imported.
     """
     if is_onnx(path):
         from capc.graph.onnx import verification as of_onnx  # noqa: PLC0415
 
-        return of_onnx.import_verified(path, input_node, output_node, input_range)
+        return of_onnx.import_verified(
+            path, input_node, output_node, input_range, multi_label=multi_label
+        )
     from capc.graph.tensorflow import verification as of_tensorflow  # noqa: PLC0415
 
-    return of_tensorflow.import_verified(path, input_node, output_node, input_range)
+    return of_tensorflow.import_verified(
+        path, input_node, output_node, input_range, multi_label=multi_label
+    )
 
 
 def framework_logits(

@@ -100,44 +100,55 @@ def prepare(
     calibration: Calibration | None = None,
     *,
     input_range: tuple[float, float] = (0.0, 1.0),
+    multi_label: bool = False,
 ) -> Path:
     """The prepared file of a model, imported only where the cache lacks it or is damaged.
 
     What is imported is compared with its framework on inputs in `input_range`, and refused where
     they differ; another range is tried anew. `cache_key` says what the file's name stands for. With
     a calibration, the file without one is made too. Without `cache_dir`, `default_cache_dir` is
-    used. Importing loads onnxruntime for an ONNX model, else TensorFlow, which takes seconds.
+    used. `multi_label`: several sigmoids at its end are several labels, and left out. Importing
+    loads onnxruntime for an ONNX model, else TensorFlow, which takes seconds.
     Raises ModelError as `import_verified` does, and where the model changes meanwhile; ConfigError
     for examples that do not fit, or without the framework.
     """
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
-    key = cache_key(Path(path), input_node, output_node)
+    key = cache_key(Path(path), input_node, output_node, multi_label=multi_label)
     original = directory / f"{key}.npz"
     tried = {"input_range": [float(end) for end in input_range]}
     if verification(original).get("input_range") != tried["input_range"] or not _intact(original):
-        network, agreement = import_verified(Path(path), input_node, output_node, input_range)
-        if cache_key(Path(path), input_node, output_node) != key:
+        network, agreement = import_verified(
+            Path(path), input_node, output_node, input_range, multi_label=multi_label
+        )
+        if cache_key(Path(path), input_node, output_node, multi_label=multi_label) != key:
             raise ModelError(
                 f"{path} has changed while it was read; start again when it is written"
             )
         save_network(network, original, tried | asdict(agreement))
     if calibration is None:
         return original
-    target = directory / f"{cache_key(Path(path), input_node, output_node, calibration)}.npz"
+    named = cache_key(Path(path), input_node, output_node, calibration, multi_label=multi_label)
+    target = directory / f"{named}.npz"
     if not _intact(target):
         save_network(calibrated(load_network(original), calibration), target)
     return target
 
 
 def cache_key(
-    path: Path, input_node: str, output_node: str, calibration: Calibration | None = None
+    path: Path,
+    input_node: str,
+    output_node: str,
+    calibration: Calibration | None = None,
+    *,
+    multi_label: bool = False,
 ) -> str:
     """64 hexadecimal digits that stand for all that a prepared model depends on.
 
     That is: the content of the file and of those that hold its weights, or of every file of the
     folder, links followed; how it is read, which its suffix says; the node names; the calibration;
-    this program's FORMAT; and the versions of what does the reading: onnx and onnxruntime, or
-    TensorFlow and Keras. Raises ModelError or ConfigError where a file cannot be read.
+    whether it gives several labels; this program's FORMAT; and the versions of what does the
+    reading: onnx and onnxruntime, or TensorFlow and Keras. Raises ModelError or ConfigError where a
+    file cannot be read.
     """
     path = model_path(path)
     named: list[Any] = [FORMAT, kind_of(path), *_versions(path), input_node, output_node]
@@ -149,6 +160,8 @@ def cache_key(
         ) from error
     if calibration is not None:
         named.append(calibration.digest())
+    if multi_label:
+        named.append("multi-label")
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 

@@ -87,10 +87,13 @@ def required_ring_bits(
     input_range: tuple[float, float],
     max_logit: float = 0.0,
     most: int = MAX_RING_BITS,
+    *,
+    terms: int = 1,
 ) -> int:
     """The smallest ring_bits that `quantize` accepts, and that holds logits of +-max_logit.
 
-    `max_logit` lets parties with different models agree on one ring. Raises RangeError where
+    And a sum of `terms` logits. `max_logit` lets parties with different models agree on one ring.
+    Raises RangeError where
     more than `most` are needed, with the layer that needs most.
     """
     integers = to_integers(network, fraction_bits)
@@ -104,10 +107,14 @@ def required_ring_bits(
     if not 0 <= max_logit < float("inf"):
         raise RangeError(f"max_logit is {max_logit}; it must be a number >= 0")
     logit = int(np.ceil(max_logit)) << integers.fraction_bits[network.output.name]
-    needed = max(widest.bits, bits_of(-logit, logit), 2 * fraction_bits + 1, 2)
+    last = next(found for found in ranges if found.name == network.output.name)
+    bounded = bits_of(-terms * logit, terms * logit)
+    proved = bits_of(terms * int(last.low), terms * int(last.high))
+    needed = max(widest.bits, bounded, proved, 2 * fraction_bits + 1, 2)
     if needed > most:
+        sums = "" if terms == 1 else f"sums of {terms} "
         raise RangeError(
-            f"logits of +-{max_logit} need {needed} bits; a ring has {most} at most: "
+            f"{sums}logits of +-{max_logit} need {needed} bits; a ring has {most} at most: "
             "lower max_logit or the fractional bits"
         )
     return needed

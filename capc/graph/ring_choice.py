@@ -13,10 +13,11 @@ FEWEST_FRACTION_BITS = 4
 
 
 def to_ring(
-    network: Network, input_range: tuple[float, float], max_logit: float
+    network: Network, input_range: tuple[float, float], max_logit: float, *, terms: int = 1
 ) -> QuantizedNetwork:
     """The network as integers in the smallest public ring that holds its values and `max_logit`.
 
+    And a sum of `terms` logits, each of which may be as large as is proved, or as `max_logit`.
     Weights and values that would vanish are doubled as far as this ring holds them (`scaling`).
     FRACTION_BITS fractional bits where a ring holds them, else as many as fit. Raises RangeError or
     ConfigError, naming the layer, where FEWEST_FRACTION_BITS are too many.
@@ -24,7 +25,7 @@ def to_ring(
     typical = None
     for fraction_bits in range(FRACTION_BITS, FEWEST_FRACTION_BITS - 1, -1):
         try:
-            ring = ring_for(network, fraction_bits, input_range, max_logit)
+            ring = ring_for(network, fraction_bits, input_range, max_logit, terms=terms)
             typical = typical or typical_values(network, input_range)
             return in_ring(network, ring, input_range, typical)
         except (RangeError, ConfigError):
@@ -33,14 +34,32 @@ def to_ring(
     raise AssertionError("the last round returns or raises")
 
 
+def require_sums(network: QuantizedNetwork, terms: int) -> None:
+    """Raise RangeError where a sum of `terms` logits could leave the ring."""
+    low, high = network.bounds[network.output.name]
+    half = network.fixed_point.modulus // 2
+    if terms * low < -half or terms * high >= half:
+        raise RangeError(
+            f"a sum of {terms} logits of '{network.output.name}' may leave the ring of "
+            f"{network.fixed_point.ring_bits} bits: use fewer labels to a vote"
+        )
+
+
 def ring_for(
-    network: Network, fraction_bits: int, input_range: tuple[float, float], max_logit: float
+    network: Network,
+    fraction_bits: int,
+    input_range: tuple[float, float],
+    max_logit: float,
+    *,
+    terms: int = 1,
 ) -> FixedPoint:
-    """The smallest public ring for so many fractional bits.
+    """The smallest public ring for so many fractional bits, and a sum of `terms` logits.
 
     Raises RangeError, naming the layer that needs most, where none is large enough.
     """
-    needed = required_ring_bits(network, fraction_bits, input_range, max_logit, most=RING_BITS[-1])
+    needed = required_ring_bits(
+        network, fraction_bits, input_range, max_logit, most=RING_BITS[-1], terms=terms
+    )
     limit = 1 << (needed - 1)
     return FixedPoint(choose_ring_bits([(-limit, limit - 1)]), fraction_bits)
 

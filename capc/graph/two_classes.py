@@ -1,4 +1,4 @@
-"""Classifiers with one output, as classifiers of two classes."""
+"""Classifiers with one output, as classifiers of two classes; and models of several labels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from capc.errors import ModelError
 from capc.graph.layers import Dense, Network
 from capc.graph.simplify import simplify
 
@@ -28,3 +29,20 @@ def with_two_classes(network: Network) -> Network:
     weight, bias = np.array([[0.0, 1.0]]), np.zeros(2)
     classes = Dense(name, (last.name,), (2,), weight=weight, bias=bias)
     return simplify(Network((*network.layers, classes)))
+
+
+def require_labels(outputs: int, softmax: str | None, before: str) -> None:
+    """Raise ModelError unless `outputs` are logits of several labels.
+
+    `softmax` names a node that leaves one label, with the logits `before` it.
+    """
+    if softmax is not None:
+        raise ModelError(
+            f"node '{softmax}' (Softmax) leaves an image one label: leave out --task multi-label, "
+            f"or name the logits with --output_node {before}"
+        )
+    if outputs < 2:
+        raise ModelError(
+            f"the model has {outputs} output: one label is a class of two; leave out --task "
+            "multi-label, or name the value with one number a label with --output_node"
+        )

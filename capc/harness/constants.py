@@ -22,6 +22,7 @@ def agreed_models(
         calibrated=models.calibrated,
         ring_bits=settings.ring_bits,
         fraction_bits=settings.fraction_bits,
+        terms=settings.rule(models.originals[0].output.shape[0]).terms,
     )
 
 

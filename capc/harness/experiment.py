@@ -92,6 +92,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
             recorder.results,
             settings.privacy,
             ready.originals,
+            rule=settings.rule(ready.originals[0].output.shape[0]),
         ),
     )
 
@@ -240,6 +241,7 @@ class Run:
             true_labels=self._queries.labels,
             insecure=self._settings.insecure_switches,
             console=console,
+            rule=self._settings.rule(self._classes),
         )
 
     def _supervise(self, recorder: Recorder) -> Outcome:
@@ -274,7 +276,10 @@ class Run:
         )
         write_summary(directory.summary_csv, summary)
         report.show_privacy(consoles, self._record["privacy"])
-        report.show_labels(consoles, results, self._queries.labels, settings.n_queries)
+        report.show_labels(
+            *(consoles, results, self._queries.labels, settings.n_queries),
+            rule=settings.rule(self._classes),
+        )
         report.show_agreement(consoles, checks)
         report.show_differing(consoles[:1], checks, directory)
         report.show_times(consoles, summary)
@@ -360,6 +365,8 @@ class Run:
             input_range=self._queries.input_range,
             with_threshold=settings.privacy.threshold is not None,
             distributed_noise=settings.privacy.distributed,
+            voting=settings.voting,
+            max_labels=settings.max_labels,
             insecure=settings.insecure,
             verify=settings.verify,
             unencrypted=settings.unencrypted,

@@ -11,8 +11,10 @@ from capc.fixed_point import MAX_LOGIT, RING_BITS
 from capc.gc.programs import BACK_ENDS
 from capc.graph.calibration_flags import add_calibration
 from capc.he.parameter_flags import add_encryption_params
+from capc.inference.graph_command import TASKS
 from capc.parties.config import NOISE_SOURCES
 from capc.privacy.conversion import CONVERSIONS
+from capc.privacy.voting_rules import MULTI_LABEL
 
 DEFAULT_SIGMA = 0.1
 DEFAULT_TIMEOUT_SECONDS = 600.0
@@ -42,7 +44,32 @@ def _add_experiment(group: argparse._ArgumentGroup) -> None:
     add("--n_parties", type=int, default=1, help="answering parties, 1 to 400 (default 1)")
     add("--n_queries", type=int, default=1, help="queries to ask (default 1)")
     add("--batch_size", type=int, default=1, help="queries asked together (default 1)")
-    add("--num_classes", type=int, default=None, help="classes (default: as the models have)")
+    add(
+        "--num_classes",
+        type=int,
+        default=None,
+        help="classes, or labels with --task multi-label (default: as the models have)",
+    )
+    add(
+        "--task",
+        choices=TASKS,
+        default="single-label",
+        help="what a query gets: one class, or with multi-label a set of labels, from models that "
+        "end in several sigmoids (default single-label)",
+    )
+    add(
+        "--voting",
+        choices=MULTI_LABEL,
+        default=None,
+        help="with --task multi-label: each label by itself (binary, the default), the same with "
+        "at most --max_labels named in a vote (tau), or one vote for a whole set (powerset)",
+    )
+    add(
+        "--max_labels",
+        type=int,
+        default=None,
+        help="with --voting tau: the most labels that a vote names, tau squared",
+    )
     add(
         "--seed",
         type=int,

@@ -47,6 +47,11 @@ def model_files(settings: Settings, say: Say) -> list[Path]:
         )
     folder = settings.checkpoint_dir / str(settings.n_parties)
     missing = _missing(folder, settings.n_parties)
+    if missing and settings.multi_label:
+        raise ConfigError(
+            f"{folder} lacks the model {missing[0]}: models of several labels are not trained by a "
+            "run; put one for each party there, 0.keras and so on, or add --ignore_parties"
+        )
     if missing:
         refuse_others(folder, missing)
         _train(settings, folder, len(missing), say)
@@ -148,7 +153,8 @@ def prepared_models(settings: Settings, models: Sequence[Path], say: Say) -> Pre
 
 
 def _place(settings: Settings, model: Path, calibration: Calibration | None) -> Path:
-    key = cache_key(model, settings.input_node, settings.output_node, calibration)
+    nodes = settings.input_node, settings.output_node
+    key = cache_key(model, *nodes, calibration, multi_label=settings.multi_label)
     return default_cache_dir() / f"{key}.npz"
 
 
@@ -187,6 +193,7 @@ def _prepare(settings: Settings, models: Sequence[Path], say: Say) -> None:
         *(str(path) for path in models),
         f"--input_node={settings.input_node}",
         f"--output_node={settings.output_node}",
+        f"--task={settings.flags['task']}",
         "--input_range",
         *(repr(end) for end in input_range),
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.data.datasets import dataset_info
+from capc.data.datasets import dataset_info, require_task
 from capc.data.fitting import Range, Shape
 from capc.data.own_data import title
 from capc.data.saved_queries import (
@@ -53,14 +53,19 @@ def load_queries(settings: Settings, shape: Shape | None = None) -> Queries:
     """
     dataset, path = settings.dataset_name, settings.dataset_path
     input_range = data_range(settings)
+    if path is None:
+        require_task(dataset, multi_label=settings.multi_label)
     images, labels = asked_queries(
         *(dataset, path, settings.start_batch, settings.n_queries),
         shape=None if path is None else shape or dataset_info(dataset).image_shape,
         input_range=input_range,
+        label_sets=settings.multi_label,
     )
     check_range(origin_of(settings), images, input_range)
     if path is not None and labels is not None and settings.num_classes is not None:
-        check_labels(origin_of(settings), labels, settings.num_classes)
+        outputs = settings.num_classes
+        most = 1 << outputs if settings.multi_label else outputs
+        check_labels(origin_of(settings), labels, most)
     known = None if labels is None else [int(label) for label in labels]
     return Queries(images, known, input_range)
 

@@ -17,6 +17,7 @@ from capc.errors import ConfigError, FileError, ProtocolError
 from capc.fixed_point import FixedPoint
 from capc.harness.tables import QUERY_COLUMNS, TIMING_COLUMNS, RowWriter
 from capc.harness.view import LiveView, PartyRow, View
+from capc.privacy.voting_rules import VotingRule
 from capc.roles import GUARDIAN, QUERYING
 from capc.transport.control_messages import (
     Announce,
@@ -62,7 +63,9 @@ class Recorder:
         true_labels: Sequence[int] | None,
         insecure: str,
         console: Console,
+        rule: VotingRule | None = None,
     ) -> None:
+        self._rule = rule
         self.results = Results()
         self._n_queries = n_queries
         self._true_labels = true_labels
@@ -194,7 +197,7 @@ class Recorder:
             raise ProtocolError(f"the parties disagree on whether query {query} was answered")
         self._written.add(query)
         self._queries.append(self.query_row(query))
-        said = f"label {answer.label}" if answer.answered else "not answered"
+        said = f"label {self._text(answer.label)}" if answer.answered else "not answered"
         place = f"{len(self._written)} of {self._n_queries}"
         text = f"query {query} ({place}): {said}; epsilon spent: {epsilon_text(spent.epsilon)}"
         if self._n_queries > _MAX_LINES and isinstance(self.view, LiveView):
@@ -210,14 +213,18 @@ class Recorder:
         labels = self._true_labels
         return {
             "query": query,
-            "true_label": None if labels is None else labels[query],
-            "label": answer.label if answer is not None else None,
+            "true_label": None if labels is None else self._text(labels[query]),
+            "label": self._text(answer.label) if answer is not None else None,
             "answered": answer.answered if answer is not None else self._refused_or_unknown(),
             "epsilon_spent": spent.epsilon if spent is not None else None,
             "delta": spent.delta if spent is not None else None,
             "conversion": spent.conversion if spent is not None else None,
             "insecure": self._insecure,
         }
+
+    def _text(self, label: int | None) -> int | str | None:
+        """A label as tables show it."""
+        return label if label is None or self._rule is None else self._rule.text(label)
 
     def _refused_or_unknown(self) -> bool | None:
         return None if self.results.refused is None else False

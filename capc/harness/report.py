@@ -19,6 +19,7 @@ from capc.harness.rundir import RunDirectory
 from capc.harness.settings import Settings
 from capc.harness.tables import ALL_PHASES
 from capc.harness.verify import Check
+from capc.privacy.voting_rules import VotingRule
 
 _MAX_ROWS = 20
 _WIDTH_WITH_SPREAD = 80
@@ -64,9 +65,15 @@ def show_labels(
     results: Results,
     true_labels: Sequence[int] | None,
     n_queries: int | None = None,
+    *,
+    rule: VotingRule | None = None,
 ) -> None:
     """The labels, in a table when they are few, and how many were answered and are right."""
     answers = [results.answers[query] for query in sorted(results.answers)]
+
+    def said_of(label: int | None) -> str:
+        return str(label if rule is None or label is None else rule.text(label))
+
     table = Table(box=box.SIMPLE)
     for name in ("query", "label", "true label", "epsilon spent"):
         table.add_column(name, justify="right")
@@ -74,8 +81,8 @@ def show_labels(
         spent = results.spent.get(answer.query)
         table.add_row(
             str(answer.query),
-            str(answer.label) if answer.answered else "not answered",
-            "" if true_labels is None else str(true_labels[answer.query]),
+            said_of(answer.label) if answer.answered else "not answered",
+            "" if true_labels is None else said_of(true_labels[answer.query]),
             epsilon_text(spent.epsilon if spent else None),
         )
     answered = [answer for answer in answers if answer.answered]

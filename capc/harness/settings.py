@@ -30,6 +30,7 @@ from capc.machine import cores
 from capc.parties.config import PrivacySettings
 from capc.privacy.conversion import DEFAULT_DELTA
 from capc.privacy.noise import refuse_unusable, refuse_wrap, reserved_range
+from capc.privacy.voting_rules import Voting, VotingRule
 from capc.transport.control_messages import MAX_PARTIES
 
 MAX_QUERIES = 1_000_000
@@ -90,6 +91,17 @@ class Settings:
     flags: dict[str, Any]
     without_effect: tuple[str, ...]
     private: bool = False
+    voting: Voting = "plurality"
+    max_labels: int | None = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an answer is a set of labels."""
+        return self.voting != "plurality"
+
+    def rule(self, outputs: int) -> VotingRule:
+        """How models of so many logits vote; ConfigError where they cannot."""
+        return VotingRule(self.voting, outputs, self.max_labels)
 
     @property
     def insecure_switches(self) -> str:
@@ -188,6 +200,8 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         flags=vars(flags).copy(),
         without_effect=unused,
         private=flags.private,
+        voting=_voting(flags),
+        max_labels=flags.max_labels,
     )
 
 
@@ -200,12 +214,40 @@ def with_range(settings: Settings, input_range: Range) -> Settings:
 
 
 def with_classes(settings: Settings, classes: int) -> Settings:
-    """The settings for models of so many classes; ConfigError where their noise would wrap."""
+    """The settings for models of so many classes; ConfigError where their noise would wrap.
+
+    Or where their votes are not possible.
+    """
     _whole("num_classes", classes, 2, most_classes())
     flags = argparse.Namespace(**settings.flags)
     sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
-    _noise_fits(flags, sigma_flag, settings.privacy.sigma, classes)
+    _noise_fits(flags, sigma_flag, settings.privacy.sigma, settings.rule(classes).counts)
     return replace(settings, num_classes=classes)
+
+
+def _voting(flags: argparse.Namespace) -> Voting:
+    """The voting rule; ConfigError for what does not go together."""
+    if flags.task == "single-label":
+        for name in ("voting", "max_labels"):
+            if getattr(flags, name) is not None:
+                raise ConfigError(f"--{name} needs --task multi-label")
+        return "plurality"
+    voting: Voting = flags.voting or "binary"
+    if (voting == "tau") != (flags.max_labels is not None):
+        raise ConfigError("--max_labels goes with --voting tau, and tau needs it")
+    if voting == "powerset":
+        return voting
+    if flags.threshold is not None:
+        raise ConfigError(
+            f"--threshold is refused with --voting {voting}, where no count is the largest one: "
+            "leave it out, or use --voting powerset"
+        )
+    if flags.noise == "distributed":
+        raise ConfigError(
+            f"--noise distributed is refused with --voting {voting}: its account holds for one "
+            "vote that moves, as with --voting powerset"
+        )
+    return voting
 
 
 def _check_input_range(flags: argparse.Namespace) -> None:

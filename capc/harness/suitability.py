@@ -20,6 +20,7 @@ from capc.harness.remarks import Remark
 from capc.harness.settings import Settings
 from capc.parties.config import PrivacySettings
 from capc.privacy.distributed import UNITS, excess_text, log_excess, total_sigma
+from capc.privacy.voting_rules import VotingRule
 
 _SECONDS = 3.0  # what looking at all models together may take
 _WIDEST = 1e5  # of a noise that leaves nothing of any vote
@@ -32,6 +33,8 @@ _FEW_RIGHT = (
 
 def data_warnings(networks: Sequence[Network], settings: Settings) -> list[Remark]:
     """A warning for each model that fits the labelled data badly: its classes, or its range."""
+    if settings.multi_label:
+        return []  # these signs are known for one class a sample alone
     shape = tuple(networks[0].input.shape)
     examples = labelled_examples(settings, shape)
     if examples is None or examples.labels is None:
@@ -63,8 +66,11 @@ def data_warnings(networks: Sequence[Network], settings: Settings) -> list[Remar
 
 def noise_warnings(settings: Settings) -> list[str]:
     """What the noise leaves of a unanimous vote, where that is not all."""
-    classes, parties, privacy = settings.num_classes or 2, settings.n_parties, settings.privacy
-    said = []
+    parties, privacy = settings.n_parties, settings.privacy
+    rule = settings.rule(settings.num_classes or 2)
+    if rule.by_label:
+        return _label_noise_warnings(rule, parties, privacy.sigma)
+    classes, said = rule.counts, []
     if privacy.distributed:
         said.append(
             f"noise: each of {parties} answering parties draws its part, and that of any "
@@ -91,6 +97,19 @@ def noise_warnings(settings: Settings) -> list[str]:
             "the others are not answered"
         )
     return said
+
+
+def _label_noise_warnings(rule: VotingRule, parties: int, sigma: float) -> list[str]:
+    """The same where each label is decided by itself."""
+    values, chances = _discrete_gaussian(sigma)
+    each = float(np.sum(chances[parties + values > rule.majority(parties)]))
+    if each >= _SURE:
+        return []
+    level = "WARNING" if each < _SWAMPED else "expected"
+    return [
+        f"{level}: with noise of scale {sigma:.4g} on each of {rule.counts} label counts, a label "
+        f"for which all {parties} parties vote is given in {each:.1%} of queries"
+    ]
 
 
 def noise_record(settings: Settings) -> dict[str, Any]:

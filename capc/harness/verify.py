@@ -32,6 +32,7 @@ from capc.inference.reference import evaluate
 from capc.machine import memory_bytes
 from capc.parties.config import PrivacySettings
 from capc.privacy.distributed import UNITS, party_sigma
+from capc.privacy.voting_rules import VotingRule
 from capc.roles import GUARDIAN, QUERYING, answering
 
 _NEGLIGIBLE = 2.0**-60
@@ -95,10 +96,11 @@ def check_models(
     said: list[Remark] = []
     costs: dict[int, LayerCost] = {}
     together = [settings.batch_size]
+    rule = settings.rule(networks[0].output.shape[0])
     for network in {id(network): network for network in networks}.values():
         place = next(k for k, other in enumerate(networks) if other is network)
         if agreements is None:
-            integers = to_ring(network, queries.input_range, settings.max_logit)
+            integers = to_ring(network, queries.input_range, settings.max_logit, terms=rule.terms)
         else:
             integers = with_agreement(network, agreements[place], queries.input_range)
         if not settings.unencrypted:
@@ -113,7 +115,7 @@ def check_models(
         found = [reason for reason in reasons if reason is not None]
         original = (floats or networks)[party]
         if found or original is not network:
-            found += _tried(integers, original, queries)
+            found += _tried(integers, original, queries, rule)
         if found:
             said.append(Remark(f"WARNING: answering party {party}: {_IMPRECISE}", "; ".join(found)))
     if settings.unencrypted:
@@ -123,11 +125,13 @@ def check_models(
     return said + [Remark(line) for line in expected]
 
 
-def _tried(integers: QuantizedNetwork, original: Network, queries: Queries) -> list[str]:
+def _tried(
+    integers: QuantizedNetwork, original: Network, queries: Queries, rule: VotingRule
+) -> list[str]:
     """A sentence where the integers give other labels than the float model on the first queries."""
     images = fitted(queries.images[:_TRIED_QUERIES], tuple(original.input.shape))
-    found = evaluate(integers, images).argmax(axis=1)
-    differ = int(np.sum(found != evaluate_float(original, images).argmax(axis=1)))
+    found = rule.votes(evaluate(integers, images))
+    differ = int(np.sum(np.any(found != rule.votes(evaluate_float(original, images)), axis=1)))
     if not differ:
         return []
     return [
@@ -156,26 +160,31 @@ def check_run(
     results: Results,
     privacy: PrivacySettings,
     floats: Sequence[Network] | None = None,
+    *,
+    rule: VotingRule | None = None,
 ) -> dict[int, Check]:
     """Every answered or unanswered query of a run against the models in the clear.
 
+    `rule`: how they vote, by default for one class of as many as there are logits.
     `floats` are the models as they were trained, where the `networks` that ran are calibrated.
     """
     numbers = sorted(results.answers)
     if not numbers:
         return {}
     clear = _evaluate(networks, floats or networks, queries, numbers, results.plans)
-    certain = noise_is_off(privacy, clear.floats.shape[2], len(numbers), len(networks))
+    voters = len(networks)
+    rule = rule or VotingRule("plurality", clear.floats.shape[2])
+    certain = noise_is_off(privacy, rule.counts, len(numbers), voters)
     checks = {}
     for place, query in enumerate(numbers):
-        float_label = int(np.argmax(_votes(clear.floats[:, place])))
+        float_label = _label(rule, clear.floats[:, place])
         if clear.exact is None or clear.decoded is None:
             checks[query] = Check(float_label, None, None)
             continue
         error = float(np.max(np.abs(clear.decoded[:, place] - clear.floats[:, place])))
         units = UNITS if privacy.distributed else 1
-        reference = _Reference(query, clear.exact[:, place], results, units)
-        integer_label = int(np.argmax(_votes(reference.logits)))
+        reference = _Reference(query, clear.exact[:, place], results, rule, units)
+        integer_label = _label(rule, reference.logits)
         checks[query] = Check(float_label, reference.agrees(privacy, certain), error, integer_label)
     return checks
 
@@ -219,9 +228,15 @@ def _evaluate(
     )
 
 
-def _votes(logits: Float64 | Int64) -> Int64:
-    """Votes per class of logits (parties, classes); a tie goes to the lowest class."""
-    return np.bincount(np.argmax(logits, axis=1), minlength=logits.shape[1]).astype(np.int64)
+def _votes(rule: VotingRule, logits: Float64 | Int64) -> Int64:
+    """The counts of logits (parties, classes); a tie goes to the lowest class."""
+    total: Int64 = rule.votes(logits).sum(axis=0, dtype=np.int64)
+    return total
+
+
+def _label(rule: VotingRule, logits: Float64 | Int64) -> int:
+    """What the parties with these logits answer without noise."""
+    return int(rule.answers(_votes(rule, logits)[np.newaxis], len(logits))[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +246,12 @@ class _Reference:
     query: int
     logits: Int64
     results: Results
+    rule: VotingRule
     units: int = 1  # what a vote counts
 
     def agrees(self, privacy: PrivacySettings, certain: bool) -> bool | None:
         """Whether label and opened shares are the reference's; None when noise hides it."""
-        votes = _votes(self.logits)
+        votes = _votes(self.rule, self.logits)
         opened = self._opened_agree(votes)
         if opened is False:
             return False
@@ -250,9 +266,22 @@ class _Reference:
         if threshold_noise is not None:
             top = top + int(threshold_noise[0])
         answer = self.results.answers[self.query]
-        return _expected(self.units * votes, drawn, top, self.units, privacy.threshold) == (
+        return self._expected(votes, drawn, top, privacy.threshold) == (
             answer.label if answer.answered else None
         )
+
+    def _expected(
+        self, votes: Int64, noise: Int64, top_noise: Int64, threshold: int | None
+    ) -> int | None:
+        """Step 3 in the clear: the label, or None when the threshold is not reached.
+
+        Noise on the counts and on their comparison with the threshold are in `units` of a vote.
+        """
+        counts = self.units * votes
+        if threshold is not None and int((counts + top_noise).max()) < self.units * threshold:
+            return None
+        voters = self.units * len(self.logits)
+        return int(self.rule.answers((counts + noise)[np.newaxis], voters)[0])
 
     def _drawn(self, privacy: PrivacySettings) -> Int64 | None:
         """The noise on the counts: the guardian's, or the sum of what the parties drew."""
@@ -291,16 +320,3 @@ class _Reference:
     def _opened(self, party: str, name: str, peer: str | None = None) -> Int64 | None:
         values = self.results.opened.get((self.query, party, name, peer))
         return None if values is None else np.asarray(values, dtype=np.int64)
-
-
-def _expected(
-    votes: Int64, noise: Int64, top_noise: Int64, units: int, threshold: int | None
-) -> int | None:
-    """Step 3 in the clear: the label, or None when the threshold is not reached.
-
-    Votes, noise on the counts and noise on their comparison with the threshold are all in `units`
-    of a vote.
-    """
-    if threshold is not None and int((votes + top_noise).max()) < units * threshold:
-        return None
-    return int(np.argmax(votes + noise))

@@ -19,6 +19,8 @@ from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.inference.precision import why_imprecise
 
+TASKS = ("single-label", "multi-label")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit status. Raises CapcError for a model that cannot be used."""
@@ -82,7 +84,11 @@ def _prepared(options: argparse.Namespace, model: Path) -> Path:
     pixels = tuple(options.input_range)
     calibration = calibration_of(options, pixels)
     nodes = options.input_node, options.output_node
-    return prepare(model_at(model), *nodes, options.cache_dir, calibration, input_range=pixels)
+    return prepare(
+        *(model_at(model), *nodes, options.cache_dir, calibration),
+        input_range=pixels,
+        multi_label=options.task == TASKS[1],
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
             default=(0.0, 1.0),
             metavar=("LOW", "HIGH"),
             help="the smallest and the largest value of a pixel; default 0 1",
+        )
+        command.add_argument(
+            "--task",
+            choices=TASKS,
+            default=TASKS[0],
+            help="multi-label: several sigmoids at the end are several labels; default %(default)s",
         )
         add_calibration(command)
     shown.add_argument(

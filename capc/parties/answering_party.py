@@ -19,6 +19,7 @@ from capc.gc.programs import CircuitProgram
 from capc.graph.agreement import agree, agreed_integers
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
+from capc.graph.ring_choice import require_sums
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
@@ -47,9 +48,11 @@ class AnsweringParty:
         inference: InferenceServer | UnencryptedServer,
         program: CircuitProgram,
         *,
+        ring_bits: int,
         own_noise: MaskedNoise | None = None,
     ) -> None:
         self._runtime = runtime
+        self._ring_bits = ring_bits
         self._querying = querying
         self._guardian = guardian
         self._inference = inference
@@ -99,7 +102,8 @@ class AnsweringParty:
             prepared: Any = self._inference.prepare(batch.count)
         with self._timed(batch, "1c", "offline"):
             vote_share = self._draw_vote_share(batch)
-            self._program.prepare(batch.count, vote_share)
+            self._program.prepare(len(vote_share), vote_share)
+        vote_share = self._runtime.config.rule.tallied(vote_share)
         sent, noise = vote_share, None
         if self._own_noise is not None:
             with self._timed(batch, "2", "offline"):
@@ -109,15 +113,20 @@ class AnsweringParty:
         with self._timed(batch, "1b", "online"):
             logit_share = self._inference.evaluate_logits(prepared)
         with self._timed(batch, "1c", "online"):
-            self._program.evaluate(logit_share)
+            self._program.evaluate(self._scores(logit_share))
         with self._timed(batch, "2", "online"):
             send_vote_share(self._guardian, batch, sent)
         if self._runtime.config.verify:
             self._reveal_shares(batch, logit_share, vote_share, noise)
 
     def _draw_vote_share(self, batch: Batch) -> Int64:
-        """s-hat, fresh and uniform modulo 2^32, (count, C)."""
-        return uniform_bits(VOTE_BITS, (batch.count, self._runtime.config.num_classes))
+        """s-hat, fresh and uniform modulo 2^32, one for each word of step 1c's circuit."""
+        rule = self._runtime.config.rule
+        return uniform_bits(VOTE_BITS, (batch.count * rule.ballots, rule.candidates))
+
+    def _scores(self, logit_share: Int64) -> Int64:
+        """Its share of what step 1c compares, of its share of the logits."""
+        return self._runtime.config.rule.scores(logit_share, self._ring_bits)
 
     def _reveal_shares(
         self, batch: Batch, logit_share: Int64, vote_share: Int64, noise: Int64 | None
@@ -162,7 +171,7 @@ def draw_own_noise(config: PartyConfig) -> NoiseAhead | None:
     own = config.own_noise
     if own is None:
         return None
-    scale, classes = party_sigma(own.sigma, config.n_parties, own.colluding), config.num_classes
+    scale, classes = party_sigma(own.sigma, config.n_parties, own.colluding), config.rule.counts
     return NoiseAhead(
         lambda rows: sample_noise(scale, rows * classes).reshape(rows, classes),
         words=classes,
@@ -184,15 +193,18 @@ def load_model(config: PartyConfig) -> QuantizedNetwork:
             f"the model {config.model} gives {network.output.shape} logits; "
             f"{config.num_classes} classes are asked for (--num_classes)"
         )
-    agreement = config.agreement
+    agreement, terms = config.agreement, config.rule.terms
     if agreement is None:
         agreed = agree(
             *([network], config.input_range, config.max_logit),
             ring_bits=None if config.ring is None else config.ring.ring_bits,
             fraction_bits=None if config.ring is None else config.ring.fraction_bits,
+            terms=terms,
         )
         agreement = agreed.agreements[0]
-    return agreed_integers(network, agreement, config.input_range)
+    integers = agreed_integers(network, agreement, config.input_range)
+    require_sums(integers, terms)
+    return integers
 
 
 def take_part(runtime: Runtime) -> None:
@@ -219,7 +231,7 @@ def take_part(runtime: Runtime) -> None:
                 CircuitProgram.garbler(
                     "argmax_1",
                     ring_bits=ring.ring_bits,
-                    classes=config.num_classes,
+                    classes=config.rule.candidates,
                     vote_bits=VOTE_BITS,
                     vote_shift=config.vote_shift,
                     backend=config.gc_backend,
@@ -238,7 +250,11 @@ def take_part(runtime: Runtime) -> None:
             }
             own_noise = MaskedNoise(noise, PairwiseMasks(meeting.identity, others, meeting.run))
         runtime.control.ready()
-        AnsweringParty(runtime, querying, guardian, inference, program, own_noise=own_noise).serve()
+        AnsweringParty(
+            *(runtime, querying, guardian, inference, program),
+            ring_bits=ring.ring_bits,
+            own_noise=own_noise,
+        ).serve()
 
 
 def start_inference(

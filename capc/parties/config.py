@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -25,6 +26,7 @@ from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import VOTE_SHIFT
+from capc.privacy.voting_rules import Voting, VotingRule
 
 CONFIG_VERSION = 5
 
@@ -92,10 +94,10 @@ class PartyConfig:
     bounds every wait for a peer; `card` draws a card in the party's pane in place of its log;
     `step_by_step` has it wait before each step until the driver lets it go on (--step).
     `with_threshold` says whether step 3 has one, and `distributed_noise` whether the answering
-    parties draw the noise: all know both. `ring` is
-    what parties without a driver agreed on. `model` and `agreement` are set for answering parties,
-    with `own_noise` where they draw it, `queries` for the querying party, `privacy` for the
-    guardian.
+    parties draw the noise: all know both. `num_classes` counts the logits of a model, and `voting`
+    and `max_labels` say how they become a vote. `ring` is what parties without a driver agreed on.
+    `model` and `agreement` are set for answering parties, with `own_noise` where they draw it,
+    `queries` for the querying party, `privacy` for the guardian.
     """
 
     party: str
@@ -108,6 +110,8 @@ class PartyConfig:
     input_range: tuple[float, float]
     with_threshold: bool
     distributed_noise: bool = False
+    voting: Voting = "plurality"
+    max_labels: int | None = None
     insecure: bool = False
     verify: bool = False
     unencrypted: bool = False
@@ -127,6 +131,11 @@ class PartyConfig:
     agreement: Agreement | None = None
     queries: QuerySource | None = None
     privacy: PrivacySettings | None = None
+
+    @cached_property
+    def rule(self) -> VotingRule:
+        """How logits become votes, and votes labels."""
+        return VotingRule(self.voting, self.num_classes, self.max_labels)
 
     @property
     def vote_shift(self) -> int:
@@ -189,6 +198,11 @@ class PartyConfig:
             name: check for name, check in _ROLE_FIELDS.items() if name in fields
         }
         config = cls(**{name: _field(fields, name, check) for name, check in checks.items()})
+        if config.rule.by_label and (config.with_threshold or config.distributed_noise):
+            raise ConfigError(
+                f"the party's config: voting is {config.voting!r}, which knows no threshold and no "
+                "distributed noise"
+            )
         privacy = config.privacy
         if privacy is not None and config.with_threshold != (privacy.threshold is not None):
             raise ConfigError(
@@ -346,6 +360,8 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "input_range": _interval,
     "with_threshold": _boolean,
     "distributed_noise": _boolean,
+    "voting": _one_of(get_args(Voting)),
+    "max_labels": _optional(_whole(1)),
     "insecure": _boolean,
     "verify": _boolean,
     "unencrypted": _boolean,

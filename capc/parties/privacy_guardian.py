@@ -69,8 +69,11 @@ class Guardian:
         self._answering = answering
         self._program = program
         self._settings = _privacy(runtime)
+        self._rule = runtime.config.rule
         self._budget = budget_of(
-            self._settings, runtime.config.n_parties, None if account is None else account.account
+            *(self._settings, runtime.config.n_parties),
+            account=None if account is None else account.account,
+            changes=self._rule.changes,
         )
         self._account = account
         self._noise = noise
@@ -105,7 +108,7 @@ class Guardian:
     def _answer(self, batch: Batch) -> None:
         noise = self._noise_of(batch)
         with self._timed(batch, "3", "offline"):
-            self._program.prepare(batch.count)
+            self._program.prepare(batch.count * self._rule.decisions)
         with self._timed(batch, "2", "online"):
             vote_share = self._add_vote_shares(batch)
         with self._timed(batch, "3", "online"):
@@ -119,7 +122,7 @@ class Guardian:
 
     def _noise_of(self, batch: Batch) -> BatchNoise:
         """What was drawn ahead for the batch; zeros where the answering parties draw it."""
-        classes = self._runtime.config.num_classes
+        classes = self._rule.counts
         drawn: Int64 = np.zeros((batch.count, classes + 1), dtype=np.int64)
         if self._noise is not None:
             drawn = self._noise.take(batch.count)
@@ -132,7 +135,7 @@ class Guardian:
 
     def _add_vote_shares(self, batch: Batch) -> Int64:
         """Step 2: S-hat, the sum of the answering parties' shares."""
-        classes = self._runtime.config.num_classes
+        classes = self._rule.counts
         total = np.zeros((batch.count, classes), dtype=np.int64)
         for channel in self._answering:
             total += receive_vote_share(channel, batch, classes)
@@ -141,11 +144,12 @@ class Guardian:
     def _noisy_argmax(self, vote_share: Int64, noise: BatchNoise) -> Int64:
         """Step 3, as garbler: the querying party learns the labels; which it answers, (count,)."""
         units, threshold = self._runtime.config.vote_units, self._settings.threshold
+        voters = units * self._runtime.config.n_parties
         words = noisy_argmax_inputs(
             VOTE_BITS,
-            vote_share,
-            noise.votes,
-            voters=units * self._runtime.config.n_parties,
+            self._rule.decided(vote_share, self._rule.majority(voters)),
+            self._rule.decided(noise.votes),
+            voters=voters,
             threshold=None if threshold is None else units * threshold,
             threshold_noise=noise.maximum,
         )
@@ -204,7 +208,7 @@ def take_part(runtime: Runtime) -> None:
                 CircuitProgram.garbler(
                     "sum_histogram",
                     ring_bits=VOTE_BITS,
-                    classes=config.num_classes,
+                    classes=config.rule.options,
                     vote_bits=VOTE_BITS,
                     with_threshold=config.with_threshold,
                     backend=config.gc_backend,
@@ -226,7 +230,11 @@ def take_part(runtime: Runtime) -> None:
 
 
 def budget_of(
-    settings: PrivacySettings, n_parties: int, account: Accountant | None = None
+    settings: PrivacySettings,
+    n_parties: int,
+    *,
+    account: Accountant | None = None,
+    changes: int | None = None,
 ) -> Budget:
     """The budget of a run with these settings, going on from the account."""
     return Budget(
@@ -237,6 +245,7 @@ def budget_of(
         sigma_threshold=settings.sigma_threshold,
         distributed_over=n_parties if settings.distributed else None,
         colluding=settings.colluding,
+        changes=changes,
         conversion=settings.conversion,
         account=account,
     )
@@ -249,7 +258,7 @@ def draw_noise(config: PartyConfig, settings: PrivacySettings) -> NoiseAhead | N
     """
     if settings.distributed:
         return None
-    classes = config.num_classes
+    classes = config.rule.counts
     sigma_threshold = 0.0 if settings.threshold is None else settings.sigma_threshold
     reserved = reserved_range(config.n_parties, settings.threshold)
 

@@ -23,5 +23,6 @@ def load_queries(config: PartyConfig) -> Float64:
         *(source.dataset, path, source.start, config.n_queries),
         shape=source.shape,
         input_range=config.input_range,
+        label_sets=config.rule.multi_label,
     )
     return images.astype("float64")

@@ -31,6 +31,7 @@ from capc.parties.meeting import HOST
 from capc.parties.messages import Admission, Batch, ProgramAddress
 from capc.parties.queries import load_queries
 from capc.parties.runtime import Runtime, StepTimer, run_party
+from capc.privacy.voting_rules import VotingRule
 from capc.roles import GUARDIAN
 from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
@@ -48,6 +49,7 @@ class Link:
     channel: Channel
     inference: InferenceClient | UnencryptedClient
     argmax: CircuitProgram
+    rule: VotingRule
 
     def prepare(self, count: int) -> Any:
         """Offline: what the next `count` queries need in steps 1a and 1b."""
@@ -55,7 +57,7 @@ class Link:
 
     def prepare_vote(self, count: int) -> None:
         """Offline: what the next `count` queries need in step 1c."""
-        self.argmax.prepare(count)
+        self.argmax.prepare(count * self.rule.ballots)
 
     def private_inference(self, prepared: Any, images: Float64) -> Mapping[str, Int64]:
         """Step 1a: every layer but the last linear one, on encrypted queries (count, ...)."""
@@ -74,11 +76,12 @@ class Link:
         return self.inference.evaluate_logits(prepared, hidden)
 
     def vote_share(self, logit_share: Int64) -> Int64:
-        """Step 1c: 2^vote_shift onehot(argmax z) - s-hat modulo 2^32, (count, C)."""
-        shares = self.argmax.evaluate(logit_share)
+        """Step 1c: 2^vote_shift onehot(argmax z) - s-hat modulo 2^32, (count, counts)."""
+        ring_bits = self.inference.plan.fixed_point.ring_bits
+        shares = self.argmax.evaluate(self.rule.scores(logit_share, ring_bits))
         if shares is None:
             raise ProtocolError(f"the circuit program with {self.name} returned no vote share")
-        return shares
+        return self.rule.tallied(shares)
 
 
 class QueryingParty:
@@ -97,6 +100,7 @@ class QueryingParty:
         self._guardian = guardian
         self._noisy_argmax = noisy_argmax
         self._pool = pool
+        self._rule = runtime.config.rule
         channels = [link.channel for link in links]
         argmaxes = [link.argmax for link in links]
         self._timed = StepTimer(
@@ -147,7 +151,7 @@ class QueryingParty:
         with self._timed(batch, "2", "online"):
             vote_share = modulo(VOTE_BITS, reduce(np.add, vote_shares))
         with self._timed(batch, "3", "online"):
-            outputs = self._noisy_argmax.evaluate(vote_share)
+            outputs = self._noisy_argmax.evaluate(self._rule.decided(vote_share))
         self._report(batch, outputs)
         if self._runtime.config.verify:
             self._reveal_shares(batch, logit_shares, vote_shares)
@@ -161,14 +165,14 @@ class QueryingParty:
         with self._timed(batch, "1c", "offline"):
             self._on_all(Link.prepare_vote, [batch.count] * len(self._links))
         with self._timed(batch, "3", "offline"):
-            self._noisy_argmax.prepare(batch.count)
+            self._noisy_argmax.prepare(batch.count * self._rule.decisions)
         return prepared
 
     def _report(self, batch: Batch, outputs: Int64 | None) -> None:
         """The label of each query, or that it was not answered, to the driver."""
         if outputs is None:
             raise ProtocolError("the circuit program with the guardian returned no label")
-        for offset, row in enumerate(outputs):
+        for offset, row in enumerate(outputs.reshape(batch.count, -1)):
             label, answered = read_label(row, self._runtime.config)
             self._runtime.control.answer(batch.first + offset, answered, label)
 
@@ -191,7 +195,7 @@ class QueryingParty:
 def read_label(output: Int64, config: PartyConfig) -> tuple[int | None, bool]:
     """Label and `answered` from the words that step 3 opens to the querying party."""
     if not config.with_threshold:
-        return int(output[0]), True
+        return config.rule.label(output.tolist()), True
     answered = bool(output[0])
     return (int(output[1]) if answered else None), answered
 
@@ -231,6 +235,7 @@ def take_part(runtime: Runtime) -> None:
                             inference.plan.fixed_point.ring_bits,
                         )
                     ),
+                    config.rule,
                 )
                 for peer, channel, inference in zip(answering, channels, inferences, strict=True)
             ]
@@ -284,7 +289,7 @@ def join_program(
         key=address.key,
         host=host,
         ring_bits=ring_bits,
-        classes=config.num_classes,
+        classes=config.rule.candidates if name == "argmax_1" else config.rule.options,
         vote_bits=VOTE_BITS,
         vote_shift=config.vote_shift if name == "argmax_1" else 0,
         with_threshold=config.with_threshold and name == "sum_histogram",

@@ -43,6 +43,7 @@ VERSION = 2
 _VERSION_WITHOUT_OWNERS = 1
 _FIELDS = {"mechanism", "sigma", "log_q", "count"}
 _DISTRIBUTED_FIELDS = {*_FIELDS, "parties", "colluding", "excess"}
+_LABELS_FIELDS = {*_FIELDS, "changes"}
 
 
 class Accountant:
@@ -195,8 +196,9 @@ class Accountant:
         return account
 
     def _load_charge(self, position: int, entry: Any) -> None:
-        distributed = isinstance(entry, dict) and entry.get("mechanism") == "distributed"
-        fields = _DISTRIBUTED_FIELDS if distributed else _FIELDS
+        kind = entry.get("mechanism") if isinstance(entry, dict) else None
+        distributed, labels = kind == "distributed", kind == "labels"
+        fields = _DISTRIBUTED_FIELDS if distributed else _LABELS_FIELDS if labels else _FIELDS
         if not isinstance(entry, dict) or set(entry) != fields:
             raise ConfigError(f"charge {position} must have the fields {', '.join(sorted(fields))}")
         count, sigma, log_q = entry["count"], entry["sigma"], _from_json(entry["log_q"])
@@ -207,7 +209,10 @@ class Accountant:
         parties, colluding = entry.get("parties"), entry.get("colluding", 0)
         if distributed and not (_is_count(parties) and _is_count(colluding)):
             raise ConfigError(f"charge {position}: parties and colluding must be whole numbers")
-        mechanism = Mechanism(entry["mechanism"], float(sigma), log_q, parties, colluding)
+        changes = entry.get("changes")
+        if labels and not _is_count(changes):
+            raise ConfigError(f"charge {position}: changes must be a whole number")
+        mechanism = Mechanism(entry["mechanism"], float(sigma), log_q, parties, colluding, changes)
         if distributed and entry["excess"] != excess_text(mechanism.log_excess):
             raise ConfigError(f"charge {position}: excess does not agree with the other fields")
         if mechanism in self._counts:
@@ -244,6 +249,8 @@ def _charge_fields(mechanism: Mechanism, count: int) -> dict[str, Any]:
             "colluding": mechanism.colluding,
             "excess": excess_text(mechanism.log_excess),
         }
+    if mechanism.kind == "labels":
+        fields["changes"] = mechanism.changes
     return fields
 
 

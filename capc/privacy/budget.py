@@ -24,6 +24,9 @@ class Budget:
     others. Then a query costs the same whether it is answered or not, for label and threshold come
     from the same noisy counts, and there is no `sigma_threshold`.
 
+    `changes`: each label of a query comes from a count of its own, and so many of them change by 1
+    with one party's data (binary and tau-voting); there is no threshold then.
+
     With a threshold (Confident-GNMax) every query is charged for the threshold, and for GNMax only
     when it is answered; without one (`threshold` None) every query is answered and charged for
     GNMax. `epsilon` None means no limit: the account is kept and nothing is refused. A scale of 0
@@ -41,6 +44,7 @@ class Budget:
         *,
         distributed_over: int | None = None,
         colluding: int = 0,
+        changes: int | None = None,
         conversion: Conversion = "improved",
         account: Accountant | None = None,
     ) -> None:
@@ -57,7 +61,12 @@ class Budget:
         self._always_answered = threshold is None
         self._on_each: tuple[Mechanism, ...]
         self._on_answered: tuple[Mechanism, ...]
-        if distributed_over is not None:
+        if changes is not None:
+            if threshold is not None or distributed_over is not None:
+                raise ConfigError("label counts know no threshold and no distributed noise")
+            self._on_each = ()
+            self._on_answered = (Mechanism("labels", sigma, changes=changes),)
+        elif distributed_over is not None:
             if sigma_threshold:
                 raise ConfigError(
                     "with distributed noise there is no sigma_threshold: leave it out"

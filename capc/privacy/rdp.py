@@ -19,7 +19,7 @@ from capc.fixed_point import Float64
 from capc.privacy.conversion import check_orders
 from capc.privacy.distributed import log_excess
 
-MechanismKind = Literal["gnmax", "threshold", "distributed"]
+MechanismKind = Literal["gnmax", "threshold", "distributed", "labels"]
 
 
 def check_sigma(sigma: float, name: str = "sigma") -> float:
@@ -34,9 +34,10 @@ class Mechanism:
     """One noisy answer: the label (`gnmax`) or the bit "enough votes" (`threshold`).
 
     Or both at once (`distributed`), from counts to which `parties` answering parties added noise
-    of their own, of which `colluding` are known to others. `log_q`, when given, makes the charge
-    data-dependent: an upper bound on the log-probability that the outcome was not the likely one.
-    It comes from the votes and is as private as they are.
+    of their own, of which `colluding` are known to others. Or several labels, each from a count of
+    its own (`labels`), of which one party's data move `changes`, by 1 each. `log_q`, when given,
+    makes the charge data-dependent: an upper bound on the log-probability that the outcome was not
+    the likely one. It comes from the votes and is as private as they are.
     """
 
     kind: MechanismKind
@@ -44,11 +45,12 @@ class Mechanism:
     log_q: float | None = None
     parties: int | None = None
     colluding: int = 0
+    changes: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(MechanismKind):
             raise ConfigError(
-                f"mechanism is {self.kind!r}; allowed are gnmax, threshold and distributed"
+                f"mechanism is {self.kind!r}; allowed are {', '.join(get_args(MechanismKind))}"
             )
         check_sigma(self.sigma, f"sigma of {self.kind}")
         if self.log_q is not None and not self.log_q <= 0.0:
@@ -59,10 +61,16 @@ class Mechanism:
             log_excess(self.sigma, self.parties, self.colluding)
         elif self.parties is not None or self.colluding:
             raise ConfigError(f"parties and colluding go with distributed noise, not {self.kind}")
+        if (self.kind == "labels") != (self.changes is not None):
+            raise ConfigError("changes goes with labels, and labels needs it")
+        if self.changes is not None and (self.changes < 1 or self.log_q is not None):
+            raise ConfigError("labels needs one count or more that change, and knows no q")
 
     @property
     def spread(self) -> float:
         """s with RDP(order) = order / s^2 + excess."""
+        if self.changes is not None:
+            return math.sqrt(2.0 / self.changes) * self.sigma
         return math.sqrt(2.0) * self.sigma if self.kind == "threshold" else self.sigma
 
     @property
@@ -87,6 +95,15 @@ def gaussian_rdp(spread: float, orders: ArrayLike) -> Float64:
 def gnmax_rdp(sigma: float, orders: ArrayLike) -> Float64:
     """RDP of GNMax, order / sigma^2: L2 sensitivity sqrt 2 (Papernot et al. 2018, Prop. 8)."""
     return gaussian_rdp(Mechanism("gnmax", sigma).spread, orders)
+
+
+def labels_rdp(sigma: float, changes: int, orders: ArrayLike) -> Float64:
+    """RDP of label counts of which `changes` move by 1, order * changes / (2 sigma^2).
+
+    Their L2 sensitivity is sqrt(changes): what each label's decision is computed from (binary and
+    tau-voting of "Private Multi-Winner Voting for Machine Learning", PoPETs 2023).
+    """
+    return gaussian_rdp(Mechanism("labels", sigma, changes=changes).spread, orders)
 
 
 def distributed_rdp(

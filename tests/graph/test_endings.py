@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ from test_import import Body, conv, dense, tf, weights, write_graph
 
 from capc.errors import ModelError
 from capc.graph.float_reference import evaluate_float
-from capc.graph.tensorflow.importer import import_network, network_of, network_of_keras
+from capc.graph.layers import Network
+from capc.graph.tensorflow.importer import (
+    classifier_of,
+    import_network,
+    network_of,
+    network_of_keras,
+)
 from capc.graph.tensorflow.loader import load_keras
 from capc.graph.tensorflow.logits import tensorflow_logits
 from capc.graph.tensorflow.sources import read_graph
@@ -172,3 +179,42 @@ def test_keras_classifiers(kind: str) -> None:
         x = L.Softmax(axis=1)(L.Permute((3, 1, 2))(L.Conv2D(10, 4)(x)))
     network = network_of_keras(keras.Model(images, x), "model")
     assert network.output.shape == (2 if kind == "binary" else 10,)
+
+
+def labels_of(path: Path, body: Body) -> tuple[Any, Network]:
+    """What a graph computes, and its layers where several labels are asked for."""
+    run = write_graph(path, lambda x: end(body(x)))
+    graph = replace(read_graph(path, "input", "end"), multi_label=True)
+    return run, classifier_of(graph)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda x: tf.nn.sigmoid(dense(x, 5)),
+        lambda x: tf.reshape(tf.nn.sigmoid(dense(x, 5)), [-1, 1, 5]),
+        lambda x: dense(x, 5),
+    ],
+    ids=["sigmoids", "reshaped", "logits"],
+)
+def test_labels_are_read_where_they_are_asked_for(tmp_path: Path, body: Body) -> None:
+    run, network = labels_of(tmp_path / "graph.pb", body)
+    images = np.random.default_rng(3).normal(0, 1, (5, 5, 6, 2)).astype(np.float32)
+    outputs = run(images).reshape(5, 5)
+    half = 0.5 if outputs.min() >= 0 else 0.0
+    assert network.output.shape == (5,)
+    assert np.array_equal(evaluate_float(network, images) > 0, outputs > half)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (lambda x: tf.nn.softmax(dense(x, 4)), "Softmax.*one label.*leave out --task"),
+        (lambda x: tf.nn.sigmoid(dense(x, 1)), "1 output: one label is a class of two"),
+        (REFUSED["sigmoids, put together"][0], "put the logits together first"),
+    ],
+    ids=["softmax", "one output", "put together"],
+)
+def test_no_labels_are_read_from_another_end(tmp_path: Path, body: Body, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        labels_of(tmp_path / "graph.pb", body)

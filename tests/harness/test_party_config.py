@@ -56,10 +56,14 @@ DISTRIBUTED = [
     ),
     replace(QUERYING, distributed_noise=True),
 ]
+LABELS = [
+    replace(BASE, with_threshold=False, voting="binary"),
+    replace(QUERYING, with_threshold=False, voting="tau", max_labels=2),
+]
 
 
 @pytest.mark.parametrize(
-    "config", [BASE, GUARDIAN, QUERYING, *DISTRIBUTED], ids=lambda config: config.party
+    "config", [BASE, GUARDIAN, QUERYING, *DISTRIBUTED, *LABELS], ids=lambda config: config.party
 )
 def test_there_and_back(config: PartyConfig, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
@@ -134,6 +138,8 @@ def test_encryption_parameters_are_checked_where_they_are_read() -> None:
         ("own_noise", {"sigma": 1.0, "colluding": -1}),
         ("own_noise", 2),
         ("distributed_noise", 0),
+        ("voting", "majority"),
+        ("max_labels", 0),
         ("queries", {"dataset": "mnist"}),
         ("queries", []),
         ("model", ""),
@@ -175,3 +181,16 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text(json.dumps([]))
     with pytest.raises(ConfigError, match="not a JSON object"):
         PartyConfig.read(tmp_path / "list.json")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"voting": "binary", "with_threshold": True}, "voting is 'binary'.*no threshold"),
+        ({"voting": "tau", "with_threshold": False}, "tau needs it"),
+        ({"max_labels": 3}, "goes with --voting tau"),
+    ],
+)
+def test_votes_that_cannot_be_are_refused(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        PartyConfig.from_json(BASE.to_json() | changed)

@@ -49,13 +49,14 @@ def run_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
         *flags: str,
         modules: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        own_models: bool = False,
     ) -> Finished:
         for name, value in (environment or {}).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(ROOT)]))
         results = tmp_path / "results"
         defaults = [
-            "--ignore_parties",
+            *([] if own_models else ["--ignore_parties"]),
             f"--checkpoint_dir={ROOT / 'models'}",
             f"--encryption_params={ROOT / 'config' / 'fast.json'}",
             "--launcher=subprocess",

@@ -16,6 +16,7 @@ from capc.fixed_point import Int64
 from capc.parties.answering_party import AnsweringParty
 from capc.parties.messages import Batch, receive_vote_share
 from capc.parties.runtime import Runtime
+from capc.privacy.voting_rules import VotingRule
 from capc.transport.channel import Channel, Traffic
 from capc.transport.framing import MessageType
 
@@ -55,7 +56,7 @@ class Ends:
         (ours, theirs), (own, other) = pairs
         self.querying, self.guardian = Channel(theirs, "answering-0"), Channel(other, "answering-0")
         config = SimpleNamespace(
-            num_classes=CLASSES,
+            rule=VotingRule("plurality", CLASSES),
             verify=False,
             step_by_step=False,
             n_queries=20,
@@ -72,6 +73,7 @@ class Ends:
             Channel(own, "guardian"),
             cast(Any, self.served),
             cast(Any, self.served),
+            ring_bits=37,
         )
 
     def announce(self, *batches: Batch) -> None:

@@ -20,6 +20,7 @@ from capc.parties.runtime import Runtime
 from capc.privacy.account_file import AccountFile
 from capc.privacy.accountant import Accountant
 from capc.privacy.rdp import Mechanism
+from capc.privacy.voting_rules import VotingRule
 from capc.transport.channel import Channel, Traffic
 from capc.transport.framing import MessageType
 
@@ -56,7 +57,7 @@ def runtime_with(settings: PrivacySettings, n_parties: int = 10) -> Runtime:
     config = SimpleNamespace(
         privacy=settings,
         n_parties=n_parties,
-        num_classes=CLASSES,
+        rule=VotingRule("plurality", CLASSES),
         n_queries=N_QUERIES,
         batch_size=BATCH,
         vote_units=units,

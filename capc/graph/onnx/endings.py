@@ -14,6 +14,7 @@ from capc.errors import ModelError
 from capc.graph.onnx.nodes import Node
 from capc.graph.onnx.reader import Reader, Tensor
 from capc.graph.onnx.sources import OnnxGraph
+from capc.graph.two_classes import require_labels
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +80,15 @@ def logits_tensor(reader: Reader, tensor: Tensor, ending: Ending) -> Tensor:
     for node in softmaxes:
         _check_softmax(node, shape, classes, ending)
     sigmoids = [node for node in ending.dropped if node.op == "Sigmoid"]
-    if classes > 1 and sigmoids and not softmaxes:
+    if ending.graph.multi_label:
+        softmax = softmaxes[0].name if softmaxes else None
+        require_labels(classes, softmax, ending.logits)
+    elif classes > 1 and sigmoids and not softmaxes:
         raise ModelError(
             f"node '{sigmoids[0].name}' (Sigmoid) stands after {classes} outputs: the model "
-            "gives an image several labels, and a query gets one; end with a softmax, or, where "
-            f"exactly one class is right, name the logits with --output_node {ending.logits}"
+            "gives an image several labels, and a query gets one; add --task multi-label, or end "
+            "with a softmax, or, where exactly one class is right, name the logits with "
+            f"--output_node {ending.logits}"
         )
     for node in ending.dropped:
         log.info("node '%s' is dropped: the argmax is the same", node.name)

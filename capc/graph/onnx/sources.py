@@ -27,7 +27,8 @@ class OnnxGraph:
     """Nodes by the name of their first output, each after its inputs.
 
     `makers` has the node of every value. The input takes images of `shape`, `batch` at a time where
-    that is a number. `model` is the ModelProto, with all weights in it.
+    that is a number. `model` is the ModelProto, with all weights in it. `multi_label`: each output
+    is a label of its own, there where its sigmoid passes one half.
     """
 
     model: Any
@@ -38,6 +39,7 @@ class OnnxGraph:
     shape: Shape
     batch: int | None
     makers: Mapping[str, str] = field(default_factory=dict)
+    multi_label: bool = False
 
     def constant(self, name: str) -> NDArray[Any]:
         """The value of an initializer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,18 @@ _AXES = {Layout.IMAGE: 4, Layout.LINE: 3}  # of a batch of such values
 
 
 def import_verified(
-    path: Path, input_node: str, output_node: str, input_range: tuple[float, float]
+    path: Path,
+    input_node: str,
+    output_node: str,
+    input_range: tuple[float, float],
+    *,
+    multi_label: bool = False,
 ) -> tuple[Network, Agreement]:
     """What `import_network` gives, once it computes what onnxruntime does on inputs of that range.
 
     Raises ModelError as `agreement` does.
     """
-    graph = read_onnx(Path(path), input_node, output_node)
+    graph = replace(read_onnx(Path(path), input_node, output_node), multi_label=multi_label)
     network = classifier_of(graph)
     images = tried_images(network.input.shape, input_range)
     return network, agreement(network, _Exported(graph, str(path)), images)

@@ -2,6 +2,8 @@
 
 A softmax, log-softmax or sigmoid there keeps the order of the classes; it is dropped, and a log
 line says so. Several sigmoids are several labels for one image, which is no one-label classifier.
+Where several labels are asked for they are dropped too: a label is there where its logit is above
+0.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from capc.graph.tensorflow.loader import load_tensorflow
 from capc.graph.tensorflow.names import data_inputs
 from capc.graph.tensorflow.operations import PASSED_THROUGH
 from capc.graph.tensorflow.sources import FrozenGraph
+from capc.graph.two_classes import require_labels
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +67,14 @@ def logits_layer(builder: Builder, output: str, ending: Ending) -> str:
     layer = builder.tensor(output)
     shape = builder.shape(layer)
     classes = int(np.prod(shape))
+    if ending.graph.multi_label:
+        _check_labels(ending, classes)
     for name in ending.softmaxes:
         _check_softmax(builder, ending.graph, name, classes)
-    if ending.sigmoids and not ending.softmaxes and classes > 1:
+    if ending.sigmoids and not ending.softmaxes and classes > 1 and not ending.graph.multi_label:
         _refuse_labels(ending.graph, ending.sigmoids[0], classes)
     for name in (*ending.softmaxes, *ending.sigmoids):
-        log.info("node '%s' is dropped: the argmax is the same", name)
+        log.info("node '%s' is dropped: the labels are the same", name)
     if len(shape) == 1 or max(shape, default=1) != classes:
         return one_axis(builder, output)
     return builder.add(Reshape(builder.unused(f"{output}/logits"), (layer,), (classes,)))
@@ -169,11 +174,24 @@ def _check_softmax(builder: Builder, graph: FrozenGraph, name: str, classes: int
     )
 
 
+def _check_labels(ending: Ending, classes: int) -> None:
+    """Raise ModelError unless each output is a logit, or a sigmoid that is dropped."""
+    softmax = next(iter(ending.softmaxes), None)
+    before = ending.graph.output_name if softmax is None else _before(ending.graph, softmax)
+    require_labels(classes, softmax, before)
+    if any(ending.graph.nodes[name].op == "Sigmoid" for name in ending.sigmoids):
+        raise ModelError(
+            f"node '{ending.sigmoids[0]}' is one of several sigmoids that are put together "
+            "afterwards: put the logits together first, then one sigmoid over all of them, or name "
+            "such a node with --output_node"
+        )
+
+
 def _refuse_labels(graph: FrozenGraph, name: str, classes: int) -> None:
     raise ModelError(
         f"node '{name}' (Sigmoid) stands after {classes} outputs: the model gives an image several "
-        "labels, and a query gets one; end with a softmax, or, where exactly one class is right, "
-        f"name the logits with --output_node {_before(graph, name)}"
+        "labels, and a query gets one; add --task multi-label, or end with a softmax, or, where "
+        f"exactly one class is right, name the logits with --output_node {_before(graph, name)}"
     )
 
 

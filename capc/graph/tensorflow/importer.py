@@ -51,7 +51,7 @@ def network_of_keras(model: Any, label: str) -> Network:
 
 
 def classifier_of(graph: FrozenGraph) -> Network:
-    """The layers from a frozen graph's input to its logits, one value a class."""
+    """The layers from a frozen graph's input to its logits, one value a class or label."""
     return with_two_classes(simplify(converted(graph)[0]))
 
 

@@ -28,12 +28,14 @@ class FrozenGraph:
     """NodeDef messages by name, without variables, and the names of input and output.
 
     `definition` is the GraphDef with the functions that the nodes were inlined from, if any were.
+    `multi_label`: each output is a label of its own, present where its sigmoid passes one half.
     """
 
     nodes: dict[str, Any]
     input_name: str
     output_name: str
     definition: Any = None
+    multi_label: bool = False
 
 
 def fixed_batch(placeholder: Any) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +29,18 @@ from capc.graph.tensorflow.sources import FrozenGraph, read_graph
 
 
 def import_verified(
-    path: Path, input_node: str, output_node: str, input_range: tuple[float, float]
+    path: Path,
+    input_node: str,
+    output_node: str,
+    input_range: tuple[float, float],
+    *,
+    multi_label: bool = False,
 ) -> tuple[Network, Agreement]:
     """What `import_network` gives, once it computes what TensorFlow does on inputs of that range.
 
     Raises ModelError as `agreement` does.
     """
-    graph = read_graph(Path(path), input_node, output_node)
+    graph = replace(read_graph(Path(path), input_node, output_node), multi_label=multi_label)
     network = classifier_of(graph)
     return network, verified(graph, network, input_range, str(path))
 

@@ -216,6 +216,8 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
         "encryption_parameters": federation.encryption_parameters.to_fields(),
         "with_threshold": "threshold" in privacy,
         "distributed_noise": distributed,
+        "voting": "plurality",
+        "max_labels": None,
         **dict.fromkeys(("insecure", "verify", "unencrypted", "card", "step_by_step"), False),
         "debug": table.get("debug", bool, False),
         "num_threads": table.get("num_threads", int, 1),
