@@ -33,6 +33,7 @@ SLOW = (
     "harness/test_models.py",
     "harness/test_suitability.py",
     "learning/test_imported.py",
+    "learning/test_multi_label.py",
     "learning/test_own_dataset.py",
     "learning/test_secure_queries.py",
     "learning/test_stages.py",

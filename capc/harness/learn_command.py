@@ -184,6 +184,8 @@ class _Command:
         if stage != "retrain" or self._options.secure or self._options.include_private:
             raise ConfigError("--answers goes with the stage retrain, without --secure and private")
         experiment = self._session.experiment
+        if experiment.multi_label:
+            raise ConfigError("--answers brings one class a query; the task is multi-label")
         sources = parse_sources(self._options.answers, experiment)
         answers = {party: load_answered(at, experiment.dataset) for party, at in sources.items()}
         for party, found in answers.items():

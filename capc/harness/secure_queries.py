@@ -27,6 +27,7 @@ from capc.data.saved_queries import save_queries
 from capc.errors import ConfigError, ProtocolError
 from capc.files import REPOSITORY
 from capc.harness.flags import constant_flags
+from capc.harness.secure_tables import answers_of, read_queries, read_table, truth
 from capc.learning.experiment import Privacy
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import Ask, Ballot, query_key, query_seed, simulated
@@ -39,6 +40,7 @@ from capc.learning.workers import Task
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
 from capc.privacy.conversion import GridEdgeWarning
+from capc.privacy.voting_rules import VotingRule, members
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +129,9 @@ def freeze_one(root: str, key: str, job: TrainingJob) -> None:
     from capc.learning.training import load_weights, trainer_for  # noqa: PLC0415  TensorFlow
 
     store, info = Store(Path(root)), dataset_info(job.dataset)
-    trainer = trainer_for(job.model_type, info.image_shape, info.num_classes, job.training)
+    trainer = trainer_for(
+        *(job.model_type, info.image_shape, info.num_classes, job.training), info.multi_label
+    )
     trainer.set_weights(load_weights(store.folder(MODELS, key) / "weights.npz"))
     with store.writing(FROZEN, _frozen_key(key)) as folder:
         trainer.freeze(folder / "model.pb")
@@ -176,7 +180,9 @@ class _Protocol:
         while waiting := [place for place, count in enumerate(asked) if count < wanted[place]]:
             for behind, place in enumerate(waiting):
                 room = _admitted(
-                    privacy, account, wanted[place] * (len(waiting) - behind), len(self._models) - 1
+                    *(privacy, account, wanted[place] * (len(waiting) - behind)),
+                    voters=len(self._models) - 1,
+                    changes=self._session.experiment.rule.changes,
                 )
                 if room == 0:
                     if not sum(asked):
@@ -198,14 +204,15 @@ class _Protocol:
     ) -> tuple[Answers, Comparison]:
         """One run of the protocol, for some of one party's queries."""
         party, examples = ballot.parties[place], ballot.examples[place][chosen]
-        dataset = self._session.dataset
+        dataset, rule = self._session.dataset, self._session.experiment.rule
+        labels = dataset.test_labels[examples]
         with tempfile.TemporaryDirectory(prefix="capc-secure-") as scratch:
             folder = Path(scratch)
             raw = dataset.test_images[examples]
             save_queries(
                 folder / "queries",
                 normalised(raw),
-                dataset.test_labels[examples],
+                members(labels, rule.outputs) if rule.multi_label else labels,
                 raw_images=raw if raw.dtype == np.uint8 else None,
             )
             self._link_models(folder / "models", party)
@@ -213,17 +220,21 @@ class _Protocol:
             self._run(folder, len(examples), privacy, account)
             seconds = time.monotonic() - started
             run = folder / "results" / "latest"
-            table, check = _read_queries(run), _read_table(run / "private" / "check.csv")
-        answers = _answers_of(table, len(examples))
+            table, check = read_queries(run), read_table(run / "private" / "check.csv")
+        answers = answers_of(table, len(examples), rule)
         comparison = Comparison(
             seed=self._seed,
             party=party,
             queries=answers.asked,
             answered=int(answers.answered.sum()),
             seconds=seconds,
-            **_agreement(answers, ballot.votes[place][chosen], check, privacy),
+            **_agreement(answers, self._plain(ballot.votes[place][chosen]), check, privacy),
         )
         return answers, comparison
+
+    def _plain(self, votes: NDArray[np.int64]) -> _Plain:
+        rule = self._session.experiment.rule
+        return _Plain(rule.answers(votes, len(self._models) - 1), votes.max(axis=1))
 
     def _owners(self) -> str:
         """All parties: each querying party asks the others, and one account covers all of them."""
@@ -257,6 +268,7 @@ class _Protocol:
             f"--data_owners={self._owners()}",
             *constant_flags(self._options.ring, self._options.fraction_bits),
             *_privacy_flags(privacy),
+            *_label_flags(self._session.experiment.rule),
             *(["--verify"] if self._options.verify else []),
         ]
         done = run_child(
@@ -280,16 +292,19 @@ _Runs = list[tuple[Answers, Comparison]]
 """What one querying party's runs of the protocol brought."""
 
 
-def _admitted(privacy: Privacy, account: Path, count: int, voters: int) -> int:
+def _admitted(
+    privacy: Privacy, account: Path, count: int, *, voters: int, changes: int | None
+) -> int:
     """How many of the next `count` queries the account in the file admits in the worst case."""
     budget = Budget(
         _limit(privacy),
         privacy.delta,
         privacy.sigma,
         privacy.threshold,
-        0.0 if privacy.distributed else privacy.sigma_threshold,
+        0.0 if privacy.distributed or privacy.threshold is None else privacy.sigma_threshold,
         distributed_over=voters if privacy.distributed else None,
         colluding=privacy.colluding,
+        changes=changes,
         conversion=privacy.conversion,
         account=Accountant.load(account) if account.exists() else None,
     )
@@ -327,19 +342,25 @@ def _added(seed: int, party: int, parts: list[Comparison]) -> Comparison:
     )
 
 
-def _agreement(
-    answers: Answers, votes: NDArray[np.int64], check: Any, privacy: Privacy
-) -> dict[str, Any]:
-    """The counts of a Comparison from the simulation's votes (n, classes) and private/check.csv."""
-    noiseless = votes[: answers.asked].argmax(axis=1)
-    agrees = _truth(check["reference_agrees"])
+@dataclass(frozen=True, eq=False)
+class _Plain:
+    """The simulation without noise: answers (n,), and the largest count of each query (n,)."""
+
+    answers: NDArray[np.int64]
+    largest: NDArray[np.int64]
+
+
+def _agreement(answers: Answers, plain: _Plain, check: Any, privacy: Privacy) -> dict[str, Any]:
+    """The counts of a Comparison from the simulation's vote and private/check.csv."""
+    noiseless = plain.answers[: answers.asked]
+    agrees = truth(check["reference_agrees"])
     known = agrees.notna()
     equal = None
     bare = privacy.distributed or privacy.threshold is None or privacy.sigma_threshold == 0.0
     if privacy.sigma == 0.0 and bare:
-        reached = np.ones(answers.asked, dtype=np.bool_)
+        reached: NDArray[np.bool_] = np.ones(answers.asked, dtype=np.bool_)
         if privacy.threshold is not None:
-            reached = votes[: answers.asked].max(axis=1) >= privacy.threshold
+            reached = plain.largest[: answers.asked] >= privacy.threshold
         equal = int((np.where(reached, noiseless, -1) == answers.label).sum())
     return {
         "checked": int(known.sum()),
@@ -363,33 +384,8 @@ def _privacy_flags(privacy: Privacy) -> list[str]:
     return flags
 
 
-def _read_table(path: Path) -> Any:
-    """A table of a run that ended well."""
-    import pandas  # noqa: PLC0415
-
-    if not path.is_file():
-        raise ProtocolError(f"the protocol's run wrote no {path.name}")
-    return pandas.read_csv(path)
-
-
-def _truth(column: Any) -> Any:
-    return column.map(lambda value: {"true": True, "false": False}.get(str(value).lower()))
-
-
-def _read_queries(run: Path) -> Any:
-    """The queries that a run did not refuse."""
-    table = _read_table(run / "queries.csv")
-    table["answered"] = _truth(table["answered"])
-    if "delta" in table:  # a query that the budget refused was charged nothing
-        table = table[(table["answered"] == True) | table["delta"].notna()]  # noqa: E712
-    return table
-
-
-def _answers_of(table: Any, asked: int) -> Answers:
-    """The rows of queries.csv as answers, without those that the budget refused."""
-    rows = table.sort_values("query")
-    if list(rows["query"]) != list(range(len(rows))) or len(rows) > asked:
-        raise ProtocolError("queries.csv does not list the queries that were asked")
-    answered = rows["answered"].to_numpy(dtype=np.bool_)
-    label = rows["label"].fillna(-1).to_numpy(dtype=np.int64)
-    return Answers(np.arange(len(rows)), answered, np.where(answered, label, -1))
+def _label_flags(rule: VotingRule) -> list[str]:
+    if not rule.multi_label:
+        return []
+    most = [] if rule.max_labels is None else [f"--max_labels={rule.max_labels}"]
+    return ["--task=multi-label", f"--voting={rule.voting}", *most]

@@ -12,13 +12,14 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from pathlib import Path
 from typing import Any, TypeVar
 
-from capc.data.datasets import dataset_info
+from capc.data.datasets import dataset_info, require_task
 from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
 from capc.files import parse_json, read_json
 from capc.learning.architectures import check_model_type
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import party_sigma
+from capc.privacy.voting_rules import MULTI_LABEL, VotingRule
 
 SPLITS = ("uniform", "skewed", "dirichlet")
 STRATEGIES = ("random", "entropy", "gap", "k-centre")
@@ -27,6 +28,8 @@ SCHEDULES = ("constant", "steps", "cosine")
 NOISES = ("exact", "seeded")
 DRAWN_BY = ("guardian", "distributed")
 BOUNDS = ("independent", "dependent")
+TASKS = ("single-label", "multi-label")
+LABEL_STRATEGIES = ("random", "k-centre")  # the others need one class a sample
 
 _NAME_LENGTH = 100
 _NAME = re.compile(rf"[^\W_][\w.-]{{0,{_NAME_LENGTH - 1}}}")
@@ -93,6 +96,7 @@ class Privacy:
     the operating system's generator, `seeded` from NumPy's, reproducible and for simulations only.
     `drawn_by`: the guardian, or `distributed` over the answering parties, of which `colluding` may
     tell theirs to others; then `sigma_threshold` has no use, for the counts' own noise serves.
+    `voting` and `max_labels` go with several labels: binary (None: the same), tau or powerset.
     """
 
     sigma: float = 7.0
@@ -106,6 +110,8 @@ class Privacy:
     noise: str = "exact"
     drawn_by: str = "guardian"
     colluding: int = 0
+    voting: str | None = None
+    max_labels: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("sigma", "sigma_threshold"):
@@ -122,6 +128,8 @@ class Privacy:
         _whole("colluding", self.colluding, 0, 1 << 30)
         if self.colluding and not self.distributed:
             raise ConfigError("colluding goes with drawn_by distributed")
+        if self.voting is not None:
+            _choice("voting", self.voting, MULTI_LABEL)
         if self.distributed and self.bound == "dependent":
             raise ConfigError("drawn_by is distributed: there the bound is independent alone")
 
@@ -150,7 +158,8 @@ class Experiment:
     querying parties may ask, shared out evenly; accuracy is measured on the rest.
     `queries` caps how many a party asks (None: its whole share). `examples_per_party` None: the
     whole training set is used. The first of `strategies` is the one of the baselines. `pooled`
-    None leaves out the baseline that trains on everybody's data.
+    None leaves out the baseline that trains on everybody's data. With the `task` multi-label a
+    sample has a set of labels, and models end in as many logits.
     """
 
     name: str
@@ -170,9 +179,11 @@ class Experiment:
     seeds: tuple[int, ...] = (1,)
     retraining_seeds: int = 5
     sweep: tuple[SweepPoint, ...] = ()
+    task: str = "single-label"
 
     def __post_init__(self) -> None:
-        info = dataset_info(self.dataset)
+        _choice("task", self.task, TASKS)
+        info = require_task(self.dataset, multi_label=self.multi_label)
         if not _NAME.fullmatch(self.name):
             raise ConfigError(
                 f"name is {self.name!r}; give letters, digits, '-', '_' and '.' that can name a "
@@ -195,12 +206,47 @@ class Experiment:
             check_model_type(model)
         _named("strategies", self.strategies)
         for strategy in self.strategies:
-            _choice("strategies", strategy, STRATEGIES)
+            allowed = LABEL_STRATEGIES if self.multi_label else STRATEGIES
+            _choice("strategies", strategy, allowed)
+        self._check_voting()
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"seeds is {list(self.seeds)}; give different numbers from 0 up")
         wrong = [label for label in self.split.weak_classes if not 0 <= label < info.num_classes]
         if wrong:
             raise ConfigError(f"split.weak_classes names {wrong[0]}, which is no class")
+
+    def _check_voting(self) -> None:
+        """Raise ConfigError where the votes, or their account, are not possible for the task."""
+        privacy, rule = self.privacy, self.rule
+        if not self.multi_label and (privacy.voting or privacy.max_labels) is not None:
+            raise ConfigError("privacy.voting and privacy.max_labels need the task multi-label")
+        if self.multi_label and self.split.kind != "uniform":
+            raise ConfigError(f"split.kind is {self.split.kind}; several labels are split uniform")
+        if not rule.by_label:
+            return
+        refused = {
+            "threshold": privacy.threshold is not None,
+            "drawn_by distributed": privacy.distributed,
+            "bound dependent": privacy.bound == "dependent",
+        }
+        for name, is_set in refused.items():
+            if is_set:
+                raise ConfigError(
+                    f"privacy.{name} is refused with {rule.voting} voting: leave it out (null for "
+                    "a threshold), or set privacy.voting to powerset"
+                )
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a sample has a set of labels."""
+        return self.task == "multi-label"
+
+    @property
+    def rule(self) -> VotingRule:
+        """How the parties' logits become votes, and votes answers."""
+        voting = (self.privacy.voting or "binary") if self.multi_label else "plurality"
+        outputs = dataset_info(self.dataset).num_classes
+        return VotingRule(typing.cast(Any, voting), outputs, self.privacy.max_labels)
 
     @property
     def querying(self) -> range:

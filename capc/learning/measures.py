@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.fixed_point import Float64
+from capc.privacy.voting_rules import members
 
 CONFIDENCE = 0.95
 
@@ -47,6 +48,28 @@ def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int)
     right = np.bincount(labels[predicted == labels], minlength=classes)
     every = np.bincount(labels, minlength=classes)
     return Score(tuple(right.tolist()), tuple(every.tolist()))
+
+
+def score_sets(predicted: NDArray[np.int64], labels: NDArray[np.int64], count: int) -> Score:
+    """The same for sets of `count` labels, as numbers (n,), of which each label is judged alone.
+
+    Class 2 j is "label j is absent", class 2 j + 1 "label j is there". So the accuracy is the share
+    of right labels, and the balanced one counts what is rare as much as what is common.
+    """
+    found, truth = members(predicted, count), members(labels, count)
+    pairs = zip(found.T, truth.T, strict=True)
+    each = [score(column, true, 2) for column, true in pairs]
+    return Score(
+        tuple(number for one in each for number in one.correct),
+        tuple(number for one in each for number in one.examples),
+    )
+
+
+def judged(
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int, *, multi_label: bool
+) -> Score:
+    """`score` or `score_sets`, as the task wants it."""
+    return (score_sets if multi_label else score)(predicted, labels, classes)
 
 
 @dataclass(frozen=True)

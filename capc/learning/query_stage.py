@@ -14,27 +14,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.data.datasets import dataset_info, normalised
+from capc.data.datasets import normalised
 from capc.data.own_data import title
 from capc.data.saved_queries import save_queries
 from capc.fixed_point import Int64
 from capc.learning.experiment import Privacy
-from capc.learning.measures import score
+from capc.learning.measures import judged
 from capc.learning.selection import Order, by_entropy, by_gap, by_k_centre, random_order
 from capc.learning.session import Session, index_digest
 from capc.learning.splits import Indices, generator_for
 from capc.learning.store import content_key, write_json
-from capc.learning.train_stage import load, predictions
+from capc.learning.train_stage import load
 from capc.learning.voting import (
     Round,
     Sampler,
     ask,
     composed,
-    count_votes,
     epsilon_of,
     exact_sampler,
     seeded_sampler,
 )
+from capc.privacy.voting_rules import VotingRule, members
 
 STAGE = "queries"
 PATE = "pate"
@@ -94,7 +94,8 @@ def simulated(session: Session, seed: int) -> Ask:
         if privacy.noise == "seeded":
             generator = generator_for("noise", seed, ballot.strategy, *ballot.parties)
             sampler = seeded_sampler(generator)
-        return ask(list(ballot.votes), privacy, sampler, voters=voters)
+        rule = session.experiment.rule
+        return ask(list(ballot.votes), privacy, sampler, voters=voters, rule=rule)
 
     return put
 
@@ -103,7 +104,8 @@ def query_seed(session: Session, seed: int, models: list[str], key: str, put: As
     """One seed: all strategies, the plain-PATE student's queries, the vote on its own."""
     experiment, parts = session.experiment, session.test_parts(seed)
     total = total_votes(session, models)
-    own = [predictions(session, models[party]) for party in experiment.querying]
+    rule = experiment.rule
+    own = [rule.votes(load(session, models[party], "logits")) for party in experiment.querying]
     with session.store.writing(STAGE, key) as folder:
         for strategy in experiment.strategies:
             orders = [
@@ -112,28 +114,28 @@ def query_seed(session: Session, seed: int, models: list[str], key: str, put: As
             ]
             examples = [pool[order] for pool, order in zip(parts.pools, orders, strict=True)]
             votes = [
-                total[chosen] - count_votes(mine[chosen], total.shape[1])
-                for mine, chosen in zip(own, examples, strict=True)
+                total[chosen] - mine[chosen] for mine, chosen in zip(own, examples, strict=True)
             ]
             ballot = Ballot(strategy, tuple(experiment.querying), tuple(examples), tuple(votes))
             _ask_and_save(session, folder / strategy, ballot, put)
         pool = generator_for("pate", seed).permutation(np.concatenate(parts.pools))
         student = Ballot(PATE, (-1,), (pool,), (total[pool],))
         _ask_and_save(session, folder / PATE, student, simulated(session, seed))
-        ensemble = score(
-            total[parts.evaluation].argmax(axis=1),
+        ensemble = judged(
+            rule.answers(total[parts.evaluation], experiment.parties),
             session.dataset.test_labels[parts.evaluation],
-            total.shape[1],
+            rule.outputs,
+            multi_label=rule.multi_label,
         )
         write_json(folder / "ensemble.json", asdict(ensemble))
 
 
 def total_votes(session: Session, models: list[str]) -> Int64:
-    """Votes of all parties on the whole test set, (n, classes); one party is read at a time."""
-    classes = dataset_info(session.experiment.dataset).num_classes
-    total = np.zeros((len(session.dataset.test_labels), classes), dtype=np.int64)
+    """Votes of all parties on the whole test set, (n, counts); one party is read at a time."""
+    rule = session.experiment.rule
+    total = np.zeros((len(session.dataset.test_labels), rule.counts), dtype=np.int64)
     for model in models:
-        total += count_votes(predictions(session, model), classes)
+        total += rule.votes(load(session, model, "logits"))
     return total
 
 
@@ -185,7 +187,9 @@ def _save_party(session: Session, folder: Path, ballot: Ballot, place: int, done
     answers = done.answers[place]
     asked = ballot.examples[place][: answers.asked]
     votes = ballot.votes[place][: answers.asked]
-    plain = votes.argmax(axis=1)
+    rule = experiment.rule
+    voters = experiment.parties - (ballot.parties[place] != -1)
+    plain = rule.answers(votes, voters)
     truth = dataset.test_labels[asked]
     parameters = {
         "dataset": title(experiment.dataset),
@@ -194,15 +198,18 @@ def _save_party(session: Session, folder: Path, ballot: Ballot, place: int, done
         "party": ballot.parties[place],
     }
 
+    def stored(labels: Int64) -> Int64:
+        return members(labels, rule.outputs) if rule.multi_label else labels
+
     def save(name: str, kept: NDArray[np.bool_], aggregated: Int64 | None) -> None:
         if kept.any():
             raw = dataset.test_images[asked[kept]]
             save_queries(
                 folder / name,
                 normalised(raw),
-                truth[kept],
+                stored(truth[kept]),
                 raw_images=raw if raw.dtype == np.uint8 else None,
-                aggregated_labels=None if aggregated is None else aggregated[kept],
+                aggregated_labels=None if aggregated is None else stored(aggregated[kept]),
                 parameters=parameters,
             )
 
@@ -218,11 +225,18 @@ def _save_party(session: Session, folder: Path, ballot: Ballot, place: int, done
         {
             "asked": int(answers.asked),
             "answered": int(got.sum()),
-            "labels_right": int((answers.label[got] == truth[got]).sum()),
-            "plain_votes_right": int((plain == truth).sum()),
+            "labels_right": _right(rule, answers.label[got], truth[got]),
+            "plain_votes_right": _right(rule, plain, truth),
             "epsilon": _finite(epsilon_of(done.account, experiment.privacy)),
         },
     )
+
+
+def _right(rule: VotingRule, found: Int64, truth: Int64) -> float:
+    """How many answers are right; one of several labels counts as the share of them that is."""
+    if not rule.multi_label:
+        return int((found == truth).sum())
+    return float((members(found, rule.outputs) == members(truth, rule.outputs)).mean(axis=1).sum())
 
 
 def _finite(epsilon: float) -> float | None:

@@ -15,13 +15,13 @@ import numpy as np
 from capc.data.datasets import dataset_info, normalised
 from capc.data.saved_queries import load_answers
 from capc.learning.experiment import Training
-from capc.learning.measures import Score, score
+from capc.learning.measures import Score, judged
 from capc.learning.query_stage import PATE
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
 from capc.learning.splits import Indices, seed_for
 from capc.learning.store import Store, content_key, digest_of, read_json, write_json
-from capc.learning.train_stage import in_parts
+from capc.learning.train_stage import classes_of, in_parts
 from capc.learning.workers import Task
 
 STAGE = "retrained"
@@ -147,11 +147,17 @@ def retrain_one(root: str, key: str, job: RetrainingJob) -> None:
     images = normalised(dataset.train_images[job.own])
     labels = dataset.train_labels[job.own]
     if job.answers is not None:
-        asked, answers = load_answers(job.answers, info.image_shape)
+        asked, answers = load_answers(job.answers, info.image_shape, label_sets=info.multi_label)
         images, labels = np.concatenate([images, asked]), np.concatenate([labels, answers])
-    trainer = trainer_for(job.model_type, info.image_shape, info.num_classes, job.training)
+    trainer = trainer_for(
+        *(job.model_type, info.image_shape, info.num_classes, job.training), info.multi_label
+    )
     trainer.fit(images, labels, job.seed)
     logits = in_parts(trainer.logits, dataset.test_images[job.evaluation])
-    measured = score(logits.argmax(axis=1), dataset.test_labels[job.evaluation], info.num_classes)
+    measured = judged(
+        classes_of(logits, multi_label=info.multi_label),
+        *(dataset.test_labels[job.evaluation], info.num_classes),
+        multi_label=info.multi_label,
+    )
     with Store(Path(root)).writing(STAGE, key) as folder:
         write_json(folder / "score.json", asdict(measured))

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from capc.arrays import load_array
 from capc.data.datasets import Float32, dataset_info, normalised
 from capc.learning.experiment import Training
-from capc.learning.measures import score
+from capc.learning.measures import judged
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
 from capc.learning.splits import Indices, seed_for
 from capc.learning.store import Store, content_key, write_json
 from capc.learning.workers import Task
+from capc.privacy.voting_rules import numbered
 
 STAGE = "models"
 
@@ -90,11 +91,17 @@ def train_one(root: str, key: str, job: TrainingJob) -> None:
     from capc.learning.training import save_weights, trainer_for  # noqa: PLC0415  TensorFlow
 
     info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
-    trainer = trainer_for(job.model_type, info.image_shape, info.num_classes, job.training)
+    trainer = trainer_for(
+        *(job.model_type, info.image_shape, info.num_classes, job.training), info.multi_label
+    )
     own = normalised(dataset.train_images[job.shard])
     trainer.fit(own, dataset.train_labels[job.shard], job.seed)
     logits = in_parts(trainer.logits, dataset.test_images)
-    measured = score(logits.argmax(axis=1), dataset.test_labels, info.num_classes)
+    measured = judged(
+        classes_of(logits, multi_label=info.multi_label),
+        *(dataset.test_labels, info.num_classes),
+        multi_label=info.multi_label,
+    )
     with Store(Path(root)).writing(STAGE, key) as folder:
         save_weights(trainer.weights(), folder / "weights.npz")
         np.save(folder / "logits.npy", logits)
@@ -122,9 +129,17 @@ def in_parts(
     return joined
 
 
+def classes_of(logits: NDArray[np.float32], *, multi_label: bool) -> NDArray[np.int64]:
+    """The classes (n,) of logits (n, C), ties to the lowest; or the sets of those above 0."""
+    if multi_label:
+        return numbered(logits > 0)
+    return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+
+
 def predictions(session: Session, key: str) -> NDArray[np.int64]:
-    """A model's classes on the test set (n,), ties to the lowest class."""
-    return np.asarray(load(session, key, "logits").argmax(axis=1), dtype=np.int64)
+    """A model's classes on the test set (n,), or its sets of labels."""
+    multi_label = session.experiment.multi_label
+    return classes_of(load(session, key, "logits"), multi_label=multi_label)
 
 
 def load(session: Session, key: str, name: str) -> NDArray[np.float32]:

@@ -35,10 +35,14 @@ _DROPS = (0.5, 0.75, 0.9)  # of the epochs (paper's code): the rate falls to a t
 
 @lru_cache(maxsize=8)
 def trainer_for(
-    model_type: str, image_shape: tuple[int, ...], classes: int, training: Training
+    model_type: str,
+    image_shape: tuple[int, ...],
+    classes: int,
+    training: Training,
+    multi_label: bool = False,
 ) -> Trainer:
     """One compiled training step per architecture and process, used for party after party."""
-    return Trainer(model_type, image_shape, classes, training)
+    return Trainer(model_type, image_shape, classes, training, multi_label)
 
 
 @lru_cache(maxsize=1)
@@ -56,7 +60,11 @@ def single_threaded_tensorflow() -> Any:
 
 
 class Trainer:
-    """A model, its optimizer and its compiled epoch."""
+    """A model, its optimizer and its compiled epoch.
+
+    `multi_label`: a label is a set of classes as a number, bit 2^j for class j, and each logit is
+    trained by itself, under a sigmoid.
+    """
 
     def __init__(
         self,
@@ -64,7 +72,10 @@ class Trainer:
         image_shape: tuple[int, ...],
         classes: int,
         training: Training,
+        multi_label: bool = False,
     ) -> None:
+        self._classes = classes
+        self._multi_label = multi_label
         self._tf = single_threaded_tensorflow()
         self._training = training
         self._label = model_type
@@ -144,14 +155,21 @@ class Trainer:
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
+            loss = tf.reduce_mean(self._losses(labels, logits))
         gradients = tape.gradient(loss, variables)
         if training.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, training.clip_norm)
         decay = training.weight_decay
         decayed = [g + decay * v for g, v in zip(gradients, variables, strict=True)]
         self._optimizer.apply(decayed, rate)
+
+    def _losses(self, labels: Any, logits: Any) -> Any:
+        tf = self._tf
+        if not self._multi_label:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        places = tf.range(self._classes, dtype=tf.int64)
+        given = tf.bitwise.bitwise_and(tf.bitwise.right_shift(labels[:, None], places), 1)
+        return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(given, tf.float32), logits)
 
     def _in_batches(self, function: Any, images: Images) -> NDArray[np.float32]:
         parts = [

@@ -22,8 +22,9 @@ from capc.privacy.conversion import default_orders, epsilons
 from capc.privacy.dependent import dependent_rdp, log_q_gnmax, log_q_threshold
 from capc.privacy.distributed import UNITS, log_tau, party_sigma, reserved_units
 from capc.privacy.noise import reserved_range, sample_noise
-from capc.privacy.rdp import Mechanism, distributed_rdp
+from capc.privacy.rdp import Mechanism, distributed_rdp, labels_rdp
 from capc.privacy.votes import check_votes
+from capc.privacy.voting_rules import VotingRule
 
 Sampler = Callable[[float, int], Int64]
 """(sigma, count) to `count` draws of the discrete Gaussian of that scale."""
@@ -114,6 +115,14 @@ def distributed_noise(privacy: Privacy, voters: int, count: int, sampler: Sample
     return total
 
 
+def labels_by_count(
+    votes: Int64, privacy: Privacy, sampler: Sampler, rule: VotingRule, voters: int
+) -> tuple[Int64, Int64]:
+    """The same where each label is decided by a count of its own: every query is answered."""
+    noise = sampler(privacy.sigma, votes.size).reshape(votes.shape)
+    return np.ones(len(votes), dtype=np.int64), rule.answers(votes + noise, voters)
+
+
 def confident_gnmax(
     votes: Int64, privacy: Privacy, sampler: Sampler, *, voters: int | None = None
 ) -> tuple[Int64, Int64]:
@@ -138,22 +147,32 @@ def confident_gnmax(
 
 
 def ask(
-    votes: list[Int64], privacy: Privacy, sampler: Sampler, *, voters: int | None = None
+    votes: list[Int64],
+    privacy: Privacy,
+    sampler: Sampler,
+    *,
+    voters: int | None = None,
+    rule: VotingRule | None = None,
 ) -> Round:
     """Put the queries of parties that share one budget, in turns, until it is spent.
 
-    `voters` parties answer each; it is needed where they draw the noise.
+    `voters` parties answer each; it is needed where they draw the noise, and where each label has
+    a count of its own (`rule`; None: the label is the class with most votes).
 
     `votes[q]` (n_q, classes) are the votes on party q's queries in the order of its choice.
     Raises ConfigError where nobody may ask anything.
     """
-    if privacy.distributed and voters is None:
-        raise ConfigError("distributed noise needs the number of voters")
+    changes = None if rule is None else rule.changes
+    if (privacy.distributed or changes is not None) and voters is None:
+        raise ConfigError("these votes need the number of voters")
     order, owner = _in_turns([len(part) for part in votes])
     together = np.concatenate(votes)[order]
-    answered_flags, labels = confident_gnmax(together, privacy, sampler, voters=voters)
+    if rule is not None and rule.by_label and voters is not None:
+        answered_flags, labels = labels_by_count(together, privacy, sampler, rule, voters)
+    else:
+        answered_flags, labels = confident_gnmax(together, privacy, sampler, voters=voters)
     answered = answered_flags.astype(np.bool_)
-    allowed = queries_within_budget(together, answered, privacy, voters=voters)
+    allowed = queries_within_budget(together, answered, privacy, voters=voters, changes=changes)
     if not allowed:
         raise ConfigError(
             f"privacy.epsilon {privacy.epsilon} at delta {privacy.delta:g} admits no query: "
@@ -167,13 +186,18 @@ def ask(
     spent = answered[:allowed]
     return Round(
         tuple(answers),
-        charged(privacy, allowed, int(spent.sum()), voters=voters),
+        charged(privacy, allowed, int(spent.sum()), voters=voters, changes=changes),
         _charged_by_votes(privacy, together[:allowed], spent),
     )
 
 
 def queries_within_budget(
-    votes: Int64, answered: NDArray[np.bool_], privacy: Privacy, *, voters: int | None = None
+    votes: Int64,
+    answered: NDArray[np.bool_],
+    privacy: Privacy,
+    *,
+    voters: int | None = None,
+    changes: int | None = None,
 ) -> int:
     """How many of these queries, in order, the budget admits.
 
@@ -186,7 +210,7 @@ def queries_within_budget(
     spent = np.zeros(orders.shape)
     for start in range(0, len(votes), _CHUNK):
         part = slice(start, start + _CHUNK)
-        threshold_cost, label_cost = _costs(votes[part], privacy, orders, voters)
+        threshold_cost, label_cost = _costs(votes[part], privacy, orders, voters, changes)
         happened = threshold_cost + answered[part, None] * label_cost
         before = spent + np.cumsum(happened, axis=0) - happened
         worst = epsilons(
@@ -225,9 +249,16 @@ def _in_turns(counts: list[int]) -> tuple[Int64, Int64]:
 
 
 def _costs(
-    votes: Int64, privacy: Privacy, orders: Float64, voters: int | None
+    votes: Int64,
+    privacy: Privacy,
+    orders: Float64,
+    voters: int | None,
+    changes: int | None,
 ) -> tuple[Float64, Float64]:
     """RDP (n, orders) of the threshold, or of the whole query, and of the label, for each query."""
+    if changes is not None:
+        each = labels_rdp(privacy.sigma, changes, orders)
+        return np.zeros((len(votes), len(orders))), np.tile(each, (len(votes), 1))
     if privacy.distributed and voters is not None:
         each = distributed_rdp(privacy.sigma, voters, orders, colluding=privacy.colluding)
         return np.tile(each, (len(votes), 1)), np.zeros((len(votes), len(orders)))
@@ -245,10 +276,18 @@ def _costs(
 
 
 def charged(
-    privacy: Privacy, asked: int, answered: int, *, voters: int | None = None
+    privacy: Privacy,
+    asked: int,
+    answered: int,
+    *,
+    voters: int | None = None,
+    changes: int | None = None,
 ) -> Accountant:
     """The published account of so many queries, asked and answered."""
     account = Accountant()
+    if changes is not None:
+        account.charge(Mechanism("labels", privacy.sigma, changes=changes), answered)
+        return account
     if privacy.distributed:
         each = Mechanism("distributed", privacy.sigma, None, voters, privacy.colluding)
         account.charge(each, asked)
