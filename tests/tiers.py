@@ -33,9 +33,10 @@ SLOW = (
     "harness/test_models.py",
     "harness/test_suitability.py",
     "learning/test_imported.py",
-    "learning/test_multi_label.py",
+    "learning/test_label_sets.py",
     "learning/test_own_dataset.py",
     "learning/test_secure_queries.py",
+    "learning/test_shapes.py",
     "learning/test_stages.py",
     "learning/test_training.py",
     # start many processes, or let time limits pass

@@ -126,7 +126,10 @@ def _as_sets(arrays: Arrays, counts: set[int], path: Path) -> Arrays:
     given = {name: values for name, values in arrays.items() if name.endswith("labels")}
     if len(counts) > 1 or any(values.ndim == 1 for values in given.values()):
         shapes = sorted(values.shape for values in given.values())
-        raise ConfigError(f"{path}: y_train and y_test have the shapes {shapes}")
+        raise ConfigError(
+            f"{path}: y_train and y_test have the shapes {shapes}; give one class number a sample, "
+            "as labels.argmax(axis=1) makes it of one-hot rows, or rows of as many labels in both"
+        )
     sets: Arrays = {name: numbered(values) for name, values in given.items()}
     return sets | {LABEL_COUNT: np.array(counts.pop())}
 

@@ -58,7 +58,7 @@ def build_model(model_type: str, image_shape: ImageShape, num_classes: int) -> A
     if len(image_shape) != 3:
         raise ConfigError(
             f"{name} takes images (height, width, channels), and the data has samples of shape "
-            f"{image_shape}; use the model dense"
+            f"{image_shape}; use the model dense, or conv1d for signals"
         )
     keras = load_keras()
     images = keras.Input(image_shape, name="input")

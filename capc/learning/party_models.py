@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.data.datasets import Dataset, dataset_info, load_dataset, normalised
+from capc.data.datasets import Dataset, dataset_info, load_dataset, normalised, require_task
 from capc.errors import ConfigError, ModelError
 from capc.files import read_bounded, write_whole
 from capc.graph.model_names import find_model, model_name, models_in
@@ -68,7 +68,7 @@ class TrainingPlan:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        most = dataset_info(self.dataset_name).train_size // SMALLEST_SHARD
+        most = require_task(self.dataset_name, multi_label=False).train_size // SMALLEST_SHARD
         if not self.shared and not 1 <= self.n_parties <= most:
             raise ConfigError(
                 f"--n_parties is {self.n_parties}; allowed are 1 to {most}, so that each party "
@@ -237,10 +237,9 @@ class _Trainer:
 
     def _freeze(self, file: Path) -> None:
         """Fold the linear layers between the activations and write the graph."""
-        from capc.graph.tensorflow.export import save_frozen  # noqa: PLC0415
-        from capc.graph.tensorflow.importer import network_of_keras  # noqa: PLC0415
+        from capc.graph.tensorflow.export import save_keras  # noqa: PLC0415
 
-        save_frozen(network_of_keras(self._model, self._plan.model_type), file)
+        save_keras(self._model, self._plan.model_type, file)
 
 
 def _intact(plan: TrainingPlan, party: str, row: TrainedModel | None) -> bool:

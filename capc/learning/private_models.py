@@ -7,6 +7,7 @@ its second convolution. Everything between the two activations is linear, so tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ from capc.errors import ConfigError
 from capc.graph.tensorflow.loader import load_keras, load_tensorflow
 
 ImageShape = tuple[int, ...]
-DENSE = "dense"  # one hidden layer, for tables and signals
+DENSE = "dense"  # one hidden layer, for samples of any shape
+SIGNAL = "conv1d"  # convolutions along the first axis, for samples in time
 Build = Callable[[ImageShape, int], Any]
 
 
@@ -22,16 +24,16 @@ def build_model(model_type: str, image_shape: ImageShape, num_classes: int) -> A
     """An untrained Keras model from images (n, H, W, C) to logits (n, num_classes).
 
     Raises ConfigError for an unknown type, and for one of convolutions where the data has no
-    images (H, W, C).
+    images (H, W, C). The types of ANY_SHAPE take samples of any shape.
     """
     if model_type not in MODEL_TYPES:
         raise ConfigError(
             f"unknown --model_type '{model_type}'; known are {', '.join(sorted(MODEL_TYPES))}"
         )
-    if len(image_shape) != 3 and model_type != DENSE:
+    if len(image_shape) != 3 and model_type not in ANY_SHAPE:
         raise ConfigError(
             f"{model_type} takes images (height, width, channels), and the data has samples of "
-            f"shape {image_shape}; use the model type {DENSE}"
+            f"shape {image_shape}; use the model type {DENSE}, or {SIGNAL} for signals"
         )
     return MODEL_TYPES[model_type](image_shape, num_classes)
 
@@ -85,6 +87,25 @@ def _dense(image_shape: ImageShape, num_classes: int) -> Any:
     )
 
 
+def _signal(image_shape: ImageShape, num_classes: int) -> Any:
+    """Two convolutions in time; a sample is (length,) or (length, channels), or more axes."""
+    layers = load_keras().layers
+    length, channels = image_shape[0], math.prod(image_shape[1:])
+    same = {"strides": 2, "padding": "same", "activation": "relu"}
+    return _sequential(
+        image_shape,
+        [
+            layers.Reshape((length, channels), name="in_time"),
+            layers.Conv1D(8, 7, name="conv1", **same),
+            layers.MaxPooling1D(2, padding="same", name="pool1"),
+            layers.Conv1D(16, 5, name="conv2", **same),
+            layers.Flatten(name="flatten"),
+            layers.Dense(50, activation="relu", name="dense1"),
+            layers.Dense(num_classes, name="output"),
+        ],
+    )
+
+
 def _sequential(image_shape: ImageShape, layers: list[Any]) -> Any:
     keras = load_keras()
     return keras.Sequential([keras.Input(image_shape, name="input"), *layers])
@@ -103,4 +124,6 @@ MODEL_TYPES: dict[str, Build] = {
     "cryptonets": _cryptonets(_square),
     "mlp": _mlp,
     DENSE: _dense,
+    SIGNAL: _signal,
 }
+ANY_SHAPE = (DENSE, SIGNAL)

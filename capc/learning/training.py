@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 
 from capc.arrays import open_arrays
 from capc.errors import ModelError
-from capc.graph.tensorflow.export import save_frozen
-from capc.graph.tensorflow.importer import network_of_keras
+from capc.graph.tensorflow.export import save_keras
 from capc.graph.tensorflow.loader import load_keras, load_tensorflow
-from capc.graph.tensorflow.sources import freeze_keras
 from capc.learning.architectures import build_model
 from capc.learning.experiment import Training
 from capc.learning.optimizers import optimizer_for
@@ -137,10 +135,7 @@ class Trainer:
 
     def freeze(self, path: Path) -> None:
         """Write a frozen graph for the protocol, with the original's node names."""
-        try:
-            save_frozen(network_of_keras(self.model, self._label), path)
-        except ModelError:
-            _freeze_as_it_is(self._tf, self.model, path)
+        save_keras(self.model, self._label, path)
 
     def _one_epoch(self, images: Any, labels: Any, order: Any, batch: Any, rate: Any) -> None:
         tf = self._tf
@@ -219,19 +214,3 @@ def load_weights(path: Path) -> Weights:
             return [archive[name] for name in sorted(archive)]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} does not hold the weights of a model: {error}") from None
-
-
-def _freeze_as_it_is(tf: Any, model: Any, path: Path) -> None:
-    """A graph with branches: Keras's own nodes, but for the names of input and output."""
-    frozen = freeze_keras(model)
-    graph, names = frozen.graph, (*frozen.inputs.values(), *frozen.outputs.values())
-    new = dict(zip(names, ("input", "output/BiasAdd"), strict=True))
-    clashing = {node.name for node in graph.node} & set(new.values()) - set(names)
-    if clashing:
-        raise ModelError(f"{path.name}: a node inside is already called {sorted(clashing)[0]}")
-    for node in graph.node:
-        node.name = new.get(node.name, node.name)
-        for place, source in enumerate(node.input):
-            node.input[place] = new.get(source, source)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tf.io.write_graph(graph, str(path.parent), path.name, as_text=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capc.data.datasets import dataset_info, load_dataset, queries
+from capc.data.datasets import dataset_info, load_dataset, queries, require_task
 from capc.data.fitting import fitted, range_of, scaled
 from capc.data.saved_queries import asked_queries, load_saved_queries, read_saved_queries
 from capc.errors import ConfigError
@@ -234,6 +234,7 @@ def test_a_data_set_that_is_only_asked(tmp_path: Path) -> None:
             {"y_train": np.arange(20) * 10_000},
             "holds the class 190000; .* has room for [0-9]+ classes",
         ),
+        ({"y_train": np.eye(20), "y_test": np.eye(6)}, "rows of as many labels in both"),
         ({"x_test": np.zeros((6, 9, 8))}, "x_train and x_test have the shapes"),
         ({"x_test": np.zeros(6)}, "x_test has the shape"),
         ({"x_test": np.full((6, 9, 9), np.inf)}, "not finite"),
@@ -250,3 +251,15 @@ def test_data_sets_of_another_form(
 def test_a_data_set_without_its_file() -> None:
     with pytest.raises(ConfigError, match=r"there is no file nowhere\.npz"):
         dataset_info("mine=nowhere.npz")
+
+
+def test_rows_of_labels_are_sets_and_need_their_task(tmp_path: Path) -> None:
+    rows = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 0], [1, 1, 1], [0, 0, 1], [1, 0, 0]])
+    name = f"mine={dataset_file(tmp_path, y_train=np.tile(rows, (4, 1))[:20], y_test=rows)}"
+    info = require_task(name, multi_label=True)
+    assert (info.num_classes, info.multi_label) == (3, True)
+    assert load_dataset(name).test_labels.tolist() == [0, 5, 2, 7, 4, 1]
+    with pytest.raises(ConfigError, match="has 3 labels a sample: give the task multi-label"):
+        require_task(name, multi_label=False)
+    with pytest.raises(ConfigError, match="one class a sample, and the task is multi-label"):
+        require_task("mnist", multi_label=True)

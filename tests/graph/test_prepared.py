@@ -189,8 +189,8 @@ def test_a_model_that_changes_while_it_is_read_is_not_kept(
     model, cache = tmp_path / "model.pb", tmp_path / "cache"
     model.write_bytes(SHIPPED.read_bytes())
 
-    def changed(*given: Any) -> tuple[Network, Agreement]:
-        result = import_verified(*given)
+    def changed(*given: Any, **named: Any) -> tuple[Network, Agreement]:
+        result = import_verified(*given, **named)
         model.write_bytes(SHIPPED.read_bytes() + b"\n\0")
         return result
 

@@ -21,7 +21,9 @@ from capc.graph.layers import (
     Reshape,
     Square,
 )
+from capc.graph.tensorflow.importer import network_of_keras
 from capc.graph.tensorflow.loader import load_tensorflow
+from capc.graph.tensorflow.sources import freeze_keras
 
 
 def save_frozen(network: Network, path: Path) -> None:
@@ -109,3 +111,29 @@ def _convolution(tf: Any, layer: Conv2D, values: Any) -> Any:
 
 def _float32(tf: Any, weights: Any, name: str) -> Any:
     return tf.constant(np.asarray(weights, dtype=np.float32), name=name)
+
+
+def save_keras(model: Any, label: str, path: Path) -> None:
+    """Write a Keras classifier as a frozen graph, under the names that runs look for.
+
+    Its linear layers are folded where the layers can be written. `label` is what errors call it.
+    """
+    try:
+        save_frozen(network_of_keras(model, label), path)
+    except ModelError:
+        _save_as_it_is(model, path)
+
+
+def _save_as_it_is(model: Any, path: Path) -> None:
+    """A graph with branches: Keras's own nodes, but for the names of input and output."""
+    frozen = freeze_keras(model)
+    graph, names = frozen.graph, (*frozen.inputs.values(), *frozen.outputs.values())
+    new = dict(zip(names, ("input", "output/BiasAdd"), strict=True))
+    clashing = {node.name for node in graph.node} & set(new.values()) - set(names)
+    if clashing:
+        raise ModelError(f"{path.name}: a node inside is already called {sorted(clashing)[0]}")
+    for node in graph.node:
+        node.name = new.get(node.name, node.name)
+        for place, source in enumerate(node.input):
+            node.input[place] = new.get(source, source)
+    write_whole(path, graph.SerializeToString(), make_folder=True)

@@ -42,11 +42,11 @@ CONFIG: dict[str, Any] = {
 def folder(tmp_path: Path) -> Path:
     """Samples whose label j says whether value j is positive, and an experiment's file."""
     generator = np.random.default_rng(8)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count in (("train", 480), ("test", 60)):
         values = generator.uniform(-1, 1, (count, INPUTS)).astype(np.float32)
         arrays |= {f"x_{part}": values, f"y_{part}": (values[:, :LABELS] > 0).astype(np.int8)}
-    np.savez(tmp_path / "sets.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(tmp_path / "sets.npz", **arrays)
     (tmp_path / "sets.json").write_text(json.dumps(CONFIG))
     return tmp_path
 
