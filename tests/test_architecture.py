@@ -26,6 +26,7 @@ FLOORS = (
     "command_line",
     "child_process",
     "fixed_point",
+    "label_sets",
     "piecewise",
     "transport",
     "cards",

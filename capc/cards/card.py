@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from capc.cards.words import OFFLINE, SETUP, Facts
+from capc.label_sets import set_text
 from capc.transport.control_messages import (
     Answer,
     Done,
@@ -64,7 +65,7 @@ class Card:
     bytes_sent: int = 0
     bytes_received: int = 0
     served: int = 0
-    labels: deque[int | None] = field(default_factory=lambda: deque(maxlen=KEPT_LABELS))
+    labels: deque[int | str | None] = field(default_factory=lambda: deque(maxlen=KEPT_LABELS))
     answered: int = 0
     below: int = 0
     refused: int = 0
@@ -83,6 +84,10 @@ class Card:
         with self._lock:
             self._apply(message, now)
 
+    def _label(self, label: int | None) -> int | str | None:
+        """A class, or the text of a set of labels."""
+        return set_text(label) if self.facts.label_sets and label is not None else label
+
     def _apply(self, message: Message, now: float) -> None:
         if isinstance(message, Progress | Hold):
             self._on_progress(message, now)
@@ -91,7 +96,7 @@ class Card:
         elif isinstance(message, Ready):
             self.state = "ready"
         elif isinstance(message, Answer):
-            self.labels.append(message.label if message.answered else None)
+            self.labels.append(self._label(message.label) if message.answered else None)
             self._count(message.answered)
         elif isinstance(message, Spent):
             self.epsilon = message.epsilon

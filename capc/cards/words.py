@@ -29,7 +29,8 @@ STEPS_OF = {
 class Facts:
     """What is public of a run, for the card of one party.
 
-    `epsilon`, the limit of the budget (None: no limit), is the guardian's to show.
+    `epsilon`, the limit of the budget (None: no limit), is the guardian's to show. `label_sets`: a
+    query gets a set of labels.
     """
 
     party: str
@@ -39,6 +40,7 @@ class Facts:
     verify: bool = False
     distributed_noise: bool = False
     epsilon: float | None = None
+    label_sets: bool = False
 
     @property
     def role(self) -> str:

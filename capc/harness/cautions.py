@@ -21,7 +21,9 @@ def cautions(settings: Settings) -> list[str]:
             f"WARNING: --threshold {privacy.threshold} is above the {settings.n_parties} votes "
             "of a query: only noise reaches it, so hardly any query will be answered"
         )
-    if settings.unencrypted:
+    if settings.public_queries:
+        said.append("the queries are public: every answering party sees them; votes stay hidden")
+    elif settings.unencrypted:
         said.append("WARNING: --cpu: no encryption; queries and models are seen in the clear")
     if "security_level" in settings.insecure_switches:
         said.append("WARNING: --insecure: encryption parameters under 128-bit security")

@@ -16,6 +16,7 @@ from capc.parties.config import NOISE_SOURCES
 from capc.privacy.conversion import CONVERSIONS
 from capc.privacy.voting_rules import MULTI_LABEL
 
+QUERIES = ("private", "public")
 DEFAULT_SIGMA = 0.1
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
@@ -147,6 +148,13 @@ def _add_cryptography(group: argparse._ArgumentGroup) -> None:
     )
     add_constants(group)
     add("--cpu", action="store_true", help="no encryption: a party sees every query; same files")
+    add(
+        "--queries",
+        choices=QUERIES,
+        default="private",
+        help="public: the queries are no secret, so that each party evaluates its model on them in "
+        "the clear; votes stay hidden, and cost the same epsilon (default private)",
+    )
     add(
         "--insecure",
         action="store_true",

@@ -30,7 +30,7 @@ from capc.harness.flags import add_constants
 from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.learning import results
-from capc.learning.experiment import DRAWN_BY, Experiment, load_experiment
+from capc.learning.experiment import DRAWN_BY, PUBLIC, Experiment, load_experiment
 from capc.learning.imported import imported_trials, load_answered, parse_sources
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         named = [] if options.dataset is None else [f"dataset={json.dumps(options.dataset)}"]
         if options.noise is not None:
             named.append(f"privacy.drawn_by={options.noise}")
+        if options.queries == PUBLIC:
+            named.append(f'strategies=["{PUBLIC}"]')
         if options.colluding is not None:
             named.append(f"privacy.colluding={options.colluding}")
         experiment = load_experiment(options.config, [*options.set, *named])
@@ -337,6 +339,14 @@ def _parser() -> Parser:
         "--dataset",
         metavar="NAME[=FILE.npz]",
         help="another data set than the config's; your own with x_train, y_train, x_test, y_test",
+    )
+    add(
+        "--queries",
+        choices=("own", PUBLIC),
+        default="own",
+        metavar="WHOSE",
+        help="own, or public: no party asks queries of its own; all get the answers to one public "
+        "set, which needs no encrypted inference (default own: as the config says)",
     )
     add(
         "--noise",

@@ -68,6 +68,7 @@ def lecture_of(
         unencrypted=settings.unencrypted,
         verify=settings.verify,
         distributed_noise=settings.privacy.distributed,
+        label_sets=settings.multi_label,
     )
     with keys() as keyboard:
         yield Lecture(names, facts, keyboard, say)

@@ -38,7 +38,7 @@ def require_private(settings: Settings) -> None:
         "--sigma is 0": settings.privacy.sigma == 0,
         "--sigma_threshold is 0": settings.has_no_noise and settings.privacy.sigma > 0,
         "--verify opens every share": settings.verify,
-        "--cpu has no encryption": settings.unencrypted,
+        "--cpu has no encryption": settings.unencrypted and not settings.public_queries,
         "--insecure allows weak parameters": settings.insecure,
         "the circuits run on EMP": settings.runs_emp,
     }

@@ -12,6 +12,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from capc.cards.words import STAGES, Facts
 from capc.errors import ConfigError
 from capc.files import open_bounded, read_json
 from capc.harness.launchers.processes import status_text
+from capc.label_sets import set_number
 from capc.roles import GUARDIAN, PARTY_NAME, PHASES, QUERYING, STEPS, answering
 from capc.transport.control_messages import (
     MAX_PARTIES,
@@ -95,11 +97,16 @@ class RecordedRun:
             party,
             self._count("n_queries", 1 << 31),
             with_threshold=self._flags.get("threshold") is not None,
-            unencrypted=self._flags.get("cpu") is True,
+            unencrypted=self._flags.get("cpu") is True or self._flags.get("queries") == "public",
             verify=self._flags.get("verify") is True,
             distributed_noise=self._flags.get("noise") == "distributed",
+            label_sets=self._label_sets,
             epsilon=limit if party == GUARDIAN and isinstance(limit, float | int) else None,
         )
+
+    @property
+    def _label_sets(self) -> bool:
+        return self._flags.get("task") == "multi-label"
 
     def _count(self, flag: str, most: int) -> int:
         value = self._flags.get(flag)
@@ -172,7 +179,7 @@ class RecordedRun:
         """By query: the label, what was spent, and the first query that was refused."""
         refused = self._record.get("refused")
         first = refused.get("query") if isinstance(refused, dict) else None
-        for query, messages in self._table("queries.csv", _result):
+        for query, messages in self._table("queries.csv", partial(_result, self._label_sets)):
             if type(first) is not int or query < first:
                 yield from ((query, party, message) for party, message in messages)
         if type(first) is int:
@@ -233,10 +240,11 @@ def _timing(cells: dict[str, str]) -> _Row:
     return _Row(party, Timing(query, step, phase, seconds, sent, received, rounds, 1))
 
 
-def _result(cells: dict[str, str]) -> tuple[int, list[tuple[str, Message]]]:
+def _result(label_sets: bool, cells: dict[str, str]) -> tuple[int, list[tuple[str, Message]]]:
     """What the querying party and the guardian said of a query."""
     query, answered = int(cells["query"]), cells["answered"] == "true"
-    label = int(cells["label"]) if cells["label"] else None
+    read = set_number if label_sets else int
+    label = read(cells["label"]) if cells["label"] else None
     said: list[tuple[str, Message]] = [(QUERYING, Answer(query, answered, label))]
     if cells["epsilon_spent"]:
         epsilon, delta = float(cells["epsilon_spent"]), float(cells["delta"])

@@ -96,7 +96,13 @@ def query_securely(
     Returns the session cut to that strategy, the keys of the results by seed, and the comparisons
     of the runs that were made now.
     """
-    experiment = replace(session.experiment, strategies=session.experiment.strategies[:1])
+    if not session.experiment.own_strategies:
+        raise ConfigError(
+            "--secure asks queries of a party's own, and --queries public leaves none: public ones "
+            "need no encrypted inference"
+        )
+    first = session.experiment.own_strategies[:1]
+    experiment = replace(session.experiment, strategies=first)
     session = replace(session, experiment=experiment)
     freeze(session, models)
     keys, comparisons = {}, []

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ProtocolError
+from capc.label_sets import set_number
 from capc.learning.voting import Answers
-from capc.privacy.voting_rules import VotingRule, labels_read
+from capc.privacy.voting_rules import VotingRule
 
 
 def read_table(path: Path) -> Any:
@@ -41,6 +42,6 @@ def answers_of(table: Any, asked: int, rule: VotingRule) -> Answers:
     if list(rows["query"]) != list(range(len(rows))) or len(rows) > asked:
         raise ProtocolError("queries.csv does not list the queries that were asked")
     answered = rows["answered"].to_numpy(dtype=np.bool_)
-    read = labels_read if rule.multi_label else int
+    read = set_number if rule.multi_label else int
     label = rows["label"].map(read, na_action="ignore").fillna(-1).to_numpy(dtype=np.int64)
     return Answers(np.arange(len(rows)), answered, np.where(answered, label, -1))

@@ -45,7 +45,7 @@ _NOT_EMPTY = (
 
 @dataclass(frozen=True)
 class Settings:
-    """One run, validated. Paths are absolute; `unencrypted` is --cpu.
+    """One run, validated. Paths are absolute; `unencrypted` is --cpu, or that queries are public.
 
     `num_classes` None: as the models have; `input_range` None: as the data has; `ring_bits` and
     `fraction_bits` None: as few and as many as all models of the run need.
@@ -95,6 +95,11 @@ class Settings:
     max_labels: int | None = None
 
     @property
+    def public_queries(self) -> bool:
+        """Whether the queries are no secret."""
+        return bool(self.flags["queries"] == "public")
+
+    @property
     def multi_label(self) -> bool:
         """Whether an answer is a set of labels."""
         return self.voting != "plurality"
@@ -107,7 +112,7 @@ class Settings:
     def insecure_switches(self) -> str:
         """What weakens this run, joined by +, as every CSV row says it; empty when nothing does."""
         switches = {
-            "cpu": self.unencrypted,
+            "cpu": self.unencrypted and not self.public_queries,
             "security_level": self.encryption_parameters.security_level < 128,
             "verify": self.verify,
             "emp": self.runs_emp,
@@ -150,6 +155,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
     _check_ranges(flags)
     flags.dataset_name = with_absolute_path(flags.dataset_name)
     privacy = _privacy(flags)
+    unencrypted = flags.cpu or flags.queries == "public"
     unused = tuple(name for name in ("rstar_exp", "round_exp") if getattr(flags, name) is not None)
     return Settings(
         n_parties=flags.n_parties,
@@ -174,7 +180,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         ),
         input_range=None if flags.input_range is None else tuple(flags.input_range),
         encryption_parameters=read_encryption_params(
-            flags.encryption_params, allow_insecure=flags.insecure or flags.cpu
+            flags.encryption_params, allow_insecure=flags.insecure or unencrypted
         ),
         max_logit=flags.max_logit,
         ring_bits=flags.ring,
@@ -185,7 +191,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         privacy=privacy,
         insecure=flags.insecure,
         verify=flags.verify,
-        unencrypted=flags.cpu,
+        unencrypted=unencrypted,
         debug=flags.debug,
         gc_backend=flags.gc_backend,
         launcher=flags.launcher,

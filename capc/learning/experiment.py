@@ -22,14 +22,15 @@ from capc.privacy.distributed import party_sigma
 from capc.privacy.voting_rules import MULTI_LABEL, VotingRule
 
 SPLITS = ("uniform", "skewed", "dirichlet")
-STRATEGIES = ("random", "entropy", "gap", "k-centre")
+PUBLIC = "public"  # not a party's own queries: one public set, whose answers all parties get
+STRATEGIES = ("random", "entropy", "gap", "k-centre", PUBLIC)
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "steps", "cosine")
 NOISES = ("exact", "seeded")
 DRAWN_BY = ("guardian", "distributed")
 BOUNDS = ("independent", "dependent")
 TASKS = ("single-label", "multi-label")
-LABEL_STRATEGIES = ("random", "k-centre")  # the others need one class a sample
+LABEL_STRATEGIES = ("random", "k-centre", PUBLIC)  # the others need one class a sample
 
 _NAME_LENGTH = 100
 _NAME = re.compile(rf"[^\W_][\w.-]{{0,{_NAME_LENGTH - 1}}}")
@@ -247,6 +248,11 @@ class Experiment:
         voting = (self.privacy.voting or "binary") if self.multi_label else "plurality"
         outputs = dataset_info(self.dataset).num_classes
         return VotingRule(typing.cast(Any, voting), outputs, self.privacy.max_labels)
+
+    @property
+    def own_strategies(self) -> tuple[str, ...]:
+        """The strategies by which querying parties choose queries of their own."""
+        return tuple(strategy for strategy in self.strategies if strategy != PUBLIC)
 
     @property
     def querying(self) -> range:

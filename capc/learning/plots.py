@@ -31,6 +31,7 @@ _ARMS = {
     "vote": ("with the vote, no noise", GREEN, ".."),
 }
 _LINES = {"pate": ("plain PATE", ORANGE, ":"), "pooled": ("all data pooled", BLACK, "--")}
+_LINES["distilled"] = ("distillation, no noise", GREEN, "--")
 _LINES["ensemble"] = ("vote of all, no noise", VERMILION, "-.")
 
 

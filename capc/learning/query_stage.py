@@ -101,13 +101,17 @@ def simulated(session: Session, seed: int) -> Ask:
 
 
 def query_seed(session: Session, seed: int, models: list[str], key: str, put: Ask) -> None:
-    """One seed: all strategies, the plain-PATE student's queries, the vote on its own."""
+    """One seed: all strategies, the plain-PATE student's queries, the vote on its own.
+
+    The queries of the student are the public ones too: drawn from all pools, put to all parties,
+    answered once.
+    """
     experiment, parts = session.experiment, session.test_parts(seed)
     total = total_votes(session, models)
     rule = experiment.rule
     own = [rule.votes(load(session, models[party], "logits")) for party in experiment.querying]
     with session.store.writing(STAGE, key) as folder:
-        for strategy in experiment.strategies:
+        for strategy in experiment.own_strategies:
             orders = [
                 _order(session, strategy, seed, party, models[party])
                 for party in experiment.querying

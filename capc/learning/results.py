@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from capc.errors import ConfigError
 from capc.files import write_whole
-from capc.learning.experiment import Experiment
+from capc.learning.experiment import PUBLIC, Experiment
 from capc.learning.measures import Score, mean_interval
 from capc.learning.query_stage import PATE
 from capc.learning.query_stage import STAGE as QUERIES
@@ -75,12 +75,14 @@ def model_rows(session: Session, models: Mapping[int, Sequence[str]]) -> list[di
 def query_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, Any]]:
     """One row per seed, strategy and querying party; party -1 is the plain-PATE student.
 
+    Public queries are that student's: one row of party -1, for their answers go to every party.
     `epsilon_independent` is what the answering parties gave to all querying parties together.
     """
     privacy, rows = session.experiment.privacy, []
     for seed, key in queries.items():
         for strategy in [*session.experiment.strategies, PATE]:
-            folder = session.store.folder(QUERIES, key) / strategy
+            asked = PATE if strategy == PUBLIC else strategy
+            folder = session.store.folder(QUERIES, key) / asked
             epsilon = epsilon_of(Accountant.load(folder / "account.json"), privacy)
             for place in sorted(folder.glob("party*")):
                 outcome = read_json(place / "outcome.json")
@@ -105,7 +107,7 @@ def vote_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, An
     """How often the vote without noise is right, by querying party: for the private folder."""
     rows = []
     for seed, key in queries.items():
-        for strategy in [*session.experiment.strategies, PATE]:
+        for strategy in [*session.experiment.own_strategies, PATE]:
             for place in sorted((session.store.folder(QUERIES, key) / strategy).glob("party*")):
                 outcome = read_json(place / "outcome.json")
                 rows.append(

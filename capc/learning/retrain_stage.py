@@ -2,7 +2,9 @@
 
 Arms: `own` (own data only), `capc` (plus answered queries), `vote` (plus the same queries, all
 labelled by the vote without noise), `pate` (a student on noisy answers alone, as in Papernot et
-al. 2018), `pooled` (everybody's training data). Arms of one seed start from the same weights.
+al. 2018), `distilled` (the same student without noise), `pooled` (everybody's training data). Arms
+of one seed start from the same weights. With the strategy `public`, answers are those of the PATE
+student: one public set of queries, whose answers every querying party gets.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 
 from capc.data.datasets import dataset_info, normalised
 from capc.data.saved_queries import load_answers
-from capc.learning.experiment import Training
+from capc.learning.experiment import PUBLIC, Training
 from capc.learning.measures import Score, judged
 from capc.learning.query_stage import PATE
 from capc.learning.query_stage import STAGE as QUERIES
@@ -122,17 +124,25 @@ def _trials_of(session: Session, seed: int, again: int, folder: Path) -> list[Tr
         own = shards[party]
         trials.append(trial(party, "", "own", own, None))
         for strategy in experiment.strategies:
-            answered = folder / strategy / f"party{party}" / "answered"
+            answered = _brought(folder, strategy, party) / "answered"
             trials.append(trial(party, strategy, "capc", own, _if_any(answered)))
-        plain = folder / experiment.strategies[0] / f"party{party}" / "plain_vote"
+        plain = _brought(folder, experiment.strategies[0], party) / "plain_vote"
         trials.append(trial(party, experiment.strategies[0], "vote", own, plain))
-    student = _if_any(folder / PATE / "party-1" / "answered")
-    if student is not None:
-        trials.append(trial(-1, PATE, "pate", nobody, student))
+    for arm, kind in (("pate", "answered"), ("distilled", "plain_vote")):
+        student = _if_any(_brought(folder, PATE, -1) / kind)
+        if student is not None:
+            trials.append(trial(-1, PATE, arm, nobody, student))
     if experiment.pooled is not None and again == 0:  # by far the largest training set
         everything = np.sort(np.concatenate(shards))
         trials.append(trial(-1, "", "pooled", everything, None))
     return trials
+
+
+def _brought(folder: Path, strategy: str, party: int) -> Path:
+    """Where the answers lie that a strategy brought a party."""
+    if strategy in (PATE, PUBLIC):
+        return folder / PATE / "party-1"
+    return folder / strategy / f"party{party}"
 
 
 def _if_any(folder: Path) -> Path | None:

@@ -262,7 +262,7 @@ def start_inference(
 ) -> InferenceServer | UnencryptedServer:
     """Set-up of steps 1a and 1b with the querying party."""
     if config.unencrypted:
-        logger.warning("--cpu: no encryption; this party sees every query")
+        logger.warning("no encryption: this party sees every query")
         return UnencryptedServer(querying, network)
     parameters = config.encryption_parameters
     return InferenceServer(querying, network, parameters, allow_insecure=config.insecure)

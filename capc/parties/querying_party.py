@@ -268,7 +268,7 @@ def inference_starter(
 ) -> Callable[[Channel], InferenceClient | UnencryptedClient]:
     """Set-up of steps 1a and 1b with one answering party; all share this run's fresh keys."""
     if config.unencrypted:
-        logger.warning("--cpu: no encryption; every answering party sees every query")
+        logger.warning("no encryption: every answering party sees every query")
         return UnencryptedClient
     keys = KeyRing(config.encryption_parameters, allow_insecure=config.insecure)
     return lambda channel: InferenceClient(channel, keys)

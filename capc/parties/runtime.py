@@ -225,6 +225,7 @@ def _open_pane(config: PartyConfig) -> Pane | None:
         unencrypted=config.unencrypted,
         verify=config.verify,
         distributed_noise=config.distributed_noise,
+        label_sets=config.rule.multi_label,
         epsilon=None if privacy is None else privacy.epsilon,
     )
     return Pane(facts, config.log_file)

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, Int64, modulo
+from capc.label_sets import set_text
 
 Voting = Literal["plurality", "binary", "tau", "powerset"]
 MULTI_LABEL: tuple[Voting, ...] = get_args(Voting)[1:]
@@ -215,12 +216,7 @@ class VotingRule:
         """An answer as tables show it: a class, or the labels of a set with blanks between them."""
         if not self.multi_label:
             return label
-        return " ".join(str(j) for j in range(self.outputs) if label >> j & 1) or "none"
-
-
-def labels_read(text: str) -> int:
-    """The set of labels that VotingRule.text shows."""
-    return 0 if text == "none" else sum(1 << int(label) for label in text.split())
+        return set_text(label)
 
 
 def numbered(sets: NDArray[Any]) -> Int64:

@@ -173,6 +173,7 @@ def test_each_model_type_is_frozen_and_read_back(plan: TrainingPlan, model_type:
     network = import_network(one.model_file("0"))
     kinds = {type(layer).__name__ for layer in network.layers}
     marks = {"dense": "Dense", "cryptonets": "Square", "cryptonets-relu": "Relu", "mlp": "MaxPool"}
+    marks |= {"conv1d": "Conv2D"}
     assert marks[model_type] in kinds
     assert row.model_type == model_type
 

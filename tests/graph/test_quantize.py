@@ -15,6 +15,7 @@ from capc.fixed_point import MAX_RING_BITS, FixedPoint
 from capc.graph.layers import Add, Conv2D, Dense, Input, Layer, Network, Relu, Rescale
 from capc.graph.layers.interval import bits_of
 from capc.graph.quantize import layer_ranges, quantize, required_ring_bits, to_integers
+from capc.graph.ring_choice import require_sums
 from capc.inference.reference import encode_images, evaluate_layers
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -142,6 +143,18 @@ def test_a_deep_network_is_refused_by_name_however_large_its_values() -> None:
     bits = {found.name: found.bits for found in ranges}
     assert bits["d0"] == 37  # 1e6 * 2^16
     assert abs(bits["d9"] - (16 + 10 * np.log2(1e6) + 1)) < 2
+
+
+def test_a_ring_for_sums_of_logits_holds_them() -> None:
+    """Votes for sets of labels compare sums of as many logits as a set may have."""
+    network = one_layer([[100.0, -100.0]], [0.0, 0.0])  # +-100 * 2^16
+    assert required_ring_bits(network, 8, UNIT) == 24
+    assert required_ring_bits(network, 8, UNIT, terms=4) == 26
+    assert required_ring_bits(network, 8, UNIT, 36.0, terms=4) == 26
+    assert required_ring_bits(one_layer([[1.0, 0.0]], [0.0, 0.0]), 8, UNIT, 36.0, terms=4) == 25
+    require_sums(quantize(network, FixedPoint(26, 8), UNIT), 4)
+    with pytest.raises(RangeError, match="a sum of 4 logits of 'y' may leave the ring of 25 bits"):
+        require_sums(quantize(network, FixedPoint(25, 8), UNIT), 4)
 
 
 def test_weights_and_biases_are_rounded_to_their_bits() -> None:

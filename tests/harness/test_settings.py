@@ -12,6 +12,7 @@ from capc.errors import ConfigError
 from capc.files import REPOSITORY
 from capc.fixed_point import RING_BITS
 from capc.gc.circuits import MAX_PAYLOAD_BYTES, argmax_circuit, most_classes
+from capc.harness.cautions import cautions
 from capc.harness.flags import build_parser
 from capc.harness.settings import parse_settings, with_classes
 
@@ -245,3 +246,12 @@ def test_whose_data_an_account_covers(tmp_path: Path) -> None:
     assert parse_settings(["--n_parties=3"]).privacy.owners is None
     with pytest.raises(ConfigError, match="--data_owners is empty"):
         owners("--data_owners=")
+
+
+def test_public_queries_are_not_encrypted_and_that_weakens_nothing() -> None:
+    settings = parse_settings(["--queries=public", "--sigma=5"])
+    assert settings.unencrypted
+    assert settings.insecure_switches == ""
+    assert [line for line in cautions(settings) if "WARNING" in line] == []
+    assert "the queries are public" in cautions(settings)[0]
+    assert parse_settings(["--cpu", "--sigma=5"]).insecure_switches == "cpu"

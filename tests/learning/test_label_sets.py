@@ -63,7 +63,7 @@ def test_sets_of_labels_are_learnt_and_asked_about(folder: Path) -> None:
     assert queries["answered"].tolist() == [6, 24]
     assert (queries["labels_right"] > 0.8).all()
     accuracy = pd.read_csv(out / "accuracy.csv").set_index("arm")
-    assert set(accuracy.index) == {"own", "capc", "vote", "pate", "ensemble"}
+    assert set(accuracy.index) == {"own", "capc", "vote", "pate", "distilled", "ensemble"}
     assert (accuracy["accuracy"] > 0.75).all()
     answered = next((folder / "cache").rglob("party0/answered"))
     _, sets = load_answers(answered, (INPUTS,), label_sets=True)

@@ -168,12 +168,13 @@ def test_retraining_arms_and_tables(trained: Trained, tmp_path: Path) -> None:
         ("capc", "random"),
         ("vote", "entropy"),
         ("pate", "pate"),
+        ("distilled", "pate"),
     }
     scores = retrain(tiny, trials)
     rows = results.accuracy_rows(tiny.experiment, trials, scores)
     table = pd.DataFrame(rows + results.ensemble_rows(tiny, queries))
     assert len(table[table["arm"] == "own"]) == 2 * 2
-    assert (table.loc[table["arm"] != "pate", "accuracy"] > 0.8).all()
+    assert (table.loc[~table["arm"].isin(["pate", "distilled"]), "accuracy"] > 0.8).all()
     summary = results.summarise(table).set_index(["arm", "strategy", "metric"])
     gain = summary.loc[("capc", "random", "accuracy_gain")]
     units = table.groupby(["arm", "strategy", "party"])["accuracy"].mean()
@@ -182,6 +183,27 @@ def test_retraining_arms_and_tables(trained: Trained, tmp_path: Path) -> None:
     assert gain["units"] == 2
     classes = results.class_rows(tiny.experiment, trials, scores)
     assert len(classes) == 10 * len(trials)
+
+
+def test_public_queries_are_answered_once_for_all_parties(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = config_file(tmp_path, name="known")
+    assert call(store, tmp_path, "all", f"--config={config}", "--queries=public") == 0
+    folder = tmp_path / "out" / "known"
+    public, pate = (row for _, row in pd.read_csv(folder / "queries.csv").iterrows())
+    assert (public["strategy"], pate["strategy"]) == ("public", "pate")
+    assert public.drop("strategy").equals(pate.drop("strategy"))
+    accuracy = pd.read_csv(folder / "accuracy.csv")
+    shared = accuracy[(accuracy["arm"] == "capc") & (accuracy["strategy"] == "public")]
+    assert shared["party"].tolist() == [0, 1]
+    assert "distilled" in set(accuracy["arm"])
+    summary = pd.read_csv(folder / "summary.csv")
+    assert {"accuracy", "accuracy_gain"} <= set(
+        summary.loc[summary["strategy"] == "public", "metric"]
+    )
+    assert call(store, tmp_path, "query", f"--config={config}", "--queries=public", "--secure") == 2
+    assert "need no encrypted inference" in capsys.readouterr().err
 
 
 def test_dirichlet_and_mixed_architectures_run(store: Store) -> None:
