@@ -94,7 +94,8 @@ def _budget(settings: Settings) -> tuple[float, float, int, int | None]:
     account = None
     if privacy.account is not None and Path(privacy.account).exists():
         account = Accountant.load(privacy.account)
-    budget = budget_of(privacy, settings.n_parties, account)
+    changes = settings.rule(settings.num_classes or 2).changes
+    budget = budget_of(privacy, settings.n_parties, account=account, changes=changes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GridEdgeWarning)
         room = _room(budget)

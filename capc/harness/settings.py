@@ -23,6 +23,7 @@ from capc.gc.programs import BackEnd, ProgramName, runs_emp
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS
+from capc.harness.flag_checks import not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
@@ -206,7 +207,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         flags=vars(flags).copy(),
         without_effect=unused,
         private=flags.private,
-        voting=_voting(flags),
+        voting=voting_of(flags),
         max_labels=flags.max_labels,
     )
 
@@ -224,36 +225,11 @@ def with_classes(settings: Settings, classes: int) -> Settings:
 
     Or where their votes are not possible.
     """
-    _whole("num_classes", classes, 2, most_classes())
+    whole("num_classes", classes, 2, most_classes())
     flags = argparse.Namespace(**settings.flags)
     sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
     _noise_fits(flags, sigma_flag, settings.privacy.sigma, settings.rule(classes).counts)
     return replace(settings, num_classes=classes)
-
-
-def _voting(flags: argparse.Namespace) -> Voting:
-    """The voting rule; ConfigError for what does not go together."""
-    if flags.task == "single-label":
-        for name in ("voting", "max_labels"):
-            if getattr(flags, name) is not None:
-                raise ConfigError(f"--{name} needs --task multi-label")
-        return "plurality"
-    voting: Voting = flags.voting or "binary"
-    if (voting == "tau") != (flags.max_labels is not None):
-        raise ConfigError("--max_labels goes with --voting tau, and tau needs it")
-    if voting == "powerset":
-        return voting
-    if flags.threshold is not None:
-        raise ConfigError(
-            f"--threshold is refused with --voting {voting}, where no count is the largest one: "
-            "leave it out, or use --voting powerset"
-        )
-    if flags.noise == "distributed":
-        raise ConfigError(
-            f"--noise distributed is refused with --voting {voting}: its account holds for one "
-            "vote that moves, as with --voting powerset"
-        )
-    return voting
 
 
 def _check_input_range(flags: argparse.Namespace) -> None:
@@ -279,25 +255,25 @@ def _check_names(flags: argparse.Namespace) -> None:
 
 
 def _check_ranges(flags: argparse.Namespace) -> None:
-    _whole("n_parties", flags.n_parties, 1, MAX_PARTIES)
-    _whole("n_queries", flags.n_queries, 1, MAX_QUERIES)
-    _whole("batch_size", flags.batch_size, 1, MAX_QUERIES)
+    whole("n_parties", flags.n_parties, 1, MAX_PARTIES)
+    whole("n_queries", flags.n_queries, 1, MAX_QUERIES)
+    whole("batch_size", flags.batch_size, 1, MAX_QUERIES)
     if flags.num_classes is not None:
-        _whole("num_classes", flags.num_classes, 2, most_classes())
-    _whole("start_batch", flags.start_batch, 0, MAX_QUERIES)
-    _whole("seed", flags.seed, 0, (1 << 32) - 1)
-    _whole("qp_id", flags.qp_id, 0, MAX_QUERIES)
-    _whole("log_level", flags.log_level, 0, 5)
+        whole("num_classes", flags.num_classes, 2, most_classes())
+    whole("start_batch", flags.start_batch, 0, MAX_QUERIES)
+    whole("seed", flags.seed, 0, (1 << 32) - 1)
+    whole("qp_id", flags.qp_id, 0, MAX_QUERIES)
+    whole("log_level", flags.log_level, 0, 5)
     if flags.num_threads is not None:
-        _whole("num_threads", flags.num_threads, 1, 1024)
+        whole("num_threads", flags.num_threads, 1, 1024)
     if flags.start_port:
-        _whole("start_port", flags.start_port, 1, 65535 - flags.n_parties - 1)
-    _positive("max_logit", flags.max_logit)
+        whole("start_port", flags.start_port, 1, 65535 - flags.n_parties - 1)
+    positive("max_logit", flags.max_logit)
     if flags.fraction_bits is not None:
         # a product has twice as many, and a sign
         most = (flags.ring or RING_BITS[-1]) // 2 - 1
-        _whole("fraction_bits", flags.fraction_bits, FEWEST_FRACTION_BITS, most)
-    _positive("timeout", flags.timeout, MAX_TIMEOUT_SECONDS)
+        whole("fraction_bits", flags.fraction_bits, FEWEST_FRACTION_BITS, most)
+    positive("timeout", flags.timeout, MAX_TIMEOUT_SECONDS)
 
 
 def _privacy(flags: argparse.Namespace) -> PrivacySettings:
@@ -309,11 +285,11 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         )
     sigma = scales.pop() if scales else DEFAULT_SIGMA
     sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
-    _not_negative(sigma_flag, sigma)
+    not_negative(sigma_flag, sigma)
     if flags.threshold is None and flags.sigma_threshold is not None:
         raise ConfigError("--sigma_threshold needs --threshold")
     if flags.threshold is not None:
-        _whole("threshold", flags.threshold, 1, 1 << 30)
+        whole("threshold", flags.threshold, 1, 1 << 30)
     _check_noise_source(flags)
     _noise_fits(flags, sigma_flag, sigma, flags.num_classes or _USUAL_CLASSES)
     if flags.sigma_threshold is not None:
@@ -339,7 +315,7 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
 
 def _check_noise_source(flags: argparse.Namespace) -> None:
     if flags.noise == "distributed":
-        _whole("colluding", flags.colluding, 0, flags.n_parties - 1)
+        whole("colluding", flags.colluding, 0, flags.n_parties - 1)
         if flags.sigma_threshold is not None:
             raise ConfigError(
                 "--sigma_threshold is refused with --noise distributed: label and threshold come "
@@ -351,7 +327,7 @@ def _check_noise_source(flags: argparse.Namespace) -> None:
     if flags.threshold is not None:
         if flags.sigma_threshold is None:
             raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
-        _not_negative("sigma_threshold", flags.sigma_threshold)
+        not_negative("sigma_threshold", flags.sigma_threshold)
 
 
 def _owners(flags: argparse.Namespace) -> str:
@@ -417,19 +393,3 @@ def _operating_system_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
-
-
-def _whole(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"--{name} is {value}; allowed is {low} to {high}")
-
-
-def _positive(name: str, value: float, high: float = math.inf) -> None:
-    if not (math.isfinite(value) and 0 < value <= high):
-        limit = "" if math.isinf(high) else f", up to {high:.0f}"
-        raise ConfigError(f"--{name} is {value:g}; allowed is a number above 0{limit}")
-
-
-def _not_negative(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise ConfigError(f"--{name} is {value:g}; allowed is a number of at least 0")
