@@ -305,6 +305,8 @@ def _charge(mechanism: Mechanism, count: int) -> dict[str, Any]:
     if mechanism.parties is not None:
         said |= {"parties": mechanism.parties, "colluding": mechanism.colluding}
         said["excess_per_query"] = excess_text(mechanism.log_excess)
+    if mechanism.changes is not None:
+        said["changes"] = mechanism.changes
     return said
 
 

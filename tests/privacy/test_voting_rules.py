@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, Int64, modulo, uniform_bits
 from capc.gc import argmax_circuit, noisy_argmax_circuit, noisy_argmax_inputs
+from capc.privacy import privacy_command
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
 from capc.privacy.conversion import default_orders
@@ -124,7 +126,9 @@ def test_costs_equal_reference_values() -> None:
     assert powerset.privacy_loss(1e-5).epsilon == pytest.approx(known[2], rel=1e-12)
 
 
-def test_label_counts_are_charged_and_kept(tmp_path: Path) -> None:
+def test_label_counts_are_charged_kept_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     budget = Budget(2.0, 1e-5, 40.0, changes=8)
     admitted, reason = budget.admit(1000)
     assert 0 < admitted < 1000
@@ -134,6 +138,9 @@ def test_label_counts_are_charged_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "account.json"
     budget.account.save(path)
     assert Accountant.load(path).counts == budget.account.counts
+    privacy_command.main(["account", f"--file={path}", "--delta=1e-5"])
+    shown = json.loads(capsys.readouterr().out)["charges"]
+    assert shown == [{"mechanism": "labels", "sigma": 40.0, "count": 1, "changes": 8}]
     text = path.read_text()
     for wrong in ('"changes": 0', '"changes": 8.5', '"change": 8'):
         path.write_text(text.replace('"changes": 8', wrong))
