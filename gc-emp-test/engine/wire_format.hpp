@@ -23,6 +23,15 @@ enum class MessageType : std::uint8_t {
   Masked = 6,       ///< evaluator: its inputs minus the prepared ones
   Labels = 7,       ///< garbler: active labels of its online inputs
   Return = 8,       ///< evaluator: active labels of the garbler's outputs
+
+  LookupOffer = 9,     ///< chooser: the first point of the base transfers
+  LookupChoice = 10,   ///< holder: the hash's start, its points, the first point of those back
+  LookupAnswer = 11,   ///< chooser: its trees, and its points for the transfers back
+  LookupTrees = 12,    ///< holder: the trees of the transfers back
+  CorrelateBack = 13,  ///< holder: corrections of a batch's transfers back, and their check
+  Correlate = 14,      ///< chooser: corrections of the extension for one chunk, and their check
+  Choose = 15,         ///< chooser: where one step's entries stand, less its random choices
+  Table = 16,          ///< holder: one step's tables
 };
 
 /// Stands before every message: 40 bytes, little-endian.

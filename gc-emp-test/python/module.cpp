@@ -21,4 +21,5 @@ NB_MODULE(_engine, m) {
   });
   bind_circuits(m);
   bind_sessions(m);
+  bind_lookups(m);
 }

@@ -1,0 +1,130 @@
+#pragma once
+
+// The pads of table look-ups from correlated transfers; for the engine's own sources only.
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+#include "block.hpp"
+#include "kernels.hpp"
+#include "ot_extension.hpp"
+#include "relu_plan.hpp"
+#include "session_core.hpp"
+
+namespace capc::gc {
+
+// The k transfers of a look-up have labels t_i = q_i ^ c_i Δ. In GF(2^128), with the choice's bits
+// as a polynomial c(x), T = sum x^i t_i = Q ^ c(x) Δ. So H(Q ^ j(x) Δ) is a pad for each entry j,
+// of which the chooser has the one at c: the others lie a non-zero multiple of Δ away.
+
+/// x times a field element, bit i of a block being x^i; no branch depends on it.
+[[nodiscard]] constexpr Block times_x(Block a) {
+  const std::uint64_t carried = std::uint64_t{0} - (a.hi >> 63U);
+  return {(a.lo << 1U) ^ (0x87U & carried), (a.hi << 1U) | (a.lo >> 63U)};
+}
+
+/// sum x^i labels[i].
+[[nodiscard]] inline Block combined(const Block* labels, std::size_t count) {
+  Block sum = labels[count - 1];
+  for (std::size_t i = count - 1; i-- > 0;) sum = times_x(sum) ^ labels[i];
+  return sum;
+}
+
+/// j(x) Δ for every j of a table.
+using Multiples = std::array<Block, kMaxEntries>;
+
+[[nodiscard]] constexpr Multiples multiples_of(Block delta) {
+  Multiples result{};
+  for (std::size_t j = 1; j < kMaxEntries; ++j) {
+    result[j] = times_x(result[j / 2]) ^ select(j & 1U, delta);
+  }
+  return result;
+}
+
+/// Every entry has a tweak of its own: where those of one look-up of one instance begin, and how
+/// many a batch takes. The transfers of the other direction take two each, after all these.
+[[nodiscard]] inline std::uint64_t lookup_tweak(const ReluPlan& plan, std::size_t instance,
+                                                const Lookup& lookup) {
+  return kMaxEntries * (instance * plan.lookups() + lookup.index);
+}
+[[nodiscard]] inline std::uint64_t back_tweak(const ReluPlan& plan, std::size_t instances,
+                                              std::size_t instance) {
+  return kMaxEntries * instances * plan.lookups() + 2 * instance;
+}
+[[nodiscard]] inline std::uint64_t tweaks_of(const ReluPlan& plan, std::size_t instances) {
+  return back_tweak(plan, instances, instances);
+}
+
+[[nodiscard]] inline Header lookup_header(MessageType type, std::uint64_t batch,
+                                          const ReluPlan& plan, std::size_t instances,
+                                          std::size_t chunk) {
+  Header header = setup_header(type);
+  header.batch = batch;
+  header.circuit = plan.digest();
+  header.instances = instances;
+  header.chunk = chunk;
+  return header;
+}
+
+inline void require_lookups(std::size_t instances) {
+  if (instances == 0 || instances > kMaxLookupInstances) {
+    throw UsageError("a batch has 1 to " + std::to_string(kMaxLookupInstances) +
+                     " instances, not " + std::to_string(instances));
+  }
+}
+
+/// Random choices of so many transfers, packed as TransferReceiver takes them.
+[[nodiscard]] inline SecretArray<std::uint64_t> random_choices(std::size_t transfers) {
+  SecretArray<std::uint64_t> packed(padded_transfers(transfers) / 64);
+  random_bytes(packed.data(), (transfers + 63) / 64 * sizeof(std::uint64_t));
+  if (transfers % 64 != 0) {
+    packed[transfers / 64] = low_bits(packed[transfers / 64], transfers % 64);
+  }
+  return packed;
+}
+
+/// The corrections of `choices` and their check, after the header in `out`.
+inline void write_choices(const SessionCore& core, TransferReceiver& receiver, const Header& header,
+                          const SecretArray<std::uint64_t>& choices, std::size_t transfers,
+                          Bytes message, Block* labels) {
+  Writer out(message);
+  out.value(header);
+  receiver.correct(reinterpret_cast<const Block*>(choices.data()), transfers,
+                   out.take(correction_bytes(transfers)), labels);
+  const Digest challenge =
+      check_challenge(core.sha256, core.transcript, message.first(message.size() - kCheckBytes));
+  receiver.prove(challenge, out.take(kCheckBytes));
+}
+
+/// The other side of write_choices: ProtocolError, and no labels, where the check fails.
+inline void read_choices(const SessionCore& core, TransferSender& sender, const Header& header,
+                         std::size_t transfers, ConstBytes message, Block* labels) {
+  Reader body(open_message(message, header, choice_body_bytes(transfers)));
+  const ConstBytes corrections = body.take(correction_bytes(transfers));
+  const Digest challenge = check_challenge(core.sha256, core.transcript,
+                                           message.first(kHeaderBytes + corrections.size()));
+  sender.extend(corrections, challenge, body.take(kCheckBytes), transfers, labels);
+}
+
+/// The body of a message of bits, as BitUnpacker reads it.
+[[nodiscard]] inline std::vector<std::uint64_t> packed_body(ConstBytes message,
+                                                            const Header& header,
+                                                            std::size_t message_bytes) {
+  const ConstBytes body = open_message(message, header, message_bytes - kHeaderBytes);
+  std::vector<std::uint64_t> packed(body.size() / sizeof(std::uint64_t) + 2);
+  std::memcpy(packed.data(), body.data(), body.size());
+  return packed;
+}
+
+/// A message of bits, as BitPacker wrote them.
+inline void write_packed(const Header& header, const std::vector<std::uint64_t>& packed,
+                         Bytes message) {
+  Writer out(message);
+  out.value(header);
+  const Bytes body = out.take(message.size() - kHeaderBytes);
+  std::memcpy(body.data(), packed.data(), body.size());
+}
+
+}  // namespace capc::gc
