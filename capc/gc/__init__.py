@@ -15,6 +15,7 @@ from capc.gc.circuits import (
     top_k_circuit,
     truncate_circuit,
 )
+from capc.gc.lookups import ChooserSession, HolderSession, ReluLookups
 from capc.gc.session import EvaluatorBatch, EvaluatorSession, GarblerBatch, GarblerSession
 from capc.gc.smooth_circuits import (
     from_bristol,
@@ -25,11 +26,14 @@ from capc.gc.smooth_circuits import (
 )
 
 __all__ = [
+    "ChooserSession",
     "Circuit",
     "EvaluatorBatch",
     "EvaluatorSession",
     "GarblerBatch",
     "GarblerSession",
+    "HolderSession",
+    "ReluLookups",
     "argmax_circuit",
     "bounded_relu_circuit",
     "from_bristol",

@@ -1,0 +1,157 @@
+"""ReLUs by table look-ups: an eighth of the bytes of garbled circuits, in more rounds.
+
+The holder has a share of x, the chooser the other; the result is shared afresh under the holder's
+masks, exactly as relu_circuit shares it. A session begins with base oblivious transfers in both
+directions. `prepare` runs before the query is known, `evaluate` takes one round trip a step of the
+plan. After a ProtocolError a session is dead: open another. Trust is as in capc.gc.session
+(docs/garbled-circuits.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from capc.fixed_point import Int64
+from capc.gc import _engine
+from capc.gc.circuits import as_words
+from capc.transport.duplex import Duplex
+
+
+class ReluLookups:
+    """y = max(x, 0) >> shift modulo 2^ring_bits: the public part that both parties know.
+
+    Raises ValueError unless 2 <= ring_bits <= 64 and 0 <= shift <= ring_bits - 2.
+    """
+
+    def __init__(self, ring_bits: int, shift: int) -> None:
+        self.plan = _engine.ReluPlan(ring_bits, shift)
+
+    @property
+    def rounds(self) -> int:
+        """Round trips of the online phase, for a batch of up to 65,536 instances."""
+        return self.plan.step_count
+
+    def offline_bytes(self, instances: int) -> tuple[int, int]:
+        """Bytes from the holder and from the chooser, headers included."""
+        return _sums(self.plan.offline_bytes(count) for count in _pieces(instances))
+
+    def online_bytes(self, instances: int) -> tuple[int, int]:
+        """Bytes from the holder and from the chooser, headers included."""
+        return _sums(self.plan.online_bytes(count) for count in _pieces(instances))
+
+
+class HolderBatch:
+    """Prepared ReLUs at the holder, used once and in order."""
+
+    def __init__(self, relu: ReluLookups, pieces: list[_engine.HolderBatch]) -> None:
+        self.relu = relu
+        self._pieces = pieces
+
+
+class ChooserBatch:
+    """Prepared ReLUs at the chooser, used once and in order."""
+
+    def __init__(self, relu: ReluLookups, pieces: list[_engine.ChooserBatch]) -> None:
+        self.relu = relu
+        self._pieces = pieces
+
+
+class HolderSession:
+    """The end that fills the tables: the answering party's."""
+
+    def __init__(self, channel: Duplex) -> None:
+        self._channel = channel
+        self._engine = _engine.HolderSession()
+        offer = channel.recv(_engine.LOOKUP_OFFER_BYTES)
+        channel.send(self._engine.setup_choose(offer))
+        answer = channel.recv(_engine.LOOKUP_ANSWER_BYTES)
+        channel.send(self._engine.setup_finish(answer))
+
+    def prepare(self, relu: ReluLookups, masks: ArrayLike) -> HolderBatch:
+        """Random transfers in both directions for as many ReLUs as there are `masks`, (n, 1).
+
+        The masks become this party's shares of the outputs. They must be fresh and uniform.
+        """
+        words = as_words(masks, 1)
+        pieces, start = [], 0
+        for count in _pieces(len(words)):
+            piece = self._engine.prepare(relu.plan, words[start : start + count])
+            self._channel.send(piece.correct())
+            for chunk in range(relu.plan.chunk_count(count)):
+                size = relu.plan.correlate_bytes(count, chunk)
+                piece.take_correlations(self._channel.recv(size))
+            pieces.append(piece)
+            start += count
+        return HolderBatch(relu, pieces)
+
+    def evaluate(self, batch: HolderBatch, shares: ArrayLike) -> None:
+        """Give this party's shares of x, (n, 1). RuntimeError where the batch was used already."""
+        words, plan, start = _shares_of(batch, shares), batch.relu.plan, 0
+        for piece in batch._pieces:
+            piece.begin(words[start : start + piece.instances])
+            start += piece.instances
+            for step in range(plan.step_count):
+                chosen = self._channel.recv(plan.choose_bytes(piece.instances, step))
+                self._channel.send(piece.answer(chosen))
+
+
+class ChooserSession:
+    """The end that reads one entry of each table, and speaks first: the querying party's."""
+
+    def __init__(self, channel: Duplex) -> None:
+        self._channel = channel
+        self._engine = _engine.ChooserSession()
+        channel.send(self._engine.setup_offer())
+        choice = channel.recv(_engine.LOOKUP_CHOICE_BYTES)
+        channel.send(self._engine.setup_answer(choice))
+        self._engine.setup_finish(channel.recv(_engine.LOOKUP_TREES_BYTES))
+
+    def prepare(self, relu: ReluLookups, instances: int) -> ChooserBatch:
+        """The other half of HolderSession.prepare."""
+        pieces = []
+        for count in _pieces(instances):
+            piece = self._engine.prepare(relu.plan, count)
+            piece.take_back(self._channel.recv(relu.plan.back_bytes(count)))
+            for _ in range(relu.plan.chunk_count(count)):
+                self._channel.send(piece.correlate())
+            pieces.append(piece)
+        return ChooserBatch(relu, pieces)
+
+    def evaluate(self, batch: ChooserBatch, shares: ArrayLike) -> Int64:
+        """From this party's shares of x, (n, 1), to its shares y - mask of the outputs, (n, 1)."""
+        words, plan, start = _shares_of(batch, shares), batch.relu.plan, 0
+        outputs = []
+        for piece in batch._pieces:
+            piece.begin(words[start : start + piece.instances])
+            start += piece.instances
+            for step in range(plan.step_count):
+                self._channel.send(piece.choose())
+                piece.take_table(self._channel.recv(plan.table_bytes(piece.instances, step)))
+            outputs.append(piece.outputs())
+        return np.concatenate(outputs)
+
+
+def _shares_of(batch: HolderBatch | ChooserBatch, shares: ArrayLike) -> Int64:
+    words, needed = as_words(shares, 1), sum(piece.instances for piece in batch._pieces)
+    if words.shape != (needed, 1):
+        raise ValueError(f"the shares have shape {words.shape}; the batch needs ({needed}, 1)")
+    return words
+
+
+def _pieces(instances: int) -> Iterator[int]:
+    """The sizes of the engine's batches, which hold so many instances together."""
+    if instances < 1:
+        raise ValueError(f"{instances} instances; at least 1 is needed")
+    step = _engine.MAX_LOOKUP_INSTANCES
+    return (min(step, instances - start) for start in range(0, instances, step))
+
+
+def _sums(pairs: Iterator[tuple[int, int]]) -> tuple[int, int]:
+    holder = chooser = 0
+    for from_holder, from_chooser in pairs:
+        holder += from_holder
+        chooser += from_chooser
+    return holder, chooser

@@ -1,0 +1,142 @@
+"""ReLUs by table look-ups over a connection in memory: exact, counted, ended by what is bent."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gc_parties import both
+
+from capc.errors import ProtocolError
+from capc.fixed_point import Int64, modulo, uniform_bits
+from capc.gc import ChooserSession, HolderSession, ReluLookups, _engine, relu_circuit
+from capc.transport.duplex import MemoryDuplex
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "garbled-circuits.md"
+
+
+def sessions(left: MemoryDuplex, right: MemoryDuplex) -> tuple[HolderSession, ChooserSession]:
+    return both(lambda: HolderSession(left), lambda: ChooserSession(right))
+
+
+def evaluate(
+    holder: HolderSession, chooser: ChooserSession, relu: ReluLookups, shares: list[Int64]
+) -> Int64:
+    """Both phases for shares a, b and masks."""
+    a, b, masks = shares
+    mine, theirs = both(
+        lambda: holder.prepare(relu, masks), lambda: chooser.prepare(relu, len(masks))
+    )
+    _, out = both(lambda: holder.evaluate(mine, a), lambda: chooser.evaluate(theirs, b))
+    return out
+
+
+@pytest.mark.parametrize(("ring_bits", "shift"), [(37, 12), (47, 0), (64, 20), (2, 0)])
+def test_shares_equal_those_of_the_circuit(ring_bits: int, shift: int) -> None:
+    rng = np.random.default_rng(7)
+    info = np.iinfo(np.int64)
+    a, b, masks = (rng.integers(info.min, info.max, (1500, 1), endpoint=True) for _ in range(3))
+    b[:500] = rng.integers(-3, 3, (500, 1)) - a[:500]
+    expected, _ = relu_circuit(ring_bits, shift).plain_evaluate(a, masks, b)
+    holder, chooser = sessions(*MemoryDuplex.pair(20.0))
+    out = evaluate(holder, chooser, ReluLookups(ring_bits, shift), [a, b, masks])
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_large_layers_run_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_engine, "MAX_LOOKUP_INSTANCES", 40)
+    relu = ReluLookups(20, 5)
+    a, b, masks = (uniform_bits(20, 100).reshape(-1, 1) for _ in range(3))
+    left, right = MemoryDuplex.pair(20.0)
+    holder, chooser = sessions(left, right)
+    before = np.array([left.bytes_sent, right.bytes_sent])
+    out = evaluate(holder, chooser, relu, [a, b, masks])
+    sent = np.array([left.bytes_sent, right.bytes_sent]) - before
+    assert sent.tolist() == np.add(relu.offline_bytes(100), relu.online_bytes(100)).tolist()
+    expected, _ = relu_circuit(20, 5).plain_evaluate(a, masks, b)
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(modulo(20, out), out)
+
+
+def test_wrong_shapes_and_second_uses_are_refused() -> None:
+    relu = ReluLookups(20, 5)
+    holder, chooser = sessions(*MemoryDuplex.pair(20.0))
+    zeros = np.zeros((3, 1), dtype=np.int64)
+    mine, theirs = both(lambda: holder.prepare(relu, zeros), lambda: chooser.prepare(relu, 3))
+    for shares in (zeros[:2], np.zeros((4, 1)), np.zeros((3, 2))):
+        with pytest.raises(ValueError, match="the batch needs"):
+            holder.evaluate(mine, shares)
+        with pytest.raises(ValueError, match="the batch needs"):
+            chooser.evaluate(theirs, shares)
+    both(lambda: holder.evaluate(mine, zeros), lambda: chooser.evaluate(theirs, zeros))
+    with pytest.raises(RuntimeError, match="used already"):
+        holder.evaluate(mine, zeros)
+    with pytest.raises(RuntimeError, match="used already"):
+        chooser.evaluate(theirs, zeros)
+    with pytest.raises(ValueError, match="at least 1"):
+        chooser.prepare(relu, 0)
+    with pytest.raises(ValueError, match="ring_bits"):
+        ReluLookups(65, 0)
+
+
+class BentDuplex(MemoryDuplex):
+    """Changes a bit of the last byte of one message that it sends."""
+
+    bent = -1
+
+    def send(self, payload: bytes | bytearray | memoryview) -> None:
+        message = bytearray(payload)
+        if self.messages_sent == self.bent:
+            message[-1] ^= 1
+        super().send(message)
+
+
+@pytest.mark.parametrize("chooser_bends", [False, True])
+def test_corrections_that_do_not_fit_end_the_session(chooser_bends: bool) -> None:
+    """From either side, before the online phase: the third message of each end."""
+    left, right = BentDuplex.pair(1.0)
+    bending = right if chooser_bends else left
+    assert isinstance(bending, BentDuplex)
+    bending.bent = 2
+    holder, chooser = sessions(left, right)
+    relu = ReluLookups(20, 5)
+    failures: list[BaseException] = []
+
+    def hold() -> None:
+        try:
+            holder.prepare(relu, uniform_bits(20, 10))
+        except ProtocolError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    if chooser_bends:
+        chooser.prepare(relu, 10)
+    else:
+        with pytest.raises(ProtocolError, match="do not fit"):
+            chooser.prepare(relu, 10)
+    thread.join()
+    assert failures
+    dead = (
+        (lambda: holder.prepare(relu, [0])) if chooser_bends else lambda: chooser.prepare(relu, 1)
+    )
+    with pytest.raises(RuntimeError, match="open another"):
+        dead()
+
+
+def test_the_documented_bytes() -> None:
+    """The table of docs/garbled-circuits.md: per ReLU, in batches of 65,536, and the rounds."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| look-ups, . = (\d+), f = (\d+) \| (.+) \|$", text, re.MULTILINE)
+    assert len(rows) >= 3
+    for ring_bits, shift, cells in rows:
+        relu, count = ReluLookups(int(ring_bits), int(shift)), 65536
+        offline, online = sum(relu.offline_bytes(count)), sum(relu.online_bytes(count))
+        circuit = relu_circuit(int(ring_bits), int(shift))
+        garbled = sum(circuit.offline_bytes(count)) + sum(circuit.online_bytes(count))
+        figures = [offline, online, offline + online, garbled]
+        expected = [f"{figure / count:,.0f}" for figure in figures]
+        assert cells.split(" | ") == [*expected, str(relu.rounds)]
