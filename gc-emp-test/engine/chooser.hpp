@@ -53,6 +53,10 @@ class ChooserBatch {
   /// The next step's Choose message (plan().choose_bytes), then the Table message that answers it.
   void choose(Bytes out);
   void take_table(ConstBytes table);
+  /// This side's shares of the tree's nodes, for tests: uniform, whatever both parties' inputs are.
+  [[nodiscard]] std::span<const NodeBits> node_shares() const {
+    return {nodes_.data(), nodes_.size()};
+  }
   /// One share an instance: relu(x) >> shift, less the holder's mask, modulo 2^ring_bits.
   [[nodiscard]] std::span<const Word> outputs() const;
 

@@ -169,7 +169,10 @@ void uniform_messages() {
   Watching pair;
   pair.set_up();
   const std::vector<Word> same(kCount, 12345);
-  const auto out = pair.run(plan, random_words(kCount), same, same);
+  const auto holder = pair.holder.prepare(plan, random_words(kCount));
+  const auto chooser = pair.chooser.prepare(plan, kCount);
+  pair.prepare(*holder, *chooser);
+  const auto out = pair.evaluate(*holder, *chooser, same, same);
   const auto balanced = [&](std::size_t ones) {
     return ones > kCount / 2 - 424 && ones < kCount / 2 + 424;
   };
@@ -177,6 +180,18 @@ void uniform_messages() {
     std::size_t ones = 0;
     for (const Word word : out) ones += bit_at(word, bit);
     CHECK(balanced(ones));
+  }
+  for (const auto& step : plan.steps()) {
+    for (const Lookup& lookup : step) {
+      if (lookup.kind == Lookup::Kind::Select) continue;
+      std::size_t greater = 0, equal = 0;
+      for (const NodeBits& nodes : chooser->node_shares()) {
+        greater += bit_at(nodes.greater, lookup.node);
+        equal += bit_at(nodes.equal, lookup.node);
+      }
+      CHECK(balanced(greater));
+      CHECK(lookup.with_equal ? balanced(equal) : equal == 0);
+    }
   }
   const std::size_t first = pair.messages.size() - 2 * plan.steps().size();
   for (std::size_t step = 0; step < plan.steps().size(); ++step) {

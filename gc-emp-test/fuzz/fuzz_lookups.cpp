@@ -1,0 +1,78 @@
+// Either end of a session of look-ups against a peer that bends its messages: an error of the
+// engine's own kinds, or outputs within their width.
+
+#include <array>
+
+#include "chooser.hpp"
+#include "peers.hpp"
+
+using namespace capc::gc;
+using namespace capc::gc::fuzz;
+
+namespace {
+
+struct LookupPeers {
+  HolderSession holder;
+  ChooserSession chooser;
+};
+
+/// The four messages of set-up. `bent` bends them or leaves them as they are.
+template <class Bend>
+std::unique_ptr<LookupPeers> set_up(Bend bent) {
+  auto peers = std::make_unique<LookupPeers>();
+  Message offer(kLookupOfferBytes), choice(kLookupChoiceBytes);
+  Message answer(kLookupAnswerBytes), trees(kLookupTreesBytes);
+  peers->chooser.setup_offer(offer);
+  bent(offer);
+  peers->holder.setup_choose(offer, choice);
+  bent(choice);
+  peers->chooser.setup_answer(choice, answer);
+  bent(answer);
+  peers->holder.setup_finish(answer, trees);
+  bent(trees);
+  peers->chooser.setup_finish(trees);
+  return peers;
+}
+
+void run(LookupPeers& peers, Input& input) {
+  static const std::array<ReluPlan, 3> plans = {ReluPlan(7, 2), ReluPlan(20, 0), ReluPlan(37, 12)};
+  const ReluPlan& plan = plans[input.byte() % plans.size()];
+  const std::size_t instances = 1 + input.below(20);
+  const auto holder = peers.holder.prepare(plan, some_words(input, instances));
+  const auto chooser = peers.chooser.prepare(plan, instances);
+  Message back(plan.back_bytes(instances)), correlations(plan.correlate_bytes(instances, 0));
+  holder->correct(back);
+  bend(back, input);
+  chooser->take_back(back);
+  chooser->correlate(correlations);
+  bend(correlations, input);
+  holder->take_correlations(correlations);
+  holder->begin(some_words(input, instances));
+  chooser->begin(some_words(input, instances));
+  for (std::size_t step = 0; step < plan.steps().size(); ++step) {
+    Message choose(plan.choose_bytes(instances, step)), table(plan.table_bytes(instances, step));
+    chooser->choose(choose);
+    bend(choose, input);
+    holder->answer(choose, table);
+    bend(table, input);
+    chooser->take_table(table);
+  }
+  for (const Word word : chooser->outputs()) {
+    require(word == low_bits(word, plan.ring_bits()), "an output lies in its ring");
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static std::unique_ptr<LookupPeers> kept;
+  Input input(data, size);
+  try {
+    if (input.byte() == 0xFF) kept = set_up([&](Message& message) { bend(message, input); });
+    if (kept == nullptr) kept = set_up([](Message&) {});
+    run(*kept, input);
+  } catch (const ProtocolError&) {
+    kept.reset();  // its ends are out of step
+  }
+  return 0;
+}
