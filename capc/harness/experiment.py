@@ -26,10 +26,11 @@ from capc.harness.launchers.feed import Fed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
-from capc.harness.lecture import PATIENCE_SECONDS, lecture_of, require_keyboard
+from capc.harness.lecture import lecture_of, require_keyboard
 from capc.harness.outcome import Outcome
 from capc.harness.pages.run_files import write_pages
 from capc.harness.paper import PAPER_INPUTS, PAPER_MODEL, is_the_papers
+from capc.harness.party_configs import PartyConfigs
 from capc.harness.preflight import check_machine
 from capc.harness.preparation import prepare
 from capc.harness.privacy_statement import privacy_statement, require_private
@@ -44,7 +45,6 @@ from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_summary
 from capc.harness.verify import Check, check_run
 from capc.log_lines import LogFormatter
-from capc.parties.config import OwnNoise, PartyConfig, QuerySource
 from capc.private_memory import keep_memory_private
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
 from capc.unforeseen import keep_trace, one_line
@@ -127,7 +127,6 @@ class Run:
         self._settings = settings
         self._launcher = launcher
         self._queries = queries
-        self._prepared = prepared
         self._modules = modules
         self._account_before = account_before
         self._remarks = remarks
@@ -135,6 +134,9 @@ class Run:
         self._classes = settings.num_classes or load_network(prepared[0]).output.shape[0]
         answering_parties = [answering(index) for index in range(settings.n_parties)]
         self._names = [*answering_parties, GUARDIAN, QUERYING]
+        self._configs = PartyConfigs(
+            settings, self._names, self._classes, queries, prepared, agreements
+        )
         self._directory = RunDirectory(settings.results_dir)
         self._record: dict[str, Any] = {}
 
@@ -203,7 +205,7 @@ class Run:
         for note in self._launcher.notes:
             show_line(console, note)
         show_line(console, f"run {directory.run_id}: {len(self._names)} parties")
-        directory.private.keep_models(self._prepared)
+        directory.private.keep_models(self._configs.prepared)
         if (kept := directory.private.keep_remarks(self._remarks)) is not None:
             show_line(console, f"what was measured on the models (do not publish it): {kept}")
         hint = self._launcher.attach_hint()
@@ -340,66 +342,15 @@ class Run:
 
     def _spec(self, name: str) -> PartySpec:
         directory = self._directory.party_directory(name)
-        self._config(name).write(directory / "config.json")
-        return PartySpec(name, (), directory, self._directory.log_file(name))
+        log_file = self._directory.log_file(name)
+        own_log = None if self._launcher.redirects(name) else str(log_file)
+        self._configs.of(name, own_log).write(directory / "config.json")
+        return PartySpec(name, (), directory, log_file)
 
     def _with_control(self, spec: PartySpec, control: Path) -> PartySpec:
         module = self._modules[role_of(spec.name)]
         command = party_command(module, spec.directory / "config.json", control)
         return dataclasses.replace(spec, command=command)
-
-    def _config(self, name: str) -> PartyConfig:
-        settings = self._settings
-        place = self._names.index(name)
-        is_answering = name not in (QUERYING, GUARDIAN)
-        dataset_path = None if settings.dataset_path is None else str(settings.dataset_path)
-        own_log = None if self._launcher.redirects(name) else str(self._directory.log_file(name))
-        return PartyConfig(
-            party=name,
-            index=place if is_answering else 0,
-            n_parties=settings.n_parties,
-            num_classes=self._classes,
-            n_queries=settings.n_queries,
-            batch_size=settings.batch_size,
-            encryption_parameters=settings.encryption_parameters,
-            input_range=self._queries.input_range,
-            with_threshold=settings.privacy.threshold is not None,
-            distributed_noise=settings.privacy.distributed,
-            voting=settings.voting,
-            max_labels=settings.max_labels,
-            insecure=settings.insecure,
-            verify=settings.verify,
-            unencrypted=settings.unencrypted,
-            debug=settings.debug,
-            max_logit=settings.max_logit,
-            num_threads=settings.num_threads,
-            log_level=settings.log_level,
-            gc_backend=settings.gc_backend,
-            port=settings.start_port + place if settings.start_port else 0,
-            log_file=own_log,
-            # Under --step the driver's deadlines, which stand still while it waits, are the limit.
-            timeout_seconds=PATIENCE_SECONDS if settings.step else settings.timeout_seconds,
-            card=settings.cards,
-            step_by_step=settings.step,
-            model=str(self._prepared[place]) if is_answering else None,
-            own_noise=(
-                OwnNoise(settings.privacy.sigma, settings.privacy.colluding)
-                if is_answering and settings.privacy.distributed
-                else None
-            ),
-            agreement=self._agreements[place] if is_answering and self._agreements else None,
-            queries=(
-                QuerySource(
-                    settings.dataset_name,
-                    settings.start_batch,
-                    dataset_path,
-                    tuple(self._queries.images.shape[1:]),
-                )
-                if name == QUERYING
-                else None
-            ),
-            privacy=settings.privacy if name == GUARDIAN else None,
-        )
 
     def _run_record(self) -> dict[str, Any]:
         settings = self._settings

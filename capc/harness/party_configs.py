@@ -1,0 +1,82 @@
+"""What each party of a run is told, by its role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from capc.graph.agreement import Agreement
+from capc.harness.lecture import PATIENCE_SECONDS
+from capc.harness.queries import Queries
+from capc.harness.settings import Settings
+from capc.parties.config import OwnNoise, PartyConfig, QuerySource
+from capc.roles import GUARDIAN, QUERYING
+
+
+@dataclass(frozen=True, eq=False)
+class PartyConfigs:
+    """The configs of one run's parties, whose `names` are the answering ones first, in order.
+
+    `classes` are the logits of a model; `prepared` and `agreements` are the answering parties'
+    models and their constants, `agreements` None where each has those of its own alone.
+    """
+
+    settings: Settings
+    names: Sequence[str]
+    classes: int
+    queries: Queries
+    prepared: Sequence[Path]
+    agreements: Sequence[Agreement] | None
+
+    def of(self, name: str, log_file: str | None) -> PartyConfig:
+        """The config of a party, which writes its own log to `log_file`, if any."""
+        settings = self.settings
+        place = self.names.index(name)
+        is_answering = name not in (QUERYING, GUARDIAN)
+        return PartyConfig(
+            party=name,
+            index=place if is_answering else 0,
+            n_parties=settings.n_parties,
+            num_classes=self.classes,
+            n_queries=settings.n_queries,
+            batch_size=settings.batch_size,
+            encryption_parameters=settings.encryption_parameters,
+            input_range=self.queries.input_range,
+            with_threshold=settings.privacy.threshold is not None,
+            distributed_noise=settings.privacy.distributed,
+            voting=settings.voting,
+            max_labels=settings.max_labels,
+            insecure=settings.insecure,
+            verify=settings.verify,
+            unencrypted=settings.unencrypted,
+            debug=settings.debug,
+            max_logit=settings.max_logit,
+            num_threads=settings.num_threads,
+            log_level=settings.log_level,
+            gc_backend=settings.gc_backend,
+            port=settings.start_port + place if settings.start_port else 0,
+            log_file=log_file,
+            # Under --step the driver's deadlines, which stand still while it waits, are the limit.
+            timeout_seconds=PATIENCE_SECONDS if settings.step else settings.timeout_seconds,
+            card=settings.cards,
+            step_by_step=settings.step,
+            model=str(self.prepared[place]) if is_answering else None,
+            own_noise=(
+                OwnNoise(settings.privacy.sigma, settings.privacy.colluding)
+                if is_answering and settings.privacy.distributed
+                else None
+            ),
+            agreement=self.agreements[place] if is_answering and self.agreements else None,
+            queries=self._queries() if name == QUERYING else None,
+            privacy=settings.privacy if name == GUARDIAN else None,
+        )
+
+    def _queries(self) -> QuerySource:
+        path = self.settings.dataset_path
+        return QuerySource(
+            self.settings.dataset_name,
+            self.settings.start_batch,
+            None if path is None else str(path),
+            tuple(self.queries.images.shape[1:]),
+        )
