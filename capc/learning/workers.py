@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3
 _STOP_SECONDS = 10.0
 _CONNECT_SECONDS = 10.0
+_REPORT_SECONDS = 10.0  # a report comes at least so often: a single task may take hours
 
 Progress = Callable[[int, int], None]
 """(tasks done, tasks in all)."""
@@ -118,7 +119,10 @@ class _Pool:
                 self._start_worker()
             done = 0
             while done < len(self.tasks):
-                for ready in wait([worker.connection for worker in self._workers]):
+                heard = wait([worker.connection for worker in self._workers], _REPORT_SECONDS)
+                if not heard:
+                    self.report(done, len(self.tasks))
+                for ready in heard:
                     worker = next(w for w in self._workers if w.connection is ready)
                     done += self._hear(worker)
                     self.report(done, len(self.tasks))
@@ -262,7 +266,10 @@ def _gather(ray: Any, tasks: Sequence[Task], report: Progress) -> Failures:
     pending = {remote.remote(task.function, task.arguments): task for task in tasks}
     failures: Failures = []
     while pending:
-        ready, _ = ray.wait(list(pending), num_returns=1)
+        ready, _ = ray.wait(list(pending), num_returns=1, timeout=_REPORT_SECONDS)
+        if not ready:
+            report(len(tasks) - len(pending), len(tasks))
+            continue
         task = pending.pop(ready[0])
         try:
             error = ray.get(ready[0])

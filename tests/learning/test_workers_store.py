@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from capc.errors import ConfigError
+from capc.learning import workers
 from capc.learning.store import Store, content_key, digest_of, read_json, write_json
 from capc.learning.workers import Task, TaskError, run_tasks
 
@@ -31,6 +33,11 @@ def die_always() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def wait_for(path: str) -> None:
+    while not Path(path).exists():
+        time.sleep(0.01)
+
+
 def refuse() -> None:
     raise ConfigError("too big")
 
@@ -45,8 +52,24 @@ def test_every_task_runs_and_progress_reaches_the_end(tmp_path: Path) -> None:
     run_tasks(tasks, workers=2, progress=lambda done, total: seen.append((done, total)))
     assert sorted(path.name for path in tmp_path.iterdir()) == [str(i) for i in range(6)]
     assert (seen[0], seen[-1]) == ((0, 6), (6, 6))
-    workers = {path.read_text().split()[1] for path in tmp_path.iterdir()}
-    assert str(os.getpid()) not in workers
+    pids = {path.read_text().split()[1] for path in tmp_path.iterdir()}
+    assert str(os.getpid()) not in pids
+
+
+def test_a_long_task_is_reported_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_REPORT_SECONDS", 0.05)
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+        if len(seen) == 4:
+            (tmp_path / "go").touch()
+
+    run_tasks([Task("waits", wait_for, (str(tmp_path / "go"),))], workers=1, progress=progress)
+    assert seen[:4] == [(0, 1)] * 4
+    assert seen[-1] == (1, 1)
 
 
 def test_a_killed_worker_costs_its_task_which_is_tried_again(tmp_path: Path) -> None:
