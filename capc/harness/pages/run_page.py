@@ -232,8 +232,9 @@ def _learned(shown: Mapping[str, Any], tables: Tables) -> Markup:
         ),
     ]
     note = (
-        "The adversary is semi-honest; SECURITY.md says what is promised and what is not. This "
-        "page holds outputs of the protocol and times, nothing of the folder private/."
+        "Whoever follows the protocol learns no more, and a querying party that cheats gets "
+        "nothing more either; SECURITY.md and docs/adversary.md say what is promised and what is "
+        "not. This page holds outputs of the protocol and times, nothing of the folder private/."
     )
     return section(
         "Who learned what", table(("who", "learned"), rows), element("p", note, class_="dim")
