@@ -21,7 +21,7 @@ from capc.transport.tls import Identity
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 
-PR_GET_DUMPABLE = 3
+PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
 
 
 def in_child(work: Callable[[], object]) -> list[object]:
@@ -30,6 +30,8 @@ def in_child(work: Callable[[], object]) -> list[object]:
     pid = os.fork()
     if pid == 0:
         try:
+            # An earlier test may have run a driver that holds shares in this process.
+            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
             failure = None
             try:
                 work()

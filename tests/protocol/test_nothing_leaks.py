@@ -195,4 +195,4 @@ def test_a_party_alone_prints_its_usage() -> None:
         )
         assert result.returncode == 2
         assert "usage: capc party" in result.stderr
-        assert "example:" in result.stderr
+        assert "examples:" in result.stderr
