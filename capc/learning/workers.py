@@ -266,10 +266,7 @@ def _gather(ray: Any, tasks: Sequence[Task], report: Progress) -> Failures:
     pending = {remote.remote(task.function, task.arguments): task for task in tasks}
     failures: Failures = []
     while pending:
-        ready, _ = ray.wait(list(pending), num_returns=1, timeout=_REPORT_SECONDS)
-        if not ready:
-            report(len(tasks) - len(pending), len(tasks))
-            continue
+        ready, _ = ray.wait(list(pending), num_returns=1)
         task = pending.pop(ready[0])
         try:
             error = ray.get(ready[0])
