@@ -10,20 +10,18 @@ draws and hands to the evaluator's side over a protected channel.
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from capc.errors import ConfigError, ProtocolError
+from capc.errors import ProtocolError
 from capc.fixed_point import VOTE_BITS, Int64
 from capc.gc.circuits import (
     MAX_PAYLOAD_BYTES,
@@ -32,15 +30,11 @@ from capc.gc.circuits import (
     as_words,
     noisy_argmax_circuit,
 )
+from capc.gc.program_files import BackEnd, ProgramName, find_program
 from capc.gc.program_process import ProgramProcess
 from capc.transport.channel import Traffic
 
-ProgramName = Literal["argmax_1", "sum_histogram"]
-BackEnd = Literal["auto", "builtin", "emp"]
-BACK_ENDS: tuple[BackEnd, ...] = get_args(BackEnd)
-
 KEY_BYTES = 32
-_ON_EMP = "-emp"  # ends the file name of a program that is built on EMP
 
 _VERSION = 1
 _HEADER = struct.Struct("<2sBBI")
@@ -359,46 +353,3 @@ class CircuitProgram:
     def _reason(self) -> str:
         said = self._process.last_line or ("this party closed it" if self._is_closed else "")
         return f": {said}" if said else ""
-
-
-def find_program(name: ProgramName, back_end: BackEnd = "auto") -> Path:
-    """The built program: in $CAPC_GC_BIN where that is set, else beside or inside this package.
-
-    "auto" takes the project's own engine and, only where that is not built, EMP. Raises
-    ConfigError, which says how to build it.
-    """
-    file_names: dict[str, list[str]] = {
-        "builtin": [name],
-        "emp": [f"{name}{_ON_EMP}"],
-        "auto": [name, f"{name}{_ON_EMP}"],
-    }
-    if back_end not in file_names:
-        raise ConfigError(f"the back end is {back_end!r}; allowed are auto, builtin and emp")
-    for folder in _folders():
-        for file_name in file_names[back_end]:
-            if os.access(folder / file_name, os.X_OK):
-                return folder / file_name
-    if back_end == "emp":
-        raise ConfigError(
-            f"{name}-emp is not built; install EMP 0.3 (docs/emp.md), then: "
-            "cd gc-emp-test && cmake -DGC_BACKEND=emp . && make"
-        )
-    raise ConfigError(
-        f"the circuit program {name} is not built; run `make setup`, or: "
-        "cd gc-emp-test && cmake . && make"
-    )
-
-
-def runs_emp(name: ProgramName, back_end: BackEnd = "auto") -> bool:
-    """Whether this program would run on EMP; False where none is built."""
-    try:
-        return find_program(name, back_end).name.endswith(_ON_EMP)
-    except ConfigError:
-        return False
-
-
-def _folders() -> list[Path]:
-    if chosen := os.environ.get("CAPC_GC_BIN"):
-        return [Path(chosen)]
-    here = Path(__file__).resolve().parent
-    return [here.parents[1] / "gc-emp-test" / "bin", here / "bin"]

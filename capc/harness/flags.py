@@ -8,7 +8,7 @@ import math
 from capc.command_line import Parser, add_results_dir
 from capc.data.datasets import DATASETS
 from capc.fixed_point import MAX_LOGIT, RING_BITS
-from capc.gc.programs import BACK_ENDS
+from capc.gc.program_files import BACK_ENDS
 from capc.graph.calibration_flags import add_calibration
 from capc.he.parameter_flags import add_encryption_params
 from capc.inference.graph_command import TASKS
@@ -34,7 +34,9 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     _add_experiment(parser.add_argument_group("the experiment"))
     _add_models(parser.add_argument_group("models and queries"))
     _add_cryptography(parser.add_argument_group("encryption"))
-    _add_privacy(parser.add_argument_group("privacy"))
+    privacy = parser.add_argument_group("privacy")
+    _add_noise(privacy)
+    _add_budget(privacy)
     _add_running(parser.add_argument_group("running"))
     _add_without_effect(parser.add_argument_group("accepted, without effect"))
     return parser
@@ -198,7 +200,7 @@ def constant_flags(ring: int | None, fraction_bits: int | None) -> list[str]:
     return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 
-def _add_privacy(group: argparse._ArgumentGroup) -> None:
+def _add_noise(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--dp_noise_scale",
@@ -235,6 +237,10 @@ def _add_privacy(group: argparse._ArgumentGroup) -> None:
         help="standard deviation of the threshold's noise; needs --threshold (not with --noise "
         "distributed, where the counts' own noise serves)",
     )
+
+
+def _add_budget(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
         "--epsilon",
         type=float,

@@ -22,15 +22,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
+from capc.command_line import ExitStatus
 from capc.console import MinuteLines, show_line
 from capc.data.own_data import title as dataset_title
 from capc.errors import ConfigError
-from capc.harness.flags import add_constants
+from capc.harness.learn_flags import learn_parser
 from capc.harness.secure_queries import SecureOptions, query_securely
-from capc.he.parameter_flags import add_encryption_params, read_encryption_params
+from capc.he.parameter_flags import read_encryption_params
 from capc.learning import results
-from capc.learning.experiment import DRAWN_BY, PUBLIC, Experiment, load_experiment
+from capc.learning.experiment import PUBLIC, Experiment, load_experiment
 from capc.learning.imported import imported_trials, load_answered, parse_sources
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
@@ -39,27 +39,11 @@ from capc.learning.session import Session
 from capc.learning.store import Store
 from capc.learning.train_stage import train
 from capc.learning.workers import Progress
-from capc.machine import cores
-
-STAGES = ("train", "query", "retrain", "all", "sweep")
-
-_DESCRIPTION = """Train private models, put queries to the vote, retrain, and show what came of it.
-
-train: private models. query: train, then the vote. retrain and all: everything, with tables and
-figures in <results_dir>/<name>/. sweep: train and query for each number of parties of the config.
-Stages keep their results by content below --cache and go on where they were stopped."""
-_EXAMPLES = (
-    "capc learn all --config config/learning/mnist.json",
-    "capc learn query --config config/learning/mnist.json --secure --secure_queries 10 "
-    "--set privacy.sigma=0 --set privacy.sigma_threshold=0",
-    "capc learn sweep --config config/learning/mnist.json --workers 2",
-    "capc learn retrain --config config/learning/mnist.json --answers 0=results/latest",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a stage and those before it; the exit status."""
-    options = _parser().parse_args(argv)
+    options = learn_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     console = Console(stderr=True)
     with warnings.catch_warnings():
@@ -321,88 +305,3 @@ def _bars(console: Console) -> Any:
             yield progress
 
     return bar
-
-
-def _parser() -> Parser:
-    parser = Parser("capc learn", description=_DESCRIPTION, examples=_EXAMPLES)
-    add = parser.add_argument
-    add("stage", choices=STAGES, help="how far to go")
-    add("--config", required=True, type=Path, metavar="FILE", help="an experiment, JSON")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="another value for a field of the config, as privacy.sigma=10; may be repeated",
-    )
-    add(
-        "--dataset",
-        metavar="NAME[=FILE.npz]",
-        help="another data set than the config's; your own with x_train, y_train, x_test, y_test",
-    )
-    add(
-        "--queries",
-        choices=("own", PUBLIC),
-        default="own",
-        metavar="WHOSE",
-        help="own, or public: no party asks queries of its own; all get the answers to one public "
-        "set, which needs no encrypted inference (default own: as the config says)",
-    )
-    add(
-        "--noise",
-        choices=DRAWN_BY,
-        metavar="WHO",
-        help="who draws the vote's noise, guardian or distributed, as for `capc run` (default: as "
-        "the config says)",
-    )
-    add(
-        "--colluding",
-        type=whole_number(0),
-        metavar="C",
-        help="with --noise distributed: answering parties that may tell others their part",
-    )
-    add_results_dir(parser, "results/learning", "where tables and figures go", "--out")
-    add(
-        "--cache",
-        type=Path,
-        default=Path("results/learning/cache"),
-        help="where stages keep models and votes: private (default results/learning/cache)",
-    )
-    add(
-        "--workers",
-        type=whole_number(0),
-        default=cores(),
-        help="processes (default: cores; 0: this one alone)",
-    )
-    add(
-        "--ray",
-        nargs="?",
-        const="local",
-        metavar="ADDRESS",
-        help="use Ray: on this machine, or the cluster at ADDRESS (needs capc[ray])",
-    )
-    add(
-        "--include_private",
-        action="store_true",
-        help="also write raw votes and data-dependent epsilons, to <results_dir>/<name>/private",
-    )
-    add(
-        "--answers",
-        action="append",
-        default=[],
-        metavar="[PARTY=]FOLDER",
-        help="retrain on these answered queries: the original's files, or a folder that `capc run` "
-        "left; for every querying party, or for PARTY; may be repeated",
-    )
-    _add_secure(parser.add_argument_group("labels from the real protocol"))
-    return parser
-
-
-def _add_secure(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--secure", action="store_true", help="ask by `capc run`, for the first strategy")
-    add("--secure_queries", type=whole_number(1), default=20, help="at most per party (default 20)")
-    add("--batch_size", type=whole_number(1), default=1, help="queries asked together (default 1)")
-    add_encryption_params(group)
-    add_constants(group)
-    add("--verify", action="store_true", help="insecure: open shares and noise, and compare all")

@@ -132,7 +132,7 @@ def _engine() -> Finding:
 def _programs() -> Finding:
     """argmax_1 and sum_histogram, on either back end."""
     try:
-        programs = importlib.import_module("capc.gc.programs")
+        programs = importlib.import_module("capc.gc.program_files")
     except ImportError:
         return Finding("circuit programs", "missing", "the engine is not built", "make setup")
     places = []
@@ -147,7 +147,7 @@ def _programs() -> Finding:
 def _emp() -> Finding:
     """EMP is a choice: its absence is no lack."""
     try:
-        programs = importlib.import_module("capc.gc.programs")
+        programs = importlib.import_module("capc.gc.program_files")
     except ImportError:
         return Finding("EMP", "ok", "not built (needed for --gc_backend emp alone)")
     names = get_args(programs.ProgramName)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from capc.errors import ConfigError
-from capc.gc.programs import find_program
+from capc.gc.program_files import find_program
 from capc.harness.settings import Settings
 from capc.parties.meeting import HOST
 from capc.transport.endpoints import Listener

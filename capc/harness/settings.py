@@ -19,7 +19,7 @@ from capc.errors import ConfigError
 from capc.files import existing, expanded
 from capc.fixed_point import RING_BITS
 from capc.gc.circuits import most_classes
-from capc.gc.programs import BackEnd, ProgramName, runs_emp
+from capc.gc.program_files import BackEnd, ProgramName, runs_emp
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS

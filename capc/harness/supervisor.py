@@ -11,7 +11,6 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,13 @@ from capc.files import socket_folder
 from capc.harness.launchers.processes import (
     Launcher,
     PartySpec,
-    Process,
     end_stragglers,
-    last_lines,
     status_text,
 )
 from capc.harness.lecture import Lecture
 from capc.harness.outcome import Failure, Observer, Outcome
 from capc.harness.signals import SignalEvents
+from capc.harness.supervised_party import SupervisedParty, overdue
 from capc.roles import GUARDIAN, QUERYING
 from capc.transport.control import ControlConnection, ControlListener
 from capc.transport.control_messages import (
@@ -51,25 +49,7 @@ from capc.unforeseen import one_line
 
 GRACE_SECONDS = 5.0
 SOCKET_PREFIX = "capc-run-"
-_TAIL_LINES = 15
 _SETTLE_SECONDS = 0.3
-
-
-@dataclass(eq=False)
-class _Party:
-    spec: PartySpec
-    process: Process | None = None
-    connection: ControlConnection | None = None
-    peer: Peer | None = None
-    ready: bool = False
-    done: bool = False
-    complained: bool = False
-    lost: bool = False  # its control channel closed before it was done
-    exit_status: int | None = None
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
 
 
 class Supervisor:
@@ -92,7 +72,7 @@ class Supervisor:
         grace_seconds: float = GRACE_SECONDS,
         lecture: Lecture | None = None,
     ) -> None:
-        self._parties = {spec.name: _Party(spec) for spec in specs}
+        self._parties = {spec.name: SupervisedParty(spec) for spec in specs}
         self._command = command
         self._launcher = launcher
         self._observer = observer
@@ -145,7 +125,8 @@ class Supervisor:
         while not self._over():
             self._handle_events(self._next_deadline())
             if time.monotonic() >= self._next_deadline() and not self._over():
-                self._fail(*self._overdue())
+                late = overdue(self._parties.values(), self._setup_seconds, self._query_seconds)
+                self._fail(*late)
 
     def _next_deadline(self) -> float:
         held = self._lecture is not None and self._lecture.asking
@@ -155,23 +136,6 @@ class Supervisor:
         ended = all(party.exit_status is not None for party in self._parties.values())
         return ended or bool(self._outcome.failures) or self._outcome.interrupted
 
-    def _overdue(self) -> tuple[str | None, str]:
-        lost = [party.name for party in self._parties.values() if party.lost]
-        if lost:
-            return lost[0], "it closed its control channel but did not end"
-        limit = "--timeout allows more"
-        parties = self._parties.values()
-        for doing, late in (
-            ("report to the driver", [party.name for party in parties if not party.connection]),
-            ("announce where it listens", [party.name for party in parties if not party.peer]),
-            ("become ready", [party.name for party in parties if not party.ready]),
-        ):
-            if late:
-                names = ", ".join(late[:5]) + (" and others" if len(late) > 5 else "")
-                seconds = f"within {self._setup_seconds:g} seconds"
-                return late[0], f"{names} did not {doing} {seconds} ({limit})"
-        return QUERYING, f"nothing was answered for {self._query_seconds:g} seconds ({limit})"
-
     def _handle_events(self, deadline: float) -> bool:
         """Wait for events, or for the deadline, and handle them; whether there were any."""
         refresh_at = self._observer.refresh_at()
@@ -179,7 +143,7 @@ class Supervisor:
         left = None if math.isinf(until) else max(0.0, until - time.monotonic())
         events = self._selector.select(left)
         for key, _ in events:
-            if isinstance(key.data, _Party):
+            if isinstance(key.data, SupervisedParty):
                 if isinstance(key.fileobj, ControlConnection):
                     if key.fileobj.fileno() < 0:
                         continue  # closed by an earlier event of this round
@@ -247,7 +211,7 @@ class Supervisor:
         self._observer.on_state(party.name, "connecting")
         self._dispatch(party, (messages or [])[1:])
 
-    def _introduced(self, message: Message | None) -> _Party:
+    def _introduced(self, message: Message | None) -> SupervisedParty:
         if not isinstance(message, Hello):
             raise ProtocolError("the first message is not hello")
         if message.version != CONTROL_VERSION:
@@ -257,7 +221,7 @@ class Supervisor:
             raise ProtocolError(f"{message.party} is not expected, or already there")
         return party
 
-    def _on_readable(self, party: _Party, connection: ControlConnection) -> None:
+    def _on_readable(self, party: SupervisedParty, connection: ControlConnection) -> None:
         try:
             messages = connection.receive()
             if messages is None:
@@ -276,7 +240,7 @@ class Supervisor:
             party.complained = True
             self._fail(party.name, f"sent an invalid control message: {error}")
 
-    def _dispatch(self, party: _Party, messages: Sequence[Message]) -> None:
+    def _dispatch(self, party: SupervisedParty, messages: Sequence[Message]) -> None:
         for message in messages:
             if isinstance(message, Error):
                 party.complained = True
@@ -284,7 +248,7 @@ class Supervisor:
             elif not self._ending:
                 self._on_message(party, message)
 
-    def _on_message(self, party: _Party, message: Message) -> None:
+    def _on_message(self, party: SupervisedParty, message: Message) -> None:
         if isinstance(message, Hello | Peers | Proceed | Stop):
             raise ProtocolError(f"{message.kind} was not expected")
         if isinstance(message, Announce):
@@ -323,7 +287,7 @@ class Supervisor:
 
     # -- ends ------------------------------------------------------------------------------
 
-    def _on_exit_event(self, party: _Party, descriptor: Any) -> None:
+    def _on_exit_event(self, party: SupervisedParty, descriptor: Any) -> None:
         self._selector.unregister(descriptor)
         if party.exit_status is not None or party.process is None:
             return
@@ -341,7 +305,7 @@ class Supervisor:
             # After a complaint the end of the same party explains nothing more.
             self._fail(party.name, reason, silent=not party.complained, of_a_peer=party.complained)
 
-    def _read_rest(self, party: _Party) -> None:
+    def _read_rest(self, party: SupervisedParty) -> None:
         """What the party said before it ended is still to be heard."""
         connection = party.connection
         if connection is None or connection.fileno() < 0:
@@ -361,7 +325,7 @@ class Supervisor:
         if party is not None and not self._ending:
             self._observer.on_state(party, "failed")
 
-    def _running(self) -> list[_Party]:
+    def _running(self) -> list[SupervisedParty]:
         return [
             party
             for party in self._parties.values()
@@ -406,16 +370,9 @@ class Supervisor:
         self._outcome.exit_statuses = {
             party.name: party.exit_status for party in self._parties.values()
         }
-        self._outcome.tail = self._tail()
-
-    def _tail(self) -> list[str]:
         cause = self._outcome.cause
-        party = self._parties.get(cause.party) if cause is not None and cause.party else None
-        if party is None:
-            return []
-        lines = last_lines(party.spec.log_file, _TAIL_LINES)
-        shown = party.process.screen() if party.process is not None else []
-        return lines + [line for line in shown[-_TAIL_LINES:] if line not in lines]
+        if cause is not None and cause.party in self._parties:
+            self._outcome.tail = self._parties[cause.party].last_words()
 
     def _close(self, listener: ControlListener) -> None:
         for key in list(self._selector.get_map().values()):

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar, get_args
 from capc.errors import ConfigError
 from capc.files import read_json
 from capc.fixed_point import MAX_LOGIT, FixedPoint
-from capc.gc.programs import BACK_ENDS, BackEnd
+from capc.gc.program_files import BACK_ENDS, BackEnd
 from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.privacy.conversion import CONVERSIONS, Conversion

@@ -14,7 +14,8 @@ import pytest
 
 from capc.errors import ConfigError
 from capc.fixed_point import Int64
-from capc.gc.programs import BackEnd, CircuitProgram, ProgramName, find_program
+from capc.gc.program_files import BackEnd, ProgramName, find_program
+from capc.gc.programs import CircuitProgram
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -22,7 +22,8 @@ from programs_pair import Relay, both, open_pair, require, signed
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Int64, uniform_bits
 from capc.gc.circuits import noisy_argmax_inputs
-from capc.gc.programs import BackEnd, CircuitProgram, find_program
+from capc.gc.program_files import BackEnd, find_program
+from capc.gc.programs import CircuitProgram
 
 RING, CLASSES, VOTES = 41, 10, 32
 ARGMAX: dict[str, Any] = {"ring_bits": RING, "classes": CLASSES}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from programs_pair import Relay, require
 
 from capc.gc import _engine, noisy_argmax_circuit
-from capc.gc.programs import BackEnd, ProgramName, find_program
+from capc.gc.program_files import BackEnd, ProgramName, find_program
 
 BACK_ENDS: list[BackEnd] = ["builtin", "emp"]
 MODEST = settings(

@@ -1,0 +1,124 @@
+"""The flags of `capc learn`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from capc.command_line import Parser, add_results_dir, whole_number
+from capc.harness.flags import add_constants
+from capc.he.parameter_flags import add_encryption_params
+from capc.learning.experiment import DRAWN_BY, PUBLIC
+from capc.machine import cores
+
+STAGES = ("train", "query", "retrain", "all", "sweep")
+
+_DESCRIPTION = """Train private models, put queries to the vote, retrain, and show what came of it.
+
+train: private models. query: train, then the vote. retrain and all: everything, with tables and
+figures in <results_dir>/<name>/. sweep: train and query for each number of parties of the config.
+Stages keep their results by content below --cache and go on where they were stopped."""
+_EXAMPLES = (
+    "capc learn all --config config/learning/mnist.json",
+    "capc learn query --config config/learning/mnist.json --secure --secure_queries 10 "
+    "--set privacy.sigma=0 --set privacy.sigma_threshold=0",
+    "capc learn sweep --config config/learning/mnist.json --workers 2",
+    "capc learn retrain --config config/learning/mnist.json --answers 0=results/latest",
+)
+
+
+def learn_parser() -> Parser:
+    """The parser of `capc learn`."""
+    parser = Parser("capc learn", description=_DESCRIPTION, examples=_EXAMPLES)
+    parser.add_argument("stage", choices=STAGES, help="how far to go")
+    _add_experiment(parser)
+    _add_running(parser)
+    _add_secure(parser.add_argument_group("labels from the real protocol"))
+    return parser
+
+
+def _add_experiment(parser: Parser) -> None:
+    """What is learned."""
+    add = parser.add_argument
+    add("--config", required=True, type=Path, metavar="FILE", help="an experiment, JSON")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="another value for a field of the config, as privacy.sigma=10; may be repeated",
+    )
+    add(
+        "--dataset",
+        metavar="NAME[=FILE.npz]",
+        help="another data set than the config's; your own with x_train, y_train, x_test, y_test",
+    )
+    add(
+        "--queries",
+        choices=("own", PUBLIC),
+        default="own",
+        metavar="WHOSE",
+        help="own, or public: no party asks queries of its own; all get the answers to one public "
+        "set, which needs no encrypted inference (default own: as the config says)",
+    )
+    add(
+        "--noise",
+        choices=DRAWN_BY,
+        metavar="WHO",
+        help="who draws the vote's noise, guardian or distributed, as for `capc run` (default: as "
+        "the config says)",
+    )
+    add(
+        "--colluding",
+        type=whole_number(0),
+        metavar="C",
+        help="with --noise distributed: answering parties that may tell others their part",
+    )
+
+
+def _add_running(parser: Parser) -> None:
+    """Where results go, and how the work is done."""
+    add = parser.add_argument
+    add_results_dir(parser, "results/learning", "where tables and figures go", "--out")
+    add(
+        "--cache",
+        type=Path,
+        default=Path("results/learning/cache"),
+        help="where stages keep models and votes: private (default results/learning/cache)",
+    )
+    add(
+        "--workers",
+        type=whole_number(0),
+        default=cores(),
+        help="processes (default: cores; 0: this one alone)",
+    )
+    add(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="use Ray: on this machine, or the cluster at ADDRESS (needs capc[ray])",
+    )
+    add(
+        "--include_private",
+        action="store_true",
+        help="also write raw votes and data-dependent epsilons, to <results_dir>/<name>/private",
+    )
+    add(
+        "--answers",
+        action="append",
+        default=[],
+        metavar="[PARTY=]FOLDER",
+        help="retrain on these answered queries: the original's files, or a folder that `capc run` "
+        "left; for every querying party, or for PARTY; may be repeated",
+    )
+
+
+def _add_secure(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--secure", action="store_true", help="ask by `capc run`, for the first strategy")
+    add("--secure_queries", type=whole_number(1), default=20, help="at most per party (default 20)")
+    add("--batch_size", type=whole_number(1), default=1, help="queries asked together (default 1)")
+    add_encryption_params(group)
+    add_constants(group)
+    add("--verify", action="store_true", help="insecure: open shares and noise, and compare all")
