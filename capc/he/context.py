@@ -86,6 +86,15 @@ class Context:
         """Polynomials (count, primes, degree) from NTT to coefficient form."""
         return self._transformed(polynomials, True, self.evaluator.transform_from_ntt_inplace)
 
+    def products(self, polynomials: UInt64, factor: Any) -> UInt64:
+        """Polynomials (count, primes, degree) in NTT form times `factor`, in coefficient form."""
+
+        def multiply(two: Any) -> None:
+            self.evaluator.multiply_plain_inplace(two, factor)
+            self.evaluator.transform_from_ntt_inplace(two)
+
+        return self._transformed(polynomials, True, multiply)
+
     def plaintext(self, coefficients: Int64) -> Any:
         """A SEAL plaintext from ring elements in [0, t)."""
         return self._load_plaintext(coefficients, (0, 0, 0, 0))

@@ -32,11 +32,6 @@ class ResultMask:
     width: int
     distance: Fraction
 
-    @property
-    def distance_bits(self) -> float:
-        """-log2 of the distance."""
-        return math.log2(self.distance.denominator) - math.log2(self.distance.numerator)
-
 
 def noise_limit(context: Context) -> Fraction:
     """The noise below which a reply decrypts: half a cell, but for the client's division."""

@@ -49,15 +49,7 @@ class ZeroEncryptor:
 
     def times_secret(self, polynomials: UInt64) -> UInt64:
         """c s for each c in NTT form, (count, primes, degree), in coefficient form. Secret."""
-        count = len(polynomials)
-        results = np.empty_like(polynomials)
-        for k in range(0, count, 2):  # a SEAL ciphertext has room for two polynomials
-            two = polynomials[[k, min(k + 1, count - 1)]]
-            products = self._context.ciphertext(two, is_ntt=True)
-            self._context.evaluator.multiply_plain_inplace(products, self._secret)
-            self._context.evaluator.transform_from_ntt_inplace(products)
-            results[k : k + 2] = self._context.residues(products)[: count - k]
-        return results
+        return self._context.products(polynomials, self._secret)
 
 
 def uniform_polynomials(seed: bytes, count: int, context: Context) -> UInt64:

@@ -46,9 +46,11 @@ class Batch:
         """The next batch, or None when there are no more queries."""
         value = channel.recv_json(message_type, MAX_BYTES)
         first, count = value.get("first"), value.get("count")
-        if type(first) is not int or type(count) is not int:
-            raise ProtocolError(f"{channel.peer} sent an invalid batch header")
-        if not 0 <= first <= _MAX_QUERY or not 0 <= count <= MAX_BATCH:
+        if (
+            type(first) is not int
+            or type(count) is not int
+            or not (0 <= first <= _MAX_QUERY and 0 <= count <= MAX_BATCH)
+        ):
             raise ProtocolError(f"{channel.peer} sent an invalid batch header")
         return cls(first, count) if count else None
 

@@ -85,7 +85,7 @@ class Guardian:
         while (batch := Batch.receive(self._querying)) is not None:
             self._order.check(batch, self._querying.peer)
             if self._runtime.control.stopping():
-                admission = Admission(0, "its owner stops it")
+                admission = Admission(0, "the privacy guardian was stopped by its owner")
             else:
                 admission = Admission(*self._budget.admit(batch.count))
             admitted = Batch(batch.first, admission.admitted)

@@ -18,7 +18,6 @@ from capc.transport.framing import HEADER, MessageType, decode_header, encode_he
 
 MESSAGE_SECONDS = 30.0  # for a whole message from its first byte on,
 BYTES_PER_SECOND = 1 << 16  # and a second more for so many bytes of it
-PEER_BYTES = 1 << 26  # of memory that a peer can take by messages that are refused
 FIRST_BYTES = 1 << 24  # of memory for a message; more is taken as its bytes arrive
 _JOIN_BELOW_BYTES = 1 << 16  # one write for header and payload, where copying is cheap
 

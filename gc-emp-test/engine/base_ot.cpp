@@ -45,10 +45,6 @@ class KeyDerivation {
   Digest transcript_;
 };
 
-[[nodiscard]] std::uint64_t bit_of(Block choices, std::size_t i) {
-  return ((i < 64 ? choices.lo : choices.hi) >> (i % 64)) & 1U;
-}
-
 }  // namespace
 
 struct BaseSender::State {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace capc::gc {
@@ -24,6 +25,16 @@ struct alignas(16) Block {
 [[nodiscard]] constexpr Block select(std::uint64_t bit, Block value) {
   const std::uint64_t mask = ~std::uint64_t{0} * (bit & 1U);
   return {value.lo & mask, value.hi & mask};
+}
+
+[[nodiscard]] constexpr std::uint64_t bit_of(Block x, std::size_t i) {
+  return ((i < 64 ? x.lo : x.hi) >> (i % 64)) & 1U;
+}
+
+/// x times an element of GF(2^128), bit i of a block being x^i; no branch depends on it.
+[[nodiscard]] constexpr Block times_x(Block a) {
+  const std::uint64_t carried = std::uint64_t{0} - (a.hi >> 63U);
+  return {(a.lo << 1U) ^ (0x87U & carried), (a.hi << 1U) | (a.lo >> 63U)};
 }
 
 /// The linear orthomorphism (hi, lo) -> (hi ^ lo, hi) that the garbling hash applies to a label.

@@ -8,10 +8,7 @@
 namespace capc::gc {
 
 struct ChooserSession::Core : SessionCore {
-  explicit Core(Path path) : SessionCore(path) {
-    random_bytes(&delta.get(), sizeof(Block));
-    delta.get().lo |= 1U;
-  }
+  explicit Core(Path path) : SessionCore(path) { draw_difference(delta); }
 
   Secret<Block> delta;  // of the transfers back
   BaseSender base;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "checked_choices.hpp"
 #include "session_core.hpp"
 
 namespace capc::gc {
@@ -121,14 +122,9 @@ void EvaluatorBatch::choose_chunk(Bytes choice) {
         packer.put(inputs.bits(bit.word, bit.bit), lanes);
       }
     }
-    Writer out(choice);
-    out.value(header(MessageType::Choice, chosen_));
     labels_[chosen_] = SecretArray<Block>(padded_transfers(transfers));
-    core_->receiver->correct(reinterpret_cast<const Block*>(packed.data()), transfers,
-                             out.take(correction_bytes(transfers)), labels_[chosen_].data());
-    const Digest challenge = check_challenge(core_->sha256, core_->transcript,
-                                             choice.first(choice.size() - kCheckBytes));
-    core_->receiver->prove(challenge, out.take(kCheckBytes));
+    write_choices(*core_, *core_->receiver, header(MessageType::Choice, chosen_), packed, transfers,
+                  choice, labels_[chosen_].data());
     ++chosen_;
   });
 }

@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "checked_choices.hpp"
 #include "session_core.hpp"
 
 namespace capc::gc {
 
 struct GarblerSession::Core : SessionCore {
   explicit Core(Path path) : SessionCore(path) {
-    random_bytes(&delta.get(), sizeof(Block));
-    delta.get().lo |= 1U;
+    draw_difference(delta);
     start = random_value<Block>();
   }
 
@@ -130,15 +130,10 @@ void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {
     core_->clock.require_preparing(number_);
     require_size(tables.size(), layout_.tables_bytes(chunk_), "the tables' buffer");
     const std::size_t transfers = layout_.chunk_transfers(chunk_);
-    Reader body(
-        open_message(choice, header(MessageType::Choice, chunk_), choice_body_bytes(transfers)));
-    const ConstBytes corrections = body.take(correction_bytes(transfers));
-    const ConstBytes check = body.take(kCheckBytes);
-    const Digest challenge = check_challenge(core_->sha256, core_->transcript,
-                                             choice.first(kHeaderBytes + corrections.size()));
     grow(core_->labels, padded_transfers(transfers));
     // Before anything of this chunk is made: a peer whose choices do not fit gets nothing.
-    core_->sender->extend(corrections, challenge, check, transfers, core_->labels.data());
+    read_choices(*core_, *core_->sender, header(MessageType::Choice, chunk_), transfers, choice,
+                 core_->labels.data());
     grow(core_->slots, circuit_->program.slot_count() * kLanes);
     grow(core_->stream,
          std::max(layout_.fixed_bits().size(), layout_.online_bits().size()) * kLanes);

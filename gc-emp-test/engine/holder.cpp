@@ -9,8 +9,7 @@ namespace capc::gc {
 
 struct HolderSession::Core : SessionCore {
   explicit Core(Path path) : SessionCore(path) {
-    random_bytes(&delta.get(), sizeof(Block));
-    delta.get().lo |= 1U;
+    draw_difference(delta);
     multiples.get() = multiples_of(delta.get());
     start = random_value<Block>();
   }

@@ -170,12 +170,6 @@ void leaf_sums(const RoundKeys* leaves, std::uint64_t first, std::size_t units, 
   }
 }
 
-/// x times a field element.
-[[nodiscard]] Block times_x(Block a) {
-  const std::uint64_t carry = a.hi >> 63;
-  return {(a.lo << 1) ^ (carry * 0x87), (a.hi << 1) | (a.lo >> 63)};
-}
-
 /// Horner's rule over the coefficients' bits: rows are only added and shifted.
 void row_hashes(const Block* rows, std::size_t stride, std::size_t row_count,
                 const Block* coefficients, std::size_t count, Block* out) {

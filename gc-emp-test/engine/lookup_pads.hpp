@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "block.hpp"
+#include "checked_choices.hpp"
 #include "kernels.hpp"
 #include "ot_extension.hpp"
 #include "relu_plan.hpp"
@@ -18,12 +19,6 @@ namespace capc::gc {
 // The k transfers of a look-up have labels t_i = q_i ^ c_i Δ. In GF(2^128), with the choice's bits
 // as a polynomial c(x), T = sum x^i t_i = Q ^ c(x) Δ. So H(Q ^ j(x) Δ) is a pad for each entry j,
 // of which the chooser has the one at c: the others lie a non-zero multiple of Δ away.
-
-/// x times a field element, bit i of a block being x^i; no branch depends on it.
-[[nodiscard]] constexpr Block times_x(Block a) {
-  const std::uint64_t carried = std::uint64_t{0} - (a.hi >> 63U);
-  return {(a.lo << 1U) ^ (0x87U & carried), (a.hi << 1U) | (a.lo >> 63U)};
-}
 
 /// sum x^i labels[i].
 [[nodiscard]] inline Block combined(const Block* labels, std::size_t count) {
@@ -83,29 +78,6 @@ inline void require_lookups(std::size_t instances) {
     packed[transfers / 64] = low_bits(packed[transfers / 64], transfers % 64);
   }
   return packed;
-}
-
-/// The corrections of `choices` and their check, after the header in `out`.
-inline void write_choices(const SessionCore& core, TransferReceiver& receiver, const Header& header,
-                          const SecretArray<std::uint64_t>& choices, std::size_t transfers,
-                          Bytes message, Block* labels) {
-  Writer out(message);
-  out.value(header);
-  receiver.correct(reinterpret_cast<const Block*>(choices.data()), transfers,
-                   out.take(correction_bytes(transfers)), labels);
-  const Digest challenge =
-      check_challenge(core.sha256, core.transcript, message.first(message.size() - kCheckBytes));
-  receiver.prove(challenge, out.take(kCheckBytes));
-}
-
-/// The other side of write_choices: ProtocolError, and no labels, where the check fails.
-inline void read_choices(const SessionCore& core, TransferSender& sender, const Header& header,
-                         std::size_t transfers, ConstBytes message, Block* labels) {
-  Reader body(open_message(message, header, choice_body_bytes(transfers)));
-  const ConstBytes corrections = body.take(correction_bytes(transfers));
-  const Digest challenge = check_challenge(core.sha256, core.transcript,
-                                           message.first(kHeaderBytes + corrections.size()));
-  sender.extend(corrections, challenge, body.take(kCheckBytes), transfers, labels);
 }
 
 /// The body of a message of bits, as BitUnpacker reads it.

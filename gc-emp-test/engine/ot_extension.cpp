@@ -13,10 +13,6 @@ constexpr std::size_t kRows = kTrees * kTreeDepth;
 
 using HashedRows = std::array<Block, kRows>;
 
-[[nodiscard]] std::uint64_t bit_of(Block x, std::size_t i) {
-  return ((i < 64 ? x.lo : x.hi) >> (i % 64)) & 1U;
-}
-
 /// Rows are computed in units: the blocks from one row to the next.
 [[nodiscard]] constexpr std::size_t stride_of(std::size_t blocks) {
   return (blocks + kUnitBlocks - 1) / kUnitBlocks * kUnitBlocks;

@@ -46,7 +46,6 @@ ReluPlan::ReluPlan(std::size_t ring_bits, std::size_t shift)
 
 void ReluPlan::add(Lookup lookup) {
   lookup.index = lookups_++;
-  lookup.first_transfer = transfers_;
   transfers_ += lookup.choice_bits;
   steps_.back().push_back(lookup);
 }

@@ -33,8 +33,7 @@ struct Lookup {
   std::size_t first_bit = 0;                 ///< of a leaf
   std::array<std::size_t, 3> children = {};  ///< of a merge, lowest bits first
   std::size_t child_count = 0;
-  std::size_t index = 0;           ///< among all look-ups of an instance
-  std::size_t first_transfer = 0;  ///< among all transfers of an instance
+  std::size_t index = 0;  ///< among all look-ups of an instance
 };
 
 constexpr std::size_t kMaxChoiceBits = 5;

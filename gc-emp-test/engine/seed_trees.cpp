@@ -60,10 +60,6 @@ class LeafHash {
   return b;
 }
 
-[[nodiscard]] std::uint64_t bit_of(Block x, std::size_t i) {
-  return ((i < 64 ? x.lo : x.hi) >> (i % 64)) & 1U;
-}
-
 /// From leaf y ^ path at place y to leaf x at place x, with the same moves for every path.
 void put_in_order(CheckStrings& strings, std::uint64_t path) {
   for (std::size_t level = 0; level < kTreeDepth; ++level) {

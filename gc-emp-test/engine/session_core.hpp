@@ -51,6 +51,12 @@ struct SessionCore {
   std::atomic_flag busy = ATOMIC_FLAG_INIT;
 };
 
+/// Δ: 127 random bits, and a 1 that sets the colours of the two labels of a wire apart.
+inline void draw_difference(Secret<Block>& delta) {
+  random_bytes(&delta.get(), sizeof(Block));
+  delta.get().lo |= 1U;
+}
+
 [[nodiscard]] inline Header setup_header(MessageType type) {
   Header header;
   header.type = type;

@@ -76,7 +76,7 @@ class Strangers {
 
   /// At most kMostStrangers: the oldest gives way.
   void add(Descriptor connection) {
-    if (all_.size() >= kMostStrangers) drop_oldest();
+    if (all_.size() >= kMostStrangers) drop_oldest("too many came at a time");
     all_.push_back(
         {start_handshake(std::move(connection), owner_), Want::Read, Deadline(kHandshakeLimit)});
   }
@@ -88,9 +88,9 @@ class Strangers {
   }
 
   /// False where there is none.
-  bool drop_oldest() {
+  bool drop_oldest(const std::string& reason) {
     if (all_.empty()) return false;
-    drop(all_.begin(), "too many came at a time");
+    drop(all_.begin(), reason);
     return true;
   }
 
@@ -187,8 +187,9 @@ std::unique_ptr<Stream> Listener::accept_with_key(const LinkKey& key, const Dead
     if (connection.is_open()) {
       strangers.add(std::move(connection));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      if (!strangers.drop_oldest()) {
-        throw SystemError(with_reason("cannot accept a connection", errno));
+      const int error = errno;
+      if (!strangers.drop_oldest("there was no room for it")) {
+        throw SystemError(with_reason("cannot accept a connection", error));
       }
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR && errno != ECONNABORTED) {
       throw SystemError(with_reason("cannot accept a connection", errno));

@@ -60,10 +60,6 @@ void curve_vectors() {
   CHECK_THROWS(UsageError, (void)hash_to_curve(curve, {}, std::string(256, 'd')));
 }
 
-[[nodiscard]] unsigned bit_of(Block x, std::size_t i) {
-  return static_cast<unsigned>((i < 64 ? x.lo : x.hi) >> (i % 64)) & 1U;
-}
-
 /// The product as at school: 255 coefficients, then the modulus from the top.
 [[nodiscard]] Block slow_product(Block a, Block b) {
   bool product[256] = {};

@@ -300,3 +300,12 @@ def test_nothing_secret_in_a_repr() -> None:
         "PreparedReply(...)",
     ]
     assert "weights" not in repr(layer)
+
+
+def test_a_reply_of_zeros_is_decrypted_as_any_other() -> None:
+    """SEAL refuses a product with 0, of which a peer's ciphertext may consist."""
+    client, _ = pair(TOY)
+    packing = plan_packing(CRYPTONETS["logits"], TOY.poly_modulus_degree)
+    found = client.decrypt(packing, bytes(client.reply_bytes(packing)))
+    assert found.shape == CRYPTONETS["logits"].output_shape
+    assert not found.any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_the_distance_is_that_of_the_bound_a_run_checks() -> None:
     assert costs["d"].coefficient_distance == pytest.approx(float(mask.distance))
     assert costs["d"].distance == pytest.approx(5 * float(mask.distance))
     # A bit more doubles the guards, as long as the noise of the weights outweighs the rest.
-    spare = int(mask.distance_bits - DISTANCE_BITS)
+    spare = int(-math.log2(mask.distance) - DISTANCE_BITS)
     seed = new_key_seed()
     key = KeyRing(FAST).client(network.fixed_point).public_key(seed)
     server = HEServer(FAST, network.fixed_point, seed, key)

@@ -74,7 +74,10 @@ def main(argv: list[str]) -> int:
     )
     flags = parser.parse_args(argv)
     if not PARTY_NAME.fullmatch(flags.party):
-        raise ConfigError(f"{flags.party} is no party; name querying, guardian or answering-0 on")
+        raise ConfigError(
+            f"{flags.party} is not the name of a party; use querying, guardian, or answering-0, "
+            "answering-1 and so on"
+        )
     if any(not letter.isprintable() or letter in '"\\' for letter in flags.host):
         raise ConfigError(f"--host {flags.host!r} is no name of a machine")
     _write(flags.party, Path(flags.folder), flags.host, flags.port)

@@ -55,6 +55,8 @@ def status_main(argv: list[str]) -> int:
     sys.stdout.write(f"{own.config.party} {state}\n")
     if last is not None:
         told = {"event", "query", "step", "phase", "epsilon", "reason"}
-        said = [f"{value}" for name, value in last.fields.items() if name in told]
+        said = [
+            f"{value}" for name, value in last.fields.items() if name in told and value is not None
+        ]
         sys.stdout.write(f"run {run[:16] or 'none'}; at {last.fields['at']}: {' '.join(said)}\n")
     return ExitStatus.OK

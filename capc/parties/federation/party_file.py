@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Federation:
         """Of them, the answering parties."""
         return sum(role_of(name) == ANSWERING for name in self.members)
 
-    @property
+    @cached_property
     def terms(self) -> dict[str, Any]:
         """Everything that has to be the same for all, by the name of its field."""
         terms = dict(self.run)
@@ -174,7 +175,10 @@ def _member(table: Table) -> Peer:
     table.require_known(_MEMBER)
     name, certificate = table.get("name", str), _pem(table.get("certificate", str))
     if not PARTY_NAME.fullmatch(name):
-        raise table.error("name", f"is {name!r}; allowed are querying, guardian and answering-0 on")
+        raise table.error(
+            "name",
+            f"is {name!r}; allowed are querying, guardian, and answering-0, answering-1 and so on",
+        )
     try:
         x509.load_pem_x509_certificate(certificate.encode())
         found = fingerprint(certificate)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from capc.errors import ConfigError
-from capc.files import read_bounded
+from capc.files import expanded, read_bounded
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -57,8 +57,8 @@ class Table:
 
     def path(self, field: str, default: str | None = None) -> Path:
         """A path, relative to the folder of the file."""
-        named = Path(self.get(field, str, default)).expanduser()
-        return (Path(self.origin).parent / named).absolute()
+        named = self.get(field, str, default)
+        return expanded(named if named.startswith("~") else Path(self.origin).parent / named)
 
     def raw(self) -> dict[str, Any]:
         """All fields, for a reader that checks them itself."""
