@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from capc.errors import ModelError
+from capc.fixed_point import Float64
 from capc.graph.layers import Dense, Network
 from capc.graph.simplify import simplify
 
@@ -29,6 +30,14 @@ def with_two_classes(network: Network) -> Network:
     weight, bias = np.array([[0.0, 1.0]]), np.zeros(2)
     classes = Dense(name, (last.name,), (2,), weight=weight, bias=bias)
     return simplify(Network((*network.layers, classes)))
+
+
+def as_logits(values: Float64, images: int) -> Float64:
+    """What a framework gives as logits (images, classes), as `with_two_classes` has them."""
+    logits: Float64 = values.reshape(images, -1)
+    if logits.shape[1:] == (1,):
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    return logits
 
 
 def require_labels(outputs: int, softmax: str | None, before: str) -> None:

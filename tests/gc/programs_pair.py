@@ -13,9 +13,14 @@ import numpy as np
 import pytest
 
 from capc.errors import ConfigError
-from capc.fixed_point import Int64
+from capc.fixed_point import Int64, uniform_bits
 from capc.gc.program_files import BackEnd, ProgramName, find_program
 from capc.gc.programs import CircuitProgram
+
+RING, CLASSES, VOTES = 41, 10, 32
+ARGMAX: dict[str, Any] = {"ring_bits": RING, "classes": CLASSES}
+BACK_ENDS: list[BackEnd] = ["builtin", "emp"]
+Pair = tuple[CircuitProgram, CircuitProgram]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -107,3 +112,32 @@ class Relay:
         self._listener.close()
         for thread in self._threads:
             thread.join(timeout=10)
+
+
+def vote(pair: Pair, logits: Int64) -> Int64:
+    """One query's votes, from shares of its logits, shares of the votes put together again."""
+    garbler, evaluator = pair
+    rows = len(logits)
+    masks = uniform_bits(RING, logits.shape)
+    vote_shares = uniform_bits(VOTES, logits.shape)
+    both(lambda: garbler.prepare(rows, vote_shares), lambda: evaluator.prepare(rows))
+    nothing, shares = both(
+        lambda: garbler.evaluate(masks), lambda: evaluator.evaluate(logits - masks)
+    )
+    assert nothing is None
+    assert shares is not None and shares.min() >= 0 and shares.max() < 1 << VOTES
+    return (shares + vote_shares) % (1 << VOTES)
+
+
+def count(pair: Pair, words: Int64, votes: Int64) -> tuple[Int64 | None, Int64]:
+    """What the guardian and the querying party learn of shared votes."""
+    garbler, evaluator = pair
+    shares = uniform_bits(VOTES, votes.shape)
+    repeats = words.shape[1] // votes.shape[1]
+    words = words - np.tile(shares, repeats)
+    both(lambda: garbler.prepare(len(votes)), lambda: evaluator.prepare(len(votes)))
+    opened, learnt = both(
+        lambda: garbler.evaluate(words), lambda: evaluator.evaluate(votes + shares)
+    )
+    assert learnt is not None
+    return opened, learnt

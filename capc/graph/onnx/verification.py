@@ -18,6 +18,7 @@ from capc.graph.onnx.loader import load_onnx
 from capc.graph.onnx.reader import Layout, of_layout
 from capc.graph.onnx.runtime import values_of
 from capc.graph.onnx.sources import OnnxGraph, read_onnx
+from capc.graph.two_classes import as_logits
 
 _AXES = {Layout.IMAGE: 4, Layout.LINE: 3}  # of a batch of such values
 
@@ -62,11 +63,8 @@ def _logits(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Float64:
     ending = ending_of(graph)
-    logits = values_of(ending.graph, [ending.logits], images, source, advance)[0]
-    logits = logits.reshape(len(np.asarray(images)), -1)
-    if logits.shape[1:] == (1,):  # two classes, as `with_two_classes` has them
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    return logits
+    values = values_of(ending.graph, [ending.logits], images, source, advance)[0]
+    return as_logits(values, len(np.asarray(images)))
 
 
 @dataclass(frozen=True, eq=False)

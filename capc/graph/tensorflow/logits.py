@@ -16,6 +16,7 @@ from capc.graph.tensorflow.importer import nodes_before
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.graph.tensorflow.names import data_inputs
 from capc.graph.tensorflow.sources import FrozenGraph, fixed_batch, read_graph
+from capc.graph.two_classes import as_logits
 
 _BATCH = 250
 
@@ -44,11 +45,8 @@ def logits_of(
     """The same for a graph that is read already; `source` is what an error calls it."""
     frozen = without_ending(frozen).graph
     wanted = [frozen.output_name]
-    logits = _run(frozen, nodes_before(frozen), wanted, images, source, advance=advance)[0]
-    logits = logits.reshape(len(np.asarray(images)), -1)
-    if logits.shape[1:] == (1,):  # two classes, as `with_two_classes` has them
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    return logits
+    values = _run(frozen, nodes_before(frozen), wanted, images, source, advance=advance)[0]
+    return as_logits(values, len(np.asarray(images)))
 
 
 def node_values(
