@@ -111,7 +111,8 @@ def test_shell_examples_run(block: Block, workplace: Path) -> None:
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)
-def test_python_examples_run(block: Block) -> None:
+def test_python_examples_run(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where an example leaves its files
     exec(compile(block.text, str(block), "exec"), {"__name__": "example"})
 
 
