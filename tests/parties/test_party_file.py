@@ -81,7 +81,7 @@ def test_init_writes_nothing_over_and_keeps_the_key_private(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert (folder / "party.key").stat().st_mode & 0o777 == 0o600
     assert main(["party", "init", "somebody", "--host=other"]) == 2
-    assert "somebody is no party" in capsys.readouterr().err
+    assert "somebody is not the name of a party" in capsys.readouterr().err
 
 
 def test_the_template_has_the_parameters_of_fast_json(made: Federation) -> None:
