@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from capc.files import MAX_FILE_BYTES, open_bounded
 
 _MAGIC = b"\x93NUMPY"
-_PART_BYTES = 1 << 22
 
 
 def load_array(path: str | Path, limit: int = MAX_FILE_BYTES) -> Any:

@@ -76,7 +76,7 @@ def _mlp(image_shape: ImageShape, num_classes: int) -> Any:
 
 
 def _dense(image_shape: ImageShape, num_classes: int) -> Any:
-    layers = load_tensorflow().keras.layers
+    layers = load_keras().layers
     return _sequential(
         image_shape,
         [

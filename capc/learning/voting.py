@@ -61,16 +61,6 @@ def seeded_sampler(generator: np.random.Generator) -> Sampler:
     return draw
 
 
-def count_votes(predictions: NDArray[np.int64], classes: int) -> Int64:
-    """One-hot votes (n, classes) of one party's predicted classes (n,); add them up over parties.
-
-    So a sum over any number of parties takes the memory of one.
-    """
-    votes = np.zeros((len(predictions), classes), dtype=np.int64)
-    votes[np.arange(len(predictions)), predictions] = 1
-    return votes
-
-
 @dataclass(frozen=True, eq=False)
 class Answers:
     """What became of the queries that were asked, in order; each array has shape (asked,).

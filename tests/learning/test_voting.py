@@ -19,7 +19,6 @@ from capc.learning.voting import (
     ask,
     composed,
     confident_gnmax,
-    count_votes,
     distributed_noise,
     epsilon_of,
     exact_sampler,
@@ -61,10 +60,6 @@ def test_noise_is_added_to_every_count_and_apart_to_the_maximum() -> None:
     answered, labels = confident_gnmax(counts, privacy, lambda sigma, count: next(draws))
     assert labels.tolist() == [1, 2]
     assert answered.tolist() == [0, 1]  # 4 - 3 < 5 <= 3 + 2
-
-
-def test_votes_are_one_hot() -> None:
-    assert count_votes(np.array([2, 0]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
 def test_parties_ask_in_turns() -> None:
