@@ -54,7 +54,7 @@ _COMMANDS = {
     ),
     "accuracy": _Command(
         "capc.bench.accuracy",
-        "a model's accuracy in TensorFlow, in the protocol's integers, and encrypted",
+        "a model's accuracy in its own framework, in the protocol's integers, and encrypted",
         "capc accuracy models/cryptonets-relu.pb --dataset_name mnist --encrypted 100",
     ),
     "publish": _Command(

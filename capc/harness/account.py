@@ -23,8 +23,7 @@ class AccountBefore:
     def __str__(self) -> str:
         said = f"epsilon {epsilon_text(self.epsilon)} spent before this run"
         if self.other_rule:
-            said += ", under the other rule too (--noise): each query counts by its own, and all "
-            said += "add up"
+            said += ", partly by runs with the other --noise; the costs of both are added up"
         return said if self.epsilon else "new"
 
 

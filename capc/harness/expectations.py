@@ -12,9 +12,9 @@ def expectations(
 ) -> list[str]:
     """Warnings on a run with one query's total cost per answering party, all on one machine.
 
-    `memory` is what it may use, in bytes, None where that is not known. One where the queries that
-    run `together`, which are answered together, are expected to take longer than the deadline, one
-    where the transformed weights need most of that memory.
+    `memory` is what it may use, in bytes, None where that is not known. One warning is given where
+    the queries that run `together`, which are answered together, are expected to take longer than
+    the deadline. Another is given where the transformed weights need most of that memory.
     """
     seconds = sum(cost.offline_seconds + cost.online_seconds for cost in parties)
     weights = sum(cost.weight_bytes for cost in parties)

@@ -168,7 +168,10 @@ class _Command:
     def _imported(self, stage: str) -> None:
         """Retraining on answers from outside: no private models, no vote."""
         if stage != "retrain" or self._options.secure or self._options.include_private:
-            raise ConfigError("--answers goes with the stage retrain, without --secure and private")
+            raise ConfigError(
+                "--answers works with the stage retrain only, and not with --secure or "
+                "--include_private"
+            )
         experiment = self._session.experiment
         if experiment.multi_label:
             raise ConfigError("--answers brings one class a query; the task is multi-label")

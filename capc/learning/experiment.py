@@ -132,7 +132,7 @@ class Privacy:
         if self.voting is not None:
             _choice("voting", self.voting, MULTI_LABEL)
         if self.distributed and self.bound == "dependent":
-            raise ConfigError("drawn_by is distributed: there the bound is independent alone")
+            raise ConfigError("with drawn_by distributed, bound must be independent")
 
     @property
     def distributed(self) -> bool:

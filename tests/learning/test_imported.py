@@ -256,8 +256,16 @@ def test_which_party_gets_which_folder() -> None:
 @pytest.mark.parametrize(
     ("stage", "arguments", "said"),
     [
-        ("all", ["--answers=x"], "goes with the stage retrain"),
-        ("retrain", ["--answers=x", "--secure"], "goes with the stage retrain"),
+        (
+            "all",
+            ["--answers=x"],
+            "works with the stage retrain only, and not with --secure or --include_private",
+        ),
+        (
+            "retrain",
+            ["--answers=x", "--secure"],
+            "works with the stage retrain only, and not with --secure or --include_private",
+        ),
         ("retrain", ["--answers=/none"], "/none does not exist"),
     ],
 )

@@ -213,7 +213,10 @@ def test_every_query_is_charged_alike_up_to_the_budget() -> None:
     ("fields", "said"),
     [
         ({"colluding": 1}, "colluding goes with"),
-        ({"drawn_by": "distributed", "bound": "dependent"}, "independent alone"),
+        (
+            {"drawn_by": "distributed", "bound": "dependent"},
+            "with drawn_by distributed, bound must be independent",
+        ),
         ({"drawn_by": "nobody"}, "drawn_by"),
     ],
 )

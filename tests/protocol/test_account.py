@@ -93,6 +93,8 @@ def test_other_parties_are_refused_and_other_rules_add_up(
     assert finished.status == 0
     assert finished.record["account"]["other_rule_before"] is True
     assert finished.record["account"]["owners"] == owners
-    assert "under the other rule too" in " ".join(capsys.readouterr().out.split())
+    assert "partly by runs with the other --noise; the costs of both are added up" in " ".join(
+        capsys.readouterr().out.split()
+    )
     mechanism = Mechanism("distributed", 40.0, parties=2)
     assert Accountant.load(path).counts == {GNMAX: 1, mechanism: 1}
