@@ -49,6 +49,16 @@ def glyphs_for(environment: Mapping[str, str]) -> Glyphs:
     return UNICODE if locale.lower().replace("-", "").endswith("utf8") else ASCII
 
 
+def symbol_of(state: str, glyphs: Glyphs) -> tuple[str, str]:
+    """The character and the colour of a card's state; waiting where it is none of the others."""
+    return {
+        "working": (glyphs.working, WORKING),
+        "held": (glyphs.waiting, CAUTION),
+        "done": (glyphs.finished, FINISHED),
+        "failed": (glyphs.failed, FAILED),
+    }.get(state, (glyphs.waiting, QUIET))
+
+
 def short_seconds(seconds: float) -> str:
     """A time in at most five characters, three digits of it."""
     if seconds < 0.0005:

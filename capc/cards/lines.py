@@ -24,6 +24,7 @@ from capc.cards.glyphs import (
     Glyphs,
     short_bytes,
     short_seconds,
+    symbol_of,
 )
 from capc.cards.words import OFFLINE, SETUP, STEP_NAMES, STEPS_OF, sentence
 from capc.console import bytes_text, epsilon_text, printable, seconds_text
@@ -96,7 +97,7 @@ class _Painter:
 
     def title(self) -> Text:
         """Who, and at what: as many words as fit."""
-        facts, (symbol, style) = self.card.facts, self._symbol()
+        facts, (symbol, style) = self.card.facts, symbol_of(self.card.state, self.glyphs)
         for said in state_words(self.card):
             for name in (facts.title, facts.party):
                 room = self.width - cell_len(name) - cell_len(said) - 3
@@ -105,15 +106,6 @@ class _Painter:
                         (name, NAME), " " * (room + 1), (f"{symbol} {said}", style)
                     )
         return Text.assemble((f"{symbol} ", style), (facts.party, NAME))
-
-    def _symbol(self) -> tuple[str, str]:
-        glyphs = self.glyphs
-        return {
-            "working": (glyphs.working, WORKING),
-            "held": (glyphs.waiting, CAUTION),
-            "done": (glyphs.finished, FINISHED),
-            "failed": (glyphs.failed, FAILED),
-        }.get(self.card.state, (glyphs.waiting, QUIET))
 
     def reason(self, most: int) -> Iterator[Text]:
         """Why the party failed, where it did."""

@@ -8,15 +8,13 @@ from rich.text import Text
 
 from capc.cards.card import Card
 from capc.cards.glyphs import (
-    CAUTION,
-    FAILED,
-    FINISHED,
     NAME,
     QUIET,
     WORKING,
     Glyphs,
     short_bytes,
     short_seconds,
+    symbol_of,
 )
 from capc.cards.lines import fitted, state_words
 from capc.console import printable
@@ -60,12 +58,7 @@ def _counted(cards: Sequence[Card]) -> str:
 
 def _line(card: Card, longest: float, width: int, now: float, glyphs: Glyphs) -> Text:
     """State, name, at what, seconds and bytes; a bar where there is room."""
-    symbol, style = {
-        "working": (glyphs.working, WORKING),
-        "held": (glyphs.waiting, CAUTION),
-        "done": (glyphs.finished, FINISHED),
-        "failed": (glyphs.failed, FAILED),
-    }.get(card.state, (glyphs.waiting, QUIET))
+    symbol, style = symbol_of(card.state, glyphs)
     name = f"{card.facts.party:<14}" if width >= 45 else f"{card.facts.party:<13}"
     text = Text.assemble((f"{symbol} ", style), name)
     if card.state == "failed":
