@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+TASKS = ("single-label", "multi-label")
+"""What a model answers: one class, or a set of labels."""
+
 NONE = "none"
 
 

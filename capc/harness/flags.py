@@ -11,9 +11,9 @@ from capc.fixed_point import MAX_LOGIT, RING_BITS
 from capc.gc.program_files import BACK_ENDS
 from capc.graph.calibration_flags import add_calibration
 from capc.he.parameter_flags import add_encryption_params
-from capc.inference.graph_command import TASKS
-from capc.parties.config import NOISE_SOURCES
+from capc.label_sets import TASKS
 from capc.privacy.conversion import CONVERSIONS
+from capc.privacy.distributed import NOISE_SOURCES
 from capc.privacy.voting_rules import MULTI_LABEL
 
 QUERIES = ("private", "public")

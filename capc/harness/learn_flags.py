@@ -8,8 +8,9 @@ from pathlib import Path
 from capc.command_line import Parser, add_results_dir, whole_number
 from capc.harness.flags import add_constants
 from capc.he.parameter_flags import add_encryption_params
-from capc.learning.experiment import DRAWN_BY, PUBLIC
+from capc.learning.experiment import PUBLIC
 from capc.machine import cores
+from capc.privacy.distributed import NOISE_SOURCES
 
 STAGES = ("train", "query", "retrain", "all", "sweep")
 
@@ -63,7 +64,7 @@ def _add_experiment(parser: Parser) -> None:
     )
     add(
         "--noise",
-        choices=DRAWN_BY,
+        choices=NOISE_SOURCES,
         metavar="WHO",
         help="who draws the vote's noise, guardian or distributed, as for `capc run` (default: as "
         "the config says)",

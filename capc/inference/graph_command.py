@@ -18,8 +18,7 @@ from capc.graph.ring_choice import to_ring
 from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.inference.precision import why_imprecise
-
-TASKS = ("single-label", "multi-label")
+from capc.label_sets import TASKS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

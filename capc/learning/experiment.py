@@ -16,9 +16,10 @@ from capc.data.datasets import dataset_info, require_task
 from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
 from capc.files import parse_json, read_json
+from capc.label_sets import TASKS
 from capc.learning.architectures import check_model_type
 from capc.privacy.conversion import CONVERSIONS, Conversion
-from capc.privacy.distributed import party_sigma
+from capc.privacy.distributed import NOISE_SOURCES, party_sigma
 from capc.privacy.voting_rules import MULTI_LABEL, VotingRule
 
 SPLITS = ("uniform", "skewed", "dirichlet")
@@ -27,9 +28,7 @@ STRATEGIES = ("random", "entropy", "gap", "k-centre", PUBLIC)
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "steps", "cosine")
 NOISES = ("exact", "seeded")
-DRAWN_BY = ("guardian", "distributed")
 BOUNDS = ("independent", "dependent")
-TASKS = ("single-label", "multi-label")
 LABEL_STRATEGIES = ("random", "k-centre", PUBLIC)  # the others need one class a sample
 
 _NAME_LENGTH = 100
@@ -125,7 +124,7 @@ class Privacy:
         _choice("conversion", self.conversion, CONVERSIONS)
         _choice("bound", self.bound, BOUNDS)
         _choice("noise", self.noise, NOISES)
-        _choice("drawn_by", self.drawn_by, DRAWN_BY)
+        _choice("drawn_by", self.drawn_by, NOISE_SOURCES)
         _whole("colluding", self.colluding, 0, 1 << 30)
         if self.colluding and not self.distributed:
             raise ConfigError("colluding goes with drawn_by distributed")

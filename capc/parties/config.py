@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from capc.errors import ConfigError
 from capc.files import read_json
@@ -25,13 +25,10 @@ from capc.gc.program_files import BACK_ENDS, BackEnd
 from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.privacy.conversion import CONVERSIONS, Conversion
-from capc.privacy.distributed import VOTE_SHIFT
+from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
 
 CONFIG_VERSION = 5
-
-NoiseSource = Literal["guardian", "distributed"]
-NOISE_SOURCES: tuple[NoiseSource, ...] = get_args(NoiseSource)
 
 Choice = TypeVar("Choice", bound=str)
 

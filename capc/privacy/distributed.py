@@ -13,9 +13,14 @@ more Renyi divergence, at every order, for each count in which two neighbouring 
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS
+
+NoiseSource = Literal["guardian", "distributed"]
+NOISE_SOURCES: tuple[NoiseSource, ...] = get_args(NoiseSource)
+"""Who draws the noise: the guardian, or each answering party its part."""
 
 VOTE_SHIFT = 8
 """A vote counts 2^VOTE_SHIFT units."""

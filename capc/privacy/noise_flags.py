@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from capc.errors import ConfigError
+from capc.privacy.distributed import NOISE_SOURCES
 from capc.privacy.rdp import Mechanism
 
 
@@ -12,7 +13,7 @@ def add_noise_source(command: argparse.ArgumentParser) -> None:
     """--noise, for a rule that knows two sources; --parties and --colluding."""
     command.add_argument(
         "--noise",
-        choices=("guardian", "distributed"),
+        choices=NOISE_SOURCES,
         default="guardian",
         help="who draws it (default guardian)",
     )
