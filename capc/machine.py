@@ -1,4 +1,4 @@
-"""What this machine gives this process: cores and memory, within the limits set on it.
+"""What this machine gives this process: cores, memory within the limits set on it, and packages.
 
 A container sees all cores and all memory of its host; what it may use stands in its control
 groups, of version 1 or 2.
@@ -10,6 +10,7 @@ import math
 import os
 import resource
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
@@ -36,6 +37,14 @@ def memory_bytes() -> int | None:
         if line.startswith("MemTotal:"):
             limits.append(int(line.split()[1]) * 1024)
     return min(limits, default=None)
+
+
+def package_version(name: str) -> str | None:
+    """The version of an installed package; None where it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _quotas() -> Iterator[float]:

@@ -7,7 +7,6 @@ readable by their owner only.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import zipfile
@@ -26,6 +25,7 @@ from capc.graph.frameworks import import_verified, is_onnx
 from capc.graph.layers import KINDS, Layer, Network
 from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.graph.tensorflow.sources import kind_of, model_path
+from capc.machine import package_version
 
 FORMAT = 11  # part of the cache key: raise it whenever importing gives other layers
 
@@ -206,16 +206,9 @@ def _versions(path: Path) -> tuple[str, str]:
     TensorFlow has several names as a package.
     """
     if is_onnx(path):
-        return _version("onnx"), _version("onnxruntime")
-    found = [_version(name) for name in _TENSORFLOW_PACKAGES]
-    return next((version for version in found if version), ""), _version("keras")
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+        return package_version("onnx") or "", package_version("onnxruntime") or ""
+    found = [package_version(name) for name in _TENSORFLOW_PACKAGES]
+    return next((version for version in found if version), ""), package_version("keras") or ""
 
 
 def _intact(path: Path) -> bool:

@@ -15,14 +15,13 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal, get_args
 
 from capc.console import bytes_text
 from capc.errors import ConfigError
 from capc.files import cache_root, temporary_folder
-from capc.machine import cores, memory_bytes
+from capc.machine import cores, memory_bytes, package_version
 
 State = Literal["ok", "note", "missing"]
 
@@ -113,14 +112,8 @@ def _packages() -> Finding:
     lacks = [name for module, name in PACKAGES.items() if importlib.util.find_spec(module) is None]
     if lacks:
         return Finding("packages", "missing", f"without {', '.join(lacks)}", "make setup")
-    return Finding("packages", "ok", f"all {len(PACKAGES)}, seal-python {_version('seal-python')}")
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "of unknown version"
+    seal = package_version("seal-python") or "of unknown version"
+    return Finding("packages", "ok", f"all {len(PACKAGES)}, seal-python {seal}")
 
 
 def _engine() -> Finding:

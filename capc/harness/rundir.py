@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from capc.errors import ConfigError, ExitStatus, FileError
 from capc.files import REPOSITORY, held_folder, is_abandoned, read_json, write_whole
 from capc.harness import private_folder
 from capc.harness.private_folder import PrivateFolder
-from capc.machine import cores, memory_bytes
+from capc.machine import cores, memory_bytes, package_version
 
 _PACKAGES = ("capc", "numpy", "seal-python", "opendp", "pandas", "libtmux", "rich", "cryptography")
 
@@ -157,15 +156,8 @@ def machine() -> dict[str, Any]:
         "cores": cores(),
         "memory_bytes": memory_bytes(),
         "commit": _commit(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: package_version(name) for name in _PACKAGES},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:

@@ -9,13 +9,13 @@ What nGraph's own bridge asks of its C++ library is answered here for this engin
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from capc.errors import ConfigError
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.he_transformer.ngraph_bridge.session import install, is_enabled, set_enabled
 from capc.he_transformer.ngraph_bridge.settings import BACKENDS, OPTIMIZER
+from capc.machine import package_version
 
 __all__ = [
     "TF_GIT_VERSION",
@@ -182,15 +182,8 @@ def _prepare() -> None:
     install()
 
 
-def _own_version() -> str:
-    try:
-        return version("capc")
-    except PackageNotFoundError:
-        return "not installed"
-
-
 __version__ = (
-    f"nGraph bridge version: CaPC {_own_version()}\n"
+    f"nGraph bridge version: CaPC {package_version('capc') or 'not installed'}\n"
     "nGraph version used for this build: none\n"
     f"TensorFlow version used for this build: {TF_GIT_VERSION_BUILT_WITH}\n"
     f"CXX11_ABI flag used for this build: {cxx11_abi_flag()}\n"

@@ -20,6 +20,7 @@ from capc.graph.model_names import find_model, is_path, model_at, models_in
 from capc.graph.onnx import loader, sources
 from capc.graph.prepared import cache_key, prepare
 from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
+from capc.machine import package_version
 
 NODES = DEFAULT_INPUT, DEFAULT_OUTPUT
 WEIGHTS = uniform(12, 5)
@@ -128,15 +129,17 @@ def test_versions_of_onnx_and_onnxruntime_are_part_of_the_cache_key(
 ) -> None:
     path = dense(tmp_path / "model.onnx")
     keys = {key(path)}
-    real = prepared._version
+    real = package_version
     for package in ("onnx", "onnxruntime"):
         monkeypatch.setattr(
-            prepared, "_version", lambda name, of=package: "0" if name == of else real(name)
+            prepared, "package_version", lambda name, of=package: "0" if name == of else real(name)
         )
         keys.add(key(path))
     assert len(keys) == 3
     monkeypatch.setattr(
-        prepared, "_version", lambda name: "0" if name.startswith("tensorflow") else real(name)
+        prepared,
+        "package_version",
+        lambda name: "0" if name.startswith("tensorflow") else real(name),
     )
     assert key(path) in keys
 
