@@ -27,6 +27,14 @@ def add_parties(command: argparse.ArgumentParser) -> None:
     add("--colluding", type=int, default=0, help="of them, who may tell others (default 0)")
 
 
+def refuse_answered(options: argparse.Namespace) -> None:
+    """Raise ConfigError for --answered where answered queries cost what the others do."""
+    if options.noise == "distributed" and options.answered is not None:
+        raise ConfigError(
+            "--answered has no use: under distributed noise each query costs the same"
+        )
+
+
 def distributed_mechanism(options: argparse.Namespace, sigma: float) -> Mechanism | None:
     """The mechanism of a query under distributed noise; None where the guardian draws it."""
     if options.noise != "distributed":

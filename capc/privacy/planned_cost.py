@@ -8,7 +8,8 @@ from typing import Any
 from capc.errors import ConfigError
 from capc.privacy.budget import Budget
 from capc.privacy.distributed import excess_text
-from capc.privacy.noise_flags import add_noise_source, distributed_mechanism
+from capc.privacy.noise_flags import add_noise_source, distributed_mechanism, refuse_answered
+from capc.privacy.rdp import Mechanism
 
 COST_EXAMPLES = (
     "capc privacy cost --sigma 7 --queries 100                           (prints epsilon)",
@@ -37,7 +38,8 @@ def planned_cost(options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError("give --queries, --epsilon, or both")
     if options.queries is not None and options.queries < 1:
         raise ConfigError(f"--queries is {options.queries}; allowed is 1 or more")
-    budget = _budget(options)
+    distributed = distributed_mechanism(options, options.sigma)
+    budget = _budget(options, distributed)
     fit = budget.room()
     queries = options.queries if fit is None else options.queries or fit
     if options.queries is None and options.answered is not None:
@@ -45,9 +47,9 @@ def planned_cost(options: argparse.Namespace) -> dict[str, Any]:
     answered = queries if options.answered is None else options.answered
     loss = budget.planned(queries, answered).privacy_loss(options.delta, options.conversion)
     by_parties: dict[str, Any] = {}
-    if (mechanism := distributed_mechanism(options, options.sigma)) is not None:
+    if distributed is not None:
         by_parties = {"parties": options.parties, "colluding": options.colluding}
-        by_parties["excess_per_query"] = excess_text(mechanism.log_excess)
+        by_parties["excess_per_query"] = excess_text(distributed.log_excess)
     return {
         **loss.fields(),
         "sigma": options.sigma,
@@ -63,15 +65,10 @@ def planned_cost(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _budget(options: argparse.Namespace) -> Budget:
+def _budget(options: argparse.Namespace, distributed: Mechanism | None) -> Budget:
     """The rule by which a guardian would charge these queries."""
-    distributed = distributed_mechanism(options, options.sigma)
-    if distributed is not None:
-        if options.answered is not None:
-            raise ConfigError(
-                "--answered has no use: under distributed noise each query costs the same"
-            )
-    elif options.threshold is not None and options.sigma_threshold is None:
+    refuse_answered(options)
+    if distributed is None and options.threshold is not None and options.sigma_threshold is None:
         raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
     compared = options.threshold is not None or options.sigma_threshold is not None
     return Budget(

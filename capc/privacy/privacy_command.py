@@ -29,7 +29,12 @@ from capc.privacy.conversion import (
 )
 from capc.privacy.dependent import NOISES, expected_cost_rdp
 from capc.privacy.distributed import excess_text
-from capc.privacy.noise_flags import add_noise_source, add_parties, distributed_mechanism
+from capc.privacy.noise_flags import (
+    add_noise_source,
+    add_parties,
+    distributed_mechanism,
+    refuse_answered,
+)
 from capc.privacy.planned_cost import COST_EXAMPLES, add_cost_flags, planned_cost
 from capc.privacy.rdp import Mechanism
 from capc.privacy.votes import Answered, check_answered, check_votes, load_array
@@ -242,20 +247,18 @@ def _expected_cost(options: argparse.Namespace, votes: Int64) -> dict[str, Any]:
 def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     shared = {"sigma_threshold": options.sigma_threshold, "conversion": options.conversion}
     sigma, queries, answered = options.sigma, options.queries, options.answered
-    if options.noise == "distributed" and answered is not None:
-        raise ConfigError(
-            "--answered has no use: under distributed noise each query costs the same"
-        )
-    if queries is None:
-        distributed_mechanism(options, sigma)
+    refuse_answered(options)
     if queries is not None:
         sigma = smallest_sigma(options.epsilon, options.delta, queries, answered=answered, **shared)
-    elif answered is not None:
-        raise ConfigError("--answered goes with --queries; the most queries count as all answered")
+        distributed = distributed_mechanism(options, sigma)
     else:
+        distributed = distributed_mechanism(options, sigma)
+        if answered is not None:
+            raise ConfigError(
+                "--answered goes with --queries; the most queries count as all answered"
+            )
         queries = most_queries(options.epsilon, options.delta, sigma, **shared)
     account = Accountant()
-    distributed = distributed_mechanism(options, sigma)
     if distributed is not None:
         _require_vanishing(distributed, queries)
         account.charge(distributed, queries)
