@@ -35,10 +35,9 @@ from capc.learning.session import Session
 from capc.learning.store import Store, content_key
 from capc.learning.train_stage import STAGE as MODELS
 from capc.learning.train_stage import TrainingJob, training_jobs
-from capc.learning.voting import Answers, Round
+from capc.learning.voting import Answers, Round, budget_of
 from capc.learning.workers import Task
 from capc.privacy.accountant import Accountant
-from capc.privacy.budget import Budget
 from capc.privacy.conversion import GridEdgeWarning
 from capc.privacy.voting_rules import VotingRule, members
 
@@ -302,16 +301,11 @@ def _admitted(
     privacy: Privacy, account: Path, count: int, *, voters: int, changes: int | None
 ) -> int:
     """How many of the next `count` queries the account in the file admits in the worst case."""
-    budget = Budget(
-        _limit(privacy),
-        privacy.delta,
-        privacy.sigma,
-        privacy.threshold,
-        0.0 if privacy.distributed or privacy.threshold is None else privacy.sigma_threshold,
-        distributed_over=voters if privacy.distributed else None,
-        colluding=privacy.colluding,
+    budget = budget_of(
+        privacy,
+        voters=voters,
         changes=changes,
-        conversion=privacy.conversion,
+        epsilon=_limit(privacy),
         account=Accountant.load(account) if account.exists() else None,
     )
     with warnings.catch_warnings():

@@ -18,6 +18,7 @@ from capc.errors import ConfigError
 from capc.fixed_point import Float64, Int64
 from capc.learning.experiment import Privacy
 from capc.privacy.accountant import Accountant
+from capc.privacy.budget import Budget
 from capc.privacy.conversion import default_orders, epsilons
 from capc.privacy.dependent import dependent_rdp, log_q_gnmax, log_q_threshold
 from capc.privacy.distributed import UNITS, log_tau, party_sigma, reserved_units
@@ -274,18 +275,40 @@ def charged(
     changes: int | None = None,
 ) -> Accountant:
     """The published account of so many queries, asked and answered."""
-    account = Accountant()
-    if changes is not None:
-        account.charge(Mechanism("labels", privacy.sigma, changes=changes), answered)
-        return account
-    if privacy.distributed:
-        each = Mechanism("distributed", privacy.sigma, None, voters, privacy.colluding)
-        account.charge(each, asked)
-        return account
-    account.charge(Mechanism("gnmax", privacy.sigma), answered)
-    if privacy.threshold is not None:
-        account.charge(Mechanism("threshold", privacy.sigma_threshold), asked)
+    planned = budget_of(privacy, voters=voters, changes=changes).planned(asked, answered)
+    account = Accountant(planned.orders)
+    # gnmax before threshold: in this order account.json lists them, and their costs are added.
+    for mechanism, count in sorted(planned.counts.items(), key=lambda entry: entry[0].kind):
+        account.charge(mechanism, count)
     return account
+
+
+def budget_of(
+    privacy: Privacy,
+    *,
+    voters: int | None,
+    changes: int | None,
+    epsilon: float | None = None,
+    account: Accountant | None = None,
+) -> Budget:
+    """The guardian's rule for these queries, which goes on from `account`.
+
+    `epsilon` None: no limit. `voters` parties draw the noise, where it is distributed; `changes`
+    counts change with one party's data, where each label has a count of its own.
+    """
+    compared = privacy.threshold is not None and not privacy.distributed
+    return Budget(
+        epsilon,
+        privacy.delta,
+        privacy.sigma,
+        privacy.threshold,
+        privacy.sigma_threshold if compared else 0.0,
+        distributed_over=voters if privacy.distributed else None,
+        colluding=privacy.colluding,
+        changes=changes,
+        conversion=privacy.conversion,
+        account=account,
+    )
 
 
 def _charged_by_votes(
