@@ -16,6 +16,7 @@ FLOORS = (
     "errors",
     "roles",
     "console",
+    "progress",
     "log_lines",
     "files",
     "arrays",

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from capc.bench.two_parties import EncryptedRun, PhaseCosts, run_encrypted
 from capc.command_line import ExitStatus, Parser
-from capc.console import MinuteLines, show_line, table_console
+from capc.console import table_console
 from capc.data.datasets import DATASETS, Labels, dataset_info, queries
 from capc.data.fitting import Range, Shape, fitted
 from capc.data.own_data import title, with_absolute_path
@@ -36,6 +35,7 @@ from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
 from capc.inference.costs import check_encrypted
 from capc.inference.reference import evaluate
+from capc.progress import progress_bars
 
 _BATCH = 250
 _WHYS = (why_fewer_bits, why_vanishing)
@@ -174,13 +174,13 @@ def _measured(flags: argparse.Namespace) -> Accuracy:
     for text in (*reasons, _suspicion(network, images, examples)):
         if text is not None:
             said.print(f"WARNING: {text}", soft_wrap=True, highlight=False, markup=False)
-    with _progress(said) as progress:
-        step = _step(progress, framework_of(flags.model), count)
+    with progress_bars(said, transient=True) as bars:
+        step = bars.add(framework_of(flags.model), count).advance
         expected = framework_logits(flags.model, *nodes, images, step)
-        reference = _reference(integers, images, _step(progress, "integers", count))
+        reference = _reference(integers, images, bars.add("integers", count).advance)
         run = None
         if encrypted:
-            advance = _step(progress, "encrypted", encrypted)
+            advance = bars.add("encrypted", encrypted).advance
             batch = images[:encrypted]
             run = run_encrypted(integers, prepared, parameters, batch, lambda: advance(1))
     decoded = integers.model_logits(reference)
@@ -238,23 +238,6 @@ def _reference(network: QuantizedNetwork, images: Float64, advance: Callable[[in
 
 def _equal_rows(run: EncryptedRun, reference: Int64) -> int:
     return int(np.sum(np.all(run.logits == reference[: len(run.logits)], axis=1)))
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
-
-
-def _step(progress: Progress, name: str, total: int) -> Callable[[int], None]:
-    task = progress.add_task(name, total=total)
-    minutes = MinuteLines(lambda text: show_line(progress.console, text))
-
-    def advance(done: int) -> None:
-        progress.advance(task, done)
-        if not progress.console.is_terminal:
-            minutes(f"{name}: {progress.tasks[task].completed:.0f} of {total}")
-
-    return advance
 
 
 def _table(accuracy: Accuracy) -> Table:

@@ -18,12 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from capc.command_line import ExitStatus
-from capc.console import MinuteLines, show_line
 from capc.data.own_data import title as dataset_title
 from capc.errors import ConfigError
 from capc.harness.learn_flags import learn_parser
@@ -39,6 +36,7 @@ from capc.learning.session import Session
 from capc.learning.store import Store
 from capc.learning.train_stage import train
 from capc.learning.workers import Progress
+from capc.progress import progress_bars
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -290,21 +288,7 @@ def _bars(console: Console) -> Any:
 
     @contextmanager
     def bar(title: str) -> Iterator[Progress]:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        with RichProgress(*columns, console=console) as shown:
-            task = shown.add_task(title, total=None)
-            minutes = MinuteLines(lambda text: show_line(console, text))
-
-            def progress(done: int, total: int) -> None:
-                shown.update(task, completed=done, total=total)
-                if not console.is_terminal:
-                    minutes(f"{title}: {done} of {total}")
-
-            yield progress
+        with progress_bars(console) as bars:
+            yield bars.add(title).show
 
     return bar

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from capc.command_line import ExitStatus, Parser, run_command
-from capc.console import MinuteLines, show_line
 from capc.data.own_data import title, with_absolute_path
 from capc.files import REPOSITORY
 from capc.learning.party_models import TrainedModel, TrainingPlan, train_party_models
+from capc.progress import progress_bars
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,26 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(plan: TrainingPlan, console: Console, *, force: bool) -> list[TrainedModel]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("models"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("training", total=len(plan.parties))
-
-        minutes = MinuteLines(lambda text: show_line(console, text))
+    with progress_bars(console, unit="models") as bars:
+        bar = bars.add("training", len(plan.parties))
 
         def report(place: int, epoch: int, epochs: int) -> None:
             what = f"training {plan.parties[place]}, epoch {epoch} of {epochs}"
-            bar.update(task, completed=place + epoch / epochs, description=what)
-            if not console.is_terminal:
-                minutes(f"{what}; {place} of {len(plan.parties)} models done")
+            said = f"{what}; {place} of {len(plan.parties)} models done"
+            bar.show(place + epoch / epochs, title=what, line=said)
 
         rows = train_party_models(plan, force=force, progress=report)
-        bar.update(task, completed=len(plan.parties), description="trained")
+        bar.finish("trained")
     return rows
 
 
