@@ -18,7 +18,7 @@ from capc.data.datasets import normalised
 from capc.data.own_data import title
 from capc.data.saved_queries import save_queries
 from capc.fixed_point import Int64
-from capc.learning.experiment import Privacy
+from capc.learning.experiment import PUBLIC, Privacy
 from capc.learning.measures import judged
 from capc.learning.selection import Order, by_entropy, by_gap, by_k_centre, random_order
 from capc.learning.session import Session, index_digest
@@ -38,6 +38,11 @@ from capc.privacy.voting_rules import VotingRule, members
 
 STAGE = "queries"
 PATE = "pate"
+
+
+def asked_by(strategy: str) -> str:
+    """The strategy whose folder has the answers: public ones lie with the PATE student."""
+    return PATE if strategy == PUBLIC else strategy
 
 
 @dataclass(frozen=True, eq=False)

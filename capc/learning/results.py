@@ -12,16 +12,16 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capc.errors import ConfigError
 from capc.files import write_whole
-from capc.learning.experiment import PUBLIC, Experiment
+from capc.learning.experiment import Experiment
 from capc.learning.measures import Score, mean_interval
-from capc.learning.query_stage import PATE
+from capc.learning.query_stage import PATE, asked_by
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.retrain_stage import Trial
 from capc.learning.session import Session
@@ -79,46 +79,49 @@ def query_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, A
     `epsilon_independent` is what the answering parties gave to all querying parties together.
     """
     privacy, rows = session.experiment.privacy, []
-    for seed, key in queries.items():
-        for strategy in [*session.experiment.strategies, PATE]:
-            asked = PATE if strategy == PUBLIC else strategy
-            folder = session.store.folder(QUERIES, key) / asked
-            epsilon = epsilon_of(Accountant.load(folder / "account.json"), privacy)
-            for place in sorted(folder.glob("party*")):
-                outcome = read_json(place / "outcome.json")
-                rows.append(
-                    {
-                        "seed": seed,
-                        "strategy": strategy,
-                        "party": int(place.name.removeprefix("party")),
-                        "asked": outcome["asked"],
-                        "answered": outcome["answered"],
-                        "labels_right": _share(outcome["labels_right"], outcome["answered"]),
-                        "epsilon_independent": epsilon,
-                        "delta": privacy.delta,
-                        "conversion": privacy.conversion,
-                        "stopped_by": privacy.bound,
-                    }
-                )
+    for folder, outcomes in _outcomes(session, queries, session.experiment.strategies):
+        epsilon = epsilon_of(Accountant.load(folder / "account.json"), privacy)
+        for columns, outcome in outcomes:
+            rows.append(
+                columns
+                | {
+                    "asked": outcome["asked"],
+                    "answered": outcome["answered"],
+                    "labels_right": _share(outcome["labels_right"], outcome["answered"]),
+                    "epsilon_independent": epsilon,
+                    "delta": privacy.delta,
+                    "conversion": privacy.conversion,
+                    "stopped_by": privacy.bound,
+                }
+            )
     return rows
 
 
 def vote_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, Any]]:
     """How often the vote without noise is right, by querying party: for the private folder."""
-    rows = []
+    return [
+        columns | {"plain_votes_right": _share(outcome["plain_votes_right"], outcome["asked"])}
+        for _, outcomes in _outcomes(session, queries, session.experiment.own_strategies)
+        for columns, outcome in outcomes
+    ]
+
+
+def _outcomes(
+    session: Session, queries: Mapping[int, str], strategies: Sequence[str]
+) -> Iterator[tuple[Path, list[tuple[dict[str, Any], dict[str, Any]]]]]:
+    """For each seed and strategy, the PATE student's last: its folder, and what each party got.
+
+    With each party's outcome come the columns that say whose it is.
+    """
     for seed, key in queries.items():
-        for strategy in [*session.experiment.own_strategies, PATE]:
-            for place in sorted((session.store.folder(QUERIES, key) / strategy).glob("party*")):
-                outcome = read_json(place / "outcome.json")
-                rows.append(
-                    {
-                        "seed": seed,
-                        "strategy": strategy,
-                        "party": int(place.name.removeprefix("party")),
-                        "plain_votes_right": _share(outcome["plain_votes_right"], outcome["asked"]),
-                    }
-                )
-    return rows
+        for strategy in [*strategies, PATE]:
+            folder = session.store.folder(QUERIES, key) / asked_by(strategy)
+            outcomes = []
+            for place in sorted(folder.glob("party*")):
+                party = int(place.name.removeprefix("party"))
+                columns = {"seed": seed, "strategy": strategy, "party": party}
+                outcomes.append((columns, read_json(place / "outcome.json")))
+            yield folder, outcomes
 
 
 def accuracy_rows(

@@ -16,9 +16,9 @@ import numpy as np
 
 from capc.data.datasets import dataset_info, normalised
 from capc.data.saved_queries import load_answers
-from capc.learning.experiment import PUBLIC, Training
+from capc.learning.experiment import Training
 from capc.learning.measures import Score, judged
-from capc.learning.query_stage import PATE
+from capc.learning.query_stage import PATE, asked_by
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
 from capc.learning.splits import Indices, seed_for
@@ -140,9 +140,8 @@ def _trials_of(session: Session, seed: int, again: int, folder: Path) -> list[Tr
 
 def _brought(folder: Path, strategy: str, party: int) -> Path:
     """Where the answers lie that a strategy brought a party."""
-    if strategy in (PATE, PUBLIC):
-        return folder / PATE / "party-1"
-    return folder / strategy / f"party{party}"
+    asked = asked_by(strategy)
+    return folder / asked / f"party{-1 if asked == PATE else party}"
 
 
 def _if_any(folder: Path) -> Path | None:
