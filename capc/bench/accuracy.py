@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,9 +17,9 @@ from capc.bench.two_parties import EncryptedRun, PhaseCosts, run_encrypted
 from capc.command_line import ExitStatus, Parser
 from capc.console import table_console
 from capc.data.datasets import DATASETS, Labels, dataset_info, queries
-from capc.data.fitting import Range, Shape, fitted
+from capc.data.fitting import Range, Shape, fitted, scaled, stated_range
 from capc.data.own_data import title, with_absolute_path
-from capc.data.saved_queries import asked_queries, check_range, read_saved_queries
+from capc.data.saved_queries import check_range, read_saved_queries
 from capc.data.suspicions import classes_suspicion, range_suspicion
 from capc.errors import ConfigError
 from capc.fixed_point import MAX_LOGIT, Float64, Int64
@@ -109,45 +108,46 @@ class _Examples:
     of_bytes: bool
 
 
-def _examples(flags: argparse.Namespace, shape: Shape) -> _Examples:
-    """What the flags ask for; ConfigError where there is not so much, or labels are missing."""
-    name, path, given = flags.dataset_name, flags.dataset_path, flags.input_range
+def _examples(flags: argparse.Namespace, shape: Shape, input_range: Range) -> _Examples:
+    """What the flags ask for, bytes scaled to `input_range`.
+
+    ConfigError where there is not so much, or labels are missing.
+    """
+    name, path = flags.dataset_name, flags.dataset_path
     if path is None:
-        info = dataset_info(name)
-        fitted(np.zeros((1, *info.image_shape)), shape, title(name))  # before it is fetched
-        size, own_range, of_bytes = info.test_size, info.input_range, info.of_bytes
+        info, called = dataset_info(name), title(name)
+        fitted(np.zeros((1, *info.image_shape)), shape, called)  # before it is fetched
+        count = _count(flags, called, info.test_size)
+        images, labels = queries(name, 0, count, input_range)
+        of_bytes = info.of_bytes
     else:
-        saved = read_saved_queries(path, shape)
-        size, own_range = len(saved.samples(shape)), saved.input_range
+        called, saved = str(path), read_saved_queries(path, shape)
+        samples = saved.samples(shape)
+        count = _count(flags, called, len(samples))
+        known = saved.labels_of(len(samples))
+        if known is None:
+            raise ConfigError(f"--dataset_path {path} has no labels: accuracy needs them")
+        images, labels = scaled(samples[:count], input_range), known[:count]
         of_bytes = saved.values.dtype == np.uint8
-    called = title(name) if path is None else str(path)
-    count = size if flags.n is None else flags.n
+    check_range(called, images, input_range)
+    return _Examples(called, images.astype(np.float64), labels, input_range, of_bytes)
+
+
+def _count(flags: argparse.Namespace, called: str, size: int) -> int:
+    """How many of the `size` test images are asked for; ConfigError where there are not so many."""
+    count: int = size if flags.n is None else flags.n
     if not 1 <= count <= size or flags.encrypted < 0:
         raise ConfigError(
             f"--n is {count} and --encrypted is {flags.encrypted}; {called} has "
             f"{size} test images: ask for 1 to {size}, and for 0 or more of them encrypted"
         )
-    input_range = own_range if given is None else (given[0], given[1])
-    if path is None:
-        images, labels = queries(name, 0, count, input_range)
-    else:
-        images, known = asked_queries(name, path, 0, count, shape=shape, input_range=input_range)
-        if known is None:
-            raise ConfigError(f"--dataset_path {path} has no labels: accuracy needs them")
-        labels = known
-    check_range(called, images, input_range)
-    return _Examples(called, images.astype(np.float64), labels, input_range, of_bytes)
+    return count
 
 
 def _range_of_data(flags: argparse.Namespace) -> Range:
     """The interval of values that the data has, or that the flags give it."""
     if flags.input_range is not None:
-        low, high = flags.input_range
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ConfigError(
-                f"--input_range is {low:g} {high:g}; allowed are two numbers, the lower first"
-            )
-        return low, high
+        return stated_range(flags.input_range)
     if flags.dataset_path is not None:
         return read_saved_queries(flags.dataset_path).input_range
     return dataset_info(flags.dataset_name).input_range
@@ -160,7 +160,7 @@ def _measured(flags: argparse.Namespace) -> Accuracy:
     calibration = calibration_of(flags, input_range)
     prepared = prepare(flags.model, *nodes, calibration=calibration, input_range=input_range)
     network = load_network(prepared)
-    examples = _examples(flags, tuple(network.input.shape))
+    examples = _examples(flags, tuple(network.input.shape), input_range)
     labels, count = examples.labels, len(examples.labels)
     encrypted = min(flags.encrypted, count)
     images = fitted(examples.images, tuple(network.input.shape), examples.name)

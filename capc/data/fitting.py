@@ -8,6 +8,7 @@ scramble the pixels and is refused.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
 from typing import Any
@@ -59,6 +60,16 @@ def settled(values: NDArray[Any], shape: Shape, origin: str) -> NDArray[Any]:
         f"{origin} holds samples of shape {rest or values.shape}, not {shape}: name another model, "
         "--dataset_name or --dataset_path"
     )
+
+
+def stated_range(ends: Sequence[float]) -> Range:
+    """What --input_range gives, as a closed interval; ConfigError where it is none."""
+    low, high = ends
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(
+            f"--input_range is {low:g} {high:g}; allowed are two numbers, the lower first"
+        )
+    return low, high
 
 
 def range_of(values: NDArray[Any]) -> Range:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from capc.data.datasets import dataset_info
-from capc.data.fitting import Range
+from capc.data.fitting import Range, stated_range
 from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
 from capc.files import existing, expanded
@@ -152,7 +152,7 @@ def parse_settings(argv: Sequence[str] | None, program: str = "run_experiment.py
 def settings_from(flags: argparse.Namespace) -> Settings:
     """Validate parsed flags."""
     _check_names(flags)
-    _check_input_range(flags)
+    input_range = None if flags.input_range is None else stated_range(flags.input_range)
     _check_ranges(flags)
     flags.dataset_name = with_absolute_path(flags.dataset_name)
     privacy = _privacy(flags)
@@ -179,7 +179,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
             if flags.dataset_path is None
             else _existing_path("--dataset_path", flags.dataset_path)
         ),
-        input_range=None if flags.input_range is None else tuple(flags.input_range),
+        input_range=input_range,
         encryption_parameters=read_encryption_params(
             flags.encryption_params, allow_insecure=flags.insecure or unencrypted
         ),
@@ -230,16 +230,6 @@ def with_classes(settings: Settings, classes: int) -> Settings:
     sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
     _noise_fits(flags, sigma_flag, settings.privacy.sigma, settings.rule(classes).counts)
     return replace(settings, num_classes=classes)
-
-
-def _check_input_range(flags: argparse.Namespace) -> None:
-    if flags.input_range is None:
-        return
-    low, high = flags.input_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ConfigError(
-            f"--input_range is {low:g} {high:g}; allowed are two numbers, the lower first"
-        )
 
 
 def _check_names(flags: argparse.Namespace) -> None:
