@@ -58,9 +58,10 @@ def prepare(settings: Settings, say: Say) -> Preparation:
     settings = with_range(settings, data_range(settings))
     models = prepared_models(settings, model_files(settings, say), say)
     shape, classes = models.originals[0].input.shape, models.originals[0].output.shape[0]
-    settings = with_classes(settings, settings.num_classes or classes)
+    classes = settings.num_classes or classes
+    settings = with_classes(settings, classes)
     queries = load_queries(settings, tuple(shape))
-    check_shapes(models.originals, queries, settings.num_classes or classes)
+    check_shapes(models.originals, queries, classes)
     agreed = agreed_models(settings, models, queries.input_range)
     remarks = [
         *agreement_remarks(agreed, settings),
