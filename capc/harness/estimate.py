@@ -14,9 +14,8 @@ from pathlib import Path
 from capc.console import bytes_text, epsilon_text
 from capc.data.own_data import title
 from capc.errors import ConfigError
-from capc.graph.agreement import Agreed, with_agreement
 from capc.harness.settings import Settings
-from capc.inference.costs import LayerCost, query_costs, total_cost
+from capc.inference.costs import LayerCost
 from capc.parties.privacy_guardian import budget_of
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
@@ -51,13 +50,12 @@ class Estimate:
     room: int | None
 
 
-def estimate(settings: Settings, agreed: Agreed, input_range: tuple[float, float]) -> Estimate:
-    """The estimate of a run whose models have the constants `agreed`.
+def estimate(settings: Settings, costs: Sequence[LayerCost]) -> Estimate:
+    """The estimate of a run with a query's total cost at each answering party.
 
-    Raises ModelError or ConfigError, naming the layer, where a model cannot run encrypted.
+    There are no `costs` without encryption.
     """
     parties = settings.n_parties
-    costs = [] if settings.unencrypted else _costs(settings, agreed, input_range)
     seconds = sum(cost.offline_seconds + cost.online_seconds + _PARTY_SECONDS for cost in costs)
     sent = sum(cost.offline_bytes + cost.online_bytes for cost in costs)
     weights = sum(cost.weight_bytes for cost in costs)
@@ -73,19 +71,6 @@ def estimate(settings: Settings, agreed: Agreed, input_range: tuple[float, float
         epsilon_before=before,
         room=room,
     )
-
-
-def _costs(
-    settings: Settings, agreed: Agreed, input_range: tuple[float, float]
-) -> Sequence[LayerCost]:
-    """A query's total cost at each answering party; models of one architecture cost the same."""
-    found: dict[int, LayerCost] = {}
-    for network, agreement in zip(agreed.networks, agreed.agreements, strict=True):
-        if id(agreement) not in found:
-            integers = with_agreement(network, agreement, input_range)
-            costs = query_costs(integers, settings.encryption_parameters)
-            found[id(agreement)] = total_cost(costs)
-    return [found[id(agreement)] for agreement in agreed.agreements]
 
 
 def _budget(settings: Settings) -> tuple[float, float, int, int | None]:

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         settings = replace(settings, ignore_parties=True)
     ready = prepare(settings, say)
-    found = estimate(ready.settings, ready.agreed, ready.queries.input_range)
+    found = estimate(ready.settings, ready.costs)
     for line in plan_lines(ready.settings, found):
         say(line)
     return ExitStatus.OK if found.admitted else ExitStatus.NOTHING_ANSWERED

@@ -76,7 +76,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
     launcher = _launcher(settings)
     ready = prepare(settings, lambda text, style="": show_line(console, text, style))
     settings = ready.settings
-    for line in plan_lines(settings, estimate(settings, ready.agreed, ready.queries.input_range)):
+    for line in plan_lines(settings, estimate(settings, ready.costs)):
         show_line(console, line)
     this_run = Run(
         *(settings, launcher, ready.queries, ready.files, modules or MODULES),

@@ -18,6 +18,7 @@ from capc.harness.remarks import Remark
 from capc.harness.settings import Settings, with_classes, with_range
 from capc.harness.suitability import data_warnings, noise_warnings
 from capc.harness.verify import check_models, check_shapes
+from capc.inference.costs import LayerCost
 
 
 class Say(Protocol):
@@ -33,7 +34,8 @@ class Preparation:
 
     `settings` now has the range of values and the classes; `files` are the prepared models of the
     answering parties, in order, `originals` their networks as they were trained and `agreed` those
-    that run, with their constants. `account_before`: None without an account.
+    that run, with their constants. `account_before`: None without an account. `costs` are a query's
+    at each answering party; there are none without encryption.
     """
 
     settings: Settings
@@ -43,6 +45,7 @@ class Preparation:
     agreed: Agreed
     account_before: AccountBefore | None
     remarks: Sequence[Remark]
+    costs: Sequence[LayerCost]
 
 
 def prepare(settings: Settings, say: Say) -> Preparation:
@@ -63,12 +66,17 @@ def prepare(settings: Settings, say: Say) -> Preparation:
     queries = load_queries(settings, tuple(shape))
     check_shapes(models.originals, queries, classes)
     agreed = agreed_models(settings, models, queries.input_range)
+    checked = check_models(agreed.networks, queries, settings, models.originals, agreed.agreements)
     remarks = [
         *agreement_remarks(agreed, settings),
-        *check_models(agreed.networks, queries, settings, models.originals, agreed.agreements),
+        *checked.remarks,
         *data_warnings(models.originals, settings),
         *map(Remark, noise_warnings(settings)),
     ]
     for remark in remarks:
         say(remark.shown, "yellow" if remark.is_warning else "")
-    return Preparation(settings, queries, models.files, models.originals, agreed, before, remarks)
+    return Preparation(
+        *(settings, queries, models.files, models.originals, agreed, before),
+        remarks=remarks,
+        costs=checked.costs,
+    )

@@ -58,6 +58,17 @@ class Check:
     integer_label: int | None = None
 
 
+@dataclass(frozen=True)
+class CheckedModels:
+    """What the user should know of the models, and a query's total cost at each answering party.
+
+    There are no `costs` without encryption.
+    """
+
+    remarks: Sequence[Remark]
+    costs: Sequence[LayerCost]
+
+
 def check_shapes(networks: Sequence[Network], queries: Queries, num_classes: int) -> None:
     """Raise ConfigError where a party's network takes other inputs, or gives other classes."""
     for index, network in enumerate(networks):
@@ -83,13 +94,13 @@ def check_models(
     settings: Settings,
     floats: Sequence[Network] | None = None,
     agreements: Sequence[Agreement] | None = None,
-) -> list[Remark]:
+) -> CheckedModels:
     """Raise before any party starts where a model does not fit its ring or the parameters.
 
-    Or where its integers would give other labels. Returns a warning for each model that gets fewer
-    fractional bits than usual, is off with them, or gives other labels than the float model it was
-    made of (`floats`, where calibration or clipping changed it), and what a run is expected to cost
-    where that is much. `agreements` are the models' constants; None: each alone.
+    Or where its integers would give other labels. Remarks on each model that gets fewer fractional
+    bits than usual, is off with them, or gives other labels than the float model it was made of
+    (`floats`, where calibration or clipping changed it), and what a run is expected to cost where
+    that is much. `agreements` are the models' constants; None: each alone.
     """
     if settings.calibration is not None:
         settings.calibration.require_range(networks[0].input.shape)
@@ -119,10 +130,10 @@ def check_models(
         if found:
             said.append(Remark(f"WARNING: answering party {party}: {_IMPRECISE}", "; ".join(found)))
     if settings.unencrypted:
-        return said
+        return CheckedModels(said, [])
     each = [costs[id(network)] for network in networks]
     expected = expectations(each, min(together), settings.timeout_seconds, memory_bytes())
-    return said + [Remark(line) for line in expected]
+    return CheckedModels(said + [Remark(line) for line in expected], each)
 
 
 def _tried(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scripted_runs import World, scripted_run, voter
 
@@ -16,8 +18,10 @@ from capc.harness.command_again import command_again, command_to_go_on
 from capc.harness.estimate import Estimate, estimate, plan_lines
 from capc.harness.flags import build_parser
 from capc.harness.preparation import Preparation
+from capc.harness.queries import Queries
 from capc.harness.settings import Settings, parse_settings
-from capc.inference.costs import query_costs, total_cost
+from capc.harness.verify import check_models
+from capc.inference.costs import LayerCost, query_costs, total_cost
 from capc.privacy.accountant import Accountant
 from capc.privacy.rdp import Mechanism
 
@@ -30,9 +34,16 @@ def settings_of(*flags: str) -> Settings:
     return parse_settings(["--n_parties=3", "--ignore_parties", FAST, *flags])
 
 
+def costs_of(settings: Settings) -> Sequence[LayerCost]:
+    networks, queries = AGREED.networks, np.zeros((1, *AGREED.networks[0].input.shape), np.float32)
+    return check_models(
+        networks, Queries(queries, None, RANGE), settings, agreements=AGREED.agreements
+    ).costs
+
+
 def estimated(*flags: str) -> tuple[Estimate, list[str]]:
     settings = settings_of(*flags)
-    found = estimate(settings, AGREED, RANGE)
+    found = estimate(settings, costs_of(settings))
     return found, plan_lines(settings, found)
 
 
@@ -96,7 +107,7 @@ def test_the_command_starts_nothing(
     def prepare(settings: Settings, say: Any) -> Preparation:
         asked.append(settings)
         queries: Any = type("Queries", (), {"input_range": RANGE})
-        return Preparation(settings, queries, [], [], AGREED, None, [])
+        return Preparation(settings, queries, [], [], AGREED, None, [], costs_of(settings))
 
     monkeypatch.setattr(estimate_command, "prepare", prepare)
     flags = ["--n_parties=3", f"--results_dir={tmp_path / 'new'}", f"--checkpoint_dir={tmp_path}"]

@@ -166,8 +166,8 @@ def test_precision_that_changes_labels_is_named_before_the_run(tmp_path: Path) -
             Dense("logits", ("relu",), (CLASSES,), np.eye(4), np.array([0.0, 0.0, 0.1, 0.0])),
         )
     )
-    assert check_models([good], queries, settings) == []
-    said = check_models([bad], queries, settings, [good])
+    assert check_models([good], queries, settings).remarks == []
+    said = check_models([bad], queries, settings, [good]).remarks
     assert any(
         "another label than the float model for 2 of the 3" in (line.private or "") for line in said
     )

@@ -154,9 +154,9 @@ def test_examples_of_another_scale_and_too_few_bits_are_said(tmp_path: Path) -> 
     flags = [f"--calibration={tmp_path / 'examples.npy'}", "--encryption_params=config/deep.json"]
     with pytest.raises(ConfigError, match=r"pixels outside \[0, 1\], the range of the queries"):
         check_models(NETWORKS, QUERIES, parse_settings(flags))
-    assert check_models(NETWORKS, QUERIES, parse_settings(flags[1:])) == []
+    assert check_models(NETWORKS, QUERIES, parse_settings(flags[1:])).remarks == []
     wide = with_weights(NETWORKS[0], 1e10 * NETWORKS[0].output.weight)  # type: ignore[attr-defined]
-    said = check_models([NETWORKS[1], wide], QUERIES, parse_settings([*flags[1:], "--cpu"]))
+    said = check_models([NETWORKS[1], wide], QUERIES, parse_settings([*flags[1:], "--cpu"])).remarks
     assert len(said) == 1
     assert "answering party 1: " in said[0].shown
     assert "--calibration" in said[0].shown

@@ -103,7 +103,8 @@ def test_prepare_says_and_refuses(
 def test_a_run_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:
     given = network(TANH, first=5e-4)
     queries = Queries(np.zeros((1, 3, 4, 1), np.float32), None, UNIT)
-    said = check_models([given], queries, parse_settings(["--n_parties=1", "--num_classes=5"]))
+    settings = parse_settings(["--n_parties=1", "--num_classes=5"])
+    said = check_models([given], queries, settings).remarks
     assert all(line.is_warning for line in said)
     assert any("logits are off by up to" in (line.private or "") for line in said)
     assert not any("logits are off by" in line.shown for line in said)
