@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import types
 import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from capc.data.datasets import dataset_info, require_task
 from capc.data.own_data import with_absolute_path
@@ -18,6 +16,7 @@ from capc.errors import ConfigError
 from capc.files import parse_json, read_json
 from capc.label_sets import TASKS
 from capc.learning.architectures import check_model_type
+from capc.learning.json_fields import between, build, choice, named, positive, whole
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, party_sigma
 from capc.privacy.voting_rules import MULTI_LABEL, VotingRule
@@ -50,10 +49,10 @@ class Split:
     skewed_parties: str = "querying"
 
     def __post_init__(self) -> None:
-        _choice("kind", self.kind, SPLITS)
-        _choice("skewed_parties", self.skewed_parties, ("querying", "all"))
-        _between("ratio", self.ratio, 0.0, 1.0)
-        _positive("alpha", self.alpha)
+        choice("kind", self.kind, SPLITS)
+        choice("skewed_parties", self.skewed_parties, ("querying", "all"))
+        between("ratio", self.ratio, 0.0, 1.0)
+        positive("alpha", self.alpha)
         if self.kind == "skewed" and not self.weak_classes:
             raise ConfigError("weak_classes is empty; name the classes that are rare")
 
@@ -76,15 +75,15 @@ class Training:
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
-        _choice("optimizer", self.optimizer, OPTIMIZERS)
-        _positive("learning_rate", self.learning_rate)
-        _between("momentum", self.momentum, 0.0, 0.9999)
-        _between("weight_decay", self.weight_decay, 0.0, 1.0)
-        _whole("batch_size", self.batch_size, 1, 1 << 16)
-        _whole("epochs", self.epochs, 1, 100_000)
-        _choice("schedule", self.schedule, SCHEDULES)
+        choice("optimizer", self.optimizer, OPTIMIZERS)
+        positive("learning_rate", self.learning_rate)
+        between("momentum", self.momentum, 0.0, 0.9999)
+        between("weight_decay", self.weight_decay, 0.0, 1.0)
+        whole("batch_size", self.batch_size, 1, 1 << 16)
+        whole("epochs", self.epochs, 1, 100_000)
+        choice("schedule", self.schedule, SCHEDULES)
         if self.clip_norm is not None:
-            _positive("clip_norm", self.clip_norm)
+            positive("clip_norm", self.clip_norm)
 
 
 @dataclass(frozen=True)
@@ -115,21 +114,21 @@ class Privacy:
 
     def __post_init__(self) -> None:
         for name in ("sigma", "sigma_threshold"):
-            _between(name, getattr(self, name), 0.0, 1e6)
+            between(name, getattr(self, name), 0.0, 1e6)
         if self.threshold is not None:
-            _whole("threshold", self.threshold, 1, 1 << 30)
+            whole("threshold", self.threshold, 1, 1 << 30)
         if self.epsilon is not None:
-            _positive("epsilon", self.epsilon)
-        _between("delta", self.delta, 1e-300, 0.999)
-        _choice("conversion", self.conversion, CONVERSIONS)
-        _choice("bound", self.bound, BOUNDS)
-        _choice("noise", self.noise, NOISES)
-        _choice("drawn_by", self.drawn_by, NOISE_SOURCES)
-        _whole("colluding", self.colluding, 0, 1 << 30)
+            positive("epsilon", self.epsilon)
+        between("delta", self.delta, 1e-300, 0.999)
+        choice("conversion", self.conversion, CONVERSIONS)
+        choice("bound", self.bound, BOUNDS)
+        choice("noise", self.noise, NOISES)
+        choice("drawn_by", self.drawn_by, NOISE_SOURCES)
+        whole("colluding", self.colluding, 0, 1 << 30)
         if self.colluding and not self.distributed:
             raise ConfigError("colluding goes with drawn_by distributed")
         if self.voting is not None:
-            _choice("voting", self.voting, MULTI_LABEL)
+            choice("voting", self.voting, MULTI_LABEL)
         if self.distributed and self.bound == "dependent":
             raise ConfigError("with drawn_by distributed, bound must be independent")
 
@@ -182,32 +181,32 @@ class Experiment:
     task: str = "single-label"
 
     def __post_init__(self) -> None:
-        _choice("task", self.task, TASKS)
+        choice("task", self.task, TASKS)
         info = require_task(self.dataset, multi_label=self.multi_label)
         if not _NAME.fullmatch(self.name):
             raise ConfigError(
                 f"name is {self.name!r}; give letters, digits, '-', '_' and '.' that can name a "
                 f"folder, at most {_NAME_LENGTH}, a letter or digit first"
             )
-        _whole("parties", self.parties, 2, info.train_size // 10)
-        _whole("querying_parties", self.querying_parties, 1, self.parties)
+        whole("parties", self.parties, 2, info.train_size // 10)
+        whole("querying_parties", self.querying_parties, 1, self.parties)
         if self.privacy.distributed:
             voters = self.parties - 1  # the querying party's own model has no vote
             party_sigma(self.privacy.sigma, voters, self.privacy.colluding)
-        _whole("pool", self.pool, self.querying_parties, info.test_size - 1)
-        _whole("retraining_seeds", self.retraining_seeds, 1, 1000)
+        whole("pool", self.pool, self.querying_parties, info.test_size - 1)
+        whole("retraining_seeds", self.retraining_seeds, 1, 1000)
         if self.queries is not None:
-            _whole("queries", self.queries, 1, info.test_size)
+            whole("queries", self.queries, 1, info.test_size)
         if self.examples_per_party is not None:
             most = info.train_size // self.parties
-            _whole("examples_per_party", self.examples_per_party, 1, most)
-        _named("models", self.models)
+            whole("examples_per_party", self.examples_per_party, 1, most)
+        named("models", self.models)
         for model in self.models:
             check_model_type(model)
-        _named("strategies", self.strategies)
+        named("strategies", self.strategies)
         for strategy in self.strategies:
             allowed = LABEL_STRATEGIES if self.multi_label else STRATEGIES
-            _choice("strategies", strategy, allowed)
+            choice("strategies", strategy, allowed)
         self._check_voting()
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"seeds is {list(self.seeds)}; give different numbers from 0 up")
@@ -306,10 +305,10 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     for override in overrides:
         _override(document, override)
     try:
-        named = document.get("dataset")
-        if isinstance(named, str):
-            document["dataset"] = with_absolute_path(named, path.parent)
-        return _build(Experiment, document, "")
+        dataset = document.get("dataset")
+        if isinstance(dataset, str):
+            document["dataset"] = with_absolute_path(dataset, path.parent)
+        return build(Experiment, document, "")
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
@@ -329,71 +328,3 @@ def _override(document: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise ConfigError(f"--set {override}: {folder} holds no fields")
     place[last] = value
-
-
-_T = TypeVar("_T")
-
-
-def _build(kind: type[_T], values: Any, where: str) -> _T:
-    """A dataclass from a JSON object; every field is checked against its annotation."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where.rstrip('.')} is {values!r}; give a JSON object")
-    hints = typing.get_type_hints(kind)
-    known = [entry.name for entry in fields(typing.cast(Any, kind))]
-    for name in values:
-        if name not in known:
-            raise ConfigError(f"{where}{name} is no field; there are {', '.join(known)}")
-    given = {name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()}
-    for entry in fields(typing.cast(Any, kind)):
-        if entry.name not in given and entry.default is entry.default_factory is MISSING:
-            raise ConfigError(f"{where}{entry.name} is missing")
-    try:
-        return kind(**given)
-    except ConfigError as error:
-        raise ConfigError(f"{where}{error}") from None
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _value(next(kind for kind in arguments if kind is not type(None)), value, where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where} is {value!r}; give a list")
-        return tuple(_value(arguments[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
-    if is_dataclass(hint):
-        return _build(typing.cast("type[Any]", hint), value, f"{where}.")
-    if origin is typing.Literal:
-        _choice(where, value, arguments)
-    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    elif not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise ConfigError(f"{where} is {value!r}; give a value of type {hint.__name__}")
-    return value
-
-
-def _named(name: str, values: tuple[str, ...]) -> None:
-    if not values or len(set(values)) < len(values):
-        raise ConfigError(f"{name} is {list(values)}; give one or more different names")
-
-
-def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} is '{value}'; allowed are {', '.join(allowed)}")
-
-
-def _whole(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}; allowed is {low} to {high}")
-
-
-def _between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name} is {value:g}; allowed is {low:g} to {high:g}")
-
-
-def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{name} is {value:g}; allowed is a number above 0")
