@@ -32,6 +32,7 @@ SLOW = (
     "he_transformer",
     "harness/test_models.py",
     "harness/test_suitability.py",
+    "learning/test_given_models.py",
     "learning/test_imported.py",
     "learning/test_label_sets.py",
     "learning/test_own_dataset.py",

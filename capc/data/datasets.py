@@ -155,6 +155,13 @@ def load_dataset(name: str) -> Dataset:
     )
 
 
+def load_test_set(name: str) -> Dataset:
+    """The data set without training examples. Raises ConfigError as `load_dataset` does."""
+    arrays = _arrays(name, ["test_images", "test_labels"])
+    images, labels = arrays["test_images"], arrays["test_labels"].astype(np.int64)
+    return Dataset(images[:0], labels[:0], images, labels)
+
+
 def queries(
     name: str, start: int, count: int, input_range: Range | None = None
 ) -> tuple[Float32, Labels]:

@@ -66,6 +66,23 @@ def models_in(folder: Path) -> list[Path]:
     )
 
 
+def models_of_parties(folder: Path, parties: int, count_name: str) -> list[Path | None]:
+    """The model of each party, 0 to parties - 1; None where there is none.
+
+    Raises ConfigError where the folder holds others too: then `count_name`, the name of the number
+    of parties, may be wrong.
+    """
+    expected = [str(party) for party in range(parties)]
+    found = models_in(folder)
+    if extra := [path.name for path in found if model_name(path) not in expected]:
+        raise ConfigError(
+            f"{folder} holds {len(found)} models, {extra[0]} among them, but {count_name} is "
+            f"{parties}: it must hold 0.pb to {parties - 1}.pb, or other kinds of model of "
+            "these names; move the others away"
+        )
+    return [find_model(folder, name) for name in expected]
+
+
 def model_name(path: Path) -> str:
     """A model's name without the suffix of its kind."""
     return path.stem if path.suffix in MODEL_SUFFIXES and not path.is_dir() else path.name

@@ -28,6 +28,7 @@ from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.he.parameter_flags import read_encryption_params
 from capc.learning import results
 from capc.learning.experiment import PUBLIC, Experiment, load_experiment
+from capc.learning.given_models import private_models
 from capc.learning.imported import imported_trials, load_answered, parse_sources
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import query
@@ -53,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             named.append(f'strategies=["{PUBLIC}"]')
         if options.colluding is not None:
             named.append(f"privacy.colluding={options.colluding}")
+        if options.private_models is not None:
+            named.append(f"private_models={json.dumps(options.private_models)}")
+        if options.input_range is not None:
+            named.append(f"input_range={json.dumps(options.input_range)}")
         experiment = load_experiment(options.config, [*options.set, *named])
         if options.secure:
             # As JSON: the protocol's run starts in another folder, and gets these very parameters.
@@ -115,7 +120,7 @@ class _Command:
         self._say(f"{spent}; tables in {self._folder}")
 
     def _stages(self, stage: str) -> None:
-        models = self._timed("train", lambda: train(self._session))
+        models = self._timed("train", lambda: private_models(self._session))
         rows = results.model_rows(self._session, models)
         results.write_table(self._folder, "models", rows)
         if stage == "train":
@@ -173,6 +178,8 @@ class _Command:
         experiment = self._session.experiment
         if experiment.multi_label:
             raise ConfigError("--answers brings one class a query; the task is multi-label")
+        if experiment.private_models is not None:
+            raise ConfigError("--answers are answered already: leave out --private_models")
         sources = parse_sources(self._options.answers, experiment)
         answers = {party: load_answered(at, experiment.dataset) for party, at in sources.items()}
         for party, found in answers.items():

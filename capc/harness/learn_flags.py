@@ -25,6 +25,8 @@ _EXAMPLES = (
     "--set privacy.sigma=0 --set privacy.sigma_threshold=0",
     "capc learn sweep --config config/learning/mnist.json --workers 2",
     "capc learn retrain --config config/learning/mnist.json --answers 0=results/latest",
+    "capc learn query --config config/learning/mnist.json --private_models mine "
+    """--set parties=3 --set 'strategies=["gap"]'""",
 )
 
 
@@ -53,6 +55,20 @@ def _add_experiment(parser: Parser) -> None:
         "--dataset",
         metavar="NAME[=FILE.npz]",
         help="another data set than the config's; your own with x_train, y_train, x_test, y_test",
+    )
+    add(
+        "--private_models",
+        metavar="DIR",
+        help="the parties' own models, used as they are and never trained: DIR has 0 to parties - "
+        "1, each .pb, .keras, .h5, .hdf5, .onnx or a SavedModel; only the querying parties' new "
+        "models are trained",
+    )
+    add(
+        "--input_range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="the values that --private_models take: bytes are scaled to it (default 0 1)",
     )
     add(
         "--queries",

@@ -24,6 +24,7 @@ from capc.graph.model_names import (
     model_at_path,
     model_name,
     models_in,
+    models_of_parties,
 )
 from capc.graph.prepared import cache_key, default_cache_dir, load_network
 from capc.harness.launchers.processes import party_environment
@@ -58,7 +59,7 @@ def model_files(settings: Settings, say: Say) -> list[Path]:
         missing = _missing(folder, settings.n_parties)
     if missing:
         raise ConfigError(f"training did not write {folder / missing[0]}.pb; see its output above")
-    files = [find_model(folder, str(index)) for index in range(settings.n_parties)]
+    files = models_of_parties(folder, settings.n_parties, "--n_parties")
     return [file for file in files if file is not None]
 
 
@@ -86,15 +87,8 @@ def _shared_model(settings: Settings) -> Path:
 
 def _missing(folder: Path, n_parties: int) -> list[str]:
     """The models that a folder lacks; models of more parties than there are is an error."""
-    expected = [str(index) for index in range(n_parties)]
-    found = models_in(folder)
-    if extra := [path.name for path in found if model_name(path) not in expected]:
-        raise ConfigError(
-            f"{folder} holds {len(found)} models, {extra[0]} among them, but --n_parties is "
-            f"{n_parties}: it must hold 0.pb to {n_parties - 1}.pb, or other kinds of model of "
-            "these names; move the others away"
-        )
-    return [name for name in expected if find_model(folder, name) is None]
+    found = models_of_parties(folder, n_parties, "--n_parties")
+    return [str(party) for party, file in enumerate(found) if file is None]
 
 
 def _train(settings: Settings, folder: Path, missing: int, say: Say) -> None:

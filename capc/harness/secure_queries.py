@@ -8,7 +8,6 @@ labels are equal, and with it the check of a run with --verify says so for the n
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import sys
 import tempfile
@@ -27,8 +26,10 @@ from capc.data.saved_queries import save_queries
 from capc.errors import ConfigError, ProtocolError
 from capc.files import REPOSITORY
 from capc.harness.flags import constant_flags
+from capc.harness.secure_flags import label_flags, limit, privacy_flags
 from capc.harness.secure_tables import answers_of, read_queries, read_table, truth
 from capc.learning.experiment import Privacy
+from capc.learning.given_models import given_files, linked_files
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import Ask, Ballot, query_key, query_seed, simulated
 from capc.learning.session import Session
@@ -39,7 +40,7 @@ from capc.learning.voting import Answers, Round, budget_of
 from capc.learning.workers import Task
 from capc.privacy.accountant import Accountant
 from capc.privacy.conversion import GridEdgeWarning
-from capc.privacy.voting_rules import VotingRule, members
+from capc.privacy.voting_rules import members
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,8 @@ def query_securely(
     first = session.experiment.own_strategies[:1]
     experiment = replace(session.experiment, strategies=first)
     session = replace(session, experiment=experiment)
-    freeze(session, models)
+    if experiment.private_models is None:
+        freeze(session, models)
     keys, comparisons = {}, []
     with session.bar("queries by the protocol") as progress:
         for done, (seed, of_parties) in enumerate(models.items()):
@@ -246,17 +248,27 @@ class _Protocol:
         name = self._session.experiment.name
         return f"{len(self._models)} parties of {name}, seed {self._seed}"
 
+    def _files(self) -> list[Path]:
+        """Every party's model: the one that it brought, or the frozen graph of its trained one."""
+        store = self._session.store
+        return given_files(self._session.experiment) or [
+            store.folder(FROZEN, _frozen_key(key)) / "model.pb" for key in self._models
+        ]
+
     def _link_models(self, folder: Path, party: int) -> None:
         """The models of all parties but the querying one, numbered as `capc run` wants them."""
-        others = [key for other, key in enumerate(self._models) if other != party]
-        target = folder / str(len(others))
+        files = self._files()
+        target = folder / str(len(files) - 1)
         target.mkdir(parents=True)
-        for place, key in enumerate(others):
-            graph = self._session.store.folder(FROZEN, _frozen_key(key)) / "model.pb"
-            (target / f"{place}.pb").symlink_to(graph.resolve())
+        for place, file in enumerate([*files[:party], *files[party + 1 :]]):
+            for name, part in linked_files(file, str(place)):
+                link = target / name
+                link.parent.mkdir(exist_ok=True)
+                if not link.exists():
+                    link.symlink_to(part)
 
     def _run(self, folder: Path, queries: int, privacy: Privacy, account: Path) -> None:
-        input_range = dataset_info(self._session.experiment.dataset).input_range
+        input_range = self._session.experiment.query_range
         command = [
             *(sys.executable, "-m", "capc.harness.experiment", "--launcher=subprocess"),
             f"--n_parties={len(self._models) - 1}",
@@ -272,8 +284,8 @@ class _Protocol:
             f"--account={account}",
             f"--data_owners={self._owners()}",
             *constant_flags(self._options.ring, self._options.fraction_bits),
-            *_privacy_flags(privacy),
-            *_label_flags(self._session.experiment.rule),
+            *privacy_flags(privacy),
+            *label_flags(self._session.experiment.rule),
             *(["--verify"] if self._options.verify else []),
         ]
         done = run_child(
@@ -305,17 +317,12 @@ def _admitted(
         privacy,
         voters=voters,
         changes=changes,
-        epsilon=_limit(privacy),
+        epsilon=limit(privacy),
         account=Accountant.load(account) if account.exists() else None,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GridEdgeWarning)  # as the guardian does
         return budget.admit(count)[0]
-
-
-def _limit(privacy: Privacy) -> float | None:
-    """epsilon of the budget; without noise on the labels it is infinite anyway, and no limit."""
-    return None if privacy.sigma == 0.0 else privacy.epsilon
 
 
 def _joined(parts: list[Answers]) -> Answers:
@@ -368,24 +375,3 @@ def _agreement(answers: Answers, plain: _Plain, check: Any, privacy: Privacy) ->
         "plain_equal": int((check["plain_label"].to_numpy() == noiseless).sum()),
         "labels_equal": equal,
     }
-
-
-def _privacy_flags(privacy: Privacy) -> list[str]:
-    flags = [f"--sigma={privacy.sigma}", f"--delta={privacy.delta}"]
-    flags.append(f"--conversion={privacy.conversion}")
-    limit = _limit(privacy)
-    flags.append(f"--epsilon={math.inf if limit is None else limit}")
-    if privacy.distributed:
-        flags += ["--noise=distributed", f"--colluding={privacy.colluding}"]
-    if privacy.threshold is not None:
-        flags.append(f"--threshold={privacy.threshold}")
-        if not privacy.distributed:
-            flags.append(f"--sigma_threshold={privacy.sigma_threshold}")
-    return flags
-
-
-def _label_flags(rule: VotingRule) -> list[str]:
-    if not rule.multi_label:
-        return []
-    most = [] if rule.max_labels is None else [f"--max_labels={rule.max_labels}"]
-    return ["--task=multi-label", f"--voting={rule.voting}", *most]

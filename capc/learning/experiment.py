@@ -10,25 +10,28 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from capc.data.datasets import dataset_info, require_task
-from capc.data.own_data import with_absolute_path
+from capc.data.datasets import DatasetInfo, dataset_info, require_task
+from capc.data.fitting import Range, stated_range
+from capc.data.own_data import title, with_absolute_path
 from capc.errors import ConfigError
-from capc.files import parse_json, read_json
+from capc.files import existing, parse_json, read_json
 from capc.label_sets import TASKS
 from capc.learning.architectures import check_model_type
 from capc.learning.json_fields import between, build, choice, named, positive, whole
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, party_sigma
 from capc.privacy.voting_rules import MULTI_LABEL, VotingRule
+from capc.transport.control_messages import MAX_PARTIES
 
 SPLITS = ("uniform", "skewed", "dirichlet")
 PUBLIC = "public"  # not a party's own queries: one public set, whose answers all parties get
-STRATEGIES = ("random", "entropy", "gap", "k-centre", PUBLIC)
+K_CENTRE = "k-centre"
+STRATEGIES = ("random", "entropy", "gap", K_CENTRE, PUBLIC)
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "steps", "cosine")
 NOISES = ("exact", "seeded")
 BOUNDS = ("independent", "dependent")
-LABEL_STRATEGIES = ("random", "k-centre", PUBLIC)  # the others need one class a sample
+LABEL_STRATEGIES = ("random", K_CENTRE, PUBLIC)  # the others need one class a sample
 
 _NAME_LENGTH = 100
 _NAME = re.compile(rf"[^\W_][\w.-]{{0,{_NAME_LENGTH - 1}}}")
@@ -159,6 +162,9 @@ class Experiment:
     whole training set is used. The first of `strategies` is the one of the baselines. `pooled`
     None leaves out the baseline that trains on everybody's data. With the `task` multi-label a
     sample has a set of labels, and models end in as many logits.
+    `private_models` is a folder of the parties' own models, which are asked as they are: `models`
+    are then what the querying parties train anew, and nobody else trains. Bytes are scaled to
+    `input_range` for these models (None: to [0, 1]).
     """
 
     name: str
@@ -179,6 +185,8 @@ class Experiment:
     retraining_seeds: int = 5
     sweep: tuple[SweepPoint, ...] = ()
     task: str = "single-label"
+    private_models: str | None = None
+    input_range: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         choice("task", self.task, TASKS)
@@ -188,7 +196,7 @@ class Experiment:
                 f"name is {self.name!r}; give letters, digits, '-', '_' and '.' that can name a "
                 f"folder, at most {_NAME_LENGTH}, a letter or digit first"
             )
-        whole("parties", self.parties, 2, info.train_size // 10)
+        self._check_private_models(info)
         whole("querying_parties", self.querying_parties, 1, self.parties)
         if self.privacy.distributed:
             voters = self.parties - 1  # the querying party's own model has no vote
@@ -213,6 +221,27 @@ class Experiment:
         wrong = [label for label in self.split.weak_classes if not 0 <= label < info.num_classes]
         if wrong:
             raise ConfigError(f"split.weak_classes names {wrong[0]}, which is no class")
+
+    def _check_private_models(self, info: DatasetInfo) -> None:
+        """Raise ConfigError where the parties' models can neither be trained nor be theirs."""
+        if self.private_models is None:
+            if not info.train_size:
+                raise ConfigError(f"{title(self.dataset)} has no x_train and y_train to train on")
+            whole("parties", self.parties, 2, info.train_size // 10)
+            if self.input_range is not None:
+                raise ConfigError("input_range goes with private_models: others take [0, 1]")
+            return
+        whole("parties", self.parties, 2, MAX_PARTIES)
+        if K_CENTRE in self.strategies:
+            raise ConfigError(
+                f"strategies names {K_CENTRE}, which compares queries with the party's training "
+                "data by what goes into its model's last layer: of private_models neither is "
+                f"known; use {', '.join(name for name in STRATEGIES if name != K_CENTRE)}"
+            )
+        if self.input_range is not None:
+            if len(self.input_range) != 2:
+                raise ConfigError(f"input_range is {list(self.input_range)}; give two numbers")
+            stated_range(self.input_range)
 
     def _check_voting(self) -> None:
         """Raise ConfigError where the votes, or their account, are not possible for the task."""
@@ -248,6 +277,13 @@ class Experiment:
         return VotingRule(typing.cast(Any, voting), outputs, self.privacy.max_labels)
 
     @property
+    def query_range(self) -> Range:
+        """The closed interval of the values that the private models take."""
+        if self.input_range is not None:
+            return stated_range(self.input_range)
+        return dataset_info(self.dataset).input_range
+
+    @property
     def own_strategies(self) -> tuple[str, ...]:
         """The strategies by which querying parties choose queries of their own."""
         return tuple(strategy for strategy in self.strategies if strategy != PUBLIC)
@@ -275,6 +311,11 @@ class Experiment:
 
     def swept(self) -> list[Experiment]:
         """The experiment at each point of its sweep. Raises ConfigError that names the point."""
+        if self.private_models is not None:
+            raise ConfigError(
+                "a sweep trains models for each number of parties, and private_models are trained "
+                "already: use the stage query, with as many parties as there are models"
+            )
         experiments = []
         for place, point in enumerate(self.sweep):
             try:
@@ -308,9 +349,20 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         dataset = document.get("dataset")
         if isinstance(dataset, str):
             document["dataset"] = with_absolute_path(dataset, path.parent)
+        folder = document.get("private_models")
+        if isinstance(folder, str):
+            document["private_models"] = _existing_folder(folder, path.parent)
         return build(Experiment, document, "")
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _existing_folder(name: str, beside: Path) -> str:
+    """The absolute path of a folder that is found here, in `beside` or in the repository."""
+    found = [path for path in (existing(name), beside / name) if path is not None and path.is_dir()]
+    if not found:
+        raise ConfigError(f"private_models is {name}: there is no such folder")
+    return str(found[0].resolve())
 
 
 def _override(document: dict[str, Any], override: str) -> None:

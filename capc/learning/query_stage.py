@@ -18,7 +18,7 @@ from capc.data.datasets import normalised
 from capc.data.own_data import title
 from capc.data.saved_queries import save_queries
 from capc.fixed_point import Int64
-from capc.learning.experiment import PUBLIC, Privacy
+from capc.learning.experiment import K_CENTRE, PUBLIC, Privacy
 from capc.learning.measures import judged
 from capc.learning.selection import Order, by_entropy, by_gap, by_k_centre, random_order
 from capc.learning.session import Session, index_digest
@@ -154,7 +154,7 @@ def _order(session: Session, strategy: str, seed: int, party: int, model: str) -
     count = min(session.experiment.queries or len(pool), len(pool))
     if strategy == "random":
         return random_order(len(pool), generator_for("choose", seed, party))[:count]
-    if strategy == "k-centre":
+    if strategy == K_CENTRE:
         features = load(session, model, "pool_features"), load(session, model, "own_features")
         return by_k_centre(*features, count)
     logits = load(session, model, "logits")[pool]

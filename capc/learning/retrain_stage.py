@@ -4,7 +4,8 @@ Arms: `own` (own data only), `capc` (plus answered queries), `vote` (plus the sa
 labelled by the vote without noise), `pate` (a student on noisy answers alone, as in Papernot et
 al. 2018), `distilled` (the same student without noise), `pooled` (everybody's training data). Arms
 of one seed start from the same weights. With the strategy `public`, answers are those of the PATE
-student: one public set of queries, whose answers every querying party gets.
+student: one public set of queries, whose answers every querying party gets. Where the parties
+bring their private models, the querying parties' own arms are all that is trained.
 """
 
 from __future__ import annotations
@@ -128,6 +129,8 @@ def _trials_of(session: Session, seed: int, again: int, folder: Path) -> list[Tr
             trials.append(trial(party, strategy, "capc", own, _if_any(answered)))
         plain = _brought(folder, experiment.strategies[0], party) / "plain_vote"
         trials.append(trial(party, experiment.strategies[0], "vote", own, plain))
+    if experiment.private_models is not None:
+        return trials  # nobody but the querying parties trains
     for arm, kind in (("pate", "answered"), ("distilled", "plain_vote")):
         student = _if_any(_brought(folder, PATE, -1) / kind)
         if student is not None:

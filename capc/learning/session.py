@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from capc.data.datasets import Dataset, load_dataset
+from capc.data.datasets import Dataset, dataset_info, load_dataset, load_test_set
 from capc.learning.experiment import Experiment
 from capc.learning.splits import Indices, TestSetParts, cut_test_set, shards
 from capc.learning.store import Store
@@ -29,8 +29,8 @@ def no_bar(_: str) -> AbstractContextManager[Progress]:
 
 @lru_cache(maxsize=2)
 def dataset_of(name: str) -> Dataset:
-    """The data set, loaded once per process."""
-    return load_dataset(name)
+    """The data set, loaded once per process; it may have no training examples."""
+    return load_dataset(name) if dataset_info(name).train_size else load_test_set(name)
 
 
 @lru_cache(maxsize=8)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from capc.data.own_data import title
 from capc.errors import ConfigError
 from capc.learning.experiment import Experiment, Split
 
@@ -37,6 +38,11 @@ def shards(experiment: Experiment, labels: NDArray[np.int64], seed: int) -> list
     Raises ConfigError where a party is left with nothing.
     """
     split = experiment.split
+    if not len(labels):
+        raise ConfigError(
+            f"{title(experiment.dataset)} has no x_train and y_train: a querying party retrains "
+            "on its share of them"
+        )
     if split.kind == "dirichlet":
         parts = _dirichlet(labels, experiment.parties, split.alpha, seed)
     else:

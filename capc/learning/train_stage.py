@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capc.arrays import load_array
 from capc.data.datasets import Float32, dataset_info, normalised
+from capc.data.fitting import Range, scaled
 from capc.learning.experiment import Training
 from capc.learning.measures import judged
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
@@ -97,34 +99,43 @@ def train_one(root: str, key: str, job: TrainingJob) -> None:
     own = normalised(dataset.train_images[job.shard])
     trainer.fit(own, dataset.train_labels[job.shard], job.seed)
     logits = in_parts(trainer.logits, dataset.test_images)
-    measured = judged(
-        classes_of(logits, multi_label=info.multi_label),
-        *(dataset.test_labels, info.num_classes),
-        multi_label=info.multi_label,
-    )
     with Store(Path(root)).writing(STAGE, key) as folder:
         save_weights(trainer.weights(), folder / "weights.npz")
-        np.save(folder / "logits.npy", logits)
         if job.pool is not None:
             np.save(folder / "own_features.npy", trainer.features(own))
             pool = normalised(dataset.test_images[job.pool])
             np.save(folder / "pool_features.npy", trainer.features(pool))
-        write_json(
-            folder / "model.json",
-            {
-                "model_type": job.model_type,
-                "training": asdict(job.training),
-                "train_examples": len(job.shard),
-                "test_accuracy": measured.accuracy,
-            },
+        save_logits(
+            folder,
+            job.dataset,
+            logits,
+            model_type=job.model_type,
+            training=asdict(job.training),
+            train_examples=len(job.shard),
         )
 
 
+def save_logits(folder: Path, dataset: str, logits: NDArray[np.float32], **described: Any) -> None:
+    """A model's logits on the test set, and what is known of it with its accuracy there."""
+    info = dataset_info(dataset)
+    measured = judged(
+        classes_of(logits, multi_label=info.multi_label),
+        *(dataset_of(dataset).test_labels, info.num_classes),
+        multi_label=info.multi_label,
+    )
+    np.save(folder / "logits.npy", logits)
+    write_json(folder / "model.json", described | {"test_accuracy": measured.accuracy})
+
+
 def in_parts(
-    function: Callable[[Float32], NDArray[np.float32]], images: NDArray[np.uint8]
+    function: Callable[[Float32], NDArray[np.float32]],
+    images: NDArray[np.uint8],
+    input_range: Range = (0.0, 1.0),
 ) -> NDArray[np.float32]:
-    """Apply a function of normalised images to bytes, without holding all of them as floats."""
-    parts = [function(normalised(images[i : i + 2000])) for i in range(0, len(images), 2000)]
+    """Apply a function of scaled images to bytes, without holding all of them as floats."""
+    parts = [
+        function(scaled(images[i : i + 2000], input_range)) for i in range(0, len(images), 2000)
+    ]
     joined: NDArray[np.float32] = np.concatenate(parts)
     return joined
 
