@@ -19,6 +19,9 @@ from capc.gc import _engine
 from capc.gc.circuits import as_words
 from capc.transport.duplex import Duplex
 
+MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one message; more run one after the other
+_KEPT_LOOKUP_BYTES = 16  # what the holder keeps of a prepared look-up
+
 
 class ReluLookups:
     """y = max(x, 0) >> shift modulo 2^ring_bits: the public part that both parties know.
@@ -33,6 +36,11 @@ class ReluLookups:
     def rounds(self) -> int:
         """Round trips of the online phase, for a batch of up to 65,536 instances."""
         return self.plan.step_count
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the holder keeps of one prepared ReLU, about."""
+        return _KEPT_LOOKUP_BYTES * self.plan.lookups
 
     def offline_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""

@@ -1,0 +1,204 @@
+"""Non-linear layers by table look-ups: one ReLU, or several after one another (capc.gc.lookups).
+
+A layer is written once, as a program on a share: sums of shares, and ReLUs of them. Both parties
+follow it, each on its own share, so that the two shares of the result add up to the layer's
+output. The holder's shares do not depend on the query, so that it follows the program offline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from capc.fixed_point import Int64, modulo, uniform_bits
+from capc.gc.circuits import as_words
+from capc.gc.lookups import (
+    MAX_INSTANCES,
+    ChooserBatch,
+    ChooserSession,
+    HolderBatch,
+    HolderSession,
+    ReluLookups,
+)
+
+Evaluate = Callable[[ReluLookups, Int64], Int64]  # shares (n,) of x -> of max(x, 0) >> shift
+Constant = Callable[[int], int]  # the number at the holder, 0 at the chooser: its two shares
+Program = Callable[[Int64, Evaluate, Constant], Int64]  # shares (n, words) -> (n,)
+
+
+@dataclass(frozen=True)
+class LookupLayer:
+    """A function of `words` numbers of `ring_bits` bits, for both parties: see the builders below.
+
+    `program(share, evaluate, constant)` is what each party does with its share.
+    """
+
+    name: str
+    ring_bits: int
+    words: int
+    program: Program
+
+    @cached_property
+    def stages(self) -> tuple[tuple[ReluLookups, int], ...]:
+        """The ReLUs of one instance, in order: which, and how many at a time."""
+        found = []
+
+        def note(relu: ReluLookups, share: Int64) -> Int64:
+            found.append((relu, len(share)))
+            return share
+
+        self.program(np.zeros((1, self.words), dtype=np.int64), note, int)
+        return tuple(found)
+
+    @property
+    def relus(self) -> int:
+        """ReLUs of one instance."""
+        return sum(count for _, count in self.stages)
+
+    @property
+    def rounds(self) -> int:
+        """Round trips of the online phase, for at most `piece_instances`."""
+        return sum(relu.rounds for relu, _ in self.stages)
+
+    @property
+    def lookups(self) -> int:
+        """Tables of one instance."""
+        return sum(count * relu.plan.lookups for relu, count in self.stages)
+
+    @property
+    def transfers(self) -> int:
+        """Oblivious transfers of one instance, in both directions."""
+        return sum(count * (relu.plan.transfers + 1) for relu, count in self.stages)
+
+    @property
+    def piece_instances(self) -> int:
+        """So many instances at most run without further round trips."""
+        return MAX_INSTANCES // max((count for _, count in self.stages), default=1)
+
+    def kept_bytes(self, instances: int) -> int:
+        """What the holder keeps of prepared instances; the chooser keeps about half as much."""
+        return instances * sum(count * relu.kept_bytes for relu, count in self.stages)
+
+    def offline_bytes(self, instances: int) -> tuple[int, int]:
+        """Bytes from the holder and from the chooser, headers included."""
+        return _sums([r.offline_bytes(instances * count) for r, count in self.stages])
+
+    def online_bytes(self, instances: int) -> tuple[int, int]:
+        """Bytes from the holder and from the chooser, headers included."""
+        return _sums([r.online_bytes(instances * count) for r, count in self.stages])
+
+
+def relu_lookups(ring_bits: int, shift: int) -> LookupLayer:
+    """y = max(x, 0) >> shift, as relu_circuit. ValueError for figures that it refuses, too."""
+    relu = ReluLookups(ring_bits, shift)
+    return LookupLayer(
+        f"relu {ring_bits} >> {shift}",
+        ring_bits,
+        1,
+        lambda share, evaluate, _: evaluate(relu, share[:, 0]),
+    )
+
+
+def bounded_relu_lookups(ring_bits: int, shift: int, cap: int) -> LookupLayer:
+    """y = min(max(x, 0) >> shift, cap), as bounded_relu_circuit: what is above the cap comes off.
+
+    ValueError unless 0 < cap < 2^(ring_bits - 1 - shift).
+    """
+    relu, rest = ReluLookups(ring_bits, shift), ReluLookups(ring_bits, 0)
+    if not 0 < cap < 1 << (ring_bits - 1 - shift):
+        raise ValueError(f"a cap of {cap} does not fit {ring_bits} bits less {shift}")
+
+    def program(share: Int64, evaluate: Evaluate, constant: Constant) -> Int64:
+        kept = evaluate(relu, share[:, 0])
+        return kept - evaluate(rest, kept - constant(cap))
+
+    return LookupLayer(f"bounded relu {ring_bits} >> {shift} <= {cap}", ring_bits, 1, program)
+
+
+def maximum_lookups(ring_bits: int, window: int) -> LookupLayer:
+    """The maximum of `window` numbers from -2^(ring_bits - 2) on and below 2^(ring_bits - 2).
+
+    max(x, y) = y + max(x - y, 0), in a tree. The difference of larger numbers would leave the ring.
+    """
+    relu = ReluLookups(ring_bits, 0)
+
+    def program(share: Int64, evaluate: Evaluate, constant: Constant) -> Int64:
+        left = share
+        while left.shape[1] > 1:
+            half = left.shape[1] // 2
+            first, second, alone = left[:, :half], left[:, half : 2 * half], left[:, 2 * half :]
+            more = evaluate(relu, (first - second).reshape(-1)).reshape(first.shape)
+            left = np.concatenate([second + more, alone], axis=1)
+        return left[:, 0]
+
+    return LookupLayer(f"maximum {ring_bits} x {window}", ring_bits, window, program)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DrawnShares:
+    """The holder's shares of one layer; used once.
+
+    `outputs` (n, 1) are those of the outputs, uniform. `steps` has for each stage the ReLU, its
+    masks and the shares of its inputs, (m,) each.
+    """
+
+    outputs: Int64
+    steps: Sequence[tuple[ReluLookups, Int64, Int64]]
+
+
+def draw(layer: LookupLayer, shares: ArrayLike) -> DrawnShares:
+    """Offline, at the holder: every ReLU's output is shared under a fresh mask.
+
+    Its shares of the inputs, (n, layer.words), are known already. Nothing is sent.
+    """
+    steps = []
+
+    def evaluate(relu: ReluLookups, share: Int64) -> Int64:
+        masks = uniform_bits(layer.ring_bits, len(share))
+        steps.append((relu, masks, share))
+        return masks
+
+    outputs = layer.program(as_words(shares, layer.words), evaluate, int)
+    return DrawnShares(modulo(layer.ring_bits, outputs).reshape(-1, 1), steps)
+
+
+def hold(session: HolderSession, drawn: DrawnShares) -> Sequence[HolderBatch]:
+    """Offline, at the holder: the transfers of every stage."""
+    return [session.prepare(relu, masks) for relu, masks, _ in drawn.steps]
+
+
+def answer(session: HolderSession, drawn: DrawnShares, batches: Sequence[HolderBatch]) -> None:
+    """Online, at the holder: its part of every stage, in order."""
+    for batch, (_, _, share) in zip(batches, drawn.steps, strict=True):
+        session.evaluate(batch, share)
+
+
+def choose_ahead(
+    session: ChooserSession, layer: LookupLayer, instances: int
+) -> Sequence[ChooserBatch]:
+    """Offline, at the chooser: the other half of `hold`, for so many instances of the layer."""
+    return [session.prepare(relu, instances * count) for relu, count in layer.stages]
+
+
+def choose(
+    session: ChooserSession,
+    layer: LookupLayer,
+    prepared: Sequence[ChooserBatch],
+    shares: ArrayLike,
+) -> Int64:
+    """Online, at the chooser: from its shares of the inputs, (n, layer.words), to (n, 1)."""
+    batches = iter(prepared)
+
+    def evaluate(relu: ReluLookups, share: Int64) -> Int64:
+        return session.evaluate(next(batches), share)[:, 0]
+
+    words = as_words(shares, layer.words)
+    return modulo(layer.ring_bits, layer.program(words, evaluate, lambda _: 0)).reshape(-1, 1)
+
+
+def _sums(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)

@@ -1,0 +1,95 @@
+"""Layers of several ReLUs by look-ups: exact at the edges of the ring, counted, freshly masked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gc_parties import both
+
+from capc.fixed_point import Int64, modulo, uniform_bits
+from capc.gc import ChooserSession, HolderSession, bounded_relu_circuit, relu_circuit
+from capc.gc.lookup_layers import (
+    LookupLayer,
+    answer,
+    bounded_relu_lookups,
+    choose,
+    choose_ahead,
+    draw,
+    hold,
+    maximum_lookups,
+    relu_lookups,
+)
+from capc.transport.duplex import MemoryDuplex
+
+BITS = 20
+
+
+def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]]:
+    """The holder's shares, the function's values modulo the ring, and bytes and messages."""
+    left, right = MemoryDuplex.pair(20.0)
+    holder, chooser = both(lambda: HolderSession(left), lambda: ChooserSession(right))
+    before = [left.bytes_sent, right.bytes_sent]
+    shares = uniform_bits(layer.ring_bits, values.shape)
+    drawn = draw(layer, shares)
+    mine, theirs = both(
+        lambda: hold(holder, drawn), lambda: choose_ahead(chooser, layer, len(values))
+    )
+    sent = right.messages_sent
+    _, out = both(
+        lambda: answer(holder, drawn, mine), lambda: choose(chooser, layer, theirs, values - shares)
+    )
+    counts = [left.bytes_sent - before[0], right.bytes_sent - before[1]]
+    opened = modulo(layer.ring_bits, drawn.outputs + out)[:, 0]
+    return drawn.outputs, opened, [*counts, right.messages_sent - sent]
+
+
+def edges(low: int, high: int) -> Int64:
+    """Numbers at random from `low` to below `high`, and those at both ends and around 0."""
+    some = np.random.default_rng(3).integers(low, high, 400)
+    return np.concatenate([some, [low, low + 1, -2, -1, 0, 1, 2, high - 2, high - 1]])
+
+
+@pytest.mark.parametrize("cap", [None, 1, 6 << 7, (1 << 14) - 1])
+def test_activations_equal_their_circuits(cap: int | None) -> None:
+    values = edges(-1 << (BITS - 1), 1 << (BITS - 1)).reshape(-1, 1)
+    if cap is not None:
+        values = np.concatenate([values, values[:9] + (cap << 5)])
+    layer = relu_lookups(BITS, 5) if cap is None else bounded_relu_lookups(BITS, 5, cap)
+    circuit = relu_circuit(BITS, 5) if cap is None else bounded_relu_circuit(BITS, 5, cap)
+    zeros = np.zeros_like(values)
+    expected, _ = circuit.plain_evaluate(values, zeros, zeros)
+    _, opened, (sent, received, rounds) = evaluate(layer, values)
+    np.testing.assert_array_equal(opened, expected[:, 0])
+    total = np.add(layer.offline_bytes(len(values)), layer.online_bytes(len(values)))
+    assert [sent, received] == total.tolist()
+    assert rounds == layer.rounds
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 4, 9])
+def test_maxima_are_exact_in_half_of_the_ring(window: int) -> None:
+    values = edges(-1 << (BITS - 2), 1 << (BITS - 2))
+    windows = np.random.default_rng(window).permutation(values)[: 45 * window].reshape(-1, window)
+    windows[0], windows[1] = windows.min(), windows.max()
+    windows[2] = -1 << (BITS - 2)  # as a padded pixel
+    windows[2, -1] = (1 << (BITS - 2)) - 1
+    layer = maximum_lookups(BITS, window)
+    assert layer.relus == window - 1
+    _, opened, _ = evaluate(layer, windows)
+    np.testing.assert_array_equal(opened, modulo(BITS, windows.max(axis=1)))
+
+
+def test_the_holders_shares_are_fresh_masks() -> None:
+    layer = bounded_relu_lookups(BITS, 5, 6 << 7)
+    same = np.full((64, 1), 12345)
+    first, second = (draw(layer, same).outputs for _ in range(2))
+    assert len(np.unique(np.concatenate([first, second]))) > 120
+    masks = [mask for _, mask, _ in draw(layer, same).steps]
+    assert not np.array_equal(masks[0], masks[1])
+
+
+def test_figures_that_no_layer_has_are_refused() -> None:
+    for cap in (0, 1 << 14):
+        with pytest.raises(ValueError, match="cap"):
+            bounded_relu_lookups(BITS, 5, cap)
+    with pytest.raises(ValueError, match="ring_bits"):
+        relu_lookups(1, 0)
