@@ -5,6 +5,7 @@ It learns its share of the logits, a uniform vector, and the shape of the networ
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,29 +14,36 @@ import numpy as np
 
 from capc.errors import CapcError, ProtocolError
 from capc.fixed_point import FixedPoint, Int64
-from capc.gc.circuits import Circuit
-from capc.gc.session import EvaluatorBatch, EvaluatorSession
 from capc.graph.layers import Input, Layer, WeightedLayer
 from capc.he.client import HEClient, PreparedInputs
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.symmetric import SEED_BYTES
+from capc.inference.choice import NonlinearChoice, described
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
-    CircuitPlan,
-    circuit_plans,
+    NonlinearPlan,
     group_count,
     grouped,
     image_bytes,
     instance_words,
     linear_packing,
+    nonlinear_plans,
     split_point,
 )
-from capc.inference.plan import MAX_PLAN_BYTES, check_plan, plan_from_json
-from capc.inference.protocols import circuits_of, require_supported
+from capc.inference.nonlinear import AskedLayer, QueryingSide
+from capc.inference.plan import (
+    MAX_PLAN_BYTES,
+    check_plan,
+    plan_from_json,
+    transfers_from_json,
+)
+from capc.inference.protocols import Nonlinear, functions_of, require_supported
 from capc.inference.reference import evaluate_layer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
+
+logger = logging.getLogger(__name__)
 
 
 class KeyRing:
@@ -64,18 +72,26 @@ class PreparedQuery:
 
     batch_size: int
     inputs: Mapping[str, Sequence[PreparedInputs]]
-    plans: Mapping[str, CircuitPlan]
-    circuits: Mapping[str, Sequence[EvaluatorBatch]]
+    plans: Mapping[str, NonlinearPlan]
+    nonlinear: Mapping[str, AskedLayer]
 
 
 class InferenceClient:
     """Has an answering party's network evaluated on encrypted queries, in additive shares."""
 
-    def __init__(self, channel: Channel, keys: KeyRing) -> None:
-        """Set-up: receives plan and key seed, sends the key, runs the base oblivious transfers."""
+    def __init__(
+        self, channel: Channel, keys: KeyRing, choice: NonlinearChoice | None = None
+    ) -> None:
+        """Set-up: receives plan and key seed, sends the key, runs the base oblivious transfers.
+
+        `choice` is what was agreed on for non-linear layers: ProtocolError where the plan tells
+        another. None takes either way.
+        """
         self._channel = channel
-        self.plan = plan_from_json(channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES))
+        said = channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES)
+        self.plan = plan_from_json(said)
         check_plan(self.plan)
+        transfers = transfers_from_json(said, self.plan)
         self._degree = keys.parameters.poly_modulus_degree
         try:
             require_supported(self.plan)
@@ -84,37 +100,40 @@ class InferenceClient:
             for layer in self.plan.layers:
                 if isinstance(layer, WeightedLayer):
                     self._packing(layer, 1)
-            self._circuits: dict[str, Circuit] = circuits_of(self.plan)
+            self._functions: dict[str, Nonlinear] = functions_of(self.plan, transfers)
+            agreed = transfers if choice is None else choice.transfers(self.plan)
         except (CapcError, ArithmeticError, TypeError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
+        if choice is not None and transfers != agreed:
+            raise ProtocolError(
+                f"{channel.peer} would run other layers by transfers than was agreed on with "
+                f"--nonlinear {choice.way}: {', '.join(sorted(transfers ^ agreed))}"
+            )
+        logger.info("%s: %s", channel.peer, described(self.plan, transfers))
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
         key_seed = channel.recv(MessageType.KEY_SEED, SEED_BYTES)
         channel.send(MessageType.PUBLIC_KEY, self._he.public_key(key_seed))
-        self._evaluator = EvaluatorSession(channel.duplex(MessageType.CIRCUIT))
+        self._nonlinear = QueryingSide(channel, self._functions.values())
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of garbled tables and shares that are held for one query."""
-        return image_bytes(self.plan, self._circuits)
+        """Bytes of tables, transfers and shares that are held for one query."""
+        return image_bytes(self.plan, self._functions)
 
     def prepare(self, batch_size: int) -> PreparedQuery:
-        """Offline phase for a batch: encryptions of zero, oblivious transfers, garbled tables."""
+        """Offline phase for a batch: encryptions of zero, transfers, garbled tables."""
         inputs: dict[str, Sequence[PreparedInputs]] = {}
-        circuits: dict[str, Sequence[EvaluatorBatch]] = {}
-        plans = circuit_plans(self.plan, self._circuits, batch_size)
+        nonlinear: dict[str, AskedLayer] = {}
+        plans = nonlinear_plans(self.plan, self._functions, batch_size)
         for layer in self.plan.layers:
             if isinstance(layer, WeightedLayer):
                 inputs[layer.name] = self._prepare_inputs(
                     self._packing(layer, batch_size), batch_size
                 )
-            elif layer.name in plans and plans[layer.name].ahead:
-                plan = plans[layer.name]
-                circuits[layer.name] = [
-                    self._evaluator.prepare(plan.circuit, piece.stop - piece.start)
-                    for piece in plan.pieces
-                ]
-        return PreparedQuery(batch_size, inputs, plans, circuits)
+            elif layer.name in plans:
+                nonlinear[layer.name] = self._nonlinear.prepare(plans[layer.name])
+        return PreparedQuery(batch_size, inputs, plans, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedQuery, images: Int64) -> Mapping[str, Int64]:
         """Step 1a: ring elements (batch, *input shape) through every layer but the last linear.
@@ -148,23 +167,13 @@ class InferenceClient:
         if isinstance(layer, WeightedLayer):
             packing = self._packing(layer, prepared.batch_size)
             shares[layer.name] = self._multiply(packing, inputs[0], prepared.inputs[layer.name])
-        elif layer.name in self._circuits:
-            output = self._run_circuit(layer, prepared, inputs[0])
+        elif layer.name in prepared.nonlinear:
+            function = prepared.plans[layer.name].function
+            words = instance_words(self.plan, layer, function, inputs[0], own=False)
+            output = prepared.nonlinear[layer.name].evaluate(words)
             shares[layer.name] = output.reshape(prepared.batch_size, *layer.shape)
         else:
             shares[layer.name] = self._ring.reduce(evaluate_layer(self.plan, layer, inputs))
-
-    def _run_circuit(self, layer: Layer, prepared: PreparedQuery, share: Int64) -> Int64:
-        plan = prepared.plans[layer.name]
-        words = instance_words(self.plan, layer, share, own=False)
-        parts = []
-        for place, piece in enumerate(plan.pieces):
-            if plan.ahead:
-                batch = prepared.circuits[layer.name][place]
-                parts.append(self._evaluator.evaluate(batch, words[piece]))
-            else:
-                parts.append(self._evaluator.run(plan.circuit, words[piece]))
-        return np.concatenate(parts)
 
     def _packing(self, layer: WeightedLayer, batch_size: int) -> Packing:
         key = layer.name, batch_size

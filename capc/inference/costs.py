@@ -1,29 +1,32 @@
 """What an encrypted query of a network costs, before anything runs: bytes exactly, time roughly.
 
-Bytes come from the packing and the circuits. Seconds come from their counts and from unit costs
-that were measured on two cores of a shared AMD EPYC with both parties on it (docs/models.md);
-elsewhere they scale with the machine.
+Bytes come from the packing, the circuits and the look-ups. Seconds come from their counts and from
+unit costs that were measured on two cores of a shared AMD EPYC with both parties on it
+(docs/models.md); elsewhere they scale with the machine.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from capc.errors import ModelError
+from capc.gc.lookup_layers import LookupLayer
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he import planner
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.inference.layout import (
-    CircuitPlan,
-    circuit_plans,
+    GROUPS_AT_ONCE,
+    NonlinearPlan,
     image_bytes,
     images_together,
+    nonlinear_plans,
     queries_at_once,
 )
-from capc.inference.protocols import circuits_of, linear_shape, require_supported
+from capc.inference.link import Link
+from capc.inference.protocols import Nonlinear, functions_of, linear_shape, require_supported
 
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
 _INPUT_SECONDS = 1.0e-3
@@ -33,6 +36,9 @@ _ONLINE_SHARE = 0.45  # of inputs and outputs; products are online altogether
 # Seconds an AND gate, garbled and sent, then evaluated.
 _GARBLE_SECONDS = 90e-9
 _EVALUATE_SECONDS = 25e-9
+# Seconds an oblivious transfer made ahead, and a table filled, sent and read.
+_TRANSFER_SECONDS = 45e-9
+_LOOKUP_SECONDS = 0.42e-6
 _WORD_BYTES = 8  # a coefficient modulo a prime
 
 
@@ -40,7 +46,9 @@ _WORD_BYTES = 8  # a coefficient modulo a prime
 class LayerCost:
     """One layer of one query; bytes are both parties' together, message headers left out.
 
-    `work` says how the layer lies in polynomials, or how many circuits of how many AND gates run.
+    `work` says how the layer lies in polynomials, how many circuits of how many AND gates run, or
+    how many instances of how many look-ups. Seconds are those within one machine; `offline_rounds`
+    and `online_rounds` are round trips, each of which another line makes longer (`seconds`).
     `weight_bytes` are the transformed weights that the answering party holds in memory.
     `distance` bounds the statistical distance from uniform of the coefficients of its replies
     together, `coefficient_distance` that of one: the bound that the run itself checks.
@@ -54,33 +62,56 @@ class LayerCost:
     distance: float = 0.0
     coefficient_distance: float = 0.0
     weight_bytes: int = 0
+    offline_rounds: float = 0.0
+    online_rounds: float = 0.0
+
+    def phases(self, link: Link) -> tuple[float, float]:
+        """Seconds of the offline and of the online phase over a line."""
+        return (
+            self.offline_seconds + link.seconds(self.offline_bytes, self.offline_rounds),
+            self.online_seconds + link.seconds(self.online_bytes, self.online_rounds),
+        )
+
+    def seconds(self, link: Link) -> float:
+        """Of both phases."""
+        return sum(self.phases(link))
 
 
 def query_costs(
-    network: QuantizedNetwork, parameters: EncryptionParameters, queries: int = 1
+    network: QuantizedNetwork,
+    parameters: EncryptionParameters,
+    queries: int = 1,
+    transfers: Collection[str] = (),
 ) -> Mapping[str, LayerCost]:
     """By layer; layers that each party evaluates alone are left out, as they cost next to nothing.
 
-    Figures are a query's share where so many `queries` run at a time (`at_once`).
-    Raises ModelError or ConfigError, naming the layer and a way out, where the network cannot be
-    evaluated under these parameters.
+    The layers that `transfers` names run by transfers, all others in circuits. Figures are a
+    query's share where so many `queries` run at a time (`at_once`). Raises ModelError or
+    ConfigError, naming the layer and a way out, where the network cannot be evaluated under these
+    parameters.
     """
     require_supported(network)
     linear = linear_plans(network, parameters, images_together(queries))
-    plans = circuit_plans(network, circuits_of(network), queries)
+    plans = nonlinear_plans(network, functions_of(network, transfers), queries)
     costs = {}
     for layer in network.layers:
         if isinstance(layer, WeightedLayer):
             costs[layer.name] = _linear_cost(linear[layer.name], parameters, queries)
         elif layer.name in plans:
-            costs[layer.name] = _circuit_cost(layer, plans[layer.name], queries)
+            costs[layer.name] = _planned_cost(layer, plans[layer.name], queries)
     return costs
 
 
-def at_once(network: QuantizedNetwork, batch_size: int, parties: int = 1) -> int:
+def at_once(
+    network: QuantizedNetwork,
+    batch_size: int,
+    parties: int = 1,
+    transfers: Collection[str] = (),
+) -> int:
     """How many queries of a batch run at a time, with so many answering parties of this model."""
     require_supported(network)
-    return queries_at_once(batch_size, parties * image_bytes(network, circuits_of(network)))
+    each = image_bytes(network, functions_of(network, transfers))
+    return queries_at_once(batch_size, parties * each)
 
 
 def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
@@ -95,6 +126,8 @@ def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
         distance=sum(cost.distance for cost in found),
         coefficient_distance=max((cost.coefficient_distance for cost in found), default=0.0),
         weight_bytes=sum(cost.weight_bytes for cost in found),
+        offline_rounds=sum(cost.offline_rounds for cost in found),
+        online_rounds=sum(cost.online_rounds for cost in found),
     )
 
 
@@ -133,7 +166,8 @@ def _linear_cost(
     plan: planner.LayerPlan, parameters: EncryptionParameters, queries: int
 ) -> LayerCost:
     packing, images = plan.packing, plan.packing.blocks.images
-    share = -(-queries // images) / queries  # of a group of images
+    groups = -(-queries // images)
+    share = groups / queries  # of a group of images
     scale = parameters.poly_modulus_degree / 8192 * (len(parameters.coeff_modulus) - 1) / 2
     products = _products(packing)
     both = scale * (
@@ -153,6 +187,7 @@ def _linear_cost(
         * parameters.poly_modulus_degree
         * (len(parameters.coeff_modulus) - 1)
         * _WORD_BYTES,
+        online_rounds=-(-groups // GROUPS_AT_ONCE) / queries,
     )
 
 
@@ -160,18 +195,40 @@ def _products(packing: Packing) -> int:
     return sum(len(packing.products(output)) for output in range(packing.output_polynomials))
 
 
-def _circuit_cost(layer: Layer, plan: CircuitPlan, queries: int) -> LayerCost:
-    count = math.prod(layer.shape)
-    gates = plan.circuit.and_count
-    tables, labels = (
+def nonlinear_cost(layer: Layer, function: Nonlinear) -> LayerCost:
+    """One query's, prepared ahead in one piece."""
+    return _planned_cost(layer, NonlinearPlan(function, (slice(math.prod(layer.shape)),), True), 1)
+
+
+def _planned_cost(layer: Layer, plan: NonlinearPlan, queries: int) -> LayerCost:
+    count, function = math.prod(layer.shape), plan.function
+    if isinstance(function, LookupLayer):
+        work = f"{count:,} x {function.lookups} look-ups"
+        rounds, ahead = function.rounds, count * function.transfers * _TRANSFER_SECONDS
+        online = count * function.lookups * _LOOKUP_SECONDS
+    else:
+        work = f"{count:,} x {function.and_count} AND"
+        rounds, ahead = 1, count * function.and_count * _GARBLE_SECONDS
+        online = count * function.and_count * _EVALUATE_SECONDS
+    prepared, answered = (
         round(sum(direction) / queries)
         for direction in (
-            plan.circuit.offline_bytes(queries * count),
-            plan.circuit.online_bytes(queries * count),
+            function.offline_bytes(queries * count),
+            function.online_bytes(queries * count),
         )
     )
-    garbling, evaluating = count * gates * _GARBLE_SECONDS, count * gates * _EVALUATE_SECONDS
-    work = f"{count:,} x {gates} AND"
+    once = len(plan.pieces) / queries
     if plan.ahead:
-        return LayerCost(work, tables, labels, garbling, evaluating)
-    return LayerCost(f"{work}, online", 0, tables, 0.0, garbling + evaluating)
+        return LayerCost(
+            *(work, prepared, answered, ahead, online),
+            offline_rounds=once,
+            online_rounds=once * rounds,
+        )
+    if isinstance(function, LookupLayer):
+        answered, rounds = answered + prepared, rounds + 1
+    else:
+        answered = prepared  # a circuit that is garbled with the query has one phase
+    return LayerCost(
+        *(f"{work}, online", 0, answered, 0.0, ahead + online),
+        online_rounds=once * rounds,
+    )

@@ -1,4 +1,4 @@
-"""How the layers of a network become encrypted products and circuits; both parties agree on it."""
+"""How the layers of a network become products, circuits and look-ups; both parties agree on it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from capc.fixed_point import Int64
-from capc.gc.circuits import Circuit
+from capc.gc.lookup_layers import LookupLayer
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he.packing import Packing, plan_packing
-from capc.inference.protocols import GarbledCircuit, linear_shape, protocol_of
+from capc.inference.protocols import GarbledCircuit, Nonlinear, linear_shape, protocol_of
 
 GROUPS_AT_ONCE = 16  # messages read before the first reply of a batch
 IMAGES_TOGETHER = 32  # at most this many of a batch run at a time
-MAX_PREPARED_BYTES = 1 << 29  # of garbled tables and shares, held from the offline phase on
+MAX_PREPARED_BYTES = 1 << 29  # of tables, transfers and shares, held from the offline phase on
 PIECE_BYTES = 1 << 25
 MAX_KEPT_BYTES = 1 << 28
 _SHARE_BYTES = 8
@@ -36,53 +36,64 @@ def images_together(count: int) -> int:
     return 1 << (min(count, IMAGES_TOGETHER).bit_length() - 1)
 
 
-def image_bytes(network: QuantizedNetwork, circuits: Mapping[str, Circuit]) -> int:
-    """Bytes of garbled tables and of shares that one query needs."""
+def image_bytes(network: QuantizedNetwork, functions: Mapping[str, Nonlinear]) -> int:
+    """Bytes of garbled tables, transfers and shares that one query needs."""
     return sum(
         _SHARE_BYTES * math.prod(layer.shape)
         + (
-            sum(circuits[layer.name].offline_bytes(math.prod(layer.shape)))
-            if layer.name in circuits
+            _needed_bytes(functions[layer.name], math.prod(layer.shape))
+            if layer.name in functions
             else 0
         )
         for layer in network.layers
     )
 
 
+def _needed_bytes(function: Nonlinear, instances: int) -> int:
+    if isinstance(function, LookupLayer):
+        return function.kept_bytes(instances)
+    return sum(function.offline_bytes(instances))
+
+
 @dataclass(frozen=True)
-class CircuitPlan:
+class NonlinearPlan:
     """How one non-linear layer runs for a batch: in `pieces`, slices of its instances.
 
-    `ahead` is True where its tables are made and sent before the query; False where there would be
-    too many of them to keep, and both phases run with the query.
+    `ahead` is True where it is prepared before the query; False where there would be too much to
+    keep, and both phases run with the query.
     """
 
-    circuit: Circuit
+    function: Nonlinear
     pieces: tuple[slice, ...]
     ahead: bool
 
 
-def circuit_plans(
-    network: QuantizedNetwork, circuits: Mapping[str, Circuit], batch_size: int
-) -> dict[str, CircuitPlan]:
+def nonlinear_plans(
+    network: QuantizedNetwork, functions: Mapping[str, Nonlinear], batch_size: int
+) -> dict[str, NonlinearPlan]:
     """The same at both parties, as it follows from public shapes alone.
 
-    A piece has some 2^25 bytes of tables. From the first layer on, each is prepared ahead that
-    leaves the tables of all these below 2^28 bytes together, which the evaluator has to keep.
+    A piece keeps some 2^25 bytes. From the first layer on, each is prepared ahead that leaves what
+    is kept of all these below 2^28 bytes together: tables, which the evaluator has to keep, and
+    transfers. Prepared look-ups are used in order, so that none are ahead after some that are not.
     """
-    plans: dict[str, CircuitPlan] = {}
-    kept = 0
+    plans: dict[str, NonlinearPlan] = {}
+    kept, lookups_ahead = 0, True
     for layer in network.layers:
-        circuit = circuits.get(layer.name)
-        if circuit is None:
+        function = functions.get(layer.name)
+        if function is None:
             continue
         instances = batch_size * math.prod(layer.shape)
-        total = circuit.offline_bytes(instances)[0]
-        ahead = kept + total <= MAX_KEPT_BYTES
+        if isinstance(function, LookupLayer):
+            total, largest = function.kept_bytes(instances), function.piece_instances
+            ahead = lookups_ahead = lookups_ahead and kept + total <= MAX_KEPT_BYTES
+        else:
+            total, largest = function.offline_bytes(instances)[0], instances
+            ahead = kept + total <= MAX_KEPT_BYTES
         kept += total if ahead else 0
-        step = max(1, instances * PIECE_BYTES // max(total, PIECE_BYTES))
+        step = max(1, min(largest, instances * PIECE_BYTES // max(total, PIECE_BYTES)))
         pieces = (slice(k, min(k + step, instances)) for k in range(0, instances, step))
-        plans[layer.name] = CircuitPlan(circuit, tuple(pieces), ahead)
+        plans[layer.name] = NonlinearPlan(function, tuple(pieces), ahead)
     return plans
 
 
@@ -111,16 +122,19 @@ def grouped(packing: Packing, values: Int64, padding: Int64) -> Int64:
     return whole.reshape(groups, images, *values.shape[1:])
 
 
-def instance_words(network: QuantizedNetwork, layer: Layer, share: Int64, *, own: bool) -> Int64:
-    """A share (batch, *shape) as the words of one circuit instance an output: (instances, words).
+def instance_words(
+    network: QuantizedNetwork, layer: Layer, function: Nonlinear, share: Int64, *, own: bool
+) -> Int64:
+    """A share (batch, *shape) as the words of one instance an output: (instances, words).
 
-    A padded pixel is -t/2, which no other value is below: one party (`own`) holds all of it, the
-    other 0.
+    A padded pixel is a number that no other is below, -t/2 in a circuit and -t/4 in look-ups
+    (`transferable`): one party (`own`) holds all of it, the other 0.
     """
     protocol = protocol_of(layer)
     if not isinstance(protocol, GarbledCircuit):
         raise TypeError(f"{type(layer).__name__} has no circuit")
-    return protocol.words(layer, share, network.fixed_point.modulus // 2 if own else 0)
+    part = 4 if isinstance(function, LookupLayer) else 2
+    return protocol.words(layer, share, -network.fixed_point.modulus // part if own else 0)
 
 
 def split_point(network: QuantizedNetwork) -> int:

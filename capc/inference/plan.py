@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,16 @@ def public_part(network: QuantizedNetwork) -> QuantizedNetwork:
     )
 
 
-def plan_to_json(plan: QuantizedNetwork) -> dict[str, Any]:
-    """A JSON object; arrays are given by their shape."""
+def plan_to_json(plan: QuantizedNetwork, transfers: Collection[int] = ()) -> dict[str, Any]:
+    """A JSON object; arrays are given by their shape.
+
+    `transfers` are the places of the layers that run by transfers in place of garbled circuits.
+    """
     return {
         "ring_bits": plan.fixed_point.ring_bits,
         "fraction_bits": plan.fixed_point.fraction_bits,
         "input_range": list(plan.input_range),
+        "transfers": sorted(transfers),
         "layers": [
             _layer_to_json(layer) | {"output_bits": plan.fraction_bits[layer.name]}
             for layer in plan.layers
@@ -104,6 +109,20 @@ def plan_from_json(value: dict[str, Any]) -> QuantizedNetwork:
         bounds={},
         fraction_bits=bits,
     )
+
+
+def transfers_from_json(value: dict[str, Any], plan: QuantizedNetwork) -> set[str]:
+    """The names of the layers that the peer runs by transfers; ProtocolError for what is no layer.
+
+    Whether they have such a form is not checked here.
+    """
+    try:
+        places = {_integer(place) for place in value["transfers"]}
+    except _UNREADABLE:
+        raise ProtocolError("the peer's plan does not say which layers run by transfers") from None
+    if any(not 0 <= place < len(plan.layers) for place in places):
+        raise ProtocolError("the peer's plan names a layer to run by transfers that it lacks")
+    return {plan.layers[place].name for place in places}
 
 
 def check_plan(plan: QuantizedNetwork) -> None:

@@ -1,13 +1,14 @@
 """What an encrypted run makes of each layer: a product, a garbled circuit, or work on shares alone.
 
 PROTOCOLS is the one table of it. It has an entry for each class of layer and no default: a class
-that it lacks is an error when this module is imported. All of it but the weights is public, and
-follows from the plan that both parties have.
+that it lacks is an error when this module is imported. A circuit may have a second form, by table
+look-ups from oblivious transfers (TRANSFERS): the parties choose, layer by layer. All of it but
+the weights is public, and follows from the plan that both parties have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,6 +24,12 @@ from capc.gc.circuits import (
     relu_circuit,
     step_circuit,
     truncate_circuit,
+)
+from capc.gc.lookup_layers import (
+    LookupLayer,
+    bounded_relu_lookups,
+    maximum_lookups,
+    relu_lookups,
 )
 from capc.gc.smooth_circuits import narrow_square_circuit, piecewise_linear_circuit
 from capc.graph.kernels import windows
@@ -93,11 +100,25 @@ class GarbledCircuit:
 
 
 @dataclass(frozen=True)
+class Transfers:
+    """The same function by table look-ups from oblivious transfers: fewer bytes, more round trips.
+
+    `lookups(layer, ring, scales)` takes both shares and gives a fresh share, as the circuit does.
+    `needs_spare_bit` is True where that is exact only for inputs in [-t/4, t/4), which the shifts
+    before the layer have to show (`transferable`).
+    """
+
+    lookups: Callable[[Any, FixedPoint, Scales], LookupLayer]
+    needs_spare_bit: bool = False
+
+
+@dataclass(frozen=True)
 class OnShares:
     """Each party evaluates the layer on its own share: nothing is sent."""
 
 
 Protocol: TypeAlias = EncryptedProduct | GarbledCircuit | OnShares
+Nonlinear: TypeAlias = Circuit | LookupLayer  # a layer's function on shares, either way
 
 
 def _convolution(layer: Conv2D, shape: tuple[int, ...]) -> LinearShape:
@@ -121,12 +142,27 @@ def _relu(layer: Relu, ring: FixedPoint, scales: Scales) -> Circuit:
     return relu_circuit(ring.ring_bits, scales.shift)
 
 
+def _relu_lookups(layer: Relu, ring: FixedPoint, scales: Scales) -> LookupLayer:
+    return relu_lookups(ring.ring_bits, scales.shift)
+
+
 def _bounded_relu(layer: BoundedRelu, ring: FixedPoint, scales: Scales) -> Circuit:
     """Without the cap where no value of the ring reaches it."""
     bits, cap = ring.ring_bits, int(layer.cap)
-    if cap >> (bits - 1 - scales.shift):
+    if _out_of_reach(cap, bits, scales):
         return relu_circuit(bits, scales.shift)
     return bounded_relu_circuit(bits, scales.shift, cap)
+
+
+def _bounded_relu_lookups(layer: BoundedRelu, ring: FixedPoint, scales: Scales) -> LookupLayer:
+    bits, cap = ring.ring_bits, int(layer.cap)
+    if _out_of_reach(cap, bits, scales):
+        return relu_lookups(bits, scales.shift)
+    return bounded_relu_lookups(bits, scales.shift, cap)
+
+
+def _out_of_reach(cap: int, ring_bits: int, scales: Scales) -> bool:
+    return bool(cap >> (ring_bits - 1 - scales.shift))
 
 
 def _leaky_relu(layer: LeakyRelu, ring: FixedPoint, scales: Scales) -> Circuit:
@@ -157,6 +193,10 @@ def _step(layer: Step, ring: FixedPoint, scales: Scales) -> Circuit:
 
 def _maximum(layer: MaxPool, ring: FixedPoint, scales: Scales) -> Circuit:
     return maximum_circuit(ring.ring_bits, layer.window[0] * layer.window[1])
+
+
+def _maximum_lookups(layer: MaxPool, ring: FixedPoint, scales: Scales) -> LookupLayer:
+    return maximum_lookups(ring.ring_bits, layer.window[0] * layer.window[1])
 
 
 def _window_words(layer: MaxPool, share: Int64, padding: int) -> Int64:
@@ -198,6 +238,15 @@ PROTOCOLS: dict[type[Layer], Protocol] = {
     MaxPool: GarbledCircuit(_maximum, words=_window_words, refusal=_padding_alone),
 }
 
+TRANSFERS: dict[type[Layer], Transfers] = {
+    Relu: Transfers(_relu_lookups),
+    BoundedRelu: Transfers(_bounded_relu_lookups),
+    MaxPool: Transfers(_maximum_lookups, needs_spare_bit=True),
+}
+
+_NARROWING = (Relu, BoundedRelu, Rescale)  # with a shift: x >> 1 lies in [-t/4, t/4)
+_MOVEMENTS = (MaxPool, Reshape, Pad, Concat, Transpose, Gather)  # numbers of their inputs, or 0
+
 
 def require_complete(table: dict[type[Layer], Protocol]) -> None:
     """Raise TypeError unless the table has an entry for each class of layer, and no other."""
@@ -214,6 +263,26 @@ def protocol_of(layer: Layer) -> Protocol:
     return PROTOCOLS[type(layer)]
 
 
+def transferable(network: QuantizedNetwork) -> set[str]:
+    """The names of the layers whose form by transfers is exact in this network.
+
+    It follows from kinds, shapes and shifts alone, and so tells nothing of weights.
+    """
+    found: set[str] = set()
+    spare: set[str] = set()
+    for layer in network.layers:
+        form = TRANSFERS.get(type(layer))
+        if form is not None and (not form.needs_spare_bit or layer.inputs[0] in spare):
+            found.add(layer.name)
+        if isinstance(layer, _NARROWING):
+            narrowed = network.scales(layer).shift >= 1
+        else:
+            narrowed = isinstance(layer, _MOVEMENTS) and spare.issuperset(layer.inputs)
+        if narrowed:
+            spare.add(layer.name)
+    return found
+
+
 def circuits_of(network: QuantizedNetwork) -> dict[str, Circuit]:
     """By name, the circuit of each layer that has one.
 
@@ -226,6 +295,23 @@ def circuits_of(network: QuantizedNetwork) -> dict[str, Circuit]:
             scales = network.scales(layer)
             circuits[layer.name] = protocol.circuit(layer, network.fixed_point, scales)
     return circuits
+
+
+def functions_of(
+    network: QuantizedNetwork, transfers: Collection[str] = ()
+) -> dict[str, Nonlinear]:
+    """By name, the circuit of each non-linear layer, or its look-ups where `transfers` names it.
+
+    Raises ValueError as circuits_of does, and for a layer that has no form by transfers.
+    """
+    if strangers := sorted(set(transfers) - transferable(network)):
+        raise ValueError(f"layer {strangers[0]} has no form by transfers")
+    functions: dict[str, Nonlinear] = dict(circuits_of(network))
+    for name in transfers:
+        layer = network.layer(name)
+        form, scales = TRANSFERS[type(layer)], network.scales(layer)
+        functions[name] = form.lookups(layer, network.fixed_point, scales)
+    return functions
 
 
 def linear_shape(network: QuantizedNetwork, layer: WeightedLayer) -> LinearShape:

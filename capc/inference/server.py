@@ -2,7 +2,7 @@
 
 It learns nothing: it sees ciphertexts under the querying party's key and uniform corrections.
 All of its shares are drawn before the query is known, so everything but the products of
-ciphertexts and the labels of one circuit input is prepared offline.
+ciphertexts and the online messages of the non-linear layers is prepared offline.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capc.fixed_point import Int64
-from capc.gc.session import GarblerBatch, GarblerSession
-from capc.graph.layers import Input, Layer, QuantizedNetwork, WeightedLayer
+from capc.graph.layers import Input, QuantizedNetwork, WeightedLayer
 from capc.he.packing import Blocks
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import (
@@ -26,17 +25,18 @@ from capc.he.server import (
     new_key_seed,
     public_key_bytes,
 )
+from capc.inference.choice import GARBLED, NonlinearChoice, described
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
-    CircuitPlan,
-    circuit_plans,
     grouped,
     instance_words,
     linear_packing,
+    nonlinear_plans,
     split_point,
 )
+from capc.inference.nonlinear import AnsweringSide, OwnLayer
 from capc.inference.plan import plan_to_json, public_part
-from capc.inference.protocols import circuits_of, require_supported
+from capc.inference.protocols import functions_of, require_supported
 from capc.inference.reference import evaluate_layer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -61,8 +61,7 @@ class PreparedInference:
 
     shares: Mapping[str, Int64]
     groups: Mapping[str, Sequence[PreparedGroup]]
-    plans: Mapping[str, CircuitPlan]
-    circuits: Mapping[str, Sequence[GarblerBatch]]
+    nonlinear: Mapping[str, OwnLayer]
 
 
 class InferenceServer:
@@ -75,18 +74,23 @@ class InferenceServer:
         parameters: EncryptionParameters,
         *,
         allow_insecure: bool = False,
+        choice: NonlinearChoice = GARBLED,
     ) -> None:
         """Set-up: tells plan and key seed, receives the key, runs the base oblivious transfers.
 
-        Raises ModelError and ConfigError, naming the layer, where the network cannot be
-        evaluated under these parameters.
+        `choice` says how non-linear layers run, and the plan tells what follows from it. Raises
+        ModelError and ConfigError, naming the layer, where the network cannot be evaluated under
+        these parameters.
         """
         require_supported(network)
         self._channel = channel
         self._network = network
         self._ring = network.fixed_point
         self._split = split_point(network)
-        channel.send_json(MessageType.PLAN, plan_to_json(public_part(network)))
+        transfers = choice.transfers(network)
+        places = [place for place, layer in enumerate(network.layers) if layer.name in transfers]
+        channel.send_json(MessageType.PLAN, plan_to_json(public_part(network), places))
+        logger.info("%s", described(network, transfers))
         key_seed = new_key_seed()
         channel.send(MessageType.KEY_SEED, key_seed)
         key_bytes = public_key_bytes(parameters, self._ring)
@@ -99,15 +103,15 @@ class InferenceServer:
         for layer in network.layers:
             if isinstance(layer, WeightedLayer):
                 self._server_layer(layer, 1)
-        self._circuits = circuits_of(network)
-        self._garbler = GarblerSession(channel.duplex(MessageType.CIRCUIT))
+        self._functions = functions_of(network, transfers)
+        self._nonlinear = AnsweringSide(channel, self._ring, self._functions.values())
 
     def prepare(self, batch_size: int) -> PreparedInference:
-        """Offline phase for a batch: fresh shares, masked encryptions of zero, garbled tables."""
+        """Offline phase for a batch: fresh shares, encryptions of zero, tables, transfers."""
         shares: dict[str, Int64] = {}
         groups: dict[str, Sequence[PreparedGroup]] = {}
-        circuits: dict[str, Sequence[GarblerBatch]] = {}
-        plans = circuit_plans(self._network, self._circuits, batch_size)
+        nonlinear: dict[str, OwnLayer] = {}
+        plans = nonlinear_plans(self._network, self._functions, batch_size)
         for layer in self._network.layers:
             shape = (batch_size, *layer.shape)
             if isinstance(layer, Input):
@@ -115,18 +119,16 @@ class InferenceServer:
             elif isinstance(layer, WeightedLayer):
                 shares[layer.name] = self._ring.uniform(shape)
                 groups[layer.name] = self._prepare_groups(layer, shares)
-            elif layer.name in self._circuits:
-                shares[layer.name] = self._ring.uniform(shape)
-                plan, masks = plans[layer.name], shares[layer.name].reshape(-1, 1)
-                if plan.ahead:
-                    circuits[layer.name] = [
-                        self._garbler.prepare(plan.circuit, piece.stop - piece.start, masks[piece])
-                        for piece in plan.pieces
-                    ]
+            elif layer.name in plans:
+                plan = plans[layer.name]
+                share = shares[layer.inputs[0]]
+                words = instance_words(self._network, layer, plan.function, share, own=True)
+                nonlinear[layer.name] = self._nonlinear.prepare(plan, words)
+                shares[layer.name] = nonlinear[layer.name].outputs.reshape(shape)
             else:
                 local = evaluate_layer(self._network, layer, [shares[n] for n in layer.inputs])
                 shares[layer.name] = self._ring.reduce(local)
-        return PreparedInference(shares, groups, plans, circuits)
+        return PreparedInference(shares, groups, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedInference) -> None:
         """Step 1a: every layer before the last linear one."""
@@ -171,19 +173,8 @@ class InferenceServer:
             if isinstance(layer, WeightedLayer):
                 linear = self._server_layer(layer, len(prepared.shares[layer.name]))
                 self._multiply(linear, prepared.groups[layer.name])
-            elif layer.name in self._circuits:
-                self._run_circuit(layer, prepared)
-
-    def _run_circuit(self, layer: Layer, prepared: PreparedInference) -> None:
-        plan = prepared.plans[layer.name]
-        share = prepared.shares[layer.inputs[0]]
-        words = instance_words(self._network, layer, share, own=True)
-        masks = prepared.shares[layer.name].reshape(-1, 1)
-        for place, piece in enumerate(plan.pieces):
-            if plan.ahead:
-                self._garbler.evaluate(prepared.circuits[layer.name][place], words[piece])
-            else:
-                self._garbler.run(plan.circuit, words[piece], masks[piece])
+            elif layer.name in prepared.nonlinear:
+                prepared.nonlinear[layer.name].evaluate()
 
     def _multiply(self, linear: ServerLayer, groups: Sequence[PreparedGroup]) -> None:
         """All of a chunk is read before its replies go out, so that neither side can block."""

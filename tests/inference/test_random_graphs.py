@@ -16,11 +16,13 @@ from two_party import TINY, assert_bit_for_bit
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
 from capc.graph.calibration import Calibration, calibrated
-from capc.graph.layers import Network, QuantizedNetwork
+from capc.graph.layers import BoundedRelu, Network, QuantizedNetwork, Relu
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.he.parameters import EncryptionParameters
 from capc.inference import layout, protocols
+from capc.inference.choice import NonlinearChoice
 from capc.inference.costs import check_encrypted
+from capc.inference.protocols import transferable
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
 from random_networks import random_images, random_network
@@ -68,6 +70,33 @@ def test_two_parties_compute_the_reference(group: int) -> None:
         except Exception as error:
             kinds = [type(layer).__name__ for layer in network.layers]
             raise AssertionError(f"seed {seed}: {kinds}: {error}") from error
+
+
+class Coins(NonlinearChoice):
+    """Each layer that has both forms runs by transfers or in a circuit, as a coin says."""
+
+    def transfers(self, network: QuantizedNetwork) -> set[str]:
+        places = [
+            k for k, layer in enumerate(network.layers) if layer.name in transferable(network)
+        ]
+        coins = np.random.default_rng(len(places)).integers(0, 2, len(places))
+        return {network.layers[k].name for k, coin in zip(places, coins, strict=True) if coin}
+
+
+@pytest.mark.parametrize("choice", [NonlinearChoice("transfers"), Coins()], ids=["all", "mixed"])
+def test_transfers_compute_the_reference_too(
+    choice: NonlinearChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = set()
+    if isinstance(choice, Coins):  # some layers not ahead of the query, and all in pieces
+        monkeypatch.setattr(layout, "MAX_KEPT_BYTES", 1 << 13)
+        monkeypatch.setattr(layout, "PIECE_BYTES", 1 << 11)
+    for seed, network in seeds_that_fit(2):
+        if found := choice.transfers(network):
+            kinds |= {type(network.layer(name)) for name in found}
+            images = random_images(network, seed, 1 + seed % 2, -1.0)
+            assert_bit_for_bit(network, images, choice=choice)
+    assert kinds >= {Relu, BoundedRelu}
 
 
 def test_every_kind_of_layer_is_among_them() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from capc.fixed_point import Float64, Int64
 from capc.graph.layers import QuantizedNetwork
 from capc.he.parameters import EncryptionParameters
+from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.reference import evaluate
 from capc.inference.server import InferenceServer
@@ -24,6 +25,7 @@ def run(
     images: Float64,
     parameters: EncryptionParameters = TINY,
     traffic: list[Traffic] | None = None,
+    choice: NonlinearChoice = GARBLED,
 ) -> tuple[Int64, Int64]:
     """The (querying, answering) shares of the logits of one batch.
 
@@ -40,14 +42,17 @@ def run(
 
     def answer() -> Int64:
         with answering:
-            server = InferenceServer(answering, network, parameters, allow_insecure=insecure)
+            server = InferenceServer(
+                answering, network, parameters, allow_insecure=insecure, choice=choice
+            )
             prepared = server.prepare(len(images))
             server.evaluate_hidden(prepared)
             return server.evaluate_logits(prepared)
 
     def ask() -> Int64:
         with querying:
-            client = InferenceClient(querying, KeyRing(parameters, allow_insecure=insecure))
+            keys = KeyRing(parameters, allow_insecure=insecure)
+            client = InferenceClient(querying, keys, choice)
             counts.append(querying.traffic)
             prepared = client.prepare(len(images))
             counts.append(querying.traffic)
@@ -62,11 +67,14 @@ def run(
 
 
 def assert_bit_for_bit(
-    network: QuantizedNetwork, images: Float64, parameters: EncryptionParameters = TINY
+    network: QuantizedNetwork,
+    images: Float64,
+    parameters: EncryptionParameters = TINY,
+    choice: NonlinearChoice = GARBLED,
 ) -> None:
     """The shares add up to the plain reference."""
     ring = network.fixed_point
-    first, second = run(network, images, parameters)
+    first, second = run(network, images, parameters, choice=choice)
     np.testing.assert_array_equal(
         ring.signed(ring.reduce(first + second)), evaluate(network, images)
     )

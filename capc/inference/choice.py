@@ -1,0 +1,58 @@
+"""How each non-linear layer runs: in a garbled circuit, or by oblivious transfers.
+
+Both parties come to the same choice from the plan and what was agreed beforehand. Garbled circuits
+take more bytes, transfers more round trips: which is faster depends on the line between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from capc.graph.layers import QuantizedNetwork
+from capc.inference.costs import nonlinear_cost
+from capc.inference.link import WITHIN_A_MACHINE, Link
+from capc.inference.protocols import circuits_of, functions_of, transferable
+
+NonlinearWay = Literal["garbled", "transfers", "auto"]
+NONLINEAR_WAYS: tuple[NonlinearWay, ...] = ("garbled", "transfers", "auto")
+
+
+@dataclass(frozen=True)
+class NonlinearChoice:
+    """What the parties agreed on: one way where a layer has both, or the faster over `link`."""
+
+    way: NonlinearWay = "garbled"
+    link: Link = WITHIN_A_MACHINE
+
+    def transfers(self, network: QuantizedNetwork) -> set[str]:
+        """The names of the layers that run by transfers.
+
+        `auto` takes what is expected to be faster for one query, both phases together.
+        """
+        both = transferable(network) if self.way != "garbled" else set()
+        if self.way != "auto":
+            return both
+        garbled, looked_up = circuits_of(network), functions_of(network, both)
+        return {
+            layer.name
+            for layer in network.layers
+            if layer.name in both
+            and nonlinear_cost(layer, looked_up[layer.name]).seconds(self.link)
+            < nonlinear_cost(layer, garbled[layer.name]).seconds(self.link)
+        }
+
+
+GARBLED = NonlinearChoice()
+
+
+def described(network: QuantizedNetwork, transfers: Collection[str]) -> str:
+    """One line for a log: which non-linear layers run in which way."""
+    names = list(circuits_of(network))
+    ways = (
+        ("by transfers", [name for name in names if name in transfers]),
+        ("garbled", [name for name in names if name not in transfers]),
+    )
+    said = [f"{way}: {', '.join(found)}" for way, found in ways if found]
+    return f"non-linear layers {'; '.join(said) or 'none'}"

@@ -1,0 +1,155 @@
+"""Which non-linear layers run by transfers: by what was agreed on, the same at both parties."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+import numpy as np
+import pytest
+from two_party import TINY, assert_bit_for_bit, run
+
+from capc.errors import ConfigError, ProtocolError
+from capc.fixed_point import FixedPoint
+from capc.graph.layers import (
+    BoundedRelu,
+    Conv2D,
+    Dense,
+    Input,
+    Layer,
+    MaxPool,
+    Network,
+    QuantizedNetwork,
+    Relu,
+    Reshape,
+    Square,
+)
+from capc.graph.quantize import quantize
+from capc.inference.choice import GARBLED, NonlinearChoice, described
+from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.costs import nonlinear_cost
+from capc.inference.link import WITHIN_A_MACHINE, Link
+from capc.inference.plan import plan_to_json, public_part, transfers_from_json
+from capc.inference.protocols import circuits_of, functions_of, transferable
+from capc.inference.server import InferenceServer
+from capc.transport.channel import Channel
+
+TRANSFERS, AUTO = NonlinearChoice("transfers"), NonlinearChoice("auto")
+SLOW = Link.parse("2ms,100mbit")
+FAR = Link.parse("2s,10gbit")
+
+
+def network(*, pool_first: bool = False) -> QuantizedNetwork:
+    """Convolution, ReLU, padded maximum, bounded ReLU, square, dense; or the maximum before."""
+    random = np.random.default_rng(11)
+    pool = {"window": (3, 3), "strides": (1, 1), "padding": ((1, 1), (2, 0))}
+    middle: tuple[Layer, ...] = (
+        Relu("r", ("c",), (6, 6, 2)),
+        MaxPool("p", ("r",), (6, 6, 2), **pool),
+    )
+    if pool_first:
+        middle = (MaxPool("p", ("c",), (6, 6, 2), **pool), Relu("r", ("p",), (6, 6, 2)))
+    layers: tuple[Layer, ...] = (
+        Input("x", (), (6, 6, 1)),
+        Conv2D(
+            *("c", ("x",), (6, 6, 2)),
+            kernel=random.normal(0, 0.4, (3, 3, 1, 2)),
+            bias=np.zeros(2),
+            padding=((1, 1), (1, 1)),
+        ),
+        *middle,
+        Reshape("f", (middle[-1].name,), (72,)),
+        Dense("d", ("f",), (12,), random.normal(0, 0.3, (72, 12)), np.zeros(12)),
+        BoundedRelu("b", ("d",), (12,), cap=6.0),
+        Dense("e", ("b",), (8,), random.normal(0, 0.3, (12, 8)), np.zeros(8)),
+        Square("s", ("e",), (8,)),
+        Dense("z", ("s",), (3,), random.normal(0, 0.3, (8, 3)), np.zeros(3)),
+    )
+    return quantize(Network(layers), FixedPoint(41, 8), (0.0, 1.0))
+
+
+def test_a_layer_has_both_forms_where_look_ups_are_exact() -> None:
+    assert transferable(network()) == {"r", "p", "b"}
+    # Before the shift of a ReLU the difference of two numbers may leave the ring.
+    assert transferable(network(pool_first=True)) == {"r", "b"}
+
+
+def test_all_that_can_run_by_transfers() -> None:
+    images = np.random.default_rng(5).uniform(0, 1, (2, 6, 6, 1))
+    assert_bit_for_bit(network(), images, choice=TRANSFERS)
+
+
+def test_the_choice_by_the_line() -> None:
+    given = network()
+    assert GARBLED.transfers(given) == set()
+    assert TRANSFERS.transfers(given) == transferable(given)
+    # Within a machine bytes cost next to nothing, but look-ups do less work for a maximum.
+    assert AUTO.transfers(given) == {"p"}
+    assert NonlinearChoice("auto", FAR).transfers(given) == set()  # round trips cost most
+    assert NonlinearChoice("auto", SLOW).transfers(given) == {"r", "p"}  # few values stay garbled
+
+
+def test_auto_takes_the_cheaper_of_the_two_expectations() -> None:
+    given = network()
+    garbled, looked_up = circuits_of(given), functions_of(given, transferable(given))
+    for link in (WITHIN_A_MACHINE, SLOW, FAR, Link.parse("40ms,100mbit")):
+        chosen = NonlinearChoice("auto", link).transfers(given)
+        for name in transferable(given):
+            layer = given.layer(name)
+            seconds = [
+                nonlinear_cost(layer, ways[name]).seconds(link) for ways in (garbled, looked_up)
+            ]
+            assert (name in chosen) == (seconds[1] < seconds[0])
+
+
+def test_both_parties_say_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run(network(), np.zeros((1, 6, 6, 1)), choice=TRANSFERS)
+    said = [record.message for record in caplog.records if "non-linear" in record.message]
+    assert "non-linear layers by transfers: r, p, b; garbled: s" in said
+    assert (
+        "answering-0: non-linear layers by transfers: layer-2, layer-3, layer-6; garbled: layer-8"
+        in said
+    )
+    assert described(network(), ()) == "non-linear layers garbled: r, p, b, s"
+
+
+def test_another_choice_than_agreed_ends_the_session() -> None:
+    left, right = socket.socketpair()
+
+    def serve() -> None:
+        with Channel(right, "querying") as channel, pytest.raises(ProtocolError):
+            InferenceServer(channel, network(), TINY, allow_insecure=True, choice=TRANSFERS)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with (
+        Channel(left, "answering-0") as channel,
+        pytest.raises(ProtocolError, match=r"agreed on with --nonlinear garbled: layer-2, layer-3"),
+    ):
+        InferenceClient(channel, KeyRing(TINY, allow_insecure=True), GARBLED)
+    thread.join()
+
+
+def test_a_plan_that_names_what_is_no_layer() -> None:
+    plan = public_part(network())
+    good = plan_to_json(plan, {3, 2})
+    assert transfers_from_json(good, plan) == {"layer-2", "layer-3"}
+    for bad in ([99], [-1], ["2"], [2.0], [True], [[2]], 3, None):
+        with pytest.raises(ProtocolError, match="transfers"):
+            transfers_from_json({**good, "transfers": bad}, plan)
+    with pytest.raises(ValueError, match="layer-8 has no form by transfers"):
+        functions_of(plan, {"layer-8"})
+
+
+@pytest.mark.parametrize("text", ["", "40ms", "100mbit", "40 ms,1mbit", "1ms,0mbit", "9999s,1mbit"])
+def test_links_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="--link is"):
+        Link.parse(text)
+
+
+def test_links() -> None:
+    assert Link.parse("40ms,100mbit") == Link(0.04, 1e8)
+    assert Link.parse("0.5us,2.5gbit").seconds(2.5e9, 2e6) == pytest.approx(9.0)
+    assert WITHIN_A_MACHINE.seconds(1e12, 1e6) == 0.0
