@@ -11,6 +11,7 @@ from capc.fixed_point import MAX_LOGIT, RING_BITS
 from capc.gc.program_files import BACK_ENDS
 from capc.graph.calibration_flags import add_calibration
 from capc.he.parameter_flags import add_encryption_params
+from capc.inference.choice_flags import add_nonlinear
 from capc.label_sets import TASKS
 from capc.privacy.conversion import CONVERSIONS
 from capc.privacy.distributed import NOISE_SOURCES
@@ -173,6 +174,7 @@ def _add_cryptography(group: argparse._ArgumentGroup) -> None:
         default="auto",
         help="engine of the garbled circuits (default auto); emp: every row says so",
     )
+    add_nonlinear(group)
 
 
 def add_constants(group: argparse._ArgumentGroup) -> None:

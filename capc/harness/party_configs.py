@@ -55,6 +55,7 @@ class PartyConfigs:
             num_threads=settings.num_threads,
             log_level=settings.log_level,
             gc_backend=settings.gc_backend,
+            nonlinear=settings.nonlinear,
             port=settings.start_port + place if settings.start_port else 0,
             log_file=log_file,
             # Under --step the driver's deadlines, which stand still while it waits, are the limit.

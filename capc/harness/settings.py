@@ -27,6 +27,8 @@ from capc.harness.flag_checks import not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
+from capc.inference.choice import NonlinearChoice
+from capc.inference.choice_flags import nonlinear_choice
 from capc.machine import cores
 from capc.parties.config import PrivacySettings
 from capc.privacy.conversion import DEFAULT_DELTA
@@ -82,6 +84,7 @@ class Settings:
     unencrypted: bool
     debug: bool
     gc_backend: BackEnd
+    nonlinear: NonlinearChoice
     launcher: str
     session: str
     cards: bool
@@ -195,6 +198,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         unencrypted=unencrypted,
         debug=flags.debug,
         gc_backend=flags.gc_backend,
+        nonlinear=nonlinear_choice(flags),
         launcher=flags.launcher,
         session=flags.session,
         cards=flags.panes == "card",

@@ -115,8 +115,10 @@ def check_models(
         else:
             integers = with_agreement(network, agreements[place], queries.input_range)
         if not settings.unencrypted:
-            costs[id(network)] = total_cost(query_costs(integers, settings.encryption_parameters))
-            together.append(at_once(integers, settings.batch_size, len(networks)))
+            transfers = settings.nonlinear.transfers(integers)
+            each = query_costs(integers, settings.encryption_parameters, transfers=transfers)
+            costs[id(network)] = total_cost(each)
+            together.append(at_once(integers, settings.batch_size, len(networks), transfers))
         party = networks.index(network)
         reasons = [
             why_fewer_bits(network, queries.input_range, integers.fixed_point),
@@ -131,9 +133,9 @@ def check_models(
             said.append(Remark(f"WARNING: answering party {party}: {_IMPRECISE}", "; ".join(found)))
     if settings.unencrypted:
         return CheckedModels(said, [])
-    each = [costs[id(network)] for network in networks]
-    expected = expectations(each, min(together), settings.timeout_seconds, memory_bytes())
-    return CheckedModels(said + [Remark(line) for line in expected], each)
+    totals = [costs[id(network)] for network in networks]
+    expected = expectations(totals, min(together), settings.timeout_seconds, memory_bytes())
+    return CheckedModels(said + [Remark(line) for line in expected], totals)
 
 
 def _tried(

@@ -26,6 +26,15 @@ class NonlinearChoice:
     way: NonlinearWay = "garbled"
     link: Link = WITHIN_A_MACHINE
 
+    @classmethod
+    def of(cls, way: NonlinearWay, link: str | None) -> NonlinearChoice:
+        """From two flags; ConfigError for a link that is none."""
+        return cls(way, WITHIN_A_MACHINE if link is None else Link.parse(link))
+
+    def to_fields(self) -> dict[str, str | None]:
+        """What `of` takes."""
+        return {"way": self.way, "link": self.link.text}
+
     def transfers(self, network: QuantizedNetwork) -> set[str]:
         """The names of the layers that run by transfers.
 

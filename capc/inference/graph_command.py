@@ -17,6 +17,7 @@ from capc.graph.prepared import load_network, prepare
 from capc.graph.ring_choice import to_ring
 from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.he.parameter_flags import add_encryption_params, read_encryption_params
+from capc.inference.choice_flags import add_nonlinear, nonlinear_choice
 from capc.inference.precision import why_imprecise
 from capc.label_sets import TASKS
 
@@ -48,6 +49,7 @@ def _inspect(options: argparse.Namespace) -> None:
     )
 
     parameters = read_encryption_params(options.encryption_params, allow_insecure=True)
+    choice = nonlinear_choice(options)
     for model in options.model:
         network, pixels = load_network(_prepared(options, model)), tuple(options.input_range)
         calibration = calibration_of(options, pixels)
@@ -59,7 +61,9 @@ def _inspect(options: argparse.Namespace) -> None:
         show(str(model), network, bits, pixels)
         if options.fraction_bits is None:
             _check_precision(model, network, pixels)
-        show_costs(network, bits, pixels, parameters, options.batch_size)
+        show_costs(
+            *(network, bits, pixels, parameters), choice=choice, batch_size=options.batch_size
+        )
 
 
 def _check_precision(model: Path, network: Network, pixels: tuple[float, float]) -> None:
@@ -105,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser(
         "inspect",
         help="show layers, shapes, ranges, packing, expected seconds and bytes",
-        examples=["capc graph inspect --fraction_bits 12 model.pb"],
+        examples=["capc graph inspect --nonlinear auto --link 40ms,100mbit model.pb"],
     )
     for command in (ready, shown):
         command.add_argument(
@@ -143,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         help="queries that are asked together; default %(default)s",
     )
     add_encryption_params(shown)
+    add_nonlinear(shown)
     return parser
 
 

@@ -9,15 +9,22 @@ from rich.table import Table
 from capc.console import table_console
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
-from capc.graph.layers import Network, PiecewiseLinear
+from capc.graph.layers import Network, PiecewiseLinear, QuantizedNetwork
 from capc.graph.piecewise import max_error
 from capc.graph.quantize import layer_ranges, to_integers
 from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits, why_vanishing
 from capc.graph.scaling import in_ring
 from capc.he.noise import DISTANCE_BITS
 from capc.he.parameters import EncryptionParameters
-from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
-from capc.inference.protocols import require_supported
+from capc.inference.choice import GARBLED, NonlinearChoice
+from capc.inference.costs import LayerCost, at_once, nonlinear_cost, query_costs, total_cost
+from capc.inference.link import Link
+from capc.inference.protocols import (
+    circuits_of,
+    functions_of,
+    require_supported,
+    transferable,
+)
 
 
 def layer_table(
@@ -85,9 +92,13 @@ def cost_table(
     fraction_bits: int,
     input_range: tuple[float, float],
     parameters: EncryptionParameters,
+    *,
+    choice: NonlinearChoice = GARBLED,
     batch_size: int = 1,
-) -> tuple[Table, str]:
+) -> tuple[list[Table], str]:
     """One row per layer that travels, and a few sentences on a query of such a batch.
+
+    Where `choice` is not simply garbled circuits, a second table compares both ways.
 
     Raises RangeError, ModelError or ConfigError, naming the layer, where the model does not run.
     """
@@ -103,8 +114,9 @@ def cost_table(
         )
     ring = FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
     integers = in_ring(network, ring, input_range)
-    together = at_once(integers, batch_size)
-    costs = query_costs(integers, parameters, together)
+    transfers = choice.transfers(integers)
+    together = at_once(integers, batch_size, transfers=transfers)
+    costs = query_costs(integers, parameters, together, transfers)
     title = f"One query in a ring of {ring.ring_bits} bits"
     if batch_size > 1:
         title += f", of a batch of {batch_size} that runs {together} at a time"
@@ -114,27 +126,60 @@ def cost_table(
     for name in ("distance", "offline MB", "online MB", "offline s", "online s"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, cost in costs.items():
+        offline_seconds, online_seconds = cost.phases(choice.link)
         table.add_row(
             name,
             cost.work,
             _as_power(cost.coefficient_distance) if cost.coefficient_distance else "",
             f"{cost.offline_bytes / 1e6:.3f}",
             f"{cost.online_bytes / 1e6:.3f}",
-            f"{cost.offline_seconds:.3f}",
-            f"{cost.online_seconds:.3f}",
+            f"{offline_seconds:.3f}",
+            f"{online_seconds:.3f}",
         )
-    return table, _sentences(total_cost(costs), batch_size)
+    tables = [table] if choice == GARBLED else [table, way_table(integers, choice)]
+    return tables, _sentences(total_cost(costs), choice.link, batch_size)
 
 
-def _sentences(total: LayerCost, batch_size: int) -> str:
+def way_table(network: QuantizedNetwork, choice: NonlinearChoice) -> Table:
+    """One row per non-linear layer: what one query takes in a circuit, and by transfers."""
+    both, chosen = transferable(network), choice.transfers(network)
+    garbled, looked_up = circuits_of(network), functions_of(network, both)
+    line = choice.link.text or "within one machine"
+    table = Table(title=f"Non-linear layers of one query, both phases, {line}")
+    table.add_column("layer", overflow="fold")
+    for way in ("garbled", "transfers"):
+        for unit in ("MB", "round trips", "s"):
+            table.add_column(f"{way} {unit}", justify="right")
+    table.add_column("runs", no_wrap=True)
+    for name, circuit in garbled.items():
+        layer = network.layer(name)
+        cells = _way_cells(nonlinear_cost(layer, circuit), choice.link)
+        if name in both:
+            cells += _way_cells(nonlinear_cost(layer, looked_up[name]), choice.link)
+        else:
+            cells += ["", "", ""]
+        table.add_row(name, *cells, "by transfers" if name in chosen else "garbled")
+    return table
+
+
+def _way_cells(cost: LayerCost, link: Link) -> list[str]:
+    return [
+        f"{(cost.offline_bytes + cost.online_bytes) / 1e6:.3f}",
+        f"{cost.offline_rounds + cost.online_rounds:g}",
+        f"{cost.seconds(link):.3f}",
+    ]
+
+
+def _sentences(total: LayerCost, link: Link, batch_size: int) -> str:
+    offline_seconds, online_seconds = total.phases(link)
     said = (
         f"Expected for one query: {total.offline_bytes / 1e6:,.1f} MB and about "
-        f"{_seconds(total.offline_seconds)} s offline, {total.online_bytes / 1e6:,.1f} MB and "
-        f"about {_seconds(total.online_seconds)} s online"
+        f"{_seconds(offline_seconds)} s offline, {total.online_bytes / 1e6:,.1f} MB and "
+        f"about {_seconds(online_seconds)} s online"
     )
     if batch_size > 1:
         moved = batch_size * (total.offline_bytes + total.online_bytes) / 1e6
-        seconds = batch_size * (total.offline_seconds + total.online_seconds)
+        seconds = batch_size * (offline_seconds + online_seconds)
         said += f"; for all {batch_size}: {moved:,.0f} MB and about {_seconds(seconds)} s"
     return (
         f"{said}. Each further answering party on the same machine needs as much again. It holds "
@@ -149,6 +194,8 @@ def show_costs(
     fraction_bits: int,
     input_range: tuple[float, float],
     parameters: EncryptionParameters,
+    *,
+    choice: NonlinearChoice = GARBLED,
     batch_size: int = 1,
 ) -> None:
     """Print what a query costs, or why the model does not run under these parameters."""
@@ -159,11 +206,16 @@ def show_costs(
         error = max_error(function, fraction_bits)
         console.print(f"{function} is piecewise linear, off by at most {error:.2g}.")
     try:
-        table, said = cost_table(network, fraction_bits, input_range, parameters, batch_size)
+        tables, said = cost_table(
+            *(network, fraction_bits, input_range, parameters),
+            choice=choice,
+            batch_size=batch_size,
+        )
     except (ModelError, ConfigError) as error:
         console.print(f"Does not run: {error}.", soft_wrap=True, highlight=False)
         return
-    console.print(table)
+    for table in tables:
+        console.print(table)
     console.print(said, soft_wrap=True)
 
 

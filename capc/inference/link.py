@@ -22,6 +22,7 @@ class Link:
 
     round_trip: float
     rate: float
+    text: str | None = None  # as the user wrote it; None within a machine
 
     @classmethod
     def parse(cls, text: str) -> Link:
@@ -33,10 +34,10 @@ class Link:
                 "kbit, mbit or gbit a second, such as 40ms,100mbit"
             )
         trip, trip_unit, rate, rate_unit = match.groups()
-        link = cls(float(trip) * _UNITS[trip_unit], float(rate) * _UNITS[rate_unit])
+        link = cls(float(trip) * _UNITS[trip_unit], float(rate) * _UNITS[rate_unit], text)
         if link.round_trip > _MOST_SECONDS or not 0 < link.rate < math.inf:
             raise ConfigError(
-                f"--link is {text!r}; allowed are up to {_MOST_SECONDS:g} s and a rate above 0"
+                f"--link is {text!r}; allowed is up to {_MOST_SECONDS:g} s, and a rate above 0"
             )
         return link
 

@@ -265,7 +265,9 @@ def start_inference(
         logger.warning("no encryption: this party sees every query")
         return UnencryptedServer(querying, network)
     parameters = config.encryption_parameters
-    return InferenceServer(querying, network, parameters, allow_insecure=config.insecure)
+    return InferenceServer(
+        querying, network, parameters, allow_insecure=config.insecure, choice=config.nonlinear
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -24,11 +24,12 @@ from capc.fixed_point import MAX_LOGIT, FixedPoint
 from capc.gc.program_files import BACK_ENDS, BackEnd
 from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
+from capc.inference.choice import GARBLED, NONLINEAR_WAYS, NonlinearChoice
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
 
-CONFIG_VERSION = 5
+CONFIG_VERSION = 6
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -92,9 +93,10 @@ class PartyConfig:
     `step_by_step` has it wait before each step until the driver lets it go on (--step).
     `with_threshold` says whether step 3 has one, and `distributed_noise` whether the answering
     parties draw the noise: all know both. `num_classes` counts the logits of a model, and `voting`
-    and `max_labels` say how they become a vote. `ring` is what parties without a driver agreed on.
-    `model` and `agreement` are set for answering parties, with `own_noise` where they draw it,
-    `queries` for the querying party, `privacy` for the guardian.
+    and `max_labels` say how they become a vote. `nonlinear` says how non-linear layers run, by
+    which line. `ring` is what parties without a driver agreed on. `model` and `agreement` are set
+    for answering parties, with `own_noise` where they draw it, `queries` for the querying party,
+    `privacy` for the guardian.
     """
 
     party: str
@@ -117,6 +119,7 @@ class PartyConfig:
     num_threads: int = 1
     log_level: int = 0
     gc_backend: BackEnd = "auto"
+    nonlinear: NonlinearChoice = GARBLED
     port: int = 0
     log_file: str | None = None
     timeout_seconds: float = 600.0
@@ -157,6 +160,7 @@ class PartyConfig:
         fields |= {name: getattr(self, name) for name in _SHARED_FIELDS}
         fields["encryption_parameters"] = self.encryption_parameters.to_fields()
         fields["input_range"] = list(self.input_range)
+        fields["nonlinear"] = self.nonlinear.to_fields()
         if self.ring is not None:
             fields["ring"] = vars(self.ring).copy()
         if self.model is not None:
@@ -304,6 +308,16 @@ def _agreement(value: Any) -> Agreement:
         raise ValueError("what all models of the run use alike") from None
 
 
+def _nonlinear(value: Any) -> NonlinearChoice:
+    fields = _mapping(value)
+    way = _field(fields, "way", _one_of(NONLINEAR_WAYS))
+    link = _field(fields, "link", _optional(_string))
+    try:
+        return NonlinearChoice.of(way, link)
+    except ConfigError as error:
+        raise ValueError(str(error).partition("allowed is ")[2]) from None
+
+
 def _query_source(value: Any) -> QuerySource:
     fields = _mapping(value)
     return QuerySource(
@@ -367,6 +381,7 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "num_threads": _whole(1),
     "log_level": _whole(0),
     "gc_backend": _one_of(BACK_ENDS),
+    "nonlinear": _nonlinear,
     "port": _whole(0, 65535),
     "log_file": _optional(_string),
     "timeout_seconds": _real(0, above=True),

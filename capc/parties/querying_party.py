@@ -271,7 +271,7 @@ def inference_starter(
         logger.warning("no encryption: every answering party sees every query")
         return UnencryptedClient
     keys = KeyRing(config.encryption_parameters, allow_insecure=config.insecure)
-    return lambda channel: InferenceClient(channel, keys)
+    return lambda channel: InferenceClient(channel, keys, config.nonlinear)
 
 
 def join_program(

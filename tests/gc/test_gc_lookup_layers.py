@@ -51,7 +51,7 @@ def edges(low: int, high: int) -> Int64:
 
 @pytest.mark.parametrize("cap", [None, 1, 6 << 7, (1 << 14) - 1])
 def test_activations_equal_their_circuits(cap: int | None) -> None:
-    values = edges(-1 << (BITS - 1), 1 << (BITS - 1)).reshape(-1, 1)
+    values: Int64 = edges(-1 << (BITS - 1), 1 << (BITS - 1)).reshape(-1, 1)
     if cap is not None:
         values = np.concatenate([values, values[:9] + (cap << 5)])
     layer = relu_lookups(BITS, 5) if cap is None else bounded_relu_lookups(BITS, 5, cap)

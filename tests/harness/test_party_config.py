@@ -13,6 +13,8 @@ from capc.errors import ConfigError
 from capc.fixed_point import FixedPoint
 from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
+from capc.inference.choice import NonlinearChoice
+from capc.inference.link import Link
 from capc.parties.config import OwnNoise, PartyConfig, PrivacySettings, QuerySource
 
 BASE = PartyConfig(
@@ -25,6 +27,7 @@ BASE = PartyConfig(
     encryption_parameters=EncryptionParameters("HE_SEAL", 8192, 128, (47, 24, 24, 24, 30)),
     input_range=(0.0, 1.0),
     with_threshold=False,
+    nonlinear=NonlinearChoice("auto", Link.parse("40ms,100mbit")),
     model="/models/1.npz",
     agreement=Agreement(FixedPoint(41, 12), {3: 0.5}, (11, 12), (20,)),
 )
@@ -122,6 +125,8 @@ def test_encryption_parameters_are_checked_where_they_are_read() -> None:
         ("num_classes", 1),
         ("port", 65536),
         ("gc_backend", "other"),
+        ("nonlinear", "garbled"),
+        ("nonlinear", {"way": "auto", "link": "slow"}),
         ("timeout_seconds", 0),
         ("max_logit", float("inf")),
         ("insecure", 1),

@@ -15,6 +15,8 @@ from capc.gc.circuits import MAX_PAYLOAD_BYTES, argmax_circuit, most_classes
 from capc.harness.cautions import cautions
 from capc.harness.flags import build_parser
 from capc.harness.settings import parse_settings, with_classes
+from capc.inference.choice import GARBLED, NonlinearChoice
+from capc.inference.link import Link
 
 SECURE = json.dumps(
     {
@@ -80,6 +82,7 @@ def test_defaults() -> None:
     assert settings.checkpoint_dir == REPOSITORY / "models"
     assert settings.insecure_switches == ""
     assert settings.without_effect == ()
+    assert settings.nonlinear == GARBLED
 
 
 def test_paths_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +103,11 @@ def test_what_is_insecure_is_refused_or_recorded() -> None:
         parse_settings([f"--encryption_params={WEAK}"])
     settings = parse_settings([f"--encryption_params={WEAK}", "--insecure", "--verify", "--cpu"])
     assert settings.insecure_switches == "cpu+security_level+verify"
+
+
+def test_how_non_linear_layers_run() -> None:
+    settings = parse_settings(["--nonlinear=auto", "--link=40ms,100mbit"])
+    assert settings.nonlinear == NonlinearChoice("auto", Link.parse("40ms,100mbit"))
 
 
 def test_sigma_has_two_names() -> None:
@@ -162,6 +170,7 @@ def test_flags_without_effect_are_accepted_and_named() -> None:
             "--session=a\nb",
             "--session=$1",
         ),
+        *("--nonlinear=emp", "--link=fast", "--link=40ms", "--link=1ms,0mbit"),
         *("--timeout=1e300", "--timeout=nan", "--sigma=1e9", "--dp_noise_scale=1e300"),
     ],
 )

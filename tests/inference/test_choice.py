@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ FAR = Link.parse("2s,10gbit")
 def network(*, pool_first: bool = False) -> QuantizedNetwork:
     """Convolution, ReLU, padded maximum, bounded ReLU, square, dense; or the maximum before."""
     random = np.random.default_rng(11)
-    pool = {"window": (3, 3), "strides": (1, 1), "padding": ((1, 1), (2, 0))}
+    pool: dict[str, Any] = {"window": (3, 3), "strides": (1, 1), "padding": ((1, 1), (2, 0))}
     middle: tuple[Layer, ...] = (
         Relu("r", ("c",), (6, 6, 2)),
         MaxPool("p", ("r",), (6, 6, 2), **pool),
@@ -149,7 +150,12 @@ def test_links_that_are_none(text: str) -> None:
         Link.parse(text)
 
 
+def test_a_choice_goes_into_a_file_and_comes_back() -> None:
+    for choice in (GARBLED, AUTO, NonlinearChoice("auto", SLOW)):
+        assert NonlinearChoice.of(choice.way, choice.to_fields()["link"]) == choice
+
+
 def test_links() -> None:
-    assert Link.parse("40ms,100mbit") == Link(0.04, 1e8)
+    assert Link.parse("40ms,100mbit") == Link(0.04, 1e8, "40ms,100mbit")
     assert Link.parse("0.5us,2.5gbit").seconds(2.5e9, 2e6) == pytest.approx(9.0)
     assert WITHIN_A_MACHINE.seconds(1e12, 1e6) == 0.0

@@ -23,6 +23,7 @@ from capc.he.noise import DISTANCE_BITS, result_mask
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, new_key_seed
 from capc.inference import layout
+from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import KeyRing
 from capc.inference.costs import query_costs, total_cost
 from capc.inference.graph_command import main
@@ -50,18 +51,18 @@ def small(scale: float = 0.3) -> Network:
 
 
 @pytest.mark.parametrize("kept", [1 << 28, 1 << 17, 0])
-@pytest.mark.parametrize("queries", [1, 7])
+@pytest.mark.parametrize(("queries", "choice"), [(1, GARBLED), (7, NonlinearChoice("transfers"))])
 def test_expected_bytes_are_those_that_travel(
-    kept: int, queries: int, monkeypatch: pytest.MonkeyPatch
+    kept: int, queries: int, choice: NonlinearChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layout, "MAX_KEPT_BYTES", kept)
     network = quantize(small(), FixedPoint(41, 12), (0.0, 1.0))
-    costs = query_costs(network, FAST, queries)
+    costs = query_costs(network, FAST, queries, choice.transfers(network))
     assert set(costs) == {"c", "p", "r", "s", "d"}
     assert costs["d"].work.startswith("4 images: " if queries == 7 else "1 in, ")
     expected = total_cost(costs)
     counts: list[Any] = []
-    run(network, np.zeros((queries, 8, 8, 1)), FAST, counts)
+    run(network, np.zeros((queries, 8, 8, 1)), FAST, counts, choice)
     for before, after, promised in (
         (counts[0], counts[1], expected.offline_bytes),
         (counts[1], counts[2], expected.online_bytes),
@@ -132,6 +133,14 @@ def test_inspect_prints_expectations_and_refusals(
     assert "2^-58." in shown or "2^-57." in shown or "2^-56." in shown
     assert "For all replies to one query it is 2^-52.0." in shown
     assert "Expected for one query:" in shown
+    assert main(["inspect", "--nonlinear=transfers", "--link=2ms,100mbit", "model.pb"]) == 0
+    shown = capsys.readouterr().out
+    assert "64 x 14 look-ups" in shown
+    assert "Non-linear layers of one query, both phases, 2ms,100mbit" in shown
+    ends = ("garbled      │", "by transfers │")
+    runs = {line.split()[1]: line for line in shown.splitlines() if line.endswith(ends)}
+    assert {name for name, line in runs.items() if "by transfers" in line} == {"r"}
+    assert runs.keys() == {"p", "r", "s"}
     assert main(["inspect", "--batch_size", "100", "model.pb"]) == 0
     shown = capsys.readouterr().out
     assert "of a batch of 100 that runs 32 at a time" in shown

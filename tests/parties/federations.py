@@ -95,6 +95,7 @@ class Federation:
         shared = (ROOT / "config" / "federation.toml").read_text()
         shared = re.sub("num_classes = 10", f"num_classes = {CLASSES}", shared)
         shared = re.sub("n_queries = 2", f"n_queries = {queries}", shared)
+        shared = re.sub('"garbled"', '"transfers"', shared)
         shared = re.sub("sigma = 7.0", "sigma = 0.01", shared)
         shared = re.sub("epsilon = 20.0", "epsilon = 1e9", shared)
         shared += "".join((root / name / "member.toml").read_text() for name in NAMES)

@@ -44,6 +44,8 @@ def test_each_party_is_told_its_own(made: Federation) -> None:
         ("federation.toml", "sigma = 0.01", "threshold = 2\nsigma = 1", "sigma_threshold is miss"),
         ("federation.toml", "batch_size = 1", "batch_size = 0", "batch_size is 0"),
         ("federation.toml", "ring_bits = 41", "ring_bits = 1", "ring_bits is 1"),
+        ("federation.toml", '"transfers"', '"emp"', "way is 'emp'; allowed is one of garbled"),
+        ("federation.toml", '"transfers"', '"auto"\nlink = "9"', "allowed is a round-trip time"),
         ("federation.toml", "security_level = 128", "security_level = 7", "security_level is 7"),
         ("federation.toml", "sha256:", "sha256:0", "fingerprint is not that of the certificate"),
         ("federation.toml", 'name = "answering-1"', 'name = "answering-2"', "the parties are"),

@@ -52,9 +52,12 @@ def test_batches_give_the_same_labels(run_protocol: Runner, batch_size: int) -> 
 def test_opened_shares_are_the_reference_bit_for_bit(run_protocol: Runner) -> None:
     finished = run_protocol(
         "--n_parties=2", "--n_queries=3", "--sigma=4", "--threshold=2", "--sigma_threshold=3",
-        "--verify",
+        "--verify", "--nonlinear=auto", "--link=2ms,100mbit",
     )  # fmt: skip
     assert finished.status == 0
+    for name in ("querying", "answering-0", "answering-1"):
+        log = (finished.folder / "logs" / f"{name}.log").read_text()
+        assert "non-linear layers by transfers: " in log
     table = finished.table("queries")
     assert finished.table("private/check")["reference_agrees"].all()
     assert (table["insecure"] == "verify").all()

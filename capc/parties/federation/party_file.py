@@ -26,7 +26,7 @@ from capc.transport.tls import Identity, fingerprint
 
 _RUN = (
     *("num_classes", "n_queries", "batch_size", "input_range", "max_logit"),
-    *("ring_bits", "fraction_bits"),
+    *("ring_bits", "fraction_bits", "nonlinear", "link"),
 )
 _PRIVACY = (
     *("noise", "sigma", "threshold", "sigma_threshold", "colluding", "epsilon", "delta"),
@@ -103,7 +103,7 @@ class Federation:
             raise ConfigError(f"{path}: encryption_parameters: {error}") from None
         return cls(
             named,
-            {"batch_size": 1, **run.raw()},
+            {"batch_size": 1, "nonlinear": "garbled", **run.raw()},
             parameters,
             {"noise": "guardian", "colluding": 0, "conversion": "improved", **privacy.raw()},
         )
@@ -209,6 +209,7 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
     """The settings as a driver would write them, and checked by the same code."""
     run, privacy, role = dict(federation.run), federation.privacy, role_of(party)
     ring = {name: run.pop(name) for name in ("ring_bits", "fraction_bits")}
+    nonlinear = {"way": run.pop("nonlinear"), "link": run.pop("link", None)}
     distributed = privacy["noise"] == "distributed"
     fields: dict[str, Any] = {
         "version": CONFIG_VERSION,
@@ -227,6 +228,7 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
         "num_threads": table.get("num_threads", int, 1),
         "log_level": 0,
         "gc_backend": "builtin",
+        "nonlinear": nonlinear,
         "port": federation.members[party].port or 0,
         "log_file": None,
         "timeout_seconds": table.get("timeout_seconds", float, _DEFAULT_TIMEOUT_SECONDS),
