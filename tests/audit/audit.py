@@ -18,7 +18,8 @@ from bad_builds import BAD_BUILDS
 from claims import CLAIMS, Evidence, Finding
 
 SHORT_QUERIES = 60
-DISTRIBUTED = ("--sigma=2", "--threshold=2", "--noise=distributed")
+ONE_BATCH = 20
+DISTRIBUTED = ("--sigma=2", "--threshold=2", "--noise=distributed", "--nonlinear=transfers")
 
 
 def evidence_of(folder: Path, queries: int, build: str = "") -> Evidence:
@@ -30,11 +31,14 @@ def evidence_of(folder: Path, queries: int, build: str = "") -> Evidence:
     others[: SHORT_QUERIES // 2] = 0.0  # as unlike the other queries as they can be
     worlds = {
         "main": World(many, build=build),
-        "distributed": World(many, build=build, noise=DISTRIBUTED),
+        "distributed": World(many, build=build, flags=DISTRIBUTED),
         "short": World(few, build=build),
         "again": World(few, build=build),
         "other_queries": World(others, build=build),
         "other_models": World(few, models=2, gain=0.5, build=build),
+        "other_transfers": World(
+            others[:ONE_BATCH], models=2, gain=0.5, build=build, flags=DISTRIBUTED
+        ),
     }
     return Evidence(folder, worlds)
 

@@ -34,20 +34,22 @@ MODULES = {
     "guardian": "recorded_guardian",
 }
 
+TRUSTED = ("--sigma=1", "--threshold=2", "--sigma_threshold=1")  # the guardian draws the noise
+
 
 @dataclass(frozen=True)
 class World:
     """What one run holds that the protocol hides: the models' seed, the queries, the build.
 
     `models` seeds the weights, which `gain` multiplies; `images` are (n, 6, 6, 1) in [0, 1];
-    `build` names a known-bad build, empty for the product.
+    `build` names a known-bad build, empty for the product; `flags` are the run's own.
     """
 
     images: Float64
     models: int = 1
     gain: float = 1.0
     build: str = ""
-    noise: tuple[str, ...] = ("--sigma=1", "--threshold=2", "--sigma_threshold=1")
+    flags: tuple[str, ...] = TRUSTED
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def record_run(world: World, folder: Path) -> Recorded:
             *(f"--n_parties={N_PARTIES}", f"--n_queries={len(world.images)}"),
             *(f"--batch_size={BATCH_SIZE}", f"--dataset_path={queries_file}", "--seed=5"),
             *(f"--encryption_params={ROOT / 'config' / 'fast.json'}", "--input_range", "0", "1"),
-            *(f"--results_dir={folder / 'results'}", "--launcher=subprocess", *world.noise),
+            *(f"--results_dir={folder / 'results'}", "--launcher=subprocess", *world.flags),
         ]
     )
     environment = {

@@ -17,7 +17,7 @@ from capc.roles import GUARDIAN, QUERYING, answering
 # A finding below this is a leak. The audit has some hundred tests: it is wrong once in 10^7 runs.
 SMALLEST_P = 1e-9
 ENGINE_HEADER_BYTES = 40
-CHOICE, MASKED = 4, 6  # engine/wire_format.hpp
+CHOICE, MASKED, CORRELATE, CHOOSE = 4, 6, 14, 15  # engine/wire_format.hpp
 VOTE_SHARE_HEADER_BYTES = 16
 RANDOM_MESSAGES = ("CIRCUIT", "CIPHERTEXT", "PREPARATION", "VOTE_SHARE")
 ANSWERING = [answering(index) for index in range(N_PARTIES)]
@@ -38,7 +38,8 @@ class Evidence:
 
     `main` is the long one. The others are short and have as many queries as each other: `short`,
     the same `again` with the same --seed, with `other_queries`, and with `other_models`.
-    `distributed` is as long as `main`, and has no trusted guardian.
+    `distributed` is as long as `main`, and has no trusted guardian; non-linear layers run by
+    transfers in it, and in `other_transfers`, which is one batch of other queries to other models.
     """
 
     def __init__(self, folder: Path, worlds: Mapping[str, World]) -> None:
@@ -121,6 +122,8 @@ def activations_are_hidden(evidence: Evidence) -> Iterator[Finding]:
     bits = ring_bits(run)
     yield from _uniform(claim, "products", _flat(run, "product"), bits)
     yield from _uniform(claim, "activations", _flat(run, "relu"), bits)
+    looked_up = evidence.distributed
+    yield from _uniform(claim, "activations by transfers", _flat(looked_up, "look-ups"), bits)
 
 
 def replies_fill_their_cells(evidence: Evidence) -> Iterator[Finding]:
@@ -166,10 +169,14 @@ def distributed_noise_hides_each_vote(evidence: Evidence) -> Iterator[Finding]:
 
 
 def choices_are_hidden(evidence: Evidence) -> Iterator[Finding]:
-    """A garbler gets uniform corrections in place of its peer's inputs."""
-    run = evidence.main
-    for name in (*ANSWERING, GUARDIAN):
-        for kind, words in ((CHOICE, "corrections of transfers"), (MASKED, "masked inputs")):
+    """A garbler gets uniform corrections in place of its peer's inputs, and so does a holder."""
+    for run, kind, what, names in (
+        (evidence.main, CHOICE, "corrections of transfers", (*ANSWERING, GUARDIAN)),
+        (evidence.main, MASKED, "masked inputs", (*ANSWERING, GUARDIAN)),
+        (evidence.distributed, CORRELATE, "corrections for look-ups", ANSWERING),
+        (evidence.distributed, CHOOSE, "places in tables", ANSWERING),
+    ):
+        for name in names:
             bodies = [
                 message[ENGINE_HEADER_BYTES:-1]  # the last byte may be filled up with zeros
                 for message in run.messages(name, "received", "CIRCUIT")
@@ -177,8 +184,8 @@ def choices_are_hidden(evidence: Evidence) -> Iterator[Finding]:
             ]
             octets = np.frombuffer(b"".join(bodies), dtype=np.uint8)
             yield _chance(
-                "a garbler's view of its peer's inputs is uniform",
-                f"{name}, {words}",
+                "a garbler's or holder's view of its peer's inputs is uniform",
+                f"{name}, {what}",
                 uniform_p(octets, 256),
             )
 
@@ -188,6 +195,7 @@ def nothing_is_used_twice(evidence: Evidence) -> Iterator[Finding]:
     for subject, runs in (
         ("one run", (evidence.main,)),
         ("two runs with the same --seed", (evidence.short, evidence.again)),
+        ("one run by transfers", (evidence.distributed,)),
     ):
         for what in RANDOM_MESSAGES:
             messages = [
@@ -216,6 +224,23 @@ def traffic_is_blind(evidence: Evidence) -> Iterator[Finding]:
                 same,
                 "",
             )
+
+
+def transfers_are_blind(evidence: Evidence) -> Iterator[Finding]:
+    """So it is where layers run by transfers: a run of one batch is as the start of a long one."""
+    for party in (QUERYING, GUARDIAN, *ANSWERING):
+        long, one_batch = (
+            _traffic(run, party) for run in (evidence.distributed, evidence.other_transfers)
+        )
+        # The last message to a peer says whether another batch follows.
+        begins = {peer: messages[: len(one_batch[peer]) - 1] for peer, messages in long.items()}
+        same = begins == {peer: messages[:-1] for peer, messages in one_batch.items()}
+        yield Finding(
+            "by transfers, kinds, numbers and lengths of messages are the same",
+            f"{party}, other queries and models",
+            same and any(begins.values()),
+            "",
+        )
 
 
 def logs_are_blind(evidence: Evidence) -> Iterator[Finding]:
@@ -273,6 +298,7 @@ CLAIMS: Mapping[str, Claim] = {
         choices_are_hidden,
         nothing_is_used_twice,
         traffic_is_blind,
+        transfers_are_blind,
         logs_are_blind,
         files_hold_no_secret,
         unanswered_queries_have_no_label,

@@ -21,6 +21,7 @@ from recorded_programs import RecordedLink, replace_programs
 from recording import Recorder
 
 from capc.gc.circuits import Circuit
+from capc.gc.lookups import ChooserSession
 from capc.gc.session import EvaluatorSession
 from capc.he import rns
 from capc.he.client import HEClient
@@ -50,7 +51,7 @@ def record_channels(recorder: Recorder) -> None:
 
 
 def record_circuits(recorder: Recorder) -> None:
-    """Write down what an evaluator learns from each circuit."""
+    """Write down what an evaluator learns from each circuit, and a chooser from its look-ups."""
 
     def recorded(evaluate: Any) -> Any:
         def evaluate_and_record(session: EvaluatorSession, of: Any, shares: Any) -> Any:
@@ -65,6 +66,17 @@ def record_circuits(recorder: Recorder) -> None:
 
     replace(EvaluatorSession, "evaluate", recorded)
     replace(EvaluatorSession, "run", recorded)
+
+    def recorded_lookups(evaluate: Any) -> Any:
+        def evaluate_and_record(session: ChooserSession, batch: Any, shares: Any) -> Any:
+            outputs = evaluate(session, batch, shares)
+            link: Any = session._channel
+            recorder.view(link.channel.peer, "look-ups", outputs)
+            return outputs
+
+        return evaluate_and_record
+
+    replace(ChooserSession, "evaluate", recorded_lookups)
 
 
 def record_products(recorder: Recorder) -> None:
