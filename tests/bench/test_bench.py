@@ -53,7 +53,7 @@ def test_a_run_is_read_query_by_query_as_the_querying_party_saw_it() -> None:
     assert run.per_query(("1a",), ("offline", "online")) == pytest.approx([1.1, 2.1, 3.1])
     assert run.per_query(("1a",), ("setup",)) == [0.5]
     assert run.traffic(("1a", "1c"), ("online",)) == (35, 46)
-    rows = inference.single_query("config/fast.json", run)
+    rows = inference.single_query("config/fast.json", "transfers", run)
     by_name = {row.benchmark: row for row in rows}
     assert by_name["steps_1a_1c"].median_s == pytest.approx(2.11)
     assert by_name["pair_setup"].n == 1

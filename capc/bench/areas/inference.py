@@ -31,17 +31,18 @@ _SPU_SECONDS = 600
 
 
 def run(repeat: int) -> list[Row]:
-    """One query at a time under both configs, a batch of 1,000, SPU where it is installed, CKKS."""
-    rows = []
-    for config in CONFIGS:
-        rows += single_query(config, measured_run(config=config, flags=(f"--n_queries={repeat}",)))
+    """One query at a time, garbled and by transfers; a batch of 1,000; SPU if installed; CKKS."""
+    rows, ways = [], [(config, "garbled") for config in CONFIGS] + [(CONFIGS[0], "transfers")]
+    for config, way in ways:
+        flags = (f"--n_queries={repeat}", f"--nonlinear={way}")
+        rows += single_query(config, way, measured_run(config=config, flags=flags))
     rows += spu(repeat=max(3, repeat // 10))
     return rows + throughput() + homomorphic.run(repeat)
 
 
-def single_query(config: str, finished: MeasuredRun) -> list[Row]:
+def single_query(config: str, way: str, finished: MeasuredRun) -> list[Row]:
     """Offline and online together, online alone, and the set-up of a pair."""
-    name = f"builtin {Path(config).name}"
+    name = f"builtin {Path(config).name}{'' if way == 'garbled' else f' {way}'}"
     both, online, setup = ("offline", "online"), ("online",), ("setup",)
     parts = (
         ("steps_1a_1c", STEPS, both, "offline and online"),
