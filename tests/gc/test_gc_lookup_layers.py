@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gc_parties import both
@@ -22,6 +26,7 @@ from capc.gc.lookup_layers import (
 from capc.transport.duplex import MemoryDuplex
 
 BITS = 20
+DOCUMENT = Path(__file__).parents[2] / "docs" / "nonlinear-layers.md"
 
 
 def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]]:
@@ -93,3 +98,39 @@ def test_figures_that_no_layer_has_are_refused() -> None:
             bounded_relu_lookups(BITS, 5, cap)
     with pytest.raises(ValueError, match="ring_bits"):
         relu_lookups(1, 0)
+
+
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_the_documented_formulas(n: int) -> None:
+    """Bytes and round trips of the layers by those of the ReLUs that they are made of."""
+    layers = {
+        "ReLU, shift f": relu_lookups(41, 12),
+        "bounded ReLU, shift f": bounded_relu_lookups(41, 12, 6 << 12),
+        "maximum of n": maximum_lookups(41, n),
+    }
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([\w, ]+) \| .+ \| (.+ \| .+) \|$", text, re.MULTILINE))
+    for name, layer in layers.items():
+        size, rounds = (value_of(formula, n) for formula in rows[name].split(" | "))
+        assert per_instance(layer) == pytest.approx(size, abs=0.1)
+        assert layer.rounds == rounds
+
+
+def value_of(formula: str, n: int) -> float:
+    """A formula of the document at 41 ring bits and a shift of 12, for a maximum of n."""
+    plain = formula.replace("\u2113", "41").replace("f", "12").replace("\u2212", "-")
+    plain = plain.replace("\u2308log2 n\u2309", "ceil(log2(n))").replace(") R", ")*R")
+    plain = plain.replace(") r", ")*r")
+    names = {
+        "R": lambda bits, shift: per_instance(relu_lookups(bits, shift)),
+        "r": lambda bits, shift: relu_lookups(bits, shift).rounds,
+    }
+    return float(eval(plain, {**names, "ceil": math.ceil, "log2": math.log2, "n": n}))
+
+
+def per_instance(layer: LookupLayer) -> float:
+    """Bytes of an instance in both phases, of many, without headers and checks."""
+    one, two = (
+        sum(layer.offline_bytes(count)) + sum(layer.online_bytes(count)) for count in (1024, 2048)
+    )
+    return (two - one) / 1024
