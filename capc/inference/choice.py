@@ -16,24 +16,36 @@ from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.protocols import circuits_of, functions_of, transferable
 
 NonlinearWay = Literal["garbled", "transfers", "auto"]
+MEASURED = "measured"
 NONLINEAR_WAYS: tuple[NonlinearWay, ...] = ("garbled", "transfers", "auto")
 
 
 @dataclass(frozen=True)
 class NonlinearChoice:
-    """What the parties agreed on: one way where a layer has both, or the faster over `link`."""
+    """What the parties agreed on: one way where a layer has both, or the faster over `link`.
+
+    `measured`: the answering party measures the line first, and its choice alone counts.
+    """
 
     way: NonlinearWay = "garbled"
     link: Link = WITHIN_A_MACHINE
+    measured: bool = False
 
     @classmethod
     def of(cls, way: NonlinearWay, link: str | None) -> NonlinearChoice:
         """From two flags; ConfigError for a link that is none."""
+        if link == MEASURED:
+            return cls(way, measured=True)
         return cls(way, WITHIN_A_MACHINE if link is None else Link.parse(link))
 
     def to_fields(self) -> dict[str, str | None]:
         """What `of` takes."""
-        return {"way": self.way, "link": self.link.text}
+        return {"way": self.way, "link": MEASURED if self.measured else self.link.text}
+
+    @property
+    def probes(self) -> bool:
+        """Whether the parties have to measure their line."""
+        return self.measured and self.way == "auto"
 
     def transfers(self, network: QuantizedNetwork) -> set[str]:
         """The names of the layers that run by transfers.

@@ -21,7 +21,7 @@ def add_nonlinear(parser: argparse._ActionsContainer) -> None:
         default=None,
         metavar="TIME,RATE",
         help="the line between the parties, by which auto chooses: its round-trip time and its "
-        "rate, such as 40ms,100mbit (default: within one machine)",
+        "rate, such as 40ms,100mbit, or `measured`: when they meet (default: one machine)",
     )
 
 

@@ -31,6 +31,7 @@ from capc.inference.layout import (
     nonlinear_plans,
     split_point,
 )
+from capc.inference.link_probe import answer
 from capc.inference.nonlinear import AskedLayer, QueryingSide
 from capc.inference.plan import (
     MAX_PLAN_BYTES,
@@ -85,9 +86,11 @@ class InferenceClient:
         """Set-up: receives plan and key seed, sends the key, runs the base oblivious transfers.
 
         `choice` is what was agreed on for non-linear layers: ProtocolError where the plan tells
-        another. None takes either way.
+        another. None takes either way, and so does a choice by a line that the peer measures.
         """
         self._channel = channel
+        if choice is not None and choice.probes:
+            answer(channel)
         said = channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES)
         self.plan = plan_from_json(said)
         check_plan(self.plan)
@@ -101,13 +104,15 @@ class InferenceClient:
                 if isinstance(layer, WeightedLayer):
                     self._packing(layer, 1)
             self._functions: dict[str, Nonlinear] = functions_of(self.plan, transfers)
-            agreed = transfers if choice is None else choice.transfers(self.plan)
+            agreed = transfers
+            if choice is not None and not choice.probes:
+                agreed = choice.transfers(self.plan)
         except (CapcError, ArithmeticError, TypeError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
-        if choice is not None and transfers != agreed:
+        if transfers != agreed:
             raise ProtocolError(
-                f"{channel.peer} would run other layers by transfers than was agreed on with "
-                f"--nonlinear {choice.way}: {', '.join(sorted(transfers ^ agreed))}"
+                f"{channel.peer} would run other layers by transfers than was agreed on "
+                f"(--nonlinear): {', '.join(sorted(transfers ^ agreed))}"
             )
         logger.info("%s: %s", channel.peer, described(self.plan, transfers))
         self._ring = self.plan.fixed_point

@@ -50,6 +50,8 @@ def _inspect(options: argparse.Namespace) -> None:
 
     parameters = read_encryption_params(options.encryption_params, allow_insecure=True)
     choice = nonlinear_choice(options)
+    if choice.measured:
+        raise ConfigError("--link measured needs two parties; give a time and a rate here")
     for model in options.model:
         network, pixels = load_network(_prepared(options, model)), tuple(options.input_range)
         calibration = calibration_of(options, pixels)

@@ -22,7 +22,7 @@ class Link:
 
     round_trip: float
     rate: float
-    text: str | None = None  # as the user wrote it; None within a machine
+    text: str | None = None  # as the user wrote it; None within a machine, and for a measured line
 
     @classmethod
     def parse(cls, text: str) -> Link:
@@ -40,6 +40,10 @@ class Link:
                 f"--link is {text!r}; allowed is up to {_MOST_SECONDS:g} s, and a rate above 0"
             )
         return link
+
+    def described(self) -> str:
+        """For a log."""
+        return f"{1e3 * self.round_trip:.3g} ms there and back, {self.rate / 1e6:.3g} Mbit/s"
 
     def seconds(self, moved_bytes: float, round_trips: float) -> float:
         """What so many bytes and round trips after one another add."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from capc.inference.layout import (
     nonlinear_plans,
     split_point,
 )
+from capc.inference.link_probe import measure
 from capc.inference.nonlinear import AnsweringSide, OwnLayer
 from capc.inference.plan import plan_to_json, public_part
 from capc.inference.protocols import functions_of, require_supported
@@ -87,6 +88,9 @@ class InferenceServer:
         self._network = network
         self._ring = network.fixed_point
         self._split = split_point(network)
+        if choice.probes:
+            choice = replace(choice, link=measure(channel))
+            logger.info("the line to %s: %s", channel.peer, choice.link.described())
         transfers = choice.transfers(network)
         places = [place for place, layer in enumerate(network.layers) if layer.name in transfers]
         channel.send_json(MessageType.PLAN, plan_to_json(public_part(network), places))

@@ -32,6 +32,7 @@ class MessageType(IntEnum):
     UNENCRYPTED_QUERY = 11  # under --cpu; under he-transformer, a tensor that is not encrypted
     LOGIT_SHARE = 12  # step 1b without encryption, only under --cpu
     KEY_SEED = 13  # of the answering party, for its half of the public key
+    PROBE = 14  # nothing but its size: how fast the line is
 
 
 def encode_header(message_type: MessageType, length: int) -> bytes:

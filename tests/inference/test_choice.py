@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,15 @@ from capc.inference.choice import GARBLED, NonlinearChoice, described
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.costs import nonlinear_cost
 from capc.inference.link import WITHIN_A_MACHINE, Link
+from capc.inference.link_probe import answer, measure
 from capc.inference.plan import plan_to_json, public_part, transfers_from_json
 from capc.inference.protocols import circuits_of, functions_of, transferable
 from capc.inference.server import InferenceServer
 from capc.transport.channel import Channel
+from capc.transport.framing import MessageType
 
 TRANSFERS, AUTO = NonlinearChoice("transfers"), NonlinearChoice("auto")
+MEASURED = NonlinearChoice.of("auto", "measured")
 SLOW = Link.parse("2ms,100mbit")
 FAR = Link.parse("2s,10gbit")
 
@@ -127,10 +131,35 @@ def test_another_choice_than_agreed_ends_the_session() -> None:
     thread.start()
     with (
         Channel(left, "answering-0") as channel,
-        pytest.raises(ProtocolError, match=r"agreed on with --nonlinear garbled: layer-2, layer-3"),
+        pytest.raises(ProtocolError, match=r"agreed on \(--nonlinear\): layer-2, layer-3"),
     ):
         InferenceClient(channel, KeyRing(TINY, allow_insecure=True), GARBLED)
     thread.join()
+
+
+def test_the_line_is_measured_where_the_parties_meet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert_bit_for_bit(network(), np.zeros((1, 6, 6, 1)), choice=MEASURED)
+    assert any("the line to querying: " in record.message for record in caplog.records)
+
+
+class SlowChannel(Channel):
+    """Takes a while before it says anything."""
+
+    def send(self, message_type: MessageType, payload: bytes | bytearray | memoryview) -> None:
+        time.sleep(0.02)
+        super().send(message_type, payload)
+
+
+def test_a_slow_peer_looks_like_a_slow_line() -> None:
+    left, right = socket.socketpair()
+    with Channel(left, "querying") as asking, SlowChannel(right, "answering-0") as answering:
+        thread = threading.Thread(target=answer, args=(answering,))
+        thread.start()
+        link = measure(asking)
+        thread.join()
+    assert 0.02 <= link.round_trip < 2.0
+    assert link.rate > 0
 
 
 def test_a_plan_that_names_what_is_no_layer() -> None:
@@ -151,7 +180,7 @@ def test_links_that_are_none(text: str) -> None:
 
 
 def test_a_choice_goes_into_a_file_and_comes_back() -> None:
-    for choice in (GARBLED, AUTO, NonlinearChoice("auto", SLOW)):
+    for choice in (GARBLED, AUTO, MEASURED, NonlinearChoice("auto", SLOW)):
         assert NonlinearChoice.of(choice.way, choice.to_fields()["link"]) == choice
 
 

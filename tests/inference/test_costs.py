@@ -141,6 +141,8 @@ def test_inspect_prints_expectations_and_refusals(
     runs = {line.split()[1]: line for line in shown.splitlines() if line.endswith(ends)}
     assert {name for name, line in runs.items() if "by transfers" in line} == {"r"}
     assert runs.keys() == {"p", "r", "s"}
+    with pytest.raises(ConfigError, match="--link measured needs two parties"):
+        main(["inspect", "--link=measured", "model.pb"])
     assert main(["inspect", "--batch_size", "100", "model.pb"]) == 0
     shown = capsys.readouterr().out
     assert "of a batch of 100 that runs 32 at a time" in shown
