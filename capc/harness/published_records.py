@@ -11,14 +11,8 @@ _RUN_FIELDS = (
     *("run_id", "start", "end", "exit_status", "privacy", "insecure", "answers", "refused"),
     *("complaints", "noise", "encryption_parameters", "seed", "qp_id", "num_threads", "machine"),
 )
-_WORDS = (
-    "conversion",
-    "gc_backend",
-    "launcher",
-    "link",
-    "noise",
-    "nonlinear",
-)  # flags whose text names no file
+# Flags whose text names no file.
+_WORDS = ("conversion", "gc_backend", "launcher", "link", "noise", "nonlinear")
 _MACHINE = ("python", "platform", "cpu", "cores", "memory_bytes", "commit", "versions")
 _LEARNING_FIELDS = ("workers", "stages", "peak_memory_mib")
 

@@ -6,12 +6,13 @@ take more bytes, transfers more round trips: which is faster depends on the line
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from capc.graph.layers import QuantizedNetwork
-from capc.inference.costs import nonlinear_cost
+from capc.inference.costs import LayerCost, nonlinear_cost
+from capc.inference.layout import nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.protocols import circuits_of, functions_of, transferable
 
@@ -55,17 +56,25 @@ class NonlinearChoice:
         both = transferable(network) if self.way != "garbled" else set()
         if self.way != "auto":
             return both
-        garbled, looked_up = circuits_of(network), functions_of(network, both)
         return {
-            layer.name
-            for layer in network.layers
-            if layer.name in both
-            and nonlinear_cost(layer, looked_up[layer.name]).seconds(self.link)
-            < nonlinear_cost(layer, garbled[layer.name]).seconds(self.link)
+            name
+            for name, (garbled, looked_up) in both_costs(network).items()
+            if looked_up is not None and looked_up.seconds(self.link) < garbled.seconds(self.link)
         }
 
 
 GARBLED = NonlinearChoice()
+
+
+def both_costs(network: QuantizedNetwork) -> Mapping[str, tuple[LayerCost, LayerCost | None]]:
+    """By non-linear layer, what one query takes garbled and, where there is that, by transfers."""
+    both = transferable(network)
+    plans = [nonlinear_plans(network, functions_of(network, way), 1) for way in ((), both)]
+    costs = {}
+    for name in plans[0]:
+        garbled, looked_up = (nonlinear_cost(network.layer(name), plan[name]) for plan in plans)
+        costs[name] = garbled, looked_up if name in both else None
+    return costs
 
 
 def described(network: QuantizedNetwork, transfers: Collection[str]) -> str:

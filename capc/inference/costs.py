@@ -26,7 +26,7 @@ from capc.inference.layout import (
     queries_at_once,
 )
 from capc.inference.link import Link
-from capc.inference.protocols import Nonlinear, functions_of, linear_shape, require_supported
+from capc.inference.protocols import functions_of, linear_shape, require_supported
 
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
 _INPUT_SECONDS = 1.0e-3
@@ -98,7 +98,7 @@ def query_costs(
         if isinstance(layer, WeightedLayer):
             costs[layer.name] = _linear_cost(linear[layer.name], parameters, queries)
         elif layer.name in plans:
-            costs[layer.name] = _planned_cost(layer, plans[layer.name], queries)
+            costs[layer.name] = nonlinear_cost(layer, plans[layer.name], queries)
     return costs
 
 
@@ -195,12 +195,8 @@ def _products(packing: Packing) -> int:
     return sum(len(packing.products(output)) for output in range(packing.output_polynomials))
 
 
-def nonlinear_cost(layer: Layer, function: Nonlinear) -> LayerCost:
-    """One query's, prepared ahead in one piece."""
-    return _planned_cost(layer, NonlinearPlan(function, (slice(math.prod(layer.shape)),), True), 1)
-
-
-def _planned_cost(layer: Layer, plan: NonlinearPlan, queries: int) -> LayerCost:
+def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> LayerCost:
+    """One query's share of a layer that runs for so many."""
     count, function = math.prod(layer.shape), plan.function
     if isinstance(function, LookupLayer):
         work = f"{count:,} x {function.lookups} look-ups"

@@ -16,15 +16,10 @@ from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits, why_v
 from capc.graph.scaling import in_ring
 from capc.he.noise import DISTANCE_BITS
 from capc.he.parameters import EncryptionParameters
-from capc.inference.choice import GARBLED, NonlinearChoice
-from capc.inference.costs import LayerCost, at_once, nonlinear_cost, query_costs, total_cost
+from capc.inference.choice import GARBLED, NonlinearChoice, both_costs
+from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.link import Link
-from capc.inference.protocols import (
-    circuits_of,
-    functions_of,
-    require_supported,
-    transferable,
-)
+from capc.inference.protocols import require_supported
 
 
 def layer_table(
@@ -142,8 +137,7 @@ def cost_table(
 
 def way_table(network: QuantizedNetwork, choice: NonlinearChoice) -> Table:
     """One row per non-linear layer: what one query takes in a circuit, and by transfers."""
-    both, chosen = transferable(network), choice.transfers(network)
-    garbled, looked_up = circuits_of(network), functions_of(network, both)
+    chosen = choice.transfers(network)
     line = choice.link.text or "within one machine"
     table = Table(title=f"Non-linear layers of one query, both phases, {line}")
     table.add_column("layer", overflow="fold")
@@ -151,18 +145,15 @@ def way_table(network: QuantizedNetwork, choice: NonlinearChoice) -> Table:
         for unit in ("MB", "round trips", "s"):
             table.add_column(f"{way} {unit}", justify="right")
     table.add_column("runs", no_wrap=True)
-    for name, circuit in garbled.items():
-        layer = network.layer(name)
-        cells = _way_cells(nonlinear_cost(layer, circuit), choice.link)
-        if name in both:
-            cells += _way_cells(nonlinear_cost(layer, looked_up[name]), choice.link)
-        else:
-            cells += ["", "", ""]
+    for name, costs in both_costs(network).items():
+        cells = [cell for cost in costs for cell in _way_cells(cost, choice.link)]
         table.add_row(name, *cells, "by transfers" if name in chosen else "garbled")
     return table
 
 
-def _way_cells(cost: LayerCost, link: Link) -> list[str]:
+def _way_cells(cost: LayerCost | None, link: Link) -> list[str]:
+    if cost is None:
+        return ["", "", ""]
     return [
         f"{(cost.offline_bytes + cost.online_bytes) / 1e6:.3f}",
         f"{cost.offline_rounds + cost.online_rounds:g}",

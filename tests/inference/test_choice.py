@@ -14,6 +14,7 @@ from two_party import TINY, assert_bit_for_bit, run
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import FixedPoint
+from capc.gc import lookup_layers
 from capc.graph.layers import (
     BoundedRelu,
     Conv2D,
@@ -28,13 +29,12 @@ from capc.graph.layers import (
     Square,
 )
 from capc.graph.quantize import quantize
-from capc.inference.choice import GARBLED, NonlinearChoice, described
+from capc.inference.choice import GARBLED, NonlinearChoice, both_costs, described
 from capc.inference.client import InferenceClient, KeyRing
-from capc.inference.costs import nonlinear_cost
 from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.link_probe import answer, measure
 from capc.inference.plan import plan_to_json, public_part, transfers_from_json
-from capc.inference.protocols import circuits_of, functions_of, transferable
+from capc.inference.protocols import functions_of, transferable
 from capc.inference.server import InferenceServer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -95,17 +95,22 @@ def test_the_choice_by_the_line() -> None:
     assert NonlinearChoice("auto", SLOW).transfers(given) == {"r", "p"}  # few values stay garbled
 
 
-def test_auto_takes_the_cheaper_of_the_two_expectations() -> None:
+def test_auto_takes_the_cheaper_of_the_two_expectations(monkeypatch: pytest.MonkeyPatch) -> None:
     given = network()
-    garbled, looked_up = circuits_of(given), functions_of(given, transferable(given))
+    costs = both_costs(given)
+    assert {name for name, (_, looked_up) in costs.items() if looked_up is None} == {"s"}
     for link in (WITHIN_A_MACHINE, SLOW, FAR, Link.parse("40ms,100mbit")):
         chosen = NonlinearChoice("auto", link).transfers(given)
         for name in transferable(given):
-            layer = given.layer(name)
-            seconds = [
-                nonlinear_cost(layer, ways[name]).seconds(link) for ways in (garbled, looked_up)
-            ]
-            assert (name in chosen) == (seconds[1] < seconds[0])
+            garbled, looked_up = costs[name]
+            assert looked_up is not None
+            assert (name in chosen) == (looked_up.seconds(link) < garbled.seconds(link))
+    # A layer that runs in pieces takes the round trips of each.
+    whole = costs["b"][1]
+    monkeypatch.setattr(lookup_layers, "MAX_INSTANCES", 5)
+    pieces = both_costs(given)["b"][1]
+    assert whole is not None and pieces is not None
+    assert pieces.online_rounds == 3 * whole.online_rounds  # of 12 values
 
 
 def test_both_parties_say_it(caplog: pytest.LogCaptureFixture) -> None:
