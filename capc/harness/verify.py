@@ -26,6 +26,7 @@ from capc.harness.queries import Queries
 from capc.harness.recorder import Results
 from capc.harness.remarks import Remark
 from capc.harness.settings import Settings
+from capc.inference.arrangement import arranged
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.precision import why_imprecise
 from capc.inference.reference import evaluate
@@ -115,10 +116,11 @@ def check_models(
         else:
             integers = with_agreement(network, agreements[place], queries.input_range)
         if not settings.unencrypted:
-            transfers = settings.nonlinear.transfers(integers)
-            each = query_costs(integers, settings.encryption_parameters, transfers=transfers)
+            evaluated = arranged(integers, settings.nonlinear)
+            transfers = settings.nonlinear.transfers(evaluated)
+            each = query_costs(evaluated, settings.encryption_parameters, transfers=transfers)
             costs[id(network)] = total_cost(each)
-            together.append(at_once(integers, settings.batch_size, len(networks), transfers))
+            together.append(at_once(evaluated, settings.batch_size, len(networks), transfers))
         party = networks.index(network)
         reasons = [
             why_fewer_bits(network, queries.input_range, integers.fixed_point),

@@ -16,6 +16,7 @@ from capc.graph.ring_choice import FRACTION_BITS, to_ring, why_fewer_bits, why_v
 from capc.graph.scaling import in_ring
 from capc.he.noise import DISTANCE_BITS
 from capc.he.parameters import EncryptionParameters
+from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice, both_costs
 from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
 from capc.inference.link import Link
@@ -108,7 +109,7 @@ def cost_table(
             "itself), calibrate on public examples (--calibration), or train with Relu6 for ReLU"
         )
     ring = FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
-    integers = in_ring(network, ring, input_range)
+    integers = arranged(in_ring(network, ring, input_range), choice)
     transfers = choice.transfers(integers)
     together = at_once(integers, batch_size, transfers=transfers)
     costs = query_costs(integers, parameters, together, transfers)

@@ -25,6 +25,7 @@ from capc.he.server import (
     new_key_seed,
     public_key_bytes,
 )
+from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice, described
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
@@ -85,16 +86,17 @@ class InferenceServer:
         """
         require_supported(network)
         self._channel = channel
-        self._network = network
-        self._ring = network.fixed_point
-        self._split = split_point(network)
         if choice.probes:
             choice = replace(choice, link=measure(channel))
             logger.info("the line to %s: %s", channel.peer, choice.link.described())
+        network = arranged(network, choice)
         transfers = choice.transfers(network)
         places = [place for place, layer in enumerate(network.layers) if layer.name in transfers]
         channel.send_json(MessageType.PLAN, plan_to_json(public_part(network), places))
         logger.info("%s", described(network, transfers))
+        self._network = network
+        self._ring = network.fixed_point
+        self._split = split_point(network)
         key_seed = new_key_seed()
         channel.send(MessageType.KEY_SEED, key_seed)
         key_bytes = public_key_bytes(parameters, self._ring)

@@ -23,6 +23,7 @@ from capc.he.noise import DISTANCE_BITS, result_mask
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, new_key_seed
 from capc.inference import layout
+from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import KeyRing
 from capc.inference.costs import query_costs, total_cost
@@ -56,9 +57,9 @@ def test_expected_bytes_are_those_that_travel(
     kept: int, queries: int, choice: NonlinearChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layout, "MAX_KEPT_BYTES", kept)
-    network = quantize(small(), FixedPoint(41, 12), (0.0, 1.0))
+    network = arranged(quantize(small(), FixedPoint(41, 12), (0.0, 1.0)), choice)
     costs = query_costs(network, FAST, queries, choice.transfers(network))
-    assert set(costs) == {"c", "p", "r", "s", "d"}
+    assert set(costs) == {"c", "p", "r" if choice == GARBLED else "r/each", "s", "d"}
     assert costs["d"].work.startswith("4 images: " if queries == 7 else "1 in, ")
     expected = total_cost(costs)
     counts: list[Any] = []
@@ -135,12 +136,12 @@ def test_inspect_prints_expectations_and_refusals(
     assert "Expected for one query:" in shown
     assert main(["inspect", "--nonlinear=transfers", "--link=2ms,100mbit", "model.pb"]) == 0
     shown = capsys.readouterr().out
-    assert "64 x 14 look-ups" in shown
+    assert "256 x 14 look-ups" in shown  # the ReLUs, before the maxima
     assert "Non-linear layers of one query, both phases, 2ms,100mbit" in shown
     ends = ("garbled      │", "by transfers │")
     runs = {line.split()[1]: line for line in shown.splitlines() if line.endswith(ends)}
-    assert {name for name, line in runs.items() if "by transfers" in line} == {"r"}
-    assert runs.keys() == {"p", "r", "s"}
+    assert {name for name, line in runs.items() if "by transfers" in line} == {"r/each", "p"}
+    assert runs.keys() == {"p", "r/each", "s"}
     with pytest.raises(ConfigError, match="--link measured needs two parties"):
         main(["inspect", "--link=measured", "model.pb"])
     assert main(["inspect", "--batch_size", "100", "model.pb"]) == 0

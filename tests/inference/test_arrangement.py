@@ -1,0 +1,82 @@
+"""Maxima and ReLUs change places without changing an integer, where that helps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from two_party import assert_bit_for_bit
+
+from capc.fixed_point import FixedPoint
+from capc.graph.layers import (
+    Add,
+    BoundedRelu,
+    Conv2D,
+    Dense,
+    Input,
+    Layer,
+    MaxPool,
+    Network,
+    QuantizedNetwork,
+    Relu,
+    Reshape,
+)
+from capc.graph.quantize import quantize
+from capc.inference.arrangement import arranged
+from capc.inference.choice import GARBLED, NonlinearChoice
+from capc.inference.link import Link
+from capc.inference.plan import check_plan, public_part
+from capc.inference.protocols import transferable
+from capc.inference.reference import evaluate
+
+TRANSFERS = NonlinearChoice("transfers")
+IMAGES = np.random.default_rng(5).uniform(0, 1, (3, 6, 6, 1))
+
+
+def network(*, cap: float | None = None, used_twice: bool = False) -> QuantizedNetwork:
+    """Convolution, padded maximum, ReLU or bounded ReLU, dense."""
+    random = np.random.default_rng(11)
+    relu: Layer = Relu("r", ("p",), (6, 6, 2))
+    if cap is not None:
+        relu = BoundedRelu("r", ("p",), (6, 6, 2), cap=cap)
+    end = "s" if used_twice else "r"
+    layers: tuple[Layer, ...] = (
+        Input("x", (), (6, 6, 1)),
+        Conv2D(
+            *("c", ("x",), (6, 6, 2)),
+            kernel=random.normal(0, 0.9, (3, 3, 1, 2)),
+            bias=np.zeros(2),
+            padding=((1, 1), (1, 1)),
+        ),
+        MaxPool(*("p", ("c",), (6, 6, 2)), window=(3, 3), strides=(1, 1), padding=((1, 1), (2, 0))),
+        relu,
+        *((Add("s", ("p", "r"), (6, 6, 2)),) if used_twice else ()),
+        Reshape("f", (end,), (72,)),
+        Dense("z", ("f",), (3,), random.normal(0, 0.3, (72, 3)), np.zeros(3)),
+    )
+    return quantize(Network(layers), FixedPoint(41, 8), (0.0, 1.0))
+
+
+@pytest.mark.parametrize(("cap", "kinds"), [(None, "RM"), (0.5, "RMB")])
+def test_a_relu_before_its_maximum_gives_the_same_integers(cap: float | None, kinds: str) -> None:
+    given = network(cap=cap)
+    assert arranged(given, GARBLED) is given
+    other = arranged(given, TRANSFERS)
+    middle = [type(layer).__name__[0] for layer in other.layers[2:-2]]
+    assert "".join(middle) == kinds
+    assert len(transferable(other)) == len(kinds)
+    check_plan(public_part(other))
+    assert set(other.bounds) == set(other.fraction_bits) == {layer.name for layer in other.layers}
+    np.testing.assert_array_equal(evaluate(other, IMAGES), evaluate(given, IMAGES))
+    assert_bit_for_bit(given, IMAGES, choice=TRANSFERS)
+
+
+def test_auto_changes_places_where_that_is_faster() -> None:
+    given = network()
+    assert arranged(given, NonlinearChoice("auto", Link.parse("2s,10gbit"))) is given
+    other = arranged(given, NonlinearChoice("auto", Link.parse("0.1ms,10mbit")))
+    assert [layer.name for layer in other.layers] == ["x", "c", "r/each", "p", "f", "z"]
+
+
+def test_a_maximum_that_others_take_stays_where_it_is() -> None:
+    given = network(used_twice=True)
+    assert arranged(given, TRANSFERS) is given
