@@ -274,11 +274,9 @@ def transferable(network: QuantizedNetwork) -> set[str]:
         form = TRANSFERS.get(type(layer))
         if form is not None and (not form.needs_spare_bit or layer.inputs[0] in spare):
             found.add(layer.name)
-        if isinstance(layer, _NARROWING):
-            narrowed = network.scales(layer).shift >= 1
-        else:
-            narrowed = isinstance(layer, _MOVEMENTS) and spare.issuperset(layer.inputs)
-        if narrowed:
+        shifts = isinstance(layer, _NARROWING) and network.scales(layer).shift >= 1
+        keeps = isinstance(layer, (*_NARROWING, *_MOVEMENTS)) and spare.issuperset(layer.inputs)
+        if shifts or keeps:
             spare.add(layer.name)
     return found
 

@@ -29,8 +29,10 @@ from capc.graph.layers import (
     Square,
 )
 from capc.graph.quantize import quantize
+from capc.inference import layout
 from capc.inference.choice import GARBLED, NonlinearChoice, both_costs, described
 from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.layout import nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.link_probe import answer, measure
 from capc.inference.plan import plan_to_json, public_part, transfers_from_json
@@ -83,6 +85,22 @@ def test_a_layer_has_both_forms_where_look_ups_are_exact() -> None:
 def test_all_that_can_run_by_transfers() -> None:
     images = np.random.default_rng(5).uniform(0, 1, (2, 6, 6, 1))
     assert_bit_for_bit(network(), images, choice=TRANSFERS)
+
+
+def test_no_look_ups_are_ahead_of_the_query_after_some_that_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The maximum would be too much to keep; what comes after it must be used after it."""
+    monkeypatch.setattr(layout, "MAX_KEPT_BYTES", 30_000)
+    given = network()
+    plans = nonlinear_plans(given, functions_of(given, transferable(given)), 1)
+    assert {name: plan.ahead for name, plan in plans.items()} == {
+        **{"r": True, "p": False, "b": False},
+        "s": False,  # too large by itself
+    }
+    assert_bit_for_bit(
+        given, np.random.default_rng(5).uniform(0, 1, (1, 6, 6, 1)), choice=TRANSFERS
+    )
 
 
 def test_the_choice_by_the_line() -> None:
