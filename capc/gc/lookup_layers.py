@@ -65,6 +65,11 @@ class LookupLayer:
         return sum(relu.rounds for relu, _ in self.stages)
 
     @property
+    def offline_rounds(self) -> int:
+        """Round trips of the offline phase, likewise."""
+        return len(self.stages)
+
+    @property
     def lookups(self) -> int:
         """Tables of one instance."""
         return sum(count * relu.plan.lookups for relu, count in self.stages)

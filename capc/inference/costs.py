@@ -200,11 +200,13 @@ def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> Layer
     count, function = math.prod(layer.shape), plan.function
     if isinstance(function, LookupLayer):
         work = f"{count:,} x {function.lookups} look-ups"
-        rounds, ahead = function.rounds, count * function.transfers * _TRANSFER_SECONDS
+        before, rounds = function.offline_rounds, function.rounds
+        ahead = count * function.transfers * _TRANSFER_SECONDS
         online = count * function.lookups * _LOOKUP_SECONDS
     else:
         work = f"{count:,} x {function.and_count} AND"
-        rounds, ahead = 1, count * function.and_count * _GARBLE_SECONDS
+        before, rounds = 1, 1
+        ahead = count * function.and_count * _GARBLE_SECONDS
         online = count * function.and_count * _EVALUATE_SECONDS
     prepared, answered = (
         round(sum(direction) / queries)
@@ -217,11 +219,11 @@ def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> Layer
     if plan.ahead:
         return LayerCost(
             *(work, prepared, answered, ahead, online),
-            offline_rounds=once,
+            offline_rounds=once * before,
             online_rounds=once * rounds,
         )
     if isinstance(function, LookupLayer):
-        answered, rounds = answered + prepared, rounds + 1
+        answered, rounds = answered + prepared, rounds + before
     else:
         answered = prepared  # a circuit that is garbled with the query has one phase
     return LayerCost(

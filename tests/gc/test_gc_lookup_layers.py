@@ -68,6 +68,7 @@ def test_activations_equal_their_circuits(cap: int | None) -> None:
     total = np.add(layer.offline_bytes(len(values)), layer.online_bytes(len(values)))
     assert [sent, received] == total.tolist()
     assert rounds == layer.rounds
+    assert layer.offline_rounds == (1 if cap is None else 2)
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 4, 9])
