@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from dataclasses import replace
@@ -72,6 +73,16 @@ def test_expected_bytes_are_those_that_travel(
         moved = spent.bytes_sent + spent.bytes_received
         headers = 40 * queries * HEADER.size
         assert queries * (promised - 1) <= moved <= queries * (promised + 1) + headers
+
+
+@pytest.mark.parametrize("choice", [GARBLED, NonlinearChoice("transfers")])
+def test_expected_round_trips_are_those_that_are_waited_for(choice: NonlinearChoice) -> None:
+    network = arranged(quantize(small(), FixedPoint(41, 12), (0.0, 1.0)), choice)
+    expected = total_cost(query_costs(network, FAST, transfers=choice.transfers(network)))
+    counts: list[Any] = []
+    run(network, np.zeros((1, 8, 8, 1)), FAST, counts, choice)
+    rounds = [(after - before).rounds for before, after in itertools.pairwise(counts)]
+    assert rounds == [expected.offline_rounds, expected.online_rounds]
 
 
 def test_a_model_too_large_for_the_parameters_names_layer_and_way_out() -> None:
