@@ -13,6 +13,7 @@ from capc.bench.areas.models import MODELS, ModelRow, measure_model
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
 from capc.console import table_console
 from capc.harness.tables import write_table
+from capc.inference.choice_flags import add_nonlinear, nonlinear_choice
 
 COLUMNS = tuple(field.name for field in fields(ModelRow))
 
@@ -20,13 +21,14 @@ COLUMNS = tuple(field.name for field in fields(ModelRow))
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write the CSV; status 3 where a model differs from the reference."""
     options = _parser().parse_args(arguments)
+    choice = nonlinear_choice(options)
     path = Path(options.results_dir)
     path = path if path.suffix == ".csv" else path / "models.csv"
     console = table_console()
     rows: list[ModelRow] = []
     for name in options.models:
         console.print(f"{name} …", highlight=False)
-        rows.append(measure_model(name, options.images, options.queries))
+        rows.append(measure_model(name, options.images, options.queries, choice))
         write_table(path, COLUMNS, (astuple(row) for row in rows), make_folder=True)
     console.print(_table(rows))
     console.print(f"written to {path}", soft_wrap=True)
@@ -75,6 +77,7 @@ def _parser() -> Parser:
         default=3,
         help="encrypted, one by one; default %(default)s",
     )
+    add_nonlinear(parser)
     add_results_dir(parser, "results/bench", "where models.csv goes", "--out")
     return parser
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.ring_choice import to_ring
 from capc.he.parameters import EncryptionParameters
+from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.reference import encode_images
 from capc.inference.server import InferenceServer
@@ -64,6 +66,8 @@ def run_encrypted(
     parameters: EncryptionParameters,
     images: Float64,
     advance: Callable[[], None] = lambda: None,
+    *,
+    choice: NonlinearChoice = GARBLED,
 ) -> EncryptedRun:
     """The querying party here, the answering party in a process of its own, query by query.
 
@@ -78,11 +82,15 @@ def run_encrypted(
             "input_range": network.input_range,
             "port": listener.getsockname()[1],
             "queries": len(images),
+            "nonlinear": choice.to_fields(),
         }
         command = [sys.executable, "-m", __name__, json.dumps(task)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as answering:
             connection, _ = listener.accept()
-            share, costs = _ask(_tuned(connection), network, parameters, images, advance)
+            keys = KeyRing(parameters)
+            with Channel(_tuned(connection), "answering") as channel:
+                start = partial(InferenceClient, channel, keys, choice)
+                share, costs = _ask(channel, start, network, images, advance)
             output, _ = answering.communicate(timeout=TIMEOUT_SECONDS)
         if answering.returncode:
             raise ProgramError(f"the answering process ended with status {answering.returncode}")
@@ -93,36 +101,34 @@ def run_encrypted(
 
 
 def _ask(
-    connection: socket.socket,
+    channel: Channel,
+    start: Callable[[], InferenceClient],
     network: QuantizedNetwork,
-    parameters: EncryptionParameters,
     images: Float64,
     advance: Callable[[], None],
 ) -> tuple[Int64, PhaseCosts]:
     marks: list[PhaseCost] = []
-    with Channel(connection, "answering") as channel:
-        keys = KeyRing(parameters)
-        before, last = channel.traffic, time.perf_counter()
-        client = InferenceClient(channel, keys)
+    before, last = channel.traffic, time.perf_counter()
+    client = start()
 
-        def mark() -> None:
-            nonlocal before, last
-            now, traffic = time.perf_counter(), channel.traffic
-            spent = traffic - before
-            marks.append(PhaseCost(now - last, spent.bytes_sent + spent.bytes_received))
-            before, last = traffic, now
+    def mark() -> None:
+        nonlocal before, last
+        now, traffic = time.perf_counter(), channel.traffic
+        spent = traffic - before
+        marks.append(PhaseCost(now - last, spent.bytes_sent + spent.bytes_received))
+        before, last = traffic, now
 
+    mark()
+    encoded = network.fixed_point.reduce(encode_images(network, images))
+    shares = []
+    for image in encoded:
         mark()
-        encoded = network.fixed_point.reduce(encode_images(network, images))
-        shares = []
-        for image in encoded:
-            mark()
-            query = client.prepare(1)
-            mark()
-            hidden = client.evaluate_hidden(query, image[np.newaxis])
-            shares.append(client.evaluate_logits(query, hidden)[0])
-            mark()
-            advance()
+        query = client.prepare(1)
+        mark()
+        hidden = client.evaluate_hidden(query, image[np.newaxis])
+        shares.append(client.evaluate_logits(query, hidden)[0])
+        mark()
+        advance()
     # Set-up, then for each query: waiting to begin, offline, online.
     return np.stack(shares), PhaseCosts(marks[0], _median(marks[2::3]), _median(marks[3::3]))
 
@@ -142,7 +148,8 @@ def _answer(description: str) -> None:
     connection = socket.create_connection(("127.0.0.1", task["port"]), timeout=TIMEOUT_SECONDS)
     with Channel(_tuned(connection), "querying") as channel:
         parameters = EncryptionParameters.from_json(task["parameters"])
-        server = InferenceServer(channel, network, parameters)
+        choice = NonlinearChoice.of(task["nonlinear"]["way"], task["nonlinear"]["link"])
+        server = InferenceServer(channel, network, parameters, choice=choice)
         shares = []
         for _ in range(task["queries"]):
             batch = server.prepare(1)

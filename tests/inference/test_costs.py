@@ -178,7 +178,7 @@ def test_a_row_of_the_models_table() -> None:
     from capc.bench.areas.models import measure_model  # noqa: PLC0415  TensorFlow
 
     try:
-        row = measure_model("cryptonets-gelu", 20, 2)
+        row = measure_model("cryptonets-relu", 20, 2, NonlinearChoice("transfers"))
     except (ConfigError, ModelError) as error:
         if "mnist" in str(error).lower():
             pytest.skip(str(error))
@@ -186,6 +186,7 @@ def test_a_row_of_the_models_table() -> None:
     finally:
         sys.stdout.flush()
     assert row.agrees
+    assert (row.nonlinear, row.non_linear_values, row.and_gates) == ("transfers", 1080, 0)
     assert row.queries == 2
     assert row.distinct_labels > 2
     assert row.max_logit_error < 0.05 < row.max_logit

@@ -20,6 +20,7 @@ from capc.data.datasets import load_dataset, normalised
 from capc.errors import ConfigError
 from capc.files import REPOSITORY
 from capc.fixed_point import MAX_LOGIT, Float64
+from capc.gc.lookup_layers import LookupLayer
 from capc.graph.calibration import Calibration, calibrated
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Network, QuantizedNetwork
@@ -28,8 +29,10 @@ from capc.graph.ring_choice import to_ring
 from capc.graph.tensorflow.importer import network_of_keras
 from capc.graph.tensorflow.loader import load_keras, load_tensorflow
 from capc.he.parameters import EncryptionParameters
+from capc.inference.arrangement import arranged
+from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.costs import check_encrypted
-from capc.inference.protocols import circuits_of
+from capc.inference.protocols import functions_of
 from capc.inference.reference import evaluate
 from capc.learning.architectures import build_model
 
@@ -127,6 +130,7 @@ class ModelRow:
     offline_bytes: int
     online_bytes: int
     answering_peak_mib: int
+    nonlinear: str
 
 
 def cryptonets() -> Network:
@@ -134,7 +138,9 @@ def cryptonets() -> Network:
     return network_of_keras(_built("cryptonets"), "cryptonets")
 
 
-def measure_model(name: str, images: int, queries: int) -> ModelRow:
+def measure_model(
+    name: str, images: int, queries: int, choice: NonlinearChoice = GARBLED
+) -> ModelRow:
     """Import, choose ring and parameters, compare with TensorFlow, run encrypted queries."""
     model = _built(name)
     data = load_dataset("mnist")
@@ -153,8 +159,8 @@ def measure_model(name: str, images: int, queries: int) -> ModelRow:
     with tempfile.TemporaryDirectory(prefix="capc-models-") as folder:
         prepared = Path(folder) / "model.npz"
         save_network(network, prepared)
-        run = run_encrypted(integers, prepared, _parameters(config), batch[:queries])
-    values, gates = _circuit_work(integers)
+        run = run_encrypted(integers, prepared, _parameters(config), batch[:queries], choice=choice)
+    values, gates = _nonlinear_work(integers, choice)
     return ModelRow(
         model=name,
         layers=len(integers.layers),
@@ -177,6 +183,7 @@ def measure_model(name: str, images: int, queries: int) -> ModelRow:
         offline_bytes=run.costs.offline.traffic_bytes,
         online_bytes=run.costs.online.traffic_bytes,
         answering_peak_mib=run.answering_peak_mib,
+        nonlinear=choice.way,
     )
 
 
@@ -239,11 +246,12 @@ def _fitting_config(network: QuantizedNetwork) -> str:
     return CONFIGS[-1]
 
 
-def _circuit_work(network: QuantizedNetwork) -> tuple[int, int]:
-    """Values that pass through circuits, and the AND gates of all."""
+def _nonlinear_work(network: QuantizedNetwork, choice: NonlinearChoice) -> tuple[int, int]:
+    """Values that pass through circuits or look-ups, and the AND gates of all circuits."""
+    evaluated = arranged(network, choice)
     values = gates = 0
-    for name, circuit in circuits_of(network).items():
-        count = int(np.prod(network.layer(name).shape))
+    for name, function in functions_of(evaluated, choice.transfers(evaluated)).items():
+        count = int(np.prod(evaluated.layer(name).shape))
         values += count
-        gates += count * circuit.and_count
+        gates += 0 if isinstance(function, LookupLayer) else count * function.and_count
     return values, gates
