@@ -153,12 +153,12 @@ def _last_step(facts: Facts) -> str:
 _SENTENCES = {
     OFFLINE: (
         "the parties prepare what does not depend on the query (encryptions of zero, masks, "
-        "garbled tables): nobody learns anything"
+        "transfers, garbled tables): nobody learns anything"
     ),
     "1a": (
         "the querying party sends its query under its own key, and each answering party computes "
-        "on the ciphertexts, with garbled circuits between the layers: nobody learns a query, an "
-        "activation or a weight"
+        "on the ciphertexts, with garbled circuits or table look-ups between the layers: nobody "
+        "learns a query, an activation or a weight"
     ),
     "1b": (
         "the last layer ends in two random shares of the logits, one at the querying party and "

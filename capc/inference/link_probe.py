@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from capc.inference.link import Link
+from capc.inference.link import Link, beyond_loopback
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -24,7 +24,8 @@ def measure(channel: Channel) -> Link:
     """At the answering party: the shortest round trip, and the rate of the last burst."""
     round_trip = min(_seconds(channel, 1) for _ in range(_TRIPS))
     burst = [_seconds(channel, _BURST_BYTES) for _ in range(_BURSTS)][-1]
-    return Link(round_trip, 8 * _BURST_BYTES / max(burst - round_trip, _LEAST_SECONDS))
+    rate = 8 * _BURST_BYTES / max(burst - round_trip, _LEAST_SECONDS)
+    return beyond_loopback(Link(round_trip, rate))
 
 
 def answer(channel: Channel) -> None:

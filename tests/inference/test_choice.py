@@ -33,7 +33,7 @@ from capc.inference import layout
 from capc.inference.choice import GARBLED, NonlinearChoice, both_costs, described
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import nonlinear_plans
-from capc.inference.link import WITHIN_A_MACHINE, Link
+from capc.inference.link import WITHIN_A_MACHINE, Link, beyond_loopback
 from capc.inference.link_probe import answer, measure
 from capc.inference.plan import plan_to_json, public_part, transfers_from_json
 from capc.inference.protocols import functions_of, transferable
@@ -211,3 +211,7 @@ def test_links() -> None:
     assert Link.parse("40ms,100mbit") == Link(0.04, 1e8, "40ms,100mbit")
     assert Link.parse("0.5us,2.5gbit").seconds(2.5e9, 2e6) == pytest.approx(9.0)
     assert WITHIN_A_MACHINE.seconds(1e12, 1e6) == 0.0
+    assert beyond_loopback(Link(1e-4, 7e9)) == WITHIN_A_MACHINE
+    for slower in (Link(1e-3, 7e9), Link(1e-4, 1e9)):
+        assert beyond_loopback(slower) == slower
+    assert SLOW.described() == "2 ms there and back, 100 Mbit/s"
