@@ -10,13 +10,12 @@ the parties agreed on one beforehand, without a driver.
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from capc.errors import ConfigError
 from capc.files import read_json
@@ -25,13 +24,23 @@ from capc.gc.program_files import BACK_ENDS, BackEnd
 from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import GARBLED, NONLINEAR_WAYS, NonlinearChoice
+from capc.parties.config_fields import (
+    boolean,
+    field,
+    interval,
+    mapping,
+    one_of,
+    optional,
+    real,
+    shape,
+    string,
+    whole,
+)
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
 
 CONFIG_VERSION = 6
-
-Choice = TypeVar("Choice", bound=str)
 
 
 @dataclass(frozen=True)
@@ -198,7 +207,7 @@ class PartyConfig:
         checks = _SHARED_FIELDS | {
             name: check for name, check in _ROLE_FIELDS.items() if name in fields
         }
-        config = cls(**{name: _field(fields, name, check) for name, check in checks.items()})
+        config = cls(**{name: field(fields, name, check) for name, check in checks.items()})
         if config.rule.by_label and (config.with_threshold or config.distributed_noise):
             raise ConfigError(
                 f"the party's config: voting is {config.voting!r}, which knows no threshold and no "
@@ -220,98 +229,21 @@ class PartyConfig:
         return config
 
 
-def _field(fields: Mapping[str, Any], name: str, check: Callable[[Any], Any]) -> Any:
-    if name not in fields:
-        raise ConfigError(f"the party's config has no field {name}")
-    try:
-        return check(fields[name])
-    except ValueError as error:
-        raise ConfigError(
-            f"the party's config: {name} is {fields[name]!r}; allowed is {error}"
-        ) from None
-
-
-def _whole(low: int, high: int = 1 << 31) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return value
-
-    return check
-
-
-def _real(low: float, *, above: bool = False) -> Callable[[Any], float]:
-    def check(value: Any) -> float:
-        number = type(value) in (int, float) and math.isfinite(value)
-        if not number or value < low or (above and value == low):
-            raise ValueError(f"a number {'above' if above else 'of at least'} {low:g}")
-        return float(value)
-
-    return check
-
-
-def _boolean(value: Any) -> bool:
-    if type(value) is not bool:
-        raise ValueError("true or false")
-    return value
-
-
-def _string(value: Any) -> str:
-    if type(value) is not str or not value:
-        raise ValueError("a text")
-    return value
-
-
-def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else check(value)
-
-
-def _one_of(allowed: Sequence[Choice]) -> Callable[[Any], Choice]:
-    def check(value: Any) -> Choice:
-        for choice in allowed:
-            if value == choice:
-                return choice
-        raise ValueError(f"one of {', '.join(allowed)}")
-
-    return check
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise ValueError("a JSON object")
-    return value
-
-
-def _interval(value: Any) -> tuple[float, float]:
-    if type(value) is not list or len(value) != 2:
-        raise ValueError("two numbers, the lower first")
-    low, high = (_real(-math.inf)(end) for end in value)
-    if low >= high:
-        raise ValueError("two numbers, the lower first")
-    return low, high
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    if type(value) not in (list, tuple) or not value:
-        raise ValueError("a list of whole numbers from 1 up")
-    return tuple(_whole(1)(size) for size in value)
-
-
 def _encryption_parameters(value: Any) -> EncryptionParameters:
-    return EncryptionParameters.from_fields(_mapping(value))
+    return EncryptionParameters.from_fields(mapping(value))
 
 
 def _agreement(value: Any) -> Agreement:
     try:
-        return Agreement.from_fields(_mapping(value))
+        return Agreement.from_fields(mapping(value))
     except (KeyError, TypeError, ValueError):
         raise ValueError("what all models of the run use alike") from None
 
 
 def _nonlinear(value: Any) -> NonlinearChoice:
-    fields = _mapping(value)
-    way = _field(fields, "way", _one_of(NONLINEAR_WAYS))
-    link = _field(fields, "link", _optional(_string))
+    fields = mapping(value)
+    way = field(fields, "way", one_of(NONLINEAR_WAYS))
+    link = field(fields, "link", optional(string))
     try:
         return NonlinearChoice.of(way, link)
     except ConfigError as error:
@@ -319,78 +251,78 @@ def _nonlinear(value: Any) -> NonlinearChoice:
 
 
 def _query_source(value: Any) -> QuerySource:
-    fields = _mapping(value)
+    fields = mapping(value)
     return QuerySource(
-        dataset=_field(fields, "dataset", _string),
-        start=_field(fields, "start", _whole(0)),
-        path=_field(fields, "path", _optional(_string)),
-        shape=_field(fields, "shape", _optional(_shape)),
+        dataset=field(fields, "dataset", string),
+        start=field(fields, "start", whole(0)),
+        path=field(fields, "path", optional(string)),
+        shape=field(fields, "shape", optional(shape)),
     )
 
 
 def _privacy_settings(value: Any) -> PrivacySettings:
-    fields = _mapping(value)
+    fields = mapping(value)
     return PrivacySettings(
-        sigma=_field(fields, "sigma", _real(0)),
-        threshold=_field(fields, "threshold", _optional(_whole(1))),
-        sigma_threshold=_field(fields, "sigma_threshold", _real(0)),
-        epsilon=_field(fields, "epsilon", _optional(_real(0, above=True))),
-        delta=_field(fields, "delta", _real(0, above=True)),
-        conversion=_field(fields, "conversion", _one_of(CONVERSIONS)),
-        account=_field(fields, "account", _optional(_string)),
-        noise=_field(fields, "noise", _one_of(NOISE_SOURCES)),
-        colluding=_field(fields, "colluding", _whole(0)),
-        owners=_field(fields, "owners", _optional(_string)),
+        sigma=field(fields, "sigma", real(0)),
+        threshold=field(fields, "threshold", optional(whole(1))),
+        sigma_threshold=field(fields, "sigma_threshold", real(0)),
+        epsilon=field(fields, "epsilon", optional(real(0, above=True))),
+        delta=field(fields, "delta", real(0, above=True)),
+        conversion=field(fields, "conversion", one_of(CONVERSIONS)),
+        account=field(fields, "account", optional(string)),
+        noise=field(fields, "noise", one_of(NOISE_SOURCES)),
+        colluding=field(fields, "colluding", whole(0)),
+        owners=field(fields, "owners", optional(string)),
     )
 
 
 def _own_noise(value: Any) -> OwnNoise:
-    fields = _mapping(value)
+    fields = mapping(value)
     return OwnNoise(
-        sigma=_field(fields, "sigma", _real(0)),
-        colluding=_field(fields, "colluding", _whole(0)),
+        sigma=field(fields, "sigma", real(0)),
+        colluding=field(fields, "colluding", whole(0)),
     )
 
 
 def _ring(value: Any) -> FixedPoint:
-    fields = _mapping(value)
+    fields = mapping(value)
     return FixedPoint(
-        ring_bits=_field(fields, "ring_bits", _whole(2, 60)),
-        fraction_bits=_field(fields, "fraction_bits", _whole(0, 30)),
+        ring_bits=field(fields, "ring_bits", whole(2, 60)),
+        fraction_bits=field(fields, "fraction_bits", whole(0, 30)),
     )
 
 
 _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
-    "party": _string,
-    "index": _whole(0),
-    "n_parties": _whole(1),
-    "num_classes": _whole(2),
-    "n_queries": _whole(1),
-    "batch_size": _whole(1),
+    "party": string,
+    "index": whole(0),
+    "n_parties": whole(1),
+    "num_classes": whole(2),
+    "n_queries": whole(1),
+    "batch_size": whole(1),
     "encryption_parameters": _encryption_parameters,
-    "input_range": _interval,
-    "with_threshold": _boolean,
-    "distributed_noise": _boolean,
-    "voting": _one_of(get_args(Voting)),
-    "max_labels": _optional(_whole(1)),
-    "insecure": _boolean,
-    "verify": _boolean,
-    "unencrypted": _boolean,
-    "debug": _boolean,
-    "max_logit": _real(0, above=True),
-    "num_threads": _whole(1),
-    "log_level": _whole(0),
-    "gc_backend": _one_of(BACK_ENDS),
+    "input_range": interval,
+    "with_threshold": boolean,
+    "distributed_noise": boolean,
+    "voting": one_of(get_args(Voting)),
+    "max_labels": optional(whole(1)),
+    "insecure": boolean,
+    "verify": boolean,
+    "unencrypted": boolean,
+    "debug": boolean,
+    "max_logit": real(0, above=True),
+    "num_threads": whole(1),
+    "log_level": whole(0),
+    "gc_backend": one_of(BACK_ENDS),
     "nonlinear": _nonlinear,
-    "port": _whole(0, 65535),
-    "log_file": _optional(_string),
-    "timeout_seconds": _real(0, above=True),
-    "card": _boolean,
-    "step_by_step": _boolean,
+    "port": whole(0, 65535),
+    "log_file": optional(string),
+    "timeout_seconds": real(0, above=True),
+    "card": boolean,
+    "step_by_step": boolean,
 }
 _ROLE_FIELDS: dict[str, Callable[[Any], Any]] = {
     "ring": _ring,
-    "model": _string,
+    "model": string,
     "own_noise": _own_noise,
     "agreement": _agreement,
     "queries": _query_source,
