@@ -288,9 +288,13 @@ class CircuitProgram:
         if error is None:
             self.close()
         else:
-            with self._alone():
-                if not self._process.has_ended:
-                    self._process.end()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End the program at once, without a word to its peer; safe to call twice."""
+        with self._alone():
+            if not self._process.has_ended:
+                self._process.end()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

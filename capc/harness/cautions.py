@@ -21,6 +21,11 @@ def cautions(settings: Settings) -> list[str]:
             f"WARNING: --threshold {privacy.threshold} is above the {settings.n_parties} votes "
             "of a query: only noise reaches it, so hardly any query will be answered"
         )
+    if settings.fewest < settings.n_parties and privacy.threshold is not None:
+        said.append(
+            f"--threshold {privacy.threshold} stays what it is for a query that fewer than "
+            f"{settings.n_parties} parties answer"
+        )
     if settings.public_queries:
         said.append("the queries are public: every answering party sees them; votes stay hidden")
     elif settings.unencrypted:

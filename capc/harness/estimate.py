@@ -80,7 +80,7 @@ def _budget(settings: Settings) -> tuple[float, float, int, int | None]:
     if privacy.account is not None and Path(privacy.account).exists():
         account = Accountant.load(privacy.account)
     changes = settings.rule(settings.num_classes or 2).changes
-    budget = budget_of(privacy, settings.n_parties, account=account, changes=changes)
+    budget = budget_of(privacy, settings.fewest, account=account, changes=changes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GridEdgeWarning)
         room = _room(budget)

@@ -93,6 +93,7 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
             settings.privacy,
             ready.originals,
             rule=settings.rule(ready.originals[0].output.shape[0]),
+            fewest=settings.fewest,
         ),
     )
 
@@ -220,6 +221,7 @@ class Run:
             },
             "answers": len(recorder.results.answers),
             "refused": _as_dict(recorder.results.refused),
+            "left_out": outcome.left_out | recorder.results.left_out,
             "failure": _as_dict(outcome.cause),
             "privacy": self._privacy(recorder.results),
         }
@@ -259,6 +261,7 @@ class Run:
                 setup_seconds=settings.timeout_seconds,
                 query_seconds=settings.timeout_seconds,
                 lecture=lecture,
+                spare=settings.n_parties - settings.fewest,
             )
             resources.callback(recorder.finish)
             recorder.view.start()

@@ -46,6 +46,13 @@ def build_parser(program: str) -> argparse.ArgumentParser:
 def _add_experiment(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--n_parties", type=int, default=1, help="answering parties, 1 to 400 (default 1)")
+    add(
+        "--min_parties",
+        type=int,
+        default=None,
+        help="answering parties that a query needs: it goes on without others that are dead, or "
+        "late by an eighth of --timeout (default: all)",
+    )
     add("--n_queries", type=int, default=1, help="queries to ask (default 1)")
     add("--batch_size", type=int, default=1, help="queries asked together (default 1)")
     add(

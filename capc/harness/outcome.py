@@ -40,12 +40,16 @@ class Failure:
 
 @dataclass
 class Outcome:
-    """How a run ended: exit status per party, the failures in order, the lines to show."""
+    """How a run ended: exit status per party, the failures in order, the lines to show.
+
+    `left_out`: the answering parties without which it went on, and why.
+    """
 
     exit_statuses: dict[str, int | None] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
     interrupted: bool = False
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:

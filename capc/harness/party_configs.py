@@ -47,6 +47,7 @@ class PartyConfigs:
             distributed_noise=settings.privacy.distributed,
             voting=settings.voting,
             max_labels=settings.max_labels,
+            min_parties=settings.min_parties,
             insecure=settings.insecure,
             verify=settings.verify,
             unencrypted=settings.unencrypted,

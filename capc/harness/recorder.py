@@ -22,6 +22,7 @@ from capc.roles import GUARDIAN, QUERYING
 from capc.transport.control_messages import (
     Announce,
     Answer,
+    LeftOut,
     Log,
     Message,
     Opened,
@@ -47,6 +48,7 @@ class Results:
     opened: dict[tuple[int, str, str, str | None], tuple[int, ...]] = field(default_factory=dict)
     ports: dict[str, int | None] = field(default_factory=dict)
     refused: Refused | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class Recorder:
@@ -107,6 +109,8 @@ class Recorder:
             self._on_spent(party, row, message)
         elif isinstance(message, Refused):
             self._on_refused(message)
+        elif isinstance(message, LeftOut):
+            self._on_left_out(party, message)
         elif isinstance(message, Announce):
             self.results.ports[party] = message.port
         elif isinstance(message, Plan):
@@ -180,6 +184,13 @@ class Recorder:
             self.results.refused = refused
             self._say(f"BUDGET SPENT: query {refused.query} is refused: {refused.reason}", "red")
 
+    def _on_left_out(self, party: str, message: LeftOut) -> None:
+        if party not in (QUERYING, GUARDIAN) or message.peer not in self._rows:
+            raise ProtocolError(f"{message.peer} is not for {party} to leave out")
+        if message.peer not in self.results.left_out:
+            self.results.left_out[message.peer] = message.reason
+            self._say(f"going on without {message.peer}: {message.reason}", "yellow")
+
     def _on_plan(self, party: str, plan: Plan) -> None:
         try:
             self.results.plans[party] = FixedPoint(plan.ring_bits, plan.fraction_bits)
@@ -216,11 +227,19 @@ class Recorder:
             "true_label": None if labels is None else self._text(labels[query]),
             "label": self._text(answer.label) if answer is not None else None,
             "answered": answer.answered if answer is not None else self._refused_or_unknown(),
+            "voters": self._voters(answer),
             "epsilon_spent": spent.epsilon if spent is not None else None,
             "delta": spent.delta if spent is not None else None,
             "conversion": spent.conversion if spent is not None else None,
             "insecure": self._insecure,
         }
+
+    def _voters(self, answer: Answer | None) -> int | None:
+        """How many answering parties' votes an answer counts."""
+        if answer is None:
+            return None
+        everybody = len(self._rows) - 2
+        return everybody if answer.voters is None else len(answer.voters)
 
     def _text(self, label: int | None) -> int | str | None:
         """A label as tables show it."""

@@ -97,6 +97,12 @@ class Settings:
     private: bool = False
     voting: Voting = "plurality"
     max_labels: int | None = None
+    min_parties: int | None = None
+
+    @property
+    def fewest(self) -> int:
+        """How many answering parties a query needs."""
+        return self.min_parties or self.n_parties
 
     @property
     def public_queries(self) -> bool:
@@ -213,6 +219,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         private=flags.private,
         voting=voting_of(flags),
         max_labels=flags.max_labels,
+        min_parties=flags.min_parties,
     )
 
 
@@ -250,6 +257,12 @@ def _check_names(flags: argparse.Namespace) -> None:
 
 def _check_ranges(flags: argparse.Namespace) -> None:
     whole("n_parties", flags.n_parties, 1, MAX_PARTIES)
+    if flags.min_parties is not None:
+        whole("min_parties", flags.min_parties, 1, flags.n_parties)
+        if flags.step and flags.min_parties < flags.n_parties:
+            raise ConfigError(
+                "--min_parties is refused with --step, which waits for every party: leave one out"
+            )
     whole("n_queries", flags.n_queries, 1, MAX_QUERIES)
     whole("batch_size", flags.batch_size, 1, MAX_QUERIES)
     if flags.num_classes is not None:
@@ -309,7 +322,7 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
 
 def _check_noise_source(flags: argparse.Namespace) -> None:
     if flags.noise == "distributed":
-        whole("colluding", flags.colluding, 0, flags.n_parties - 1)
+        whole("colluding", flags.colluding, 0, (flags.min_parties or flags.n_parties) - 1)
         if flags.sigma_threshold is not None:
             raise ConfigError(
                 "--sigma_threshold is refused with --noise distributed: label and threshold come "
@@ -344,7 +357,10 @@ def _noise_fits(flags: argparse.Namespace, name: str, sigma: float, draws: int) 
     reserved = reserved_range(flags.n_parties, flags.threshold)
     try:
         if flags.noise == "distributed":
-            refuse_unusable(sigma, flags.n_parties, flags.colluding, draws, flags.threshold)
+            refuse_unusable(
+                *(sigma, flags.n_parties, flags.colluding, draws, flags.threshold),
+                fewest=flags.min_parties,
+            )
         else:
             refuse_wrap(sigma, draws, reserved=reserved)
     except ConfigError as error:

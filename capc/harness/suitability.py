@@ -74,10 +74,10 @@ def noise_warnings(settings: Settings) -> list[str]:
     if privacy.distributed:
         said.append(
             f"noise: each of {parties} answering parties draws its part, and that of any "
-            f"{parties - privacy.colluding} is enough; that their sum is not quite a discrete "
-            f"Gaussian adds {_excess(privacy, parties)} to what a query costs"
+            f"{settings.fewest - privacy.colluding} is enough; that their sum is not quite a "
+            f"discrete Gaussian adds {_excess(settings)} to what a query costs"
         )
-    seen = label_sigma(privacy, parties)
+    seen = label_sigma(privacy, parties, settings.fewest)
     right = unanimous_accuracy(parties, classes, seen)
     if right < _SWAMPED:
         said.append(
@@ -90,7 +90,7 @@ def noise_warnings(settings: Settings) -> list[str]:
             f"expected: with noise of scale {seen:.4g}, a unanimous vote of {parties} gives "
             f"its label in {right:.1%} of queries, a divided one in fewer"
         )
-    reached = unanimous_answers(parties, privacy, classes)
+    reached = unanimous_answers(parties, privacy, classes, fewest=settings.fewest)
     if reached < _SURE and (privacy.threshold or 0) <= parties:
         said.append(
             f"expected: {reached:.1%} of unanimous queries reach --threshold {privacy.threshold}; "
@@ -118,26 +118,30 @@ def noise_record(settings: Settings) -> dict[str, Any]:
     said: dict[str, Any] = {
         "source": privacy.noise,
         "sigma": privacy.sigma,
-        "label_sigma": label_sigma(privacy, parties),
+        "label_sigma": label_sigma(privacy, parties, settings.fewest),
     }
     if privacy.distributed:
         said |= {
             "colluding": privacy.colluding,
-            "counted_parties": parties - privacy.colluding,
-            "excess_per_query": _excess(privacy, parties),
+            "counted_parties": settings.fewest - privacy.colluding,
+            "excess_per_query": _excess(settings),
         }
     return said
 
 
-def _excess(privacy: PrivacySettings, parties: int) -> str:
-    return excess_text(log_excess(privacy.sigma, parties, privacy.colluding))
+def _excess(settings: Settings) -> str:
+    privacy = settings.privacy
+    return excess_text(log_excess(privacy.sigma, settings.fewest, privacy.colluding))
 
 
-def label_sigma(privacy: PrivacySettings, parties: int) -> float:
-    """The scale in votes of the noise that the labels see: where parties draw it, of all parts."""
+def label_sigma(privacy: PrivacySettings, parties: int, fewest: int | None = None) -> float:
+    """The scale in votes of the noise that the labels see: where parties draw it, of all parts.
+
+    `fewest` of them may answer a query, by default all.
+    """
     if not privacy.distributed:
         return privacy.sigma
-    return total_sigma(privacy.sigma, parties, privacy.colluding)
+    return total_sigma(privacy.sigma, parties, privacy.colluding, fewest)
 
 
 def unanimous_accuracy(parties: int, classes: int, sigma: float) -> float:
@@ -150,7 +154,9 @@ def unanimous_accuracy(parties: int, classes: int, sigma: float) -> float:
     return float(np.sum(chances * (less + least) / 2))
 
 
-def unanimous_answers(parties: int, privacy: PrivacySettings, classes: int = 2) -> float:
+def unanimous_answers(
+    parties: int, privacy: PrivacySettings, classes: int = 2, *, fewest: int | None = None
+) -> float:
     """How often all votes for one class reach the threshold; 1 without one."""
     if privacy.threshold is None:
         return 1.0
@@ -158,7 +164,7 @@ def unanimous_answers(parties: int, privacy: PrivacySettings, classes: int = 2) 
         values, chances = _discrete_gaussian(privacy.sigma_threshold)
         return float(np.sum(chances[parties + values >= privacy.threshold]))
     # In units of a vote's part; the other counts, 0 votes each, may reach the threshold too.
-    values, chances = _discrete_gaussian(UNITS * label_sigma(privacy, parties))
+    values, chances = _discrete_gaussian(UNITS * label_sigma(privacy, parties, fewest))
     below = [
         float(np.sum(chances[UNITS * votes + values < UNITS * privacy.threshold]))
         for votes in (parties, 0)

@@ -26,7 +26,7 @@ from capc.harness.lecture import Lecture
 from capc.harness.outcome import Failure, Observer, Outcome
 from capc.harness.signals import SignalEvents
 from capc.harness.supervised_party import SupervisedParty, overdue
-from capc.roles import GUARDIAN, QUERYING
+from capc.roles import ANSWERING, GUARDIAN, QUERYING, role_of
 from capc.transport.control import ControlConnection, ControlListener
 from capc.transport.control_messages import (
     CONTROL_VERSION,
@@ -36,6 +36,7 @@ from capc.transport.control_messages import (
     Error,
     Hello,
     Hold,
+    LeftOut,
     Message,
     Peers,
     Proceed,
@@ -57,7 +58,8 @@ class Supervisor:
 
     `command` gives the command line of a party for a control socket; `setup_seconds` bounds the
     time until every party is ready; `query_seconds` the time between two answers and the end. A
-    `lecture` holds the run before each step, and its deadlines with it.
+    `lecture` holds the run before each step, and its deadlines with it. Once all are ready, the run
+    goes on without `spare` answering parties that fail.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Supervisor:
         query_seconds: float,
         grace_seconds: float = GRACE_SECONDS,
         lecture: Lecture | None = None,
+        spare: int = 0,
     ) -> None:
         self._parties = {spec.name: SupervisedParty(spec) for spec in specs}
         self._command = command
@@ -80,6 +83,7 @@ class Supervisor:
         self._query_seconds = query_seconds
         self._grace_seconds = grace_seconds
         self._lecture = lecture
+        self._spare = spare
         self._selector = selectors.DefaultSelector()
         self._outcome = Outcome()
         self._ending = False
@@ -265,10 +269,28 @@ class Supervisor:
                 self._deadline = time.monotonic() + self._query_seconds
         elif isinstance(message, Answer | Refused):
             self._deadline = time.monotonic() + self._query_seconds
+        elif isinstance(message, LeftOut):
+            self._leave_out(message.peer, message.reason)
         elif isinstance(message, Done):
             party.done = True
             self._observer.on_state(party.name, "done")
         self._observer.on_message(party.name, message)
+
+    def _leave_out(self, name: str, reason: str) -> bool:
+        """Go on without an answering party, which is ended; whether the run can."""
+        if name in self._outcome.left_out:
+            return True
+        ready = all(party.ready for party in self._parties.values())
+        if role_of(name) != ANSWERING or not ready:
+            return False
+        if len(self._outcome.left_out) >= self._spare:
+            return False
+        self._outcome.left_out[name] = reason
+        self._observer.on_state(name, "left out")
+        process = self._parties[name].process
+        if process is not None:
+            process.signal(signal.SIGKILL)
+        return True
 
     def _introduce_all(self) -> None:
         peers = [party.peer for party in self._parties.values() if party.peer is not None]
@@ -296,6 +318,10 @@ class Supervisor:
             return
         party.exit_status = status
         self._read_rest(party)
+        if not any(other.lost for other in self._running()):
+            self._lost_deadline = math.inf
+        if party.name in self._outcome.left_out:
+            return
         if self._ending:
             foreign = party.lost or (status < 0 and -status not in self._sent)
             if foreign and not party.complained:
@@ -321,6 +347,8 @@ class Supervisor:
     def _fail(
         self, party: str | None, reason: str, silent: bool = False, of_a_peer: bool = False
     ) -> None:
+        if party is not None and not self._ending and self._leave_out(party, reason):
+            return
         self._outcome.failures.append(Failure(party, reason, silent, of_a_peer))
         if party is not None and not self._ending:
             self._observer.on_state(party, "failed")

@@ -25,6 +25,7 @@ QUERY_COLUMNS = (
     "true_label",
     "label",
     "answered",
+    "voters",
     "epsilon_spent",
     "delta",
     "conversion",

@@ -155,13 +155,19 @@ def _tried(
     ]
 
 
-def noise_is_off(privacy: PrivacySettings, classes: int, queries: int, parties: int = 1) -> bool:
+def noise_is_off(
+    privacy: PrivacySettings,
+    classes: int,
+    queries: int,
+    parties: int = 1,
+    fewest: int | None = None,
+) -> bool:
     """Whether all noise is zero, but for a probability below 2^-60."""
     draws = (classes + 1) * max(queries, 1)
     scales = [privacy.sigma] + ([privacy.sigma_threshold] if privacy.threshold is not None else [])
     if privacy.distributed:
         draws *= parties
-        scales = [party_sigma(privacy.sigma, parties, privacy.colluding)]
+        scales = [party_sigma(privacy.sigma, fewest or parties, privacy.colluding)]
     # Pr[discrete Gaussian != 0] < 2 * sum_k exp(-k^2 / 2 sigma^2) < 4 exp(-1 / 2 sigma^2)
     return all(
         scale == 0 or (scale < 1 and draws * 4 * math.exp(-0.5 / scale / scale) < _NEGLIGIBLE)
@@ -177,31 +183,40 @@ def check_run(
     floats: Sequence[Network] | None = None,
     *,
     rule: VotingRule | None = None,
+    fewest: int | None = None,
 ) -> dict[int, Check]:
     """Every answered or unanswered query of a run against the models in the clear.
 
     `rule`: how they vote, by default for one class of as many as there are logits.
     `floats` are the models as they were trained, where the `networks` that ran are calibrated.
+    `fewest` parties may answer a query, by default all: it is compared with the votes of those who
+    did.
     """
     numbers = sorted(results.answers)
     if not numbers:
         return {}
     clear = _evaluate(networks, floats or networks, queries, numbers, results.plans)
-    voters = len(networks)
     rule = rule or VotingRule("plurality", clear.floats.shape[2])
-    certain = noise_is_off(privacy, rule.counts, len(numbers), voters)
+    certain = noise_is_off(privacy, rule.counts, len(numbers), len(networks), fewest)
     checks = {}
     for place, query in enumerate(numbers):
-        float_label = _label(rule, clear.floats[:, place])
+        voters = _voters(results, query, len(networks))
+        float_label = _label(rule, clear.floats[voters, place])
         if clear.exact is None or clear.decoded is None:
             checks[query] = Check(float_label, None, None)
             continue
         error = float(np.max(np.abs(clear.decoded[:, place] - clear.floats[:, place])))
         units = UNITS if privacy.distributed else 1
-        reference = _Reference(query, clear.exact[:, place], results, rule, units)
+        reference = _Reference(query, voters, clear.exact[voters, place], results, rule, units)
         integer_label = _label(rule, reference.logits)
         checks[query] = Check(float_label, reference.agrees(privacy, certain), error, integer_label)
     return checks
+
+
+def _voters(results: Results, query: int, parties: int) -> list[int]:
+    """The places of the parties whose votes a query's answer counts."""
+    named = results.answers[query].voters
+    return [place for place in range(parties) if named is None or answering(place) in named]
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,9 +271,10 @@ def _label(rule: VotingRule, logits: Float64 | Int64) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Reference:
-    """The fixed-point logits (parties, classes) of one query, beside what the run brought."""
+    """The fixed-point logits (voters, classes) of one query, beside what the run brought."""
 
     query: int
+    voters: Sequence[int]
     logits: Int64
     results: Results
     rule: VotingRule
@@ -302,7 +318,7 @@ class _Reference:
         """The noise on the counts: the guardian's, or the sum of what the parties drew."""
         if not privacy.distributed:
             return self._opened(GUARDIAN, "noise")
-        parts = [self._opened(answering(party), "noise") for party in range(len(self.logits))]
+        parts = [self._opened(answering(party), "noise") for party in self.voters]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts) or len({part.shape for part in known}) > 1:
             return None
@@ -312,7 +328,7 @@ class _Reference:
     def _opened_agree(self, votes: Int64) -> bool | None:
         """Whether opened shares add up to the reference; None when nothing was opened."""
         total = np.zeros_like(votes)
-        for party, expected in enumerate(self.logits):
+        for party, expected in zip(self.voters, self.logits, strict=True):
             logits = self._pair(answering(party), "logit_share")
             one_hot = self._pair(answering(party), "vote_share")
             if logits is None or one_hot is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from capc.command_line import run_command
 from capc.errors import ConfigError, PeerGoneError, ProtocolError, StoppedError
-from capc.fixed_point import VOTE_BITS, Int64, modulo, uniform_bits
+from capc.fixed_point import VOTE_BITS, Int64, uniform_bits
 from capc.gc.programs import CircuitProgram
 from capc.graph.agreement import agree, agreed_integers
 from capc.graph.layers import QuantizedNetwork
@@ -25,11 +25,9 @@ from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
 from capc.parties.meeting import HOST
 from capc.parties.messages import Batch, BatchOrder, send_vote_share
+from capc.parties.own_noise import MaskedNoise, draw_own_noise
 from capc.parties.pairwise_masks import PairwiseMasks
 from capc.parties.runtime import Runtime, StepTimer, run_party
-from capc.privacy.distributed import party_sigma
-from capc.privacy.noise import sample_noise
-from capc.privacy.noise_ahead import NoiseAhead
 from capc.roles import ANSWERING, GUARDIAN, QUERYING, role_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -104,10 +102,13 @@ class AnsweringParty:
             vote_share = self._draw_vote_share(batch)
             self._program.prepare(len(vote_share), vote_share)
         vote_share = self._runtime.config.rule.tallied(vote_share)
-        sent, noise = vote_share, None
+        sent: Int64 | None = vote_share
+        noise: Int64 | None = None
         if self._own_noise is not None:
-            with self._timed(batch, "2", "offline"):
-                sent, noise = self._own_noise.added(batch, vote_share)
+            sent = None  # until it is known who answers
+            if not self._runtime.config.may_lose_parties:
+                with self._timed(batch, "2", "offline"):
+                    sent, noise = self._own_noise.added(batch, vote_share)
         with self._timed(batch, "1a", "online"):
             self._inference.evaluate_hidden(prepared)
         with self._timed(batch, "1b", "online"):
@@ -115,7 +116,12 @@ class AnsweringParty:
         with self._timed(batch, "1c", "online"):
             self._program.evaluate(self._scores(logit_share))
         with self._timed(batch, "2", "online"):
-            send_vote_share(self._guardian, batch, sent)
+            if sent is not None:
+                send_vote_share(self._guardian, batch, sent)
+            elif self._own_noise is not None:
+                noise = self._own_noise.send_among_voters(
+                    self._guardian, batch, vote_share, self._runtime.config
+                )
         if self._runtime.config.verify:
             self._reveal_shares(batch, logit_share, vote_share, noise)
 
@@ -140,44 +146,8 @@ class AnsweringParty:
                 control.opened(query, "noise", noise[offset].tolist())
 
 
-class MaskedNoise:
-    """Under --noise distributed: this party's part of the noise, and masks that hide it.
-
-    The noise is drawn ahead, in units of 2^-8 of a vote: its sum over the parties is what the
-    labels see. The masks cancel in that sum.
-    """
-
-    def __init__(self, noise: NoiseAhead, masks: PairwiseMasks) -> None:
-        self._noise = noise
-        self._masks = masks
-
-    def added(self, batch: Batch, vote_share: Int64) -> tuple[Int64, Int64]:
-        """What the guardian gets in place of the share (count, C), and the noise in it."""
-        noise = self._noise.take(batch.count)
-        masks = self._masks.of(batch, vote_share.shape[1])
-        return modulo(VOTE_BITS, vote_share + noise + masks), noise
-
-    def refill(self) -> None:
-        """Between two batches."""
-        self._noise.refill()
-
-
 def _said(batch: Batch | None) -> str:
     return "the end of its queries" if batch is None else str(batch)
-
-
-def draw_own_noise(config: PartyConfig) -> NoiseAhead | None:
-    """The party's noise for the run, before anything is timed; None where the guardian draws."""
-    own = config.own_noise
-    if own is None:
-        return None
-    scale, classes = party_sigma(own.sigma, config.n_parties, own.colluding), config.rule.counts
-    return NoiseAhead(
-        lambda rows: sample_noise(scale, rows * classes).reshape(rows, classes),
-        words=classes,
-        queries=config.n_queries,
-        batch_size=config.batch_size,
-    )
 
 
 def load_model(config: PartyConfig) -> QuantizedNetwork:

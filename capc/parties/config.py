@@ -40,7 +40,8 @@ from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
 
-CONFIG_VERSION = 6
+CONFIG_VERSION = 7
+PATIENCE_PARTS = 8  # one for each of the five steps that may wait for a party, and room
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,10 @@ class PartyConfig:
     `step_by_step` has it wait before each step until the driver lets it go on (--step).
     `with_threshold` says whether step 3 has one, and `distributed_noise` whether the answering
     parties draw the noise: all know both. `num_classes` counts the logits of a model, and `voting`
-    and `max_labels` say how they become a vote. `nonlinear` says how non-linear layers run, by
-    which line. `ring` is what parties without a driver agreed on. `model` and `agreement` are set
-    for answering parties, with `own_noise` where they draw it, `queries` for the querying party,
-    `privacy` for the guardian.
+    and `max_labels` say how they become a vote. `min_parties` is how many answering parties a query
+    needs, None: all. `nonlinear` says how non-linear layers run, by which line. `ring` is what
+    parties without a driver agreed on. `model` and `agreement` are set for answering parties, with
+    `own_noise` where they draw it, `queries` for the querying party, `privacy` for the guardian.
     """
 
     party: str
@@ -120,6 +121,7 @@ class PartyConfig:
     distributed_noise: bool = False
     voting: Voting = "plurality"
     max_labels: int | None = None
+    min_parties: int | None = None
     insecure: bool = False
     verify: bool = False
     unencrypted: bool = False
@@ -145,6 +147,25 @@ class PartyConfig:
     def rule(self) -> VotingRule:
         """How logits become votes, and votes labels."""
         return VotingRule(self.voting, self.num_classes, self.max_labels)
+
+    @property
+    def fewest(self) -> int:
+        """How many answering parties a query needs."""
+        return self.min_parties or self.n_parties
+
+    @property
+    def may_lose_parties(self) -> bool:
+        """Whether a query goes on without answering parties that are dead or late."""
+        return self.fewest < self.n_parties
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long an answering party is waited for.
+
+        Where a query can do without it, a part of the limit: whoever waits for the one that waits
+        needs more time.
+        """
+        return self.timeout_seconds / (PATIENCE_PARTS if self.may_lose_parties else 1)
 
     @property
     def vote_shift(self) -> int:
@@ -212,6 +233,11 @@ class PartyConfig:
             raise ConfigError(
                 f"the party's config: voting is {config.voting!r}, which knows no threshold and no "
                 "distributed noise"
+            )
+        if config.fewest > config.n_parties:
+            raise ConfigError(
+                f"the party's config: min_parties is {config.min_parties}; allowed is 1 to "
+                f"{config.n_parties}, the answering parties"
             )
         privacy = config.privacy
         if privacy is not None and config.with_threshold != (privacy.threshold is not None):
@@ -305,6 +331,7 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "distributed_noise": boolean,
     "voting": one_of(get_args(Voting)),
     "max_labels": optional(whole(1)),
+    "min_parties": optional(whole(1)),
     "insecure": boolean,
     "verify": boolean,
     "unencrypted": boolean,

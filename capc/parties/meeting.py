@@ -56,8 +56,10 @@ class Control(Protocol):
     ) -> None:
         """A step is over, of `count` queries from `query` on."""
 
-    def answer(self, query: int, answered: bool, label: int | None) -> None:
-        """What the querying party learned."""
+    def answer(
+        self, query: int, answered: bool, label: int | None, voters: Sequence[str] | None = None
+    ) -> None:
+        """What the querying party learned, by the votes of these parties (None: of all)."""
 
     def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
@@ -66,6 +68,9 @@ class Control(Protocol):
 
     def refused(self, query: int, reason: str) -> None:
         """From this query on the budget would be exceeded."""
+
+    def left_out(self, peer: str, reason: str) -> None:
+        """Queries go on without this answering party."""
 
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
         """Under --verify alone: shares or noise."""

@@ -10,7 +10,7 @@ themselves, others see the sum alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Set
 
 import numpy as np
 
@@ -29,17 +29,38 @@ class PairwiseMasks:
 
         `run` is another one in each run where the key pairs stay: no mask is used twice.
         """
-        self._keys = [
-            (1 if identity.party < name else -1, identity.agreed_key(certificate, _PURPOSE + run))
+        self._keys = {
+            name: (
+                1 if identity.party < name else -1,
+                identity.agreed_key(certificate, _PURPOSE + run),
+            )
             for name, certificate in sorted(others.items())
-        ]
+        }
 
-    def of(self, batch: Batch, classes: int) -> Int64:
-        """Ring elements modulo 2^32 for the batch's counts, int64 (count, classes)."""
+    @property
+    def others(self) -> Set[str]:
+        """The names of the parties with whom there is a key."""
+        return self._keys.keys()
+
+    def of(
+        self,
+        batch: Batch,
+        classes: int,
+        *,
+        among: Collection[str] | None = None,
+        context: bytes = b"",
+    ) -> Int64:
+        """Ring elements modulo 2^32 for the batch's counts, int64 (count, classes).
+
+        They cancel in the sum over the parties `among` (None: all), of which this one is one.
+        `context` is 32 bytes that belong to this set and come once, empty where there is one set.
+        """
         total = np.zeros((batch.count, classes), dtype=np.int64)
-        for sign, key in self._keys:
+        for name, (sign, key) in self._keys.items():
+            if among is not None and name not in among:
+                continue
             for row in range(batch.count):
                 query = (batch.first + row).to_bytes(8, "little")
-                stream = hashlib.shake_256(key + query).digest(classes * VOTE_BITS // 8)
+                stream = hashlib.shake_256(key + query + context).digest(classes * VOTE_BITS // 8)
                 total[row] += sign * np.frombuffer(stream, dtype="<u4").astype(np.int64)
         return modulo(VOTE_BITS, total)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -18,18 +18,14 @@ import numpy as np
 
 from capc.command_line import run_command
 from capc.errors import ConfigError, ProtocolError
-from capc.fixed_point import VOTE_BITS, Int64, modulo
+from capc.fixed_point import VOTE_BITS, Int64
 from capc.gc.circuits import noisy_argmax_inputs
 from capc.gc.programs import CircuitProgram
 from capc.parties.config import PartyConfig, PrivacySettings
 from capc.parties.meeting import HOST
-from capc.parties.messages import (
-    Admission,
-    Batch,
-    BatchOrder,
-    receive_vote_share,
-)
+from capc.parties.messages import Admission, Batch, BatchOrder
 from capc.parties.runtime import Runtime, StepTimer, run_party
+from capc.parties.vote_collection import VoteCollection, Votes, VotesOfSome
 from capc.privacy.account_file import AccountFile
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
@@ -38,7 +34,6 @@ from capc.privacy.noise import reserved_range, sample_noise
 from capc.privacy.noise_ahead import NoiseAhead
 from capc.roles import GUARDIAN, QUERYING
 from capc.transport.channel import Channel, Traffic
-from capc.transport.framing import MessageType
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +53,7 @@ class Guardian:
         self,
         runtime: Runtime,
         querying: Channel,
-        answering: Sequence[Channel],
+        answering: Mapping[str, Channel],
         program: CircuitProgram,
         *,
         account: AccountFile | None = None,
@@ -66,19 +61,29 @@ class Guardian:
     ) -> None:
         self._runtime = runtime
         self._querying = querying
-        self._answering = answering
         self._program = program
         self._settings = _privacy(runtime)
         self._rule = runtime.config.rule
         self._budget = budget_of(
-            *(self._settings, runtime.config.n_parties),
+            *(self._settings, runtime.config.fewest),
             account=None if account is None else account.account,
             changes=self._rule.changes,
         )
         self._account = account
         self._noise = noise
         self._order = BatchOrder(runtime.config.n_queries, runtime.config.batch_size)
-        self._timed = StepTimer(runtime, {"2": answering, "3": [program]})
+        self._votes = self._collection(answering)
+        self._timed = StepTimer(runtime, {"2": [self._votes], "3": [program]})
+
+    def _collection(self, answering: Mapping[str, Channel]) -> VoteCollection:
+        config = self._runtime.config
+        if not config.may_lose_parties:
+            return VoteCollection(answering, self._rule.counts)
+        return VotesOfSome(
+            *(answering, self._querying, config),
+            left_out=self._runtime.control.left_out,
+            again=self._charge_again,
+        )
 
     def serve(self) -> None:
         """Answer every batch until the querying party has no more queries."""
@@ -91,9 +96,10 @@ class Guardian:
             admitted = Batch(batch.first, admission.admitted)
             if admitted.count:
                 self._reserve(admitted.count)
-                for channel in self._answering:
-                    admitted.send(channel, MessageType.ADMISSION)
+                self._votes.admit(admitted)
             admission.send(self._querying)
+            if admitted.count:
+                self._votes.announce(admitted)
             if admission.admitted < batch.count:
                 refused = batch.first + admission.admitted
                 logger.warning("query %d refused: %s", refused, admission.reason)
@@ -102,17 +108,16 @@ class Guardian:
                 self._answer(admitted)
             if self._noise is not None:
                 self._noise.refill()
-        for channel in self._answering:
-            Batch.send_end(channel, MessageType.ADMISSION)
+        self._votes.end()
 
     def _answer(self, batch: Batch) -> None:
         noise = self._noise_of(batch)
         with self._timed(batch, "3", "offline"):
             self._program.prepare(batch.count * self._rule.decisions)
         with self._timed(batch, "2", "online"):
-            vote_share = self._add_vote_shares(batch)
+            votes = self._votes.collect(batch)
         with self._timed(batch, "3", "online"):
-            answered = self._noisy_argmax(vote_share, noise)
+            answered = self._noisy_argmax(votes, noise)
         for offset, was_answered in enumerate(answered):
             self._charge(batch.first + offset, bool(was_answered))
         if self._account is not None:
@@ -133,21 +138,25 @@ class Guardian:
         if self._account is not None:
             self._account.save(self._budget.worst_case(count))
 
-    def _add_vote_shares(self, batch: Batch) -> Int64:
-        """Step 2: S-hat, the sum of the answering parties' shares."""
-        classes = self._rule.counts
-        total = np.zeros((batch.count, classes), dtype=np.int64)
-        for channel in self._answering:
-            total += receive_vote_share(channel, batch, classes)
-        return modulo(VOTE_BITS, total)
+    def _charge_again(self, batch: Batch) -> None:
+        """The answering parties are about to add noise once more: what they have sent is charged.
 
-    def _noisy_argmax(self, vote_share: Int64, noise: BatchNoise) -> Int64:
+        ProtocolError where the budget has no room for it; the batch stays charged once.
+        """
+        for _ in range(batch.count):
+            self._budget.charge(answered=True)
+        admitted, reason = self._budget.admit(batch.count)
+        if admitted < batch.count:
+            raise ProtocolError(f"{batch} cannot be answered by fewer parties: {reason}")
+        self._reserve(batch.count)
+
+    def _noisy_argmax(self, votes: Votes, noise: BatchNoise) -> Int64:
         """Step 3, as garbler: the querying party learns the labels; which it answers, (count,)."""
         units, threshold = self._runtime.config.vote_units, self._settings.threshold
-        voters = units * self._runtime.config.n_parties
+        voters = units * votes.voters
         words = noisy_argmax_inputs(
             VOTE_BITS,
-            self._rule.decided(vote_share, self._rule.majority(voters)),
+            self._rule.decided(votes.share, self._rule.majority(voters)),
             self._rule.decided(noise.votes),
             voters=voters,
             threshold=None if threshold is None else units * threshold,
@@ -155,7 +164,7 @@ class Guardian:
         )
         answered = self._program.evaluate(words)
         if threshold is None:
-            return np.ones(len(vote_share), dtype=np.int64)
+            return np.ones(len(votes.share), dtype=np.int64)
         if answered is None:
             raise ProtocolError("the circuit program told the guardian nothing")
         return answered[:, 0]
@@ -223,7 +232,7 @@ def take_part(runtime: Runtime) -> None:
         # epsilon stays a valid bound at the grid's edge; the warning is for analyses.
         warnings.simplefilter("ignore", GridEdgeWarning)
         runtime.control.ready()
-        answering = [channel for name, channel in sorted(channels.items()) if name != QUERYING]
+        answering = {name: channel for name, channel in channels.items() if name != QUERYING}
         Guardian(
             runtime, channels[QUERYING], answering, program, account=account, noise=noise
         ).serve()
@@ -231,19 +240,22 @@ def take_part(runtime: Runtime) -> None:
 
 def budget_of(
     settings: PrivacySettings,
-    n_parties: int,
+    fewest: int,
     *,
     account: Accountant | None = None,
     changes: int | None = None,
 ) -> Budget:
-    """The budget of a run with these settings, going on from the account."""
+    """The budget of a run with these settings, going on from the account.
+
+    `fewest` answering parties at least answer a query, and draw its noise where they do.
+    """
     return Budget(
         settings.epsilon,
         settings.delta,
         sigma=settings.sigma,
         threshold=settings.threshold,
         sigma_threshold=settings.sigma_threshold,
-        distributed_over=n_parties if settings.distributed else None,
+        distributed_over=fewest if settings.distributed else None,
         colluding=settings.colluding,
         changes=changes,
         conversion=settings.conversion,

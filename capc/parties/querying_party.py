@@ -9,79 +9,37 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import numpy as np
 
 from capc.command_line import run_command
-from capc.data.fitting import fitted
-from capc.errors import ConfigError, ProtocolError
-from capc.fixed_point import VOTE_BITS, FixedPoint, Float64, Int64, modulo
+from capc.errors import ProtocolError
+from capc.fixed_point import VOTE_BITS, Float64, Int64, modulo
 from capc.gc.programs import CircuitProgram
-from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import queries_at_once
-from capc.inference.unencrypted import UnencryptedClient
 from capc.parties.config import PartyConfig
+from capc.parties.links import (
+    Link,
+    Links,
+    inference_starter,
+    join_program,
+    require_agreed_ring,
+)
 from capc.parties.meeting import HOST
-from capc.parties.messages import Admission, Batch, ProgramAddress
+from capc.parties.messages import Admission, Batch
 from capc.parties.queries import load_queries
 from capc.parties.runtime import Runtime, StepTimer, run_party
-from capc.privacy.voting_rules import VotingRule
+from capc.parties.voters import receive_voters, send_voters
 from capc.roles import GUARDIAN
 from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Link:
-    """The querying party's end of its session with one answering party."""
-
-    name: str
-    channel: Channel
-    inference: InferenceClient | UnencryptedClient
-    argmax: CircuitProgram
-    rule: VotingRule
-
-    def prepare(self, count: int) -> Any:
-        """Offline: what the next `count` queries need in steps 1a and 1b."""
-        return self.inference.prepare(count)
-
-    def prepare_vote(self, count: int) -> None:
-        """Offline: what the next `count` queries need in step 1c."""
-        self.argmax.prepare(count * self.rule.ballots)
-
-    def private_inference(self, prepared: Any, images: Float64) -> Mapping[str, Int64]:
-        """Step 1a: every layer but the last linear one, on encrypted queries (count, ...)."""
-        plan = self.inference.plan
-        low, high = plan.input_range
-        if images.min() < low or images.max() > high:
-            raise ConfigError(
-                f"a query lies outside the input range [{low}, {high}] of {self.name}'s model; "
-                "normalise the queries as the model's training data"
-            )
-        images = fitted(images, tuple(plan.input.shape))
-        return self.inference.evaluate_hidden(prepared, plan.fixed_point.encode(images))
-
-    def logit_share(self, prepared: Any, hidden: Mapping[str, Int64]) -> Int64:
-        """Step 1b: z - r-hat, (count, C) ring elements."""
-        return self.inference.evaluate_logits(prepared, hidden)
-
-    def vote_share(self, logit_share: Int64) -> Int64:
-        """Step 1c: 2^vote_shift onehot(argmax z) - s-hat modulo 2^32, (count, counts)."""
-        ring_bits = self.inference.plan.fixed_point.ring_bits
-        shares = self.argmax.evaluate(self.rule.scores(logit_share, ring_bits))
-        if shares is None:
-            raise ProtocolError(f"the circuit program with {self.name} returned no vote share")
-        return self.rule.tallied(shares)
 
 
 class QueryingParty:
@@ -90,22 +48,19 @@ class QueryingParty:
     def __init__(
         self,
         runtime: Runtime,
-        links: Sequence[Link],
+        links: Links,
         guardian: Channel,
         noisy_argmax: CircuitProgram,
-        pool: ThreadPoolExecutor,
     ) -> None:
         self._runtime = runtime
         self._links = links
         self._guardian = guardian
         self._noisy_argmax = noisy_argmax
-        self._pool = pool
         self._rule = runtime.config.rule
-        channels = [link.channel for link in links]
-        argmaxes = [link.argmax for link in links]
+        channels, programs = links.channels, links.programs
         self._timed = StepTimer(
             runtime,
-            {"1a": channels, "1b": channels, "1c": argmaxes, "2": channels, "3": [noisy_argmax]},
+            {"1a": channels, "1b": channels, "1c": programs, "2": channels, "3": [noisy_argmax]},
         )
 
     def ask(self, images: Float64) -> None:
@@ -119,18 +74,18 @@ class QueryingParty:
             admission = self._ask_for_admission(wanted)
             if admission.admitted:
                 batch = Batch(first, admission.admitted)
+                self._join_members(batch)
                 self._label(batch, images[first : first + batch.count])
             if admission.admitted < wanted.count:
                 logger.warning("the guardian answers no more queries: %s", admission.reason)
                 break
-        for channel in (self._guardian, *(link.channel for link in self._links)):
-            Batch.send_end(channel)
+        Batch.send_end(self._guardian)
+        self._links.each(lambda link: Batch.send_end(link.channel))
 
     def _images_at_once(self) -> int:
         """The batch size, or less where what is prepared for it would take too much memory."""
         wanted = self._runtime.config.batch_size
-        stored = sum(link.inference.image_bytes for link in self._links)
-        size = queries_at_once(wanted, stored)
+        size = queries_at_once(wanted, self._links.image_bytes)
         if size < wanted:
             logger.info("batches of %d queries run as %d at a time", wanted, size)
         return size
@@ -139,57 +94,75 @@ class QueryingParty:
         batch.send(self._guardian)
         return Admission.receive(self._guardian, batch.count)
 
+    def _join_members(self, batch: Batch) -> None:
+        """Where not all have to answer: go on with those whom the guardian has told."""
+        config = self._runtime.config
+        if not config.may_lose_parties:
+            return
+        everybody = {answering_name(index) for index in range(config.n_parties)}
+        members = receive_voters(self._guardian, batch, everybody)
+        self._links.keep(members, "the guardian has lost it")
+        self._links.require_enough()
+
     def _label(self, batch: Batch, images: Float64) -> None:
         """Steps 1 to 3 for one batch of queries."""
+        on_all = self._links.each
         prepared = self._prepare(batch)
         with self._timed(batch, "1a", "online"):
-            hidden = self._on_all(Link.private_inference, prepared, [images] * len(self._links))
+            hidden = on_all(lambda link: link.private_inference(prepared[link.party], images))
         with self._timed(batch, "1b", "online"):
-            logit_shares = self._on_all(Link.logit_share, prepared, hidden)
+            logit_shares = on_all(
+                lambda link: link.logit_share(prepared[link.party], hidden[link.party])
+            )
         with self._timed(batch, "1c", "online"):
-            vote_shares = self._on_all(Link.vote_share, logit_shares)
+            vote_shares = on_all(lambda link: link.vote_share(logit_shares[link.party]))
         with self._timed(batch, "2", "online"):
-            vote_share = modulo(VOTE_BITS, reduce(np.add, vote_shares))
+            voters = self._voters(batch, vote_shares)
+            vote_share = modulo(VOTE_BITS, reduce(np.add, (vote_shares[name] for name in voters)))
         with self._timed(batch, "3", "online"):
             outputs = self._noisy_argmax.evaluate(self._rule.decided(vote_share))
-        self._report(batch, outputs)
+        self._report(batch, outputs, voters)
         if self._runtime.config.verify:
-            self._reveal_shares(batch, logit_shares, vote_shares)
+            for name in voters:
+                self._reveal_shares(batch, name, logit_shares[name], vote_shares[name])
 
-    def _prepare(self, batch: Batch) -> list[Any]:
+    def _prepare(self, batch: Batch) -> dict[str, Any]:
         """Offline: whatever does not depend on the queries."""
-        for link in self._links:
-            batch.send(link.channel)
+        on_all = self._links.each
+        on_all(lambda link: batch.send(link.channel))
         with self._timed(batch, "1a", "offline"):
-            prepared = self._on_all(Link.prepare, [batch.count] * len(self._links))
+            prepared = on_all(lambda link: link.prepare(batch.count))
         with self._timed(batch, "1c", "offline"):
-            self._on_all(Link.prepare_vote, [batch.count] * len(self._links))
+            on_all(lambda link: link.prepare_vote(batch.count))
         with self._timed(batch, "3", "offline"):
             self._noisy_argmax.prepare(batch.count * self._rule.decisions)
         return prepared
 
-    def _report(self, batch: Batch, outputs: Int64 | None) -> None:
+    def _voters(self, batch: Batch, vote_shares: Mapping[str, Int64]) -> list[str]:
+        """Whose shares are added up: all, or those from whom the guardian has the other one too."""
+        if not self._runtime.config.may_lose_parties:
+            return list(vote_shares)
+        self._links.require_enough()
+        send_voters(self._guardian, batch, vote_shares)
+        voters = receive_voters(self._guardian, batch, vote_shares)
+        self._links.keep(voters, "the guardian has no share of it")
+        self._links.require_enough()
+        return sorted(voters)
+
+    def _report(self, batch: Batch, outputs: Int64 | None, voters: Collection[str]) -> None:
         """The label of each query, or that it was not answered, to the driver."""
         if outputs is None:
             raise ProtocolError("the circuit program with the guardian returned no label")
         for offset, row in enumerate(outputs.reshape(batch.count, -1)):
             label, answered = read_label(row, self._runtime.config)
-            self._runtime.control.answer(batch.first + offset, answered, label)
+            self._runtime.control.answer(batch.first + offset, answered, label, sorted(voters))
 
-    def _reveal_shares(
-        self, batch: Batch, logit_shares: Sequence[Int64], vote_shares: Sequence[Int64]
-    ) -> None:
-        """Under --verify: all shares go to the driver, which compares them."""
-        control = self._runtime.control
-        for link, logits, votes in zip(self._links, logit_shares, vote_shares, strict=True):
-            for offset in range(batch.count):
-                query = batch.first + offset
-                control.opened(query, "logit_share", logits[offset].tolist(), link.name)
-                control.opened(query, "vote_share", votes[offset].tolist(), link.name)
-
-    def _on_all(self, work: Callable[..., Result], *arguments: Sequence[Any]) -> list[Result]:
-        """One piece of work with every answering party at once."""
-        return list(self._pool.map(work, self._links, *arguments))
+    def _reveal_shares(self, batch: Batch, name: str, logits: Int64, votes: Int64) -> None:
+        """Under --verify: the shares of one party's go to the driver, which compares them."""
+        for offset in range(batch.count):
+            query, control = batch.first + offset, self._runtime.control
+            control.opened(query, "logit_share", logits[offset].tolist(), name)
+            control.opened(query, "vote_share", votes[offset].tolist(), name)
 
 
 def read_label(output: Int64, config: PartyConfig) -> tuple[int | None, bool]:
@@ -250,54 +223,9 @@ def take_part(runtime: Runtime) -> None:
             )
             noisy_argmax.wait_until_ready()
         runtime.control.ready()
-        QueryingParty(runtime, links, guardian, noisy_argmax, pool).ask(images)
-        list(pool.map(lambda link: link.argmax.close(), links))
-
-
-def require_agreed_ring(config: PartyConfig, peer: str, ring: FixedPoint) -> None:
-    """ProtocolError where the parties agreed on a ring, and this peer's plan has another."""
-    if config.ring is not None and ring != config.ring:
-        raise ProtocolError(
-            f"{peer}'s plan has a ring of {ring.ring_bits} bits with {ring.fraction_bits} "
-            f"fractional bits; agreed are {config.ring.ring_bits} and {config.ring.fraction_bits}"
-        )
-
-
-def inference_starter(
-    config: PartyConfig,
-) -> Callable[[Channel], InferenceClient | UnencryptedClient]:
-    """Set-up of steps 1a and 1b with one answering party; all share this run's fresh keys."""
-    if config.unencrypted:
-        logger.warning("no encryption: every answering party sees every query")
-        return UnencryptedClient
-    keys = KeyRing(config.encryption_parameters, allow_insecure=config.insecure)
-    return lambda channel: InferenceClient(channel, keys, config.nonlinear)
-
-
-def join_program(
-    config: PartyConfig,
-    name: Literal["argmax_1", "sum_histogram"],
-    channel: Channel,
-    host: str,
-    ring_bits: int,
-) -> CircuitProgram:
-    """The evaluator's end of a circuit program whose port and key come over `channel`."""
-    address = ProgramAddress.receive(channel)
-    program = CircuitProgram.evaluator(
-        name,
-        port=address.port,
-        key=address.key,
-        host=host,
-        ring_bits=ring_bits,
-        classes=config.rule.candidates if name == "argmax_1" else config.rule.options,
-        vote_bits=VOTE_BITS,
-        vote_shift=config.vote_shift if name == "argmax_1" else 0,
-        with_threshold=config.with_threshold and name == "sum_histogram",
-        backend=config.gc_backend,
-        timeout_seconds=config.timeout_seconds,
-    )
-    program.peer = channel.peer
-    return program
+        sessions = Links(links, pool, config, runtime.control.left_out)
+        QueryingParty(runtime, sessions, guardian, noisy_argmax).ask(images)
+        sessions.each(lambda link: link.argmax.close())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,6 +8,10 @@ and Steinke 2021 (arXiv 2102.06387), Proposition 14, bound what that costs by
     tau = 10 sum_{k=1}^{m-1} exp(-2 pi^2 s^2 k / (k + 1)),  s^2 the variance of each, in units,
 
 more Renyi divergence, at every order, for each count in which two neighbouring votes differ.
+
+Where at least M of the n may answer a query, M stands for n in the parties' scale and in the bound:
+the noises of any M - C who answer suffice then. What more parties add is independent of the votes,
+and adding it is post-processing, which costs nothing; so the bound for M holds for all from M to n.
 """
 
 from __future__ import annotations
@@ -60,9 +64,12 @@ def party_sigma(sigma: float, parties: int, colluding: int = 0) -> float:
     return scale
 
 
-def total_sigma(sigma: float, parties: int, colluding: int = 0) -> float:
-    """The scale in votes of all n noises together, which the labels see: sigma or more."""
-    return sigma * math.sqrt(parties / check_collusion(parties, colluding))
+def total_sigma(sigma: float, parties: int, colluding: int = 0, fewest: int | None = None) -> float:
+    """The scale in votes of all n noises together, which the labels see: sigma or more.
+
+    `fewest` is M of the module's head, by default n.
+    """
+    return sigma * math.sqrt(parties / check_collusion(fewest or parties, colluding))
 
 
 def log_tau(sigma: float, parties: int, colluding: int = 0) -> float:

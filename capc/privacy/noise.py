@@ -72,15 +72,24 @@ def refuse_wrap(sigma: float, draws: int, *, reserved: float = 0.0, units: float
 
 
 def refuse_unusable(
-    sigma: float, parties: int, colluding: int, draws: int, threshold: float | None
+    sigma: float,
+    parties: int,
+    colluding: int,
+    draws: int,
+    threshold: float | None,
+    *,
+    fewest: int | None = None,
 ) -> None:
-    """The same for distributed noise, and where its sum is not near enough a discrete Gaussian."""
-    party_sigma(sigma, parties, colluding)
+    """The same for distributed noise, and where its sum is not near enough a discrete Gaussian.
+
+    `fewest` of the parties may answer a query, by default all.
+    """
+    party_sigma(sigma, fewest or parties, colluding)
     refuse_wrap(
         sigma,
         draws,
         reserved=reserved_units(parties, threshold),
-        units=UNITS * total_sigma(1.0, parties, colluding),
+        units=UNITS * total_sigma(1.0, parties, colluding, fewest),
     )
 
 

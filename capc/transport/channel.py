@@ -88,6 +88,10 @@ class Channel:
         """Counts since the connection was opened."""
         return self._traffic
 
+    def wait_at_most(self, seconds: float) -> None:
+        """From here on wait no longer than this for the peer to begin a message."""
+        self._wait_seconds = seconds
+
     def send(self, message_type: MessageType, payload: bytes | bytearray | memoryview) -> None:
         """Send one message."""
         view = memoryview(payload).cast("B")

@@ -24,6 +24,7 @@ from capc.transport.control_messages import (
     Error,
     Hello,
     Hold,
+    LeftOut,
     Log,
     Message,
     Opened,
@@ -236,9 +237,11 @@ class ControlClient:
         """`count` queries from `query` on were served together: the driver splits the figures."""
         self._send(Timing(query, step, phase, seconds, bytes_sent, bytes_received, rounds, count))
 
-    def answer(self, query: int, answered: bool, label: int | None) -> None:
+    def answer(
+        self, query: int, answered: bool, label: int | None, voters: Sequence[str] | None = None
+    ) -> None:
         """Tell what the querying party learned: the label, or that there is none."""
-        self._send(Answer(query, answered, label))
+        self._send(Answer(query, answered, label, None if voters is None else tuple(voters)))
 
     def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
@@ -249,6 +252,10 @@ class ControlClient:
     def refused(self, query: int, reason: str) -> None:
         """Tell that this query and all later ones would exceed the budget."""
         self._send(Refused(query, reason))
+
+    def left_out(self, peer: str, reason: str) -> None:
+        """Tell that queries go on without an answering party, and why."""
+        self._send(LeftOut(peer, reason[:4096]))
 
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
         """Under --verify alone: tell shares or noise; `peer` is who holds the other share."""

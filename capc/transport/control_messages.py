@@ -5,7 +5,7 @@ budget spent. A line is one JSON object of at most 1 MiB with a `type`; everythi
 Nothing secret is among them, except when a run is started with --verify, which opens the shares.
 
     party -> driver: hello, announce, plan, ready, hold, progress, timing, answer, spent, refused,
-                     opened, log, error, done
+                     left_out, opened, log, error, done
     driver -> party: peers, proceed, stop
 """
 
@@ -22,7 +22,7 @@ from capc.errors import ProtocolError
 from capc.roles import PARTY_NAME, PHASES, STEPS
 from capc.transport.endpoints import Peer
 
-CONTROL_VERSION = 4
+CONTROL_VERSION = 5
 MAX_LINE_BYTES = 1 << 20
 MAX_PARTIES = 400  # certificates of this many parties fit in one line
 
@@ -100,12 +100,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the querying party learned: the label, or None when the query was not answered."""
+    """What the querying party learned: the label, or None when the query was not answered.
+
+    `voters` are the answering parties whose votes it counts, None for all.
+    """
 
     kind: ClassVar[str] = "answer"
     query: int
     answered: bool
     label: int | None
+    voters: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,15 @@ class Refused:
 
     kind: ClassVar[str] = "refused"
     query: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The answering party `peer` takes no part in queries any more, and why (--min_parties)."""
+
+    kind: ClassVar[str] = "left_out"
+    peer: str
     reason: str
 
 
@@ -200,6 +213,7 @@ PartyMessage: TypeAlias = (
     | Answer
     | Spent
     | Refused
+    | LeftOut
     | Opened
     | Log
     | Error
@@ -212,7 +226,7 @@ _MESSAGES: dict[str, type[Any]] = {
     message.kind: message
     for message in (
         *(Hello, Announce, Plan, Ready, Hold, Progress, Timing, Answer, Spent, Refused),
-        *(Opened, Log, Error, Done, Peers, Proceed, Stop),
+        *(LeftOut, Opened, Log, Error, Done, Peers, Proceed, Stop),
     )
 }
 
@@ -270,6 +284,12 @@ def _name(value: Any) -> str:
     return value
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    if type(value) is not list or len(value) > MAX_PARTIES:
+        raise _Invalid
+    return tuple(_name(entry) for entry in value)
+
+
 def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else check(value)
 
@@ -315,12 +335,14 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "of_a_peer": _boolean,
     "peer": _optional(_name),
     "values": _integers,
+    "voters": _optional(_names),
     "peers": _peers,
 }
 _SPECIAL: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("Hold", "query"): _optional(_COUNT),
     ("Progress", "query"): _optional(_COUNT),
     ("Timing", "query"): _optional(_COUNT),
+    ("LeftOut", "peer"): _name,
     ("Opened", "name"): _one_of("logit_share", "vote_share", "noise", "threshold_noise"),
     ("Peer", "name"): _name,
 }

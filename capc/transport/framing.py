@@ -33,6 +33,8 @@ class MessageType(IntEnum):
     LOGIT_SHARE = 12  # step 1b without encryption, only under --cpu
     KEY_SEED = 13  # of the answering party, for its half of the public key
     PROBE = 14  # nothing but its size: how fast the line is
+    PRESENT = 15  # an answering party can send its share: what its masks are to depend on
+    VOTERS = 16  # whose shares are added up, where not all answering parties answer
 
 
 def encode_header(message_type: MessageType, length: int) -> bytes:

@@ -57,7 +57,7 @@ DISTRIBUTED = [
         distributed_noise=True,
         privacy=PrivacySettings(2.0, 200, 0.0, None, 1e-5, "classic", None, "distributed", 1),
     ),
-    replace(QUERYING, distributed_noise=True),
+    replace(QUERYING, distributed_noise=True, min_parties=2),
 ]
 LABELS = [
     replace(BASE, with_threshold=False, voting="binary"),
@@ -119,6 +119,8 @@ def test_encryption_parameters_are_checked_where_they_are_read() -> None:
     ("name", "value"),
     [
         ("version", 1),
+        ("min_parties", 4),
+        ("min_parties", 0),
         ("n_parties", 0),
         ("n_parties", True),
         ("n_queries", 1.5),

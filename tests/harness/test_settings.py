@@ -229,6 +229,13 @@ def test_noise_that_the_answering_parties_draw() -> None:
         (["--colluding=1"], "--colluding needs --noise distributed"),
         (["--noise=distributed", "--colluding=5"], "--colluding is 5; allowed is 0 to 4"),
         (["--noise=distributed", "--colluding=-1"], "--colluding is -1"),
+        (["--min_parties=6"], "--min_parties is 6; allowed is 1 to 5"),
+        (["--min_parties=0"], "--min_parties is 0; allowed is 1 to 5"),
+        (["--min_parties=3", "--step"], "--min_parties is refused with --step"),
+        (
+            ["--noise=distributed", "--min_parties=3", "--colluding=3"],
+            "--colluding is 3; allowed is 0 to 2",
+        ),
         (
             ["--noise=distributed", "--threshold=3", "--sigma_threshold=1"],
             "--sigma_threshold is refused with --noise distributed",

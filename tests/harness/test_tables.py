@@ -33,8 +33,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_column_names_are_stable() -> None:
     assert (
-        *("query", "true_label", "label", "answered", "epsilon_spent", "delta", "conversion"),
-        "insecure",
+        *("query", "true_label", "label", "answered", "voters", "epsilon_spent", "delta"),
+        *("conversion", "insecure"),
     ) == QUERY_COLUMNS
     assert (
         *("query", "plain_label", "integer_label", "reference_agrees", "max_logit_error"),

@@ -19,6 +19,7 @@ from capc.harness.report import show_times
 from capc.harness.view import LiveView, PartyRow, View
 from capc.transport.control_messages import (
     Answer,
+    LeftOut,
     Log,
     Message,
     Opened,
@@ -167,10 +168,21 @@ def test_an_answer_comes_once_and_both_agree(tmp_path: Path) -> None:
 
 def test_an_answer_without_account_is_written_at_the_end(tmp_path: Path) -> None:
     made = recorder(tmp_path, Console(file=io.StringIO()))
-    made.on_message("querying", Answer(1, False, None))
+    made.on_message("querying", Answer(1, False, None, ("answering-0",)))
     assert len((tmp_path / "queries.csv").read_text().splitlines()) == 1
     made.finish()
-    assert (tmp_path / "queries.csv").read_text().splitlines()[1] == "1,,,false,,,,"
+    assert (tmp_path / "queries.csv").read_text().splitlines()[1] == "1,,,false,1,,,,"
+
+
+def test_a_party_that_is_left_out_is_told_once_and_by_those_who_may(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO())
+    made = recorder(tmp_path, console)
+    made.on_message("querying", LeftOut("answering-0", "it is gone"))
+    made.on_message("guardian", LeftOut("answering-0", "it sent nothing in time"))
+    assert made.results.left_out == {"answering-0": "it is gone"}
+    with pytest.raises(ProtocolError, match="not for answering-0 to leave out"):
+        made.on_message("answering-0", LeftOut("answering-0", "at its own wish"))
+    made.finish()
 
 
 def test_the_rest_is_kept(tmp_path: Path) -> None:

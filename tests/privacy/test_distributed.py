@@ -143,6 +143,20 @@ def test_the_noise_of_any_honest_rest_has_the_scale_that_is_paid_for(
     )
 
 
+@given(st.integers(2, 400), st.data())
+def test_where_fewer_may_answer_the_noise_of_any_so_many_suffices(
+    parties: int, data: st.DataObject
+) -> None:
+    fewest = data.draw(st.integers(1, parties))
+    colluding = data.draw(st.integers(0, fewest - 1))
+    each = party_sigma(2.0, fewest, colluding)
+    for answered in (fewest, parties):
+        honest = math.sqrt(answered - colluding) * each
+        assert honest >= 0.999999 * UNITS * 2.0
+    total = total_sigma(2.0, parties, colluding, fewest)
+    assert math.sqrt(parties) * each == pytest.approx(UNITS * total)
+
+
 @pytest.mark.parametrize(("parties", "colluding"), [(5, 5), (5, 6), (5, -1), (1, 1)])
 def test_somebody_has_to_keep_its_noise_to_itself(parties: int, colluding: int) -> None:
     with pytest.raises(ConfigError, match=f"allowed is 0 to {parties - 1}"):

@@ -7,13 +7,14 @@ from typing import Any
 
 from dying import MODULES
 
+from capc.parties import own_noise
 from capc.transport.control import ControlClient
 
 
 def main(role: str) -> int:
     """Run the real party of this role; its exit status."""
-    module: Any = MODULES[role]
-    sample, ready = module.sample_noise, ControlClient.ready
+    drawing: Any = own_noise if role == "answering" else MODULES[role]
+    sample, ready = drawing.sample_noise, ControlClient.ready
     over: list[bool] = []
 
     def sample_before(*arguments: Any, **options: Any) -> Any:
@@ -25,7 +26,7 @@ def main(role: str) -> int:
         over.append(True)
         ready(client)
 
-    module.sample_noise = sample_before
+    drawing.sample_noise = sample_before
     ControlClient.ready = note  # type: ignore[assignment, method-assign]
-    status: int = module.main(sys.argv[1:])
+    status: int = MODULES[role].main(sys.argv[1:])
     return status

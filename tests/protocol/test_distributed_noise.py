@@ -10,8 +10,8 @@ import pytest
 from protocol_runs import Runner
 
 from capc.fixed_point import VOTE_BITS, modulo, uniform_bits
-from capc.parties.answering_party import MaskedNoise
 from capc.parties.messages import Batch
+from capc.parties.own_noise import MaskedNoise
 from capc.parties.pairwise_masks import PairwiseMasks
 from capc.privacy.accountant import Accountant
 from capc.privacy.noise_ahead import NoiseAhead

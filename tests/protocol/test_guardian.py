@@ -17,6 +17,7 @@ from capc.parties.config import PrivacySettings
 from capc.parties.messages import Admission, Batch, send_vote_share
 from capc.parties.privacy_guardian import BatchNoise, Guardian, draw_noise
 from capc.parties.runtime import Runtime
+from capc.parties.vote_collection import Votes
 from capc.privacy.account_file import AccountFile
 from capc.privacy.accountant import Accountant
 from capc.privacy.rdp import Mechanism
@@ -25,7 +26,7 @@ from capc.transport.channel import Channel, Traffic
 from capc.transport.framing import MessageType
 
 CLASSES, N_QUERIES, BATCH = 3, 6, 4
-VOTE_SHARE = np.array([[1, 2, (1 << 32) - 1]])
+VOTES = Votes(np.array([[1, 2, (1 << 32) - 1]]), 10)
 END = Batch(0, 0)
 
 
@@ -57,6 +58,8 @@ def runtime_with(settings: PrivacySettings, n_parties: int = 10) -> Runtime:
     config = SimpleNamespace(
         privacy=settings,
         n_parties=n_parties,
+        fewest=n_parties,
+        may_lose_parties=False,
         rule=VotingRule("plurality", CLASSES),
         n_queries=N_QUERIES,
         batch_size=BATCH,
@@ -78,14 +81,14 @@ def guardian(program: Program, threshold: int | None, **privacy: Any) -> Guardia
     settings = PrivacySettings(1.0, threshold, 1.0, None, 1e-5, "improved", **privacy)
     if settings.distributed:
         settings = PrivacySettings(1.0, threshold, 0.0, None, 1e-5, "improved", **privacy)
-    return Guardian(runtime_with(settings), cast(Any, None), [], cast(Any, program))
+    return Guardian(runtime_with(settings), cast(Any, None), {}, cast(Any, program))
 
 
 def test_the_words_are_those_of_the_circuit() -> None:
     program = Program()
     noise = BatchNoise(np.array([[-2, 0, 5]]), np.array([-3]))
     for threshold in (None, 4):
-        answered = guardian(program, threshold)._noisy_argmax(VOTE_SHARE, noise)
+        answered = guardian(program, threshold)._noisy_argmax(VOTES, noise)
         assert answered.tolist() == [1]
     noisy = [(1 << 32) - 1, 2, 4]
     below = [(1 << 32) - 6, (1 << 32) - 5, (1 << 32) - 8]
@@ -96,7 +99,7 @@ def test_under_distributed_noise_the_counts_are_compared_as_they_come() -> None:
     """No noise is added, and the threshold is counted in the parts of a vote that they have."""
     program = Program()
     party = guardian(program, 4, noise="distributed", colluding=1)
-    party._noisy_argmax(VOTE_SHARE, party._noise_of(Batch(0, 1)))
+    party._noisy_argmax(VOTES, party._noise_of(Batch(0, 1)))
     low = (1 << 32) - 4 * 256
     assert program.words == [[[1, 2, (1 << 32) - 1, low + 1, low + 2, low - 1]]]
 
@@ -107,7 +110,7 @@ def test_noise_that_would_wrap_never_reaches_the_circuit(threshold: int | None, 
     program = Program()
     noise = BatchNoise(np.array([[0, reach, 0]]), np.array([0]))
     with pytest.raises(ConfigError, match="use a smaller sigma"):
-        guardian(program, threshold)._noisy_argmax(VOTE_SHARE, noise)
+        guardian(program, threshold)._noisy_argmax(VOTES, noise)
     assert program.words == []
 
 
@@ -129,7 +132,7 @@ class Ends:
         self.party = Guardian(
             runtime,
             ours[0],
-            ours[1:],
+            dict(zip(names[1:], ours[1:], strict=True)),
             cast(Any, program),
             account=self.account,
             noise=draw_noise(runtime.config, settings),

@@ -6,25 +6,20 @@ party alone has the labels, in a CSV of its own; the guardian's account is its o
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from capc.errors import FileError, StoppedError
+from capc.errors import StoppedError
 from capc.parties.federation.audit_log import AuditLog
+from capc.parties.federation.labels import Labels
 from capc.parties.federation.party_file import PartyFile
 from capc.roles import ANSWERING, role_of
 from capc.transport.endpoints import Peer
 
 logger = logging.getLogger(__name__)
-
-LABEL_COLUMNS = ("run", "query", "answered", "label")
 
 
 class OwnRecords:
@@ -41,7 +36,7 @@ class OwnRecords:
         self._stopping = False
         self._busy = False  # not to be interrupted
         try:
-            self._labels = None if own.labels is None else _Labels(own.labels)
+            self._labels = None if own.labels is None else Labels(own.labels)
             self.log.append("start", party=own.config.party, queries=own.config.n_queries)
         except BaseException:
             self.log.close()
@@ -124,11 +119,14 @@ class OwnRecords:
         cost = {"seconds": round(seconds, 6), "sent": bytes_sent, "received": bytes_received}
         self._note("step", query=query, count=count, step=step, phase=phase, **cost)
 
-    def answer(self, query: int, answered: bool, label: int | None) -> None:
+    def answer(
+        self, query: int, answered: bool, label: int | None, voters: Sequence[str] | None = None
+    ) -> None:
         """To the CSV; the log says only that there is an answer."""
+        count = self._own.config.n_parties if voters is None else len(voters)
         if self._labels is not None:
-            self._labels.append(self.run, query, answered, label)
-        self._note("answer", query=query, answered=answered)
+            self._labels.append(self.run, query, answered, count, label)
+        self._note("answer", query=query, answered=answered, voters=count)
 
     def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
@@ -140,6 +138,11 @@ class OwnRecords:
     def refused(self, query: int, reason: str) -> None:
         """The budget is spent."""
         self._note("refused", query=query, reason=reason)
+
+    def left_out(self, peer: str, reason: str) -> None:
+        """Queries go on without an answering party."""
+        logger.warning("going on without %s: %s", peer, reason)
+        self._note("left_out", peer=peer, reason=reason)
 
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
         """A federation has no --verify."""
@@ -163,34 +166,3 @@ class OwnRecords:
         if self._labels is not None:
             self._labels.close()
         self.log.close()
-
-
-class _Labels:
-    """The querying party's CSV: a row is on the disk when `append` returns."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            if os.fstat(self._file).st_size == 0:
-                self._write(LABEL_COLUMNS)
-        except OSError as error:
-            raise FileError(f"{path} cannot be written: {error.strerror}") from None
-
-    def append(self, run: str, query: int, answered: bool, label: int | None) -> None:
-        """`label` None: the query was not answered."""
-        try:
-            self._write((run, query, str(answered).lower(), "" if label is None else label))
-        except OSError as error:
-            raise FileError(f"{self._path} cannot be written: {error.strerror}") from None
-
-    def close(self) -> None:
-        os.close(self._file)
-
-    def _write(self, row: Sequence[object]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(row)
-        line = text.getvalue().encode()
-        while line:
-            line = line[os.write(self._file, line) :]
-        os.fsync(self._file)
