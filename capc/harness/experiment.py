@@ -49,6 +49,8 @@ from capc.private_memory import keep_memory_private
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
 from capc.unforeseen import keep_trace, one_line
 
+NAMING_SECONDS = 10.0
+
 logger = logging.getLogger("capc.driver")
 
 
@@ -259,7 +261,8 @@ class Run:
                 launcher,
                 Fed(recorder, feeds),
                 setup_seconds=settings.timeout_seconds,
-                query_seconds=settings.timeout_seconds,
+                # behind the parties' own limits, so that they name whom they wait for
+                query_seconds=settings.timeout_seconds + NAMING_SECONDS,
                 lecture=lecture,
                 spare=settings.n_parties - settings.fewest,
             )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from capc.errors import ProtocolError
+from capc.harness.deadlines import Deadlines
 from capc.harness.launchers.processes import PartySpec, Process, last_lines
 from capc.roles import QUERYING
 from capc.transport.control import ControlConnection
+from capc.transport.control_messages import CONTROL_VERSION, Hello, Message
 from capc.transport.endpoints import Peer
 
 _TAIL_LINES = 15
@@ -39,9 +42,19 @@ class SupervisedParty:
         return lines + [line for line in shown[-_TAIL_LINES:] if line not in lines]
 
 
-def overdue(
-    parties: Collection[SupervisedParty], setup_seconds: float, query_seconds: float
-) -> tuple[str, str]:
+def introduced(parties: Mapping[str, SupervisedParty], message: Message | None) -> SupervisedParty:
+    """Which party a first message is of; ProtocolError where it is of none that is expected."""
+    if not isinstance(message, Hello):
+        raise ProtocolError("the first message is not hello")
+    if message.version != CONTROL_VERSION:
+        raise ProtocolError(f"its version is {message.version}, not {CONTROL_VERSION}")
+    party = parties.get(message.party)
+    if party is None or party.connection is not None:
+        raise ProtocolError(f"{message.party} is not expected, or already there")
+    return party
+
+
+def overdue(parties: Collection[SupervisedParty], deadlines: Deadlines) -> tuple[str, str]:
     """Which party a deadline has passed, and what it did not do in time."""
     lost = [party.name for party in parties if party.lost]
     if lost:
@@ -54,6 +67,6 @@ def overdue(
     ):
         if late:
             names = ", ".join(late[:5]) + (" and others" if len(late) > 5 else "")
-            seconds = f"within {setup_seconds:g} seconds"
+            seconds = f"within {deadlines.setup_seconds:g} seconds"
             return late[0], f"{names} did not {doing} {seconds} ({limit})"
-    return QUERYING, f"nothing was answered for {query_seconds:g} seconds ({limit})"
+    return QUERYING, f"no party ended a step for {deadlines.query_seconds:g} seconds ({limit})"

@@ -16,6 +16,7 @@ from typing import Any
 
 from capc.errors import ProtocolError
 from capc.files import socket_folder
+from capc.harness.deadlines import Deadlines
 from capc.harness.launchers.processes import (
     Launcher,
     PartySpec,
@@ -25,11 +26,10 @@ from capc.harness.launchers.processes import (
 from capc.harness.lecture import Lecture
 from capc.harness.outcome import Failure, Observer, Outcome
 from capc.harness.signals import SignalEvents
-from capc.harness.supervised_party import SupervisedParty, overdue
+from capc.harness.supervised_party import SupervisedParty, introduced, overdue
 from capc.roles import ANSWERING, GUARDIAN, QUERYING, role_of
 from capc.transport.control import ControlConnection, ControlListener
 from capc.transport.control_messages import (
-    CONTROL_VERSION,
     Announce,
     Answer,
     Done,
@@ -43,6 +43,7 @@ from capc.transport.control_messages import (
     Ready,
     Refused,
     Stop,
+    Timing,
     encode,
 )
 from capc.transport.endpoints import Peer
@@ -57,7 +58,7 @@ class Supervisor:
     """Runs one set of parties from start to end.
 
     `command` gives the command line of a party for a control socket; `setup_seconds` bounds the
-    time until every party is ready; `query_seconds` the time between two answers and the end. A
+    time until every party is ready; `query_seconds` the time from one step's end to the next. A
     `lecture` holds the run before each step, and its deadlines with it. Once all are ready, the run
     goes on without `spare` answering parties that fail.
     """
@@ -79,8 +80,7 @@ class Supervisor:
         self._command = command
         self._launcher = launcher
         self._observer = observer
-        self._setup_seconds = setup_seconds
-        self._query_seconds = query_seconds
+        self._deadlines = Deadlines(setup_seconds, query_seconds)
         self._grace_seconds = grace_seconds
         self._lecture = lecture
         self._spare = spare
@@ -89,8 +89,6 @@ class Supervisor:
         self._ending = False
         self._introduced_all = False
         self._sent: set[int] = set()
-        self._deadline = 0.0
-        self._lost_deadline = math.inf
 
     def run(self) -> Outcome:
         """Start, introduce, watch, end. Every process is gone when this returns or raises."""
@@ -116,7 +114,7 @@ class Supervisor:
     # -- starting and watching -------------------------------------------------------------
 
     def _start(self, control: Path) -> None:
-        self._deadline = time.monotonic() + self._setup_seconds
+        self._deadlines.start()
         alone = {GUARDIAN, QUERYING}  # these import for themselves while many others are forked
         for party in sorted(self._parties.values(), key=lambda one: one.name not in alone):
             self._observer.on_state(party.name, "starting")
@@ -129,12 +127,11 @@ class Supervisor:
         while not self._over():
             self._handle_events(self._next_deadline())
             if time.monotonic() >= self._next_deadline() and not self._over():
-                late = overdue(self._parties.values(), self._setup_seconds, self._query_seconds)
-                self._fail(*late)
+                self._fail(*overdue(self._parties.values(), self._deadlines))
 
     def _next_deadline(self) -> float:
         held = self._lecture is not None and self._lecture.asking
-        return self._lost_deadline if held else min(self._deadline, self._lost_deadline)
+        return self._deadlines.next(held=held)
 
     def _over(self) -> bool:
         ended = all(party.exit_status is not None for party in self._parties.values())
@@ -146,6 +143,7 @@ class Supervisor:
         until = deadline if refresh_at is None else min(deadline, refresh_at)
         left = None if math.isinf(until) else max(0.0, until - time.monotonic())
         events = self._selector.select(left)
+        self._deadlines.woke(until)
         for key, _ in events:
             if isinstance(key.data, SupervisedParty):
                 if isinstance(key.fileobj, ControlConnection):
@@ -175,7 +173,7 @@ class Supervisor:
             self._outcome.interrupted = True
             return
         going, held_seconds = pressed
-        self._deadline += held_seconds
+        self._deadlines.stand_still(held_seconds)
         self._introduce_all()
         self._let_go(going)
 
@@ -202,7 +200,7 @@ class Supervisor:
             messages = listener.receive()
             if messages == []:
                 return
-            party = self._introduced(messages[0] if messages else None)
+            party = introduced(self._parties, messages[0] if messages else None)
         except ProtocolError as error:
             self._selector.unregister(listener)
             listener.close()
@@ -215,16 +213,6 @@ class Supervisor:
         self._observer.on_state(party.name, "connecting")
         self._dispatch(party, (messages or [])[1:])
 
-    def _introduced(self, message: Message | None) -> SupervisedParty:
-        if not isinstance(message, Hello):
-            raise ProtocolError("the first message is not hello")
-        if message.version != CONTROL_VERSION:
-            raise ProtocolError(f"its version is {message.version}, not {CONTROL_VERSION}")
-        party = self._parties.get(message.party)
-        if party is None or party.connection is not None:
-            raise ProtocolError(f"{message.party} is not expected, or already there")
-        return party
-
     def _on_readable(self, party: SupervisedParty, connection: ControlConnection) -> None:
         try:
             messages = connection.receive()
@@ -234,8 +222,7 @@ class Supervisor:
                 if not party.done and not self._ending:
                     # Its exit says why, and is an event of its own: allow it the grace period.
                     party.lost = True
-                    grace_over = time.monotonic() + self._grace_seconds
-                    self._lost_deadline = min(self._lost_deadline, grace_over)
+                    self._deadlines.lose(self._grace_seconds)
                 return
             self._dispatch(party, messages)
         except ProtocolError as error:
@@ -265,10 +252,11 @@ class Supervisor:
         elif isinstance(message, Ready):
             party.ready = True
             self._observer.on_state(party.name, "ready")
-            if all(other.ready for other in self._parties.values()):
-                self._deadline = time.monotonic() + self._query_seconds
-        elif isinstance(message, Answer | Refused):
-            self._deadline = time.monotonic() + self._query_seconds
+            if self._all_ready:
+                self._deadlines.go_on()
+        elif isinstance(message, Answer | Refused | Timing):
+            if self._all_ready:
+                self._deadlines.go_on()
         elif isinstance(message, LeftOut):
             self._leave_out(message.peer, message.reason)
         elif isinstance(message, Done):
@@ -280,10 +268,7 @@ class Supervisor:
         """Go on without an answering party, which is ended; whether the run can."""
         if name in self._outcome.left_out:
             return True
-        ready = all(party.ready for party in self._parties.values())
-        if role_of(name) != ANSWERING or not ready:
-            return False
-        if len(self._outcome.left_out) >= self._spare:
+        if role_of(name) != ANSWERING or len(self._outcome.left_out) >= self._spare:
             return False
         self._outcome.left_out[name] = reason
         self._observer.on_state(name, "left out")
@@ -319,7 +304,7 @@ class Supervisor:
         party.exit_status = status
         self._read_rest(party)
         if not any(other.lost for other in self._running()):
-            self._lost_deadline = math.inf
+            self._deadlines.all_found()
         if party.name in self._outcome.left_out:
             return
         if self._ending:
@@ -347,11 +332,16 @@ class Supervisor:
     def _fail(
         self, party: str | None, reason: str, silent: bool = False, of_a_peer: bool = False
     ) -> None:
-        if party is not None and not self._ending and self._leave_out(party, reason):
+        losable = party is not None and self._all_ready and not self._ending
+        if party is not None and losable and self._leave_out(party, reason):
             return
         self._outcome.failures.append(Failure(party, reason, silent, of_a_peer))
         if party is not None and not self._ending:
             self._observer.on_state(party, "failed")
+
+    @property
+    def _all_ready(self) -> bool:
+        return all(party.ready for party in self._parties.values())
 
     def _running(self) -> list[SupervisedParty]:
         return [

@@ -152,6 +152,18 @@ class Links:
         self._left_out(name, reason)
 
 
+def joined_link(
+    config: PartyConfig,
+    channel: Channel,
+    inference: InferenceClient | UnencryptedClient,
+    host: str,
+) -> Link:
+    """The session over a channel whose steps 1a and 1b are set up; its program is at `host`."""
+    ring_bits = inference.plan.fixed_point.ring_bits
+    argmax = join_program(config, "argmax_1", channel, host, ring_bits)
+    return Link(channel.peer, channel, inference, argmax, config.rule)
+
+
 def require_agreed_ring(config: PartyConfig, peer: str, ring: FixedPoint) -> None:
     """ProtocolError where the parties agreed on a ring, and this peer's plan has another."""
     if config.ring is not None and ring != config.ring:

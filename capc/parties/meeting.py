@@ -7,7 +7,7 @@ each other from a file, and keep their own records (`capc.parties.federation`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -66,6 +66,12 @@ class Control(Protocol):
     ) -> None:
         """What the guardian's account has spent after a query."""
 
+    def first_query(self, queries: bytes, count: int) -> int:
+        """With which of the `count` queries, whose content is `queries`, the run begins.
+
+        All that an earlier run has brought are left out.
+        """
+
     def refused(self, query: int, reason: str) -> None:
         """From this query on the budget would be exceeded."""
 
@@ -103,14 +109,25 @@ class Meeting(Protocol):
     def run(self) -> bytes:
         """Known once the guardian is met."""
 
+    def is_there(self, name: str) -> bool:
+        """Whether the run begins with this party."""
+
     def listener(self) -> Listener:
         """Where the party's peers connect."""
 
-    def connect(self, peer: Peer) -> Channel:
-        """A channel to a peer, which agrees with this party on the run."""
+    def connect(self, peer: Peer, seconds: float | None = None) -> Channel:
+        """A channel to a peer, which agrees with this party on the run.
+
+        `seconds`: how long it may take, by default as long as all meetings.
+        """
 
     def accept(self, listener: Listener, peers: Mapping[str, Peer]) -> dict[str, Channel]:
         """Channels from all these peers, which agree with this party on the run."""
+
+    def late_comers(
+        self, listener: Listener, peers: Mapping[str, Peer]
+    ) -> AbstractContextManager[Callable[[], Mapping[str, Channel]]]:
+        """At the guardian: what gives the answering parties that have come since the last call."""
 
     def address(self, program: CircuitProgram) -> AbstractContextManager[ProgramAddress]:
         """Where a peer's circuit program reaches the garbler's, while the block lasts."""
@@ -131,11 +148,15 @@ class LocalMeeting:
     timeout_seconds: float
     run: bytes = b""
 
+    def is_there(self, name: str) -> bool:
+        """A run begins with all."""
+        return True
+
     def listener(self) -> Listener:
         """On loopback, at the first free port."""
         return Listener(HOST, self.port)
 
-    def connect(self, peer: Peer) -> Channel:
+    def connect(self, peer: Peer, seconds: float | None = None) -> Channel:
         """The driver names a peer once it listens."""
         return connect(self.identity, peer, self.timeout_seconds)
 
@@ -147,6 +168,13 @@ class LocalMeeting:
             count=len(peers),
             timeout_seconds=self.timeout_seconds,
         )
+
+    @contextmanager
+    def late_comers(
+        self, listener: Listener, peers: Mapping[str, Peer]
+    ) -> Iterator[Callable[[], Mapping[str, Channel]]]:
+        """Nobody: a party that the driver has ended does not come back."""
+        yield dict
 
     @contextmanager
     def address(self, program: CircuitProgram) -> Iterator[ProgramAddress]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -58,6 +58,7 @@ class Guardian:
         *,
         account: AccountFile | None = None,
         noise: NoiseAhead | None = None,
+        late_comers: Callable[[], Mapping[str, Channel]] = dict,
     ) -> None:
         self._runtime = runtime
         self._querying = querying
@@ -72,10 +73,14 @@ class Guardian:
         self._account = account
         self._noise = noise
         self._order = BatchOrder(runtime.config.n_queries, runtime.config.batch_size)
-        self._votes = self._collection(answering)
+        self._votes = self._collection(answering, late_comers)
         self._timed = StepTimer(runtime, {"2": [self._votes], "3": [program]})
 
-    def _collection(self, answering: Mapping[str, Channel]) -> VoteCollection:
+    def _collection(
+        self,
+        answering: Mapping[str, Channel],
+        late_comers: Callable[[], Mapping[str, Channel]],
+    ) -> VoteCollection:
         config = self._runtime.config
         if not config.may_lose_parties:
             return VoteCollection(answering, self._rule.counts)
@@ -83,6 +88,7 @@ class Guardian:
             *(answering, self._querying, config),
             left_out=self._runtime.control.left_out,
             again=self._charge_again,
+            late_comers=late_comers,
         )
 
     def serve(self) -> None:
@@ -233,8 +239,12 @@ def take_part(runtime: Runtime) -> None:
         warnings.simplefilter("ignore", GridEdgeWarning)
         runtime.control.ready()
         answering = {name: channel for name, channel in channels.items() if name != QUERYING}
+        late_comers = resources.enter_context(meeting.late_comers(listener, expected))
         Guardian(
-            runtime, channels[QUERYING], answering, program, account=account, noise=noise
+            *(runtime, channels[QUERYING], answering, program),
+            account=account,
+            noise=noise,
+            late_comers=late_comers,
         ).serve()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import reduce
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from capc.command_line import run_command
+from capc.command_line import ExitStatus, run_command
 from capc.errors import ProtocolError
 from capc.fixed_point import VOTE_BITS, Float64, Int64, modulo
 from capc.gc.programs import CircuitProgram
@@ -28,13 +28,14 @@ from capc.parties.links import (
     Links,
     inference_starter,
     join_program,
+    joined_link,
     require_agreed_ring,
 )
 from capc.parties.meeting import HOST
 from capc.parties.messages import Admission, Batch
 from capc.parties.queries import load_queries
 from capc.parties.runtime import Runtime, StepTimer, run_party
-from capc.parties.voters import receive_voters, send_voters
+from capc.parties.voters import receive_members, receive_voters, send_voters
 from capc.roles import GUARDIAN
 from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
@@ -51,11 +52,14 @@ class QueryingParty:
         links: Links,
         guardian: Channel,
         noisy_argmax: CircuitProgram,
+        open_link: Callable[[str], Link],
     ) -> None:
+        """`open_link` begins a session with an answering party that joins while the run goes on."""
         self._runtime = runtime
         self._links = links
         self._guardian = guardian
         self._noisy_argmax = noisy_argmax
+        self._open_link = open_link
         self._rule = runtime.config.rule
         channels, programs = links.channels, links.programs
         self._timed = StepTimer(
@@ -63,16 +67,20 @@ class QueryingParty:
             {"1a": channels, "1b": channels, "1c": programs, "2": channels, "3": [noisy_argmax]},
         )
 
-    def ask(self, images: Float64) -> None:
-        """All queries (n, ...), batch by batch, until they or the privacy budget end."""
-        size = self._images_at_once()
-        for first in range(0, len(images), size):
+    def ask(self, images: Float64, begin: int = 0) -> bool:
+        """The queries (n, ...) from `begin` on, batch by batch, until they or the budget end.
+
+        Whether any was admitted, or none was left to ask.
+        """
+        size, any_admitted = self._images_at_once(), begin == len(images)
+        for first in range(begin, len(images), size):
             if self._runtime.control.stopping():
                 logger.warning("stopped: queries from %d on are not asked", first)
                 break
             wanted = Batch(first, min(size, len(images) - first))
             admission = self._ask_for_admission(wanted)
             if admission.admitted:
+                any_admitted = True
                 batch = Batch(first, admission.admitted)
                 self._join_members(batch)
                 self._label(batch, images[first : first + batch.count])
@@ -81,6 +89,7 @@ class QueryingParty:
                 break
         Batch.send_end(self._guardian)
         self._links.each(lambda link: Batch.send_end(link.channel))
+        return any_admitted
 
     def _images_at_once(self) -> int:
         """The batch size, or less where what is prepared for it would take too much memory."""
@@ -100,8 +109,13 @@ class QueryingParty:
         if not config.may_lose_parties:
             return
         everybody = {answering_name(index) for index in range(config.n_parties)}
-        members = receive_voters(self._guardian, batch, everybody)
-        self._links.keep(members, "the guardian has lost it")
+        members, joined = receive_members(self._guardian, batch, everybody)
+        self._links.keep(members - joined, "the guardian has lost it")
+        for name in sorted(joined):
+            try:
+                self._links.add(self._open_link(name))
+            except ProtocolError as error:
+                logger.warning("%s cannot take part again: %s", name, error)
         self._links.require_enough()
 
     def _label(self, batch: Batch, images: Float64) -> None:
@@ -173,17 +187,19 @@ def read_label(output: Int64, config: PartyConfig) -> tuple[int | None, bool]:
     return (int(output[1]) if answered else None), answered
 
 
-def take_part(runtime: Runtime) -> None:
+def take_part(runtime: Runtime) -> ExitStatus:
     """One run, from the first connection to the last query."""
     config = runtime.config
     images = load_queries(config)
+    begin = runtime.control.first_query(images.tobytes(), len(images))
     with ExitStack() as resources, runtime.failures():
         pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.n_parties))
         meeting = runtime.meeting
         runtime.control.announce(HOST, None, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         guardian = resources.enter_context(meeting.connect(peers[GUARDIAN]))
-        answering = [peers[answering_name(index)] for index in range(config.n_parties)]
+        names = [answering_name(index) for index in range(config.n_parties)]
+        answering = [peers[name] for name in names if meeting.is_there(name)]
         channels = [
             resources.enter_context(channel) for channel in pool.map(meeting.connect, answering)
         ]
@@ -198,20 +214,11 @@ def take_part(runtime: Runtime) -> None:
                 require_agreed_ring(config, channel.peer, inference.plan.fixed_point)
         with runtime.timed(None, "1c", "setup", traffic):
             links = [
-                Link(
-                    channel.peer,
-                    channel,
-                    inference,
-                    resources.enter_context(
-                        join_program(
-                            *(config, "argmax_1", channel, meeting.program_host(peer)),
-                            inference.plan.fixed_point.ring_bits,
-                        )
-                    ),
-                    config.rule,
-                )
+                joined_link(config, channel, inference, meeting.program_host(peer))
                 for peer, channel, inference in zip(answering, channels, inferences, strict=True)
             ]
+            for link in links:
+                resources.enter_context(link.argmax)
             for link in links:
                 link.argmax.wait_until_ready()
         with runtime.timed(None, "3", "setup", lambda: guardian.traffic):
@@ -223,9 +230,22 @@ def take_part(runtime: Runtime) -> None:
             )
             noisy_argmax.wait_until_ready()
         runtime.control.ready()
+
+        def open_link(name: str) -> Link:
+            peer = peers[name]
+            channel = resources.enter_context(meeting.connect(peer, config.patience_seconds))
+            channel.wait_at_most(config.patience_seconds)
+            inference = start(channel)
+            require_agreed_ring(config, channel.peer, inference.plan.fixed_point)
+            link = joined_link(config, channel, inference, meeting.program_host(peer))
+            resources.enter_context(link.argmax).wait_until_ready()
+            return link
+
         sessions = Links(links, pool, config, runtime.control.left_out)
-        QueryingParty(runtime, sessions, guardian, noisy_argmax).ask(images)
+        party = QueryingParty(runtime, sessions, guardian, noisy_argmax, open_link)
+        any_admitted = party.ask(images, begin)
         sessions.each(lambda link: link.argmax.close())
+    return ExitStatus.OK if any_admitted else ExitStatus.NOTHING_ANSWERED
 
 
 def main(argv: list[str] | None = None) -> int:

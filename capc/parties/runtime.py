@@ -124,7 +124,7 @@ class StepTimer:
 def run_party(
     role: str,
     description: str,
-    take_part: Callable[[Runtime], None],
+    take_part: Callable[[Runtime], ExitStatus | None],
     argv: list[str] | None,
 ) -> int:
     """Parse the arguments, take part in one run, report a failure in one line; the exit status.
@@ -153,7 +153,10 @@ def run_party(
 
 
 def _take_part(
-    config_path: str, control_path: str | None, role: str, take_part: Callable[[Runtime], None]
+    config_path: str,
+    control_path: str | None,
+    role: str,
+    take_part: Callable[[Runtime], ExitStatus | None],
 ) -> int:
     keep_freed_memory()
     control: Control | None = None
@@ -169,7 +172,9 @@ def _take_part(
         if role_of(config.party) != role:
             raise ConfigError(f"{config_path} is the config of {config.party}, not of {role}")
         if own is None:
-            client = ControlClient.connect(str(control_path), config.party)
+            client = ControlClient.connect(
+                str(control_path), config.party, send_seconds=config.timeout_seconds
+            )
             if pane is not None:
                 client.heard = pane.heard
             identity = Identity.create(config.party)
@@ -178,9 +183,10 @@ def _take_part(
             records = OwnRecords(own)
             records.end_on_sigterm()
             control, meeting = records, FederatedMeeting(own, records)
-        take_part(Runtime(config, control, meeting))
+        status = take_part(Runtime(config, control, meeting))
         control.done()
-        return ExitStatus.OK
+        # A driver has its own way to say that nothing was answered.
+        return ExitStatus.OK if own is None or status is None else status
     except ReportedError:
         return ExitStatus.FAILED
     except Exception as error:

@@ -87,7 +87,8 @@ class VotesOfSome(VoteCollection):
     """The same where `fewest` of the config suffice: those that are dead or late are left out.
 
     `left_out` is told of each, and why. `again` is called before the parties mask their shares once
-    more, for fewer voters: it charges for that. ProtocolError where too few are left.
+    more, for fewer voters: it charges for that. `late_comers` gives those that have come since it
+    was asked last. ProtocolError where too few are left.
     """
 
     def __init__(
@@ -98,22 +99,34 @@ class VotesOfSome(VoteCollection):
         *,
         left_out: Callable[[str, str], None],
         again: Callable[[Batch], None],
+        late_comers: Callable[[], Mapping[str, Channel]] = dict,
     ) -> None:
         super().__init__(channels, config.rule.counts)
         self._querying = querying
         self._config = config
         self._left_out = left_out
         self._again = again
+        self._late_comers = late_comers
+        self._joined: list[str] = []
         self._reason = ""
 
     def admit(self, batch: Batch) -> None:
-        """Tell each one that is there which queries are admitted."""
+        """Tell each one that is there which queries are admitted; from now on the late ones too."""
+        come = self._late_comers()
+        for name, channel in come.items():
+            if name in self._channels:
+                self._leave_out(name, "it has come again")
+            self._channels[name] = channel
+            self._known.append(channel)
+            logger.info("%s takes part again", name)
+        self._joined = sorted(come)
         self._on_each(lambda channel: batch.send(channel, MessageType.ADMISSION))
         self._require_enough()
 
     def announce(self, batch: Batch) -> None:
-        """Tell the querying party who was told."""
-        send_voters(self._querying, batch, self._channels)
+        """Tell the querying party who was told, and with whom it has to begin anew."""
+        joined = [name for name in self._joined if name in self._channels]
+        send_voters(self._querying, batch, self._channels, joined)
 
     def collect(self, batch: Batch) -> Votes:
         """The shares of those who voted and are still there.

@@ -24,17 +24,38 @@ _MOST_BYTES = 1 << 16  # the names and tokens of 400 parties
 _TOKEN = re.compile(f"[0-9a-f]{{{2 * TOKEN_BYTES}}}")
 
 
-def send_voters(channel: Channel, batch: Batch, names: Collection[str]) -> None:
-    """The querying party and the guardian to each other: whose shares they have of a batch."""
-    _send(channel, MessageType.VOTERS, batch, {"parties": sorted(names)})
+def send_voters(
+    channel: Channel, batch: Batch, names: Collection[str], joined: Collection[str] = ()
+) -> None:
+    """The querying party and the guardian to each other: who takes part in a batch.
+
+    Before a batch these are all whom the guardian has told of it, of whom some have just `joined`;
+    then those with whom the querying party has come to the end of step 1c; then those whose shares
+    are added up.
+    """
+    fields = {"parties": sorted(names), "joined": sorted(joined)}
+    _send(channel, MessageType.VOTERS, batch, fields)
+
+
+def receive_members(
+    channel: Channel, batch: Batch, among: Collection[str]
+) -> tuple[set[str], set[str]]:
+    """What the other said: all, and of them those who have just joined.
+
+    ProtocolError where it names a party that is not `among` these.
+    """
+    said = _receive(channel, MessageType.VOTERS, batch)
+    names, joined = said.get("parties"), said.get("joined")
+    if type(names) is not list or not all(type(name) is str and name in among for name in names):
+        raise ProtocolError(f"{channel.peer} named parties that cannot answer {batch}")
+    if type(joined) is not list or not all(name in names for name in joined):
+        raise ProtocolError(f"{channel.peer} named parties that cannot have joined")
+    return set(names), set(joined)
 
 
 def receive_voters(channel: Channel, batch: Batch, among: Collection[str]) -> set[str]:
-    """What the other said; ProtocolError where it names a party that is not `among` these."""
-    names = _receive(channel, MessageType.VOTERS, batch).get("parties")
-    if type(names) is not list or not all(type(name) is str and name in among for name in names):
-        raise ProtocolError(f"{channel.peer} named parties that cannot answer {batch}")
-    return set(names)
+    """The same where nobody can have joined."""
+    return receive_members(channel, batch, among)[0]
 
 
 def new_token() -> str:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -42,7 +43,8 @@ from capc.transport.control_messages import (
 )
 from capc.transport.endpoints import Peer
 
-_SEND_TIMEOUT_SECONDS = 10.0
+_SEND_TIMEOUT_SECONDS = 10.0  # of the driver, whom one party must not hold up
+_TIMEVAL = struct.Struct("ll")  # as the operating system's interface has it
 
 
 class ControlConnection:
@@ -67,7 +69,9 @@ class ControlConnection:
             with self._lock:
                 self._socket.sendall(line)
         except OSError:
-            raise ProtocolError("the other end of the control channel is gone") from None
+            raise ProtocolError(
+                "the other end of the control channel is gone, or does not read"
+            ) from None
 
     def receive(self) -> list[Message] | None:
         """Wait for bytes and return the messages now complete; None at the end of the stream."""
@@ -148,10 +152,20 @@ class ControlClient:
 
     @classmethod
     def connect(
-        cls, path: str | Path, party: str, on_end: Callable[[], None] = end_this_process
+        cls,
+        path: str | Path,
+        party: str,
+        on_end: Callable[[], None] = end_this_process,
+        *,
+        send_seconds: float = 600.0,
     ) -> ControlClient:
-        """Raises ProtocolError when no driver listens at `path`."""
+        """Raises ProtocolError when no driver listens at `path`.
+
+        A driver that stands still, and does not read for `send_seconds`, is as good as gone.
+        """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        limit = _TIMEVAL.pack(int(send_seconds), int(send_seconds % 1 * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         try:
             connection.connect(str(path))
         except OSError as error:
@@ -260,6 +274,10 @@ class ControlClient:
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
         """Under --verify alone: tell shares or noise; `peer` is who holds the other share."""
         self._send(Opened(query, name, peer, tuple(int(value) for value in values)))
+
+    def first_query(self, queries: bytes, count: int) -> int:
+        """The first: the driver names the queries that are left."""
+        return 0
 
     def stopping(self) -> bool:
         """Never: a driver that ends a run ends its parties."""

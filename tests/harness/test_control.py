@@ -229,6 +229,19 @@ def test_the_client_waits_for_its_peers(driver: Driver) -> None:
     assert driver.client.wait_for_peers(10)["guardian"].port == 5
 
 
+def test_a_driver_that_stands_still_holds_no_party_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    listener = ControlListener(Path("control"))
+    client = ControlClient.connect("control", "answering-0", lambda: None, send_seconds=0.2)
+    with pytest.raises(ProtocolError, match="does not read"):
+        for _ in range(100):
+            client.log("x" * 60000)
+    client.close()
+    listener.close()
+
+
 @pytest.mark.parametrize("how", ["stop", "gone", "garbage"])
 def test_a_driver_that_ends_ends_the_party(driver: Driver, how: str) -> None:
     if how == "stop":

@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from capc.harness.deadlines import Deadlines
 from capc.harness.launchers.processes import PartySpec
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.outcome import Failure, Outcome
 from capc.harness.supervisor import Supervisor
 from capc.transport.control import ControlConnection, ControlListener
-from capc.transport.control_messages import Announce, Answer, Message, Ready
+from capc.transport.control_messages import Announce, Answer, LeftOut, Message, Ready
 
 FAKE = Path(__file__).with_name("fake_party.py")
 NAMES = ("answering-0", "answering-1", "guardian", "querying")
@@ -74,7 +75,13 @@ class Bench:
         self._monkeypatch = monkeypatch
         self.pids: dict[str, int] = {}
 
-    def run(self, setup_seconds: float = 60.0, query_seconds: float = 60.0, **who: str) -> Outcome:
+    def run(
+        self,
+        setup_seconds: float = 60.0,
+        query_seconds: float = 60.0,
+        spare: int = 0,
+        **who: str,
+    ) -> Outcome:
         behaviours = {name.replace("_", "-"): what for name, what in who.items()}
         self._monkeypatch.setenv("CAPC_FAKE", json.dumps(behaviours))
         bench = self
@@ -93,6 +100,7 @@ class Bench:
             setup_seconds=setup_seconds,
             query_seconds=query_seconds,
             grace_seconds=1.0,
+            spare=spare,
         )
         outcome = self.supervisor.run()
         self.check_nothing_runs()
@@ -176,7 +184,7 @@ def test_a_party_that_never_announces(bench: Bench, behaviour: str, missing: str
     def note(party: str, what: str) -> None:
         expected.discard((party, what))
         if not expected:  # the others are there: the time is up
-            bench.supervisor._deadline = time.monotonic()
+            bench.supervisor._deadlines._next = time.monotonic()
 
     bench.listener.on = lambda party, message: note(party, message.kind)
     bench.listener.on_state = note  # type: ignore[assignment, method-assign]
@@ -190,7 +198,35 @@ def test_a_party_that_never_announces(bench: Bench, behaviour: str, missing: str
 def test_a_query_that_is_never_answered(bench: Bench) -> None:
     outcome = bench.run(query_seconds=0.5, querying="hang")
     assert outcome.cause is not None
-    assert "nothing was answered for 0.5 seconds" in outcome.cause.reason
+    assert "no party ended a step for 0.5 seconds" in outcome.cause.reason
+
+
+@pytest.mark.parametrize(("spare", "succeeded"), [(1, True), (0, False)])
+def test_a_run_goes_on_without_so_many_answering_parties(
+    bench: Bench, spare: int, succeeded: bool
+) -> None:
+    """One of them stands still; the querying party says that it goes on without it."""
+
+    def leave_out(_party: str, message: Message) -> None:
+        if isinstance(message, Answer):
+            bench.supervisor._on_message(
+                bench.supervisor._parties["querying"], LeftOut("answering-1", "it is late")
+            )
+
+    bench.listener.on = leave_out
+    outcome = bench.run(spare=spare, query_seconds=2.0, answering_1="hang")
+    assert outcome.succeeded is succeeded
+    assert outcome.left_out == ({"answering-1": "it is late"} if succeeded else {})
+
+
+def test_time_in_which_the_driver_stood_still_does_not_count() -> None:
+    deadlines = Deadlines(setup_seconds=10.0, query_seconds=5.0)
+    deadlines.start()
+    before = deadlines.next(held=False)
+    deadlines.woke(time.monotonic() - 0.5)
+    assert deadlines.next(held=False) == before
+    deadlines.woke(time.monotonic() - 30.0)
+    assert deadlines.next(held=False) == pytest.approx(before + 30.0, abs=1.0)
 
 
 def test_a_party_that_ignores_sigterm_is_killed(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 HOST = "127.0.0.1"
 NAMES = ("guardian", "answering-0", "answering-1", "querying")
+FIVE = ("guardian", "answering-0", "answering-1", "answering-2", "querying")
 CLASSES, INPUTS = 3, 4
 SEEDS = (2, 5)  # of models that agree on queries of several labels
 
@@ -62,17 +64,24 @@ def free_ports(count: int) -> list[int]:
 
 
 class Federation:
-    """Four parties' folders below `root`, and their processes.
+    """The parties' folders below `root`, and their processes.
 
-    `labels` are what both models say of the queries; the noise is too small to change them.
+    `labels` are what all models say of the queries; the noise is too small to change them.
     """
 
     def __init__(
-        self, root: Path, *, queries: int = 2, meet_seconds: int = 20, timeout_seconds: int = 20
+        self,
+        root: Path,
+        *,
+        queries: int = 2,
+        meet_seconds: int = 20,
+        timeout_seconds: int = 20,
+        names: Sequence[str] = NAMES,
+        min_parties: int | None = None,
     ) -> None:
         self.root = root
         self.running: dict[str, subprocess.Popen[str]] = {}
-        for name, port in zip(NAMES, free_ports(len(NAMES)), strict=True):
+        for name, port in zip(names, free_ports(len(names)), strict=True):
             words = [f"--folder={root / name}", f"--host={HOST}", f"--port={port}"]
             status = main(["party", "init", name, *words])
             assert status == 0
@@ -90,16 +99,19 @@ class Federation:
         agreed = np.flatnonzero(votes[0] == votes[1])[:queries]
         self.samples, self.labels = samples[agreed], votes[0][agreed].tolist()
         np.save(root / "querying" / "samples.npy", self.samples)
-        for index, seed in enumerate(SEEDS):
-            save_network(small_network(seed), root / f"answering-{index}" / "model.npz")
+        for index in range(len(names) - 2):
+            model = small_network(SEEDS[index % len(SEEDS)])
+            save_network(model, root / f"answering-{index}" / "model.npz")
         shared = (ROOT / "config" / "federation.toml").read_text()
         shared = re.sub("num_classes = 10", f"num_classes = {CLASSES}", shared)
         shared = re.sub("n_queries = 2", f"n_queries = {queries}", shared)
         shared = re.sub('"garbled"', '"transfers"', shared)
         shared = re.sub("sigma = 7.0", "sigma = 0.01", shared)
         shared = re.sub("epsilon = 20.0", "epsilon = 1e9", shared)
-        shared += "".join((root / name / "member.toml").read_text() for name in NAMES)
-        for name in NAMES:
+        if min_parties is not None:
+            shared = re.sub("# min_parties = 2 ", f"min_parties = {min_parties} ", shared)
+        shared += "".join((root / name / "member.toml").read_text() for name in names)
+        for name in names:
             (root / name / "federation.toml").write_text(shared)
 
     def change(self, name: str, file: str, old: str, new: str) -> None:
@@ -124,6 +136,15 @@ class Federation:
                 text=True,
             )
 
+    def hear(self, name: str, words: str) -> None:
+        """Return once a party has said this; AssertionError where it ends before."""
+        said = self.running[name].stderr
+        assert said is not None
+        for line in said:
+            if words in line:
+                return
+        raise AssertionError(f"{name} ended and did not say {words!r}")
+
     def wait(self, name: str, seconds: float = 60) -> tuple[int, str]:
         """A party's exit status, and what it said."""
         process = self.running[name]
@@ -141,13 +162,9 @@ class Federation:
 
 
 @contextmanager
-def federation(
-    root: Path, *, queries: int = 2, meet_seconds: int = 20, timeout_seconds: int = 20
-) -> Iterator[Federation]:
-    """A federation whose processes end with the block."""
-    made = Federation(
-        root, queries=queries, meet_seconds=meet_seconds, timeout_seconds=timeout_seconds
-    )
+def federation(root: Path, **settings: Any) -> Iterator[Federation]:
+    """A federation whose processes end with the block; the settings are those of Federation."""
+    made = Federation(root, **settings)
     try:
         yield made
     finally:

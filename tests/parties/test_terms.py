@@ -17,6 +17,7 @@ from capc.parties.federation.terms import (
     run_of,
     send_refusal,
     send_run,
+    send_running,
 )
 from capc.transport import framing
 from capc.transport.channel import Channel
@@ -41,10 +42,10 @@ def test_a_greeting_is_there_and_back(ends: tuple[Channel, Channel]) -> None:
 def test_another_version_is_named(
     ends: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terms, "VERSION", 2)
+    monkeypatch.setattr(terms, "VERSION", 3)
     OURS.send(ends[1])
-    monkeypatch.setattr(terms, "VERSION", 1)
-    with pytest.raises(ProtocolError, match=r"^guardian \(host:7000\) speaks version 2"):
+    monkeypatch.setattr(terms, "VERSION", 2)
+    with pytest.raises(ProtocolError, match=r"^guardian \(host:7000\) speaks version 3"):
         Greeting.receive(ends[0])
 
 
@@ -64,7 +65,7 @@ def test_frames_of_another_version_are_named_too(
 def test_what_is_no_greeting_is_refused(
     ends: tuple[Channel, Channel], change: dict[str, Any]
 ) -> None:
-    ends[1].send_json(MessageType.HELLO, {"version": 1, **vars(OURS), **change})
+    ends[1].send_json(MessageType.HELLO, {"version": terms.VERSION, **vars(OURS), **change})
     with pytest.raises(ProtocolError, match="invalid greeting"):
         Greeting.receive(ends[0])
 
@@ -93,7 +94,9 @@ def test_a_missing_term_and_another_run_are_noticed() -> None:
 
 def test_all_compute_one_name_of_the_run(ends: tuple[Channel, Channel]) -> None:
     send_run(ends[1], NONCES)
-    name = receive_run(ends[0], "querying", OURS, set(NONCES))
+    named = receive_run(ends[0], "querying", OURS, set(NONCES))
+    name = named.run
+    assert named.present == frozenset(NONCES)
     assert name == run_of(OURS.terms, NONCES)
     others = {**NONCES, "guardian": "4" * 64}
     assert name != run_of(OURS.terms, others)
@@ -126,3 +129,29 @@ def test_a_refusal_is_told_on(ends: tuple[Channel, Channel], when: str) -> None:
             receive_run(ends[0], "querying", OURS, set(NONCES))
         else:
             Greeting.receive(ends[0])
+
+
+def test_a_run_may_begin_without_parties_that_it_does_not_need(
+    ends: tuple[Channel, Channel],
+) -> None:
+    everybody = {*NONCES, "answering-1"}
+    for fewest, fits in ((1, True), (2, False), (None, False)):
+        send_run(ends[1], NONCES)
+        if fits:
+            named = receive_run(ends[0], "querying", OURS, everybody, fewest)
+            assert named.present == frozenset(NONCES)
+            continue
+        with pytest.raises(ProtocolError, match="invalid name of the run"):
+            receive_run(ends[0], "querying", OURS, everybody, fewest)
+
+
+def test_only_an_answering_party_joins_a_run_that_goes_on(ends: tuple[Channel, Channel]) -> None:
+    """And only where a query can do without it, so that its masks rest on fresh tokens."""
+    answering = replace(OURS, nonce=NONCES["answering-0"])
+    send_running(ends[1], b"r" * 32)
+    named = receive_run(ends[0], "answering-0", answering, set(NONCES), 1)
+    assert (named.run, named.present) == (b"r" * 32, None)
+    for own, fewest in (("answering-0", None), ("querying", 1)):
+        send_running(ends[1], b"r" * 32)
+        with pytest.raises(ProtocolError, match="invalid name of the run"):
+            receive_run(ends[0], own, answering, set(NONCES), fewest)

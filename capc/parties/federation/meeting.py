@@ -12,24 +12,27 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
 
 from capc.errors import ConfigError, ProtocolError
 from capc.gc.programs import CircuitProgram
+from capc.parties.federation.late_comers import LateComers
 from capc.parties.federation.party_file import PartyFile
 from capc.parties.federation.records import OwnRecords
 from capc.parties.federation.terms import (
     NONCE_BYTES,
     Greeting,
+    Named,
     receive_run,
     run_of,
     send_refusal,
     send_run,
+    send_running,
 )
 from capc.parties.messages import ProgramAddress
-from capc.roles import GUARDIAN
+from capc.roles import ANSWERING, GUARDIAN, role_of
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, MissingPeersError, Peer, connect
 from capc.transport.relay import Relay
@@ -53,6 +56,9 @@ class FederatedMeeting:
         self._nonce = secrets.token_hex(NONCE_BYTES)
         self._log_head = records.log.head
         self._run = b""
+        self._present: frozenset[str] | None = None
+        self._fewest = own.config.min_parties if own.config.may_lose_parties else None
+        self._until: float | None = None
 
     @property
     def identity(self) -> Identity:
@@ -66,14 +72,19 @@ class FederatedMeeting:
             raise RuntimeError("the run has no name yet")
         return self._run
 
+    def is_there(self, name: str) -> bool:
+        """Whether the party was there when the guardian named the run."""
+        return self._present is None or name in self._present
+
     def listener(self) -> Listener:
         """At the port that the others were told."""
         return Listener(self._own.listen, self._own.port or 0, exactly=True)
 
-    def connect(self, peer: Peer) -> Channel:
-        """A channel to a peer that may start later."""
+    def connect(self, peer: Peer, seconds: float | None = None) -> Channel:
+        """A channel to a peer that may start later; `seconds` in place of the common deadline."""
         logger.info("connecting to %s", where(peer))
-        channel = connect(self.identity, peer, self._timeout, until=self._deadline)
+        until = self._deadline if seconds is None else time.monotonic() + seconds
+        channel = connect(self.identity, peer, self._timeout, until=until)
         channel.peer = where(peer)
         try:
             greeting = self._greeting
@@ -81,7 +92,8 @@ class FederatedMeeting:
             self._take_greeting(channel, peer.name)
             if peer.name == GUARDIAN:
                 parties = set(self._own.federation.members)
-                self._name(receive_run(channel, self._party, greeting, parties))
+                named = receive_run(channel, self._party, greeting, parties, self._fewest)
+                self._name(named)
         except BaseException:
             channel.close()
             raise
@@ -102,15 +114,43 @@ class FederatedMeeting:
                 )
             except MissingPeersError as error:
                 channels = error.arrived
+                if self._can_spare(error.missing):
+                    return self._met(channels, peers)
                 missing = ", ".join(where(peers[name]) for name in error.missing)
                 raise ProtocolError(
                     f"{missing} did not connect within {self._own.meet_seconds:g} seconds"
                 ) from None
-            self._meet(channels, peers)
+            return self._met(channels, peers)
         except BaseException as error:
             self._refuse(channels, error)
             raise
-        return dict(channels)
+
+    @contextmanager
+    def late_comers(
+        self, listener: Listener, peers: Mapping[str, Peer]
+    ) -> Iterator[Callable[[], Mapping[str, Channel]]]:
+        """At the guardian, where a query can do without some: who comes while the run goes on."""
+        if self._fewest is None:
+            yield dict
+            return
+        comers = LateComers(self, listener, peers)
+        try:
+            yield comers.take
+        finally:
+            comers.close()
+
+    def greet_late(self, channel: Channel, peer: Peer) -> None:
+        """Terms as with everybody; then the name of the run that it may join.
+
+        ProtocolError where the terms differ.
+        """
+        channel.peer = where(peer)
+        greeting = replace(self._greeting, run="")
+        greeting.send(channel)
+        theirs = Greeting.receive(channel)
+        greeting.require_same(theirs, self._party, channel.peer)
+        self._records.met(peer.name, theirs.log)
+        send_running(channel, self._run)
 
     @contextmanager
     def address(self, program: CircuitProgram) -> Iterator[ProgramAddress]:
@@ -125,9 +165,21 @@ class FederatedMeeting:
         except OSError as error:
             raise ConfigError(f"the host of {where(peer)} is not known: {error}") from None
 
-    @cached_property
+    @property
     def _deadline(self) -> float:
-        return time.monotonic() + self._own.meet_seconds
+        """Of all meetings from the first on; and again of all that follow the name of the run."""
+        if self._until is None:
+            self._until = time.monotonic() + self._own.meet_seconds
+        return self._until
+
+    def _can_spare(self, missing: Sequence[str]) -> bool:
+        """Whether a run can begin without these."""
+        if self._fewest is None or any(role_of(name) != ANSWERING for name in missing):
+            return False
+        if self._own.federation.n_parties - len(missing) < self._fewest:
+            return False
+        logger.warning("beginning without %s", ", ".join(missing))
+        return True
 
     @property
     def _greeting(self) -> Greeting:
@@ -140,7 +192,10 @@ class FederatedMeeting:
         self._records.met(name, theirs.log)
         return theirs
 
-    def _meet(self, channels: Mapping[str, Channel], peers: Mapping[str, Peer]) -> None:
+    def _met(
+        self, channels: Mapping[str, Channel], peers: Mapping[str, Peer]
+    ) -> dict[str, Channel]:
+        """Once all have said the same."""
         nonces = {self._party: self._nonce}
         for name, channel in channels.items():
             channel.peer = where(peers[name])
@@ -150,11 +205,13 @@ class FederatedMeeting:
         if self._party == GUARDIAN:
             for channel in channels.values():
                 send_run(channel, nonces)
-            self._name(run_of(self._own.federation.terms, nonces))
+            run = run_of(self._own.federation.terms, nonces)
+            self._name(Named(run, frozenset(nonces)))
+        return dict(channels)
 
-    def _name(self, run: bytes) -> None:
-        self._run = run
-        self._records.named(run)
+    def _name(self, named: Named) -> None:
+        self._run, self._present, self._until = named.run, named.present, None
+        self._records.named(named.run)
 
     def _refuse(self, channels: Mapping[str, Channel], error: BaseException) -> None:
         """The guardian tells who is there what it has found; then all connections end."""

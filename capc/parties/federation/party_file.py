@@ -26,7 +26,7 @@ from capc.transport.tls import Identity, fingerprint
 
 _RUN = (
     *("num_classes", "n_queries", "batch_size", "input_range", "max_logit"),
-    *("ring_bits", "fraction_bits", "nonlinear", "link"),
+    *("ring_bits", "fraction_bits", "min_parties", "nonlinear", "link"),
 )
 _PRIVACY = (
     *("noise", "sigma", "threshold", "sigma_threshold", "colluding", "epsilon", "delta"),
@@ -214,6 +214,7 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
     fields: dict[str, Any] = {
         "version": CONFIG_VERSION,
         "max_logit": MAX_LOGIT,
+        "min_parties": None,
         **run,
         "party": party,
         "index": int(party.partition("-")[2]) if role == ANSWERING else 0,

@@ -6,6 +6,7 @@ party alone has the labels, in a CSV of its own; the guardian's account is its o
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import signal
 import threading
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from capc.errors import StoppedError
-from capc.parties.federation.audit_log import AuditLog
+from capc.parties.federation.audit_log import AuditLog, entries
 from capc.parties.federation.labels import Labels
 from capc.parties.federation.party_file import PartyFile
 from capc.roles import ANSWERING, role_of
@@ -33,6 +34,8 @@ class OwnRecords:
         self._own = own
         self.log = AuditLog(own.log)
         self.run = ""
+        self._asked = _asked(own) if own.labels is not None else {}
+        self._asking: dict[str, Any] = {}
         self._stopping = False
         self._busy = False  # not to be interrupted
         try:
@@ -73,7 +76,7 @@ class OwnRecords:
     def named(self, run: bytes) -> None:
         """All parties have met: the run begins."""
         self.run = run.hex()
-        self._note("run", run=self.run)
+        self._note("run", run=self.run, **self._asking)
         logger.info("all parties have met: run %s", self.run[:16])
 
     # -- what Control asks for -------------------------------------------------------------
@@ -135,6 +138,23 @@ class OwnRecords:
         spent = {"epsilon": round(epsilon, 6), "delta": delta, "conversion": conversion}
         self._note("spent", query=query, answered=answered, **spent)
 
+    def first_query(self, queries: bytes, count: int) -> int:
+        """After the queries that the last run of the same queries has brought; 0 once all are.
+
+        What the log keeps of the queries is a hash under a key of this party alone.
+        """
+        key = hashlib.sha256(self._own.identity.private_key).digest()
+        mark = hashlib.blake2b(queries, key=key, digest_size=16).hexdigest()
+        first, run = self._asked.get(mark, (0, ""))
+        if self._labels is not None and run:
+            first = max(self._labels.queries(run) | {first - 1}) + 1
+        if first >= count:
+            first = 0
+        if first:
+            logger.info("going on with query %d: the labels before it are there", first)
+        self._asking = {"queries": mark, "first": first}
+        return first
+
     def refused(self, query: int, reason: str) -> None:
         """The budget is spent."""
         self._note("refused", query=query, reason=reason)
@@ -166,3 +186,12 @@ class OwnRecords:
         if self._labels is not None:
             self._labels.close()
         self.log.close()
+
+
+def _asked(own: PartyFile) -> dict[str, tuple[int, str]]:
+    """The last run of each set of queries, by its mark: with which it began, and its name."""
+    return {
+        entry.fields["queries"]: (entry.fields["first"], entry.fields["run"])
+        for entry in entries(own.log)
+        if entry.fields["event"] == "run" and "queries" in entry.fields
+    }

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from capc.errors import ProtocolError
+from capc.roles import ANSWERING, role_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
-VERSION = 1  # of what parties of a federation say to each other, all steps included
+VERSION = 2  # of what parties of a federation say to each other, all steps included
 NONCE_BYTES = 32
 _MOST_BYTES = 1 << 17  # the fingerprints of 400 parties, and the constants
 _MOST_TOLD = 600
@@ -82,17 +83,43 @@ def send_refusal(channel: Channel, reason: str) -> None:
     channel.send_json(MessageType.HELLO, {"refused": reason[:_MOST_TOLD]})
 
 
-def receive_run(channel: Channel, own: str, greeting: Greeting, parties: set[str]) -> bytes:
+def send_running(channel: Channel, run: bytes) -> None:
+    """The guardian to an answering party that comes late: which run it may join."""
+    channel.send_json(MessageType.HELLO, {"running": run.hex()})
+
+
+@dataclass(frozen=True)
+class Named:
+    """A run: its name, and who is there (None: nobody says, and it is no concern of this party)."""
+
+    run: bytes
+    present: frozenset[str] | None
+
+
+def receive_run(
+    channel: Channel, own: str, greeting: Greeting, parties: set[str], fewest: int | None = None
+) -> Named:
     """The name of the run, with this party's own nonce in it: no two runs have the same.
 
-    Raises ProtocolError with the guardian's reason where there is no run.
+    `fewest` answering parties at least are there, None: all. An answering party may then be told of
+    a run that goes on without it, and that it can join: no mask rests on that name alone. Raises
+    ProtocolError with the guardian's reason where there is no run.
     """
-    nonces = _received(channel).get("nonces")
-    if type(nonces) is not dict or set(nonces) != parties or nonces[own] != greeting.nonce:
+    said = _received(channel)
+    running = said.get("running")
+    if fewest is not None and role_of(own) == ANSWERING and _is_hash(running) and running:
+        return Named(bytes.fromhex(str(running)), None)
+    nonces = said.get("nonces")
+    if type(nonces) is not dict or nonces.get(own) != greeting.nonce:
+        raise ProtocolError(f"{channel.peer} sent an invalid name of the run")
+    missing = parties - set(nonces)
+    most = 0 if fewest is None else sum(role_of(name) == ANSWERING for name in parties) - fewest
+    spared = all(role_of(name) == ANSWERING for name in missing) and len(missing) <= most
+    if not set(nonces) <= parties or not spared:
         raise ProtocolError(f"{channel.peer} sent an invalid name of the run")
     if not all(type(nonce) is str and _is_hash(nonce) for nonce in nonces.values()):
         raise ProtocolError(f"{channel.peer} sent an invalid name of the run")
-    return run_of(greeting.terms, nonces)
+    return Named(run_of(greeting.terms, nonces), frozenset(nonces))
 
 
 def run_of(terms: Mapping[str, Any], nonces: Mapping[str, str]) -> bytes:
