@@ -9,6 +9,8 @@ def cautions(settings: Settings) -> list[str]:
     """What the user should know before the run: switches that weaken it, flags without effect."""
     said = [f"--{name} has no effect: see --help" for name in settings.without_effect]
     privacy = settings.privacy
+    if (earlier := settings.flags["resume"]) is not None:
+        said.append(f"going on with {earlier}, which has the queries before these")
     if settings.has_no_noise:
         said.append("WARNING: no noise: epsilon is infinite, the labels protect no training data")
     elif privacy.sigma < 1:

@@ -19,6 +19,8 @@ def command_again(flags: Mapping[str, Any], unknown: Collection[str] = ()) -> st
     defaults = vars(build_parser(PROGRAM).parse_args([]))
     words = PROGRAM.split()
     for name, default in defaults.items():
+        if name == "resume":
+            continue  # the others are those of the run that it went on from
         if name in unknown:
             words.append(f"--{name}=...")
         elif name in flags and str(_plain(flags[name])) != str(_plain(default)):

@@ -37,6 +37,7 @@ from capc.harness.privacy_statement import privacy_statement, require_private
 from capc.harness.queries import Queries
 from capc.harness.recorder import Recorder, Results
 from capc.harness.remarks import Remark
+from capc.harness.resume import ACCOUNT
 from capc.harness.rundir import RunDirectory, machine, now
 from capc.harness.settings import Settings, parse_settings
 from capc.harness.signals import interruptible
@@ -137,10 +138,11 @@ class Run:
         self._classes = settings.num_classes or load_network(prepared[0]).output.shape[0]
         answering_parties = [answering(index) for index in range(settings.n_parties)]
         self._names = [*answering_parties, GUARDIAN, QUERYING]
-        self._configs = PartyConfigs(
-            settings, self._names, self._classes, queries, prepared, agreements
-        )
         self._directory = RunDirectory(settings.results_dir)
+        self._configs = PartyConfigs(
+            *(settings, self._names, self._classes, queries, prepared, agreements),
+            own_account=self._directory.path / ACCOUNT,
+        )
         self._record: dict[str, Any] = {}
 
     def run(self, console: Console, check: Callable[[Recorder], dict[int, Check]]) -> int:
@@ -230,7 +232,7 @@ class Run:
         if not outcome.succeeded:
             report.show_failure(consoles, outcome)
             if outcome.interrupted:
-                report.show_rest(consoles[:1], self._settings, recorder.results)
+                report.show_rest(consoles[:1], self._settings, recorder.results, directory.path)
             report.show_files(consoles, directory, None, finished=False)
             return ExitStatus.INTERRUPTED if outcome.interrupted else ExitStatus.FAILED
         return self._conclude(consoles, recorder, check(recorder))

@@ -308,6 +308,12 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     )
     add_results_dir(group, "results", "where runs are kept")
     add(
+        "--resume",
+        metavar="RUN",
+        default=None,
+        help="ask what is left of an earlier run, whose folder this is, with its flags and account",
+    )
+    add(
         "--log_timing_file",
         default=None,
         help="log of all stage times (default: log-timing-<time>.txt in the run's folder)",

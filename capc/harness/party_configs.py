@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capc.graph.agreement import Agreement
 from capc.harness.lecture import PATIENCE_SECONDS
 from capc.harness.queries import Queries
 from capc.harness.settings import Settings
-from capc.parties.config import OwnNoise, PartyConfig, QuerySource
+from capc.parties.config import OwnNoise, PartyConfig, PrivacySettings, QuerySource
 from capc.roles import GUARDIAN, QUERYING
 
 
@@ -20,6 +20,7 @@ class PartyConfigs:
 
     `classes` are the logits of a model; `prepared` and `agreements` are the answering parties'
     models and their constants, `agreements` None where each has those of its own alone.
+    `own_account` is where the run's account goes that no --account names.
     """
 
     settings: Settings
@@ -28,6 +29,7 @@ class PartyConfigs:
     queries: Queries
     prepared: Sequence[Path]
     agreements: Sequence[Agreement] | None
+    own_account: Path
 
     def of(self, name: str, log_file: str | None) -> PartyConfig:
         """The config of a party, which writes its own log to `log_file`, if any."""
@@ -71,8 +73,13 @@ class PartyConfigs:
             ),
             agreement=self.agreements[place] if is_answering and self.agreements else None,
             queries=self._queries() if name == QUERYING else None,
-            privacy=settings.privacy if name == GUARDIAN else None,
+            privacy=self._privacy() if name == GUARDIAN else None,
         )
+
+    def _privacy(self) -> PrivacySettings:
+        """With an account of the run's own, for a run that goes on with this one."""
+        privacy = self.settings.privacy
+        return replace(privacy, account=privacy.account or str(self.own_account))
 
     def _queries(self) -> QuerySource:
         path = self.settings.dataset_path

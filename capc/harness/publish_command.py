@@ -39,6 +39,7 @@ _ON_MODELS = ("models.csv", "accuracy.csv", "classes.csv", "summary.csv", "figur
 _WHY = {
     "private": "votes without noise, and what was measured on models: no epsilon covers them",
     "logs": "what each party said, with paths and names of this machine",
+    "account.json": "the account that a later run goes on from (--resume)",
     "parties": "what each party was told, with paths of this machine",
 }
 _NO_NOISE = (

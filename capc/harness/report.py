@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from capc.console import bytes_text, epsilon_text, seconds_text, show_line
-from capc.harness.command_again import command_to_go_on
+from capc.harness.command_again import PROGRAM
 from capc.harness.outcome import Outcome
 from capc.harness.paper import PAPER_NOTE
 from capc.harness.recorder import Results
@@ -38,7 +40,9 @@ def show_failure(consoles: Sequence[Console], outcome: Outcome) -> None:
             show_line(console, "stopped: every party has been ended", "yellow")
 
 
-def show_rest(consoles: Sequence[Console], settings: Settings, results: Results) -> None:
+def show_rest(
+    consoles: Sequence[Console], settings: Settings, results: Results, folder: Path
+) -> None:
     """What a run that was stopped has done, and the command for the rest."""
     done = next(query for query in itertools.count() if query not in results.answers)
     for console in consoles:
@@ -46,12 +50,7 @@ def show_rest(consoles: Sequence[Console], settings: Settings, results: Results)
             show_line(console, f"all {settings.n_queries} queries were done")
             continue
         show_line(console, f"done: {done} of {settings.n_queries} queries, kept in queries.csv")
-        show_line(console, f"the rest: {command_to_go_on(settings.flags, done)}")
-        if settings.privacy.account is None and done:
-            show_line(
-                console,
-                "its epsilon starts at 0 again, and adds to this run's: --account FILE counts both",
-            )
+        show_line(console, f"the rest: {PROGRAM} --resume={shlex.quote(str(folder))}")
 
 
 def show_privacy(consoles: Sequence[Console], statement: str) -> None:

@@ -25,6 +25,7 @@ from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS
 from capc.harness.flag_checks import not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
+from capc.harness.resume import resumed
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import NonlinearChoice
@@ -155,7 +156,8 @@ class Settings:
 
 def parse_settings(argv: Sequence[str] | None, program: str = "run_experiment.py") -> Settings:
     """The flags as Settings; raises ConfigError for a flag or value that cannot be used."""
-    return settings_from(build_parser(program).parse_args(argv))
+    flags = build_parser(program).parse_args(argv)
+    return settings_from(flags if flags.resume is None else resumed(flags, program))
 
 
 def settings_from(flags: argparse.Namespace) -> Settings:

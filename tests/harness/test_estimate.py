@@ -12,6 +12,7 @@ import pytest
 from scripted_runs import World, scripted_run, voter
 
 from capc import cli
+from capc.errors import ConfigError
 from capc.graph.agreement import agree, with_agreement
 from capc.harness import estimate_command
 from capc.harness.command_again import command_again, command_to_go_on
@@ -157,6 +158,13 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path: Path, account: bool) -> None:
     assert done.status == 130
     assert "done: 1 of 3 queries, kept in queries.csv" in done.screen
     (line,) = (line for line in done.screen.splitlines() if line.startswith("the rest: "))
+    (run,) = (tmp_path / "made").rglob("run.json")
+    Accountant().save(run.with_name("account.json"))
     rest = parse_settings(shlex.split(line.removeprefix("the rest: "))[2:])
     assert (rest.n_queries, rest.start_batch, rest.privacy.sigma) == (2, 1, 7)
-    assert ("epsilon starts at 0 again" in done.screen) is not account
+    expected = tmp_path if account else run.parent
+    assert rest.privacy.account == str(expected / "account.json")
+    with pytest.raises(ConfigError, match="--sigma is refused with --resume"):
+        parse_settings([f"--resume={run.parent}", "--sigma=1"])
+    with pytest.raises(ConfigError, match="no run's folder"):
+        parse_settings([f"--resume={tmp_path}"])

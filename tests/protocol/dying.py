@@ -1,6 +1,6 @@
 """Test-only stand-in for a program: the real party, killed when it begins a given step.
 
-CAPC_TEST_DIE is "<party> <step> <phase>".
+CAPC_TEST_DIE is "<party> <step> <phase>", and the number of the query where it is not the first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ original = ControlClient.progress
 
 def progress(client: ControlClient, query: int | None, step: str, phase: str) -> None:
     """Report the step as the party does, unless it is the one to die at."""
-    if os.environ["CAPC_TEST_DIE"].split() == [client.party, step, phase]:
+    moment = [client.party, step, phase, str(query)]
+    if os.environ["CAPC_TEST_DIE"].split() in (moment, moment[:3]):
         os.kill(os.getpid(), signal.SIGKILL)
     original(client, query, step, phase)
 
