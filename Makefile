@@ -21,7 +21,7 @@ SIDE_BY_SIDE := -n $(TEST_PROCESSES) --maxprocesses=5 --dist=loadfile --no-loads
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp format-cpp types \
-	hooks fuzz audit random-models bench table1 figures pictures lock clean
+	hooks fuzz audit faults random-models bench table1 figures pictures lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
@@ -40,6 +40,7 @@ help:
 	@echo "make hooks                     check each commit and each push in this clone"
 	@echo "make fuzz [FUZZ_SECONDS=60]    fuzz the C++ half's inputs (FUZZ_TARGETS: some of them)"
 	@echo "make audit [AUDIT_QUERIES=500] record what each party sees of so many queries, and test it"
+	@echo "make faults                    kill and freeze each party of a federation at each step; minutes"
 	@echo "make random-models             COUNT=100 models at random from SEED=0, read and compared with TensorFlow"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
@@ -101,6 +102,11 @@ fuzz:
 audit: setup
 	ctest --test-dir build/gc --output-on-failure -R "deviating|unchecked"
 	PYTHONPATH=tests/audit $(PYTHON_RUN) tests/audit/audit.py --queries $(AUDIT_QUERIES) $(ARGS)
+
+# Longer than a test may take: what docs/parties.md says of failures, cell by cell.
+faults: setup
+	$(PYTHON_RUN) -m pytest -q tests/parties/five_parties.py
+	PYTHONPATH=tests/parties $(PYTHON_RUN) tests/parties/fault_matrix.py
 
 random-models: setup
 	$(PYTHON_RUN) tests/graph/random_models.py --count=$(COUNT) --seed=$(SEED)

@@ -61,6 +61,7 @@ SLOW = (
     "harness/test_tmux.py",
     "learning/test_workers_store.py",
     "inference/test_hostile_plans.py",
+    "parties/test_coming_back.py",
     "parties/test_federation.py",
     "parties/test_federation_faults.py",
     "protocol",

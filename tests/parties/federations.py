@@ -161,6 +161,15 @@ class Federation:
             process.wait()
 
 
+def place(made: Federation, name: str) -> str:
+    """A party as errors call it."""
+    if name == "querying":
+        return f"querying ({HOST})"
+    text = (made.root / name / "member.toml").read_text()
+    port = text.partition("port = ")[2].partition("\n")[0]
+    return f"{name} ({HOST}:{port})"
+
+
 @contextmanager
 def federation(root: Path, **settings: Any) -> Iterator[Federation]:
     """A federation whose processes end with the block; the settings are those of Federation."""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from federations import HOST, NAMES, Federation, federation
+from federations import HOST, NAMES, federation, place
 
 from capc.cli import main
 from capc.errors import ProtocolError
@@ -16,15 +16,6 @@ from capc.parties.federation.audit_log import entries
 from capc.transport.endpoints import Peer, connect
 from capc.transport.framing import MessageType
 from capc.transport.tls import Identity
-
-
-def place(made: Federation, name: str) -> str:
-    """A party as errors call it."""
-    if name == "querying":
-        return f"querying ({HOST})"
-    text = (made.root / name / "member.toml").read_text()
-    port = text.partition("port = ")[2].partition("\n")[0]
-    return f"{name} ({HOST}:{port})"
 
 
 def test_other_terms_end_all_parties_before_anything_is_sent(tmp_path: Path) -> None:

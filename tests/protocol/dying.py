@@ -1,6 +1,7 @@
 """Test-only stand-in for a program: the real party, killed when it begins a given step.
 
 CAPC_TEST_DIE is "<party> <step> <phase>", and the number of the query where it is not the first.
+CAPC_TEST_SIGNAL names another signal than SIGKILL: SIGSTOP freezes the party.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def progress(client: ControlClient, query: int | None, step: str, phase: str) ->
     """Report the step as the party does, unless it is the one to die at."""
     moment = [client.party, step, phase, str(query)]
     if os.environ["CAPC_TEST_DIE"].split() in (moment, moment[:3]):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.Signals[os.environ.get("CAPC_TEST_SIGNAL", "SIGKILL")])
     original(client, query, step, phase)
 
 
