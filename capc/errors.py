@@ -48,6 +48,14 @@ class PeerGoneError(ProtocolError):
     """A peer whose connection has ended: the peer itself knows why."""
 
 
+class SilentPeerError(ProtocolError):
+    """A peer that sent nothing in time; it may itself have waited for another."""
+
+    def __init__(self, peer: str, said: str) -> None:
+        super().__init__(said)
+        self.peer = peer
+
+
 class StoppedError(CapcError):
     """A party that its owner stops before the run is over."""
 

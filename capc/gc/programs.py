@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from capc.errors import ProtocolError
+from capc.errors import PeerGoneError, ProtocolError, SilentPeerError
 from capc.fixed_point import VOTE_BITS, Int64
 from capc.gc.circuits import (
     MAX_PAYLOAD_BYTES,
@@ -36,6 +36,8 @@ from capc.transport.channel import Traffic
 
 KEY_BYTES = 32
 
+_SILENT = "the peer was silent until the time ran out"  # these two are of programs/stream.cpp
+_GONE = "the peer closed the connection"
 _VERSION = 1
 _HEADER = struct.Struct("<2sBBI")
 _TABLE = struct.Struct("<II")
@@ -348,7 +350,12 @@ class CircuitProgram:
     def _failure(self, what: str) -> ProtocolError:
         """End the program and say what it said last."""
         self._process.end()
-        return ProtocolError(f"{self._called} {what}{self._reason()}")
+        said = f"{self._called} {what}{self._reason()}"
+        if self.peer and _SILENT in self._process.last_line:
+            return SilentPeerError(self.peer, said)
+        if self.peer and _GONE in self._process.last_line:
+            return PeerGoneError(said)
+        return ProtocolError(said)
 
     @property
     def _called(self) -> str:

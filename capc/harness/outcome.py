@@ -29,13 +29,15 @@ class Failure:
     """Why a run failed.
 
     A party that died silently explains more than one that complains of it. One that complains of
-    the end of a peer's connection (`of_a_peer`) explains least: the peer knows why.
+    the end of a peer's connection (`of_a_peer`) explains least: the peer knows why. One that waited
+    in vain for another (`waits_for`) is explained by that one, if it had not to wait itself.
     """
 
     party: str | None
     reason: str
     silent: bool = False
     of_a_peer: bool = False
+    waits_for: str | None = None
 
 
 @dataclass
@@ -63,7 +65,23 @@ class Outcome:
 
     @property
     def cause(self) -> Failure | None:
-        """The failure to show: a silent death before its consequences, a reason before those."""
+        """The failure to show: a silent death before its consequences, a reason before those.
+
+        Of parties that waited in vain, the end of the chain: one that nobody heard complain.
+        """
         silent = [failure for failure in self.failures if failure.silent]
-        reasons = [failure for failure in self.failures if not failure.of_a_peer]
-        return next(iter(silent or reasons or self.failures), None)
+        waits = [failure for failure in self.failures if failure.waits_for is not None]
+        reasons = [f for f in self.failures if not f.of_a_peer and f.waits_for is None]
+        complained = {failure.party for failure in self.failures}
+        still = [
+            Failure(failure.waits_for, f"{failure.party} waited for it in vain: {failure.reason}")
+            for failure in waits
+            if failure.waits_for not in complained
+        ]
+        return next(iter(silent or reasons or still or waits or self.failures), None)
+
+    @property
+    def is_a_wait(self) -> bool:
+        """Whether all that is known is that parties waited in vain: more may complain soon."""
+        explained = any(f.silent or not (f.of_a_peer or f.waits_for) for f in self.failures)
+        return any(f.waits_for for f in self.failures) and not explained

@@ -235,7 +235,8 @@ class Supervisor:
         for message in messages:
             if isinstance(message, Error):
                 party.complained = True
-                self._fail(party.name, message.message, of_a_peer=message.of_a_peer)
+                about = {"of_a_peer": message.of_a_peer, "waits_for": message.waits_for}
+                self._fail(party.name, message.message, **about)
             elif not self._ending:
                 self._on_message(party, message)
 
@@ -329,13 +330,12 @@ class Supervisor:
         self._selector.unregister(connection)
         connection.close()
 
-    def _fail(
-        self, party: str | None, reason: str, silent: bool = False, of_a_peer: bool = False
-    ) -> None:
+    def _fail(self, party: str | None, reason: str, **about: Any) -> None:
+        """`about`: the other fields of the Failure."""
         losable = party is not None and self._all_ready and not self._ending
         if party is not None and losable and self._leave_out(party, reason):
             return
-        self._outcome.failures.append(Failure(party, reason, silent, of_a_peer))
+        self._outcome.failures.append(Failure(party, reason, **about))
         if party is not None and not self._ending:
             self._observer.on_state(party, "failed")
 
@@ -364,8 +364,8 @@ class Supervisor:
         while not self._outcome.interrupted and self._running():
             if not self._outcome.failures or self._outcome.failures_are_explained:
                 return
-            lost = any(party.lost for party in self._running())
-            patience = self._grace_seconds if lost else _SETTLE_SECONDS
+            more = self._outcome.is_a_wait or any(party.lost for party in self._running())
+            patience = self._grace_seconds if more else _SETTLE_SECONDS
             if time.monotonic() >= started + patience:
                 return
             self._handle_events(started + patience)

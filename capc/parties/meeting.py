@@ -84,8 +84,8 @@ class Control(Protocol):
     def stopping(self) -> bool:
         """Asked between two queries: whether the party's owner wants it to end here."""
 
-    def error(self, message: str, *, of_a_peer: bool = False) -> None:
-        """Why this party is about to fail."""
+    def error(self, message: str, *, of_a_peer: bool = False, waits_for: str | None = None) -> None:
+        """Why this party is about to fail; `waits_for`: the peer that sent nothing in time."""
 
     def done(self) -> None:
         """The party has done its part."""

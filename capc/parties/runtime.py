@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from capc.cards.words import Facts
 from capc.command_line import ExitStatus, Parser
-from capc.errors import CapcError, ConfigError, PeerGoneError
+from capc.errors import CapcError, ConfigError, PeerGoneError, SilentPeerError
 from capc.he.allocation import keep_freed_memory
 from capc.log_lines import LogFormatter
 from capc.parties.config import PartyConfig
@@ -212,7 +212,8 @@ def _report(control: Control | None, error: Exception, debug: bool) -> None:
     if control is None:
         return
     try:
-        control.error(message, of_a_peer=isinstance(error, PeerGoneError))
+        peer = error.peer.partition(" ")[0] if isinstance(error, SilentPeerError) else None
+        control.error(message, of_a_peer=isinstance(error, PeerGoneError), waits_for=peer)
     except CapcError as lost:
         logger.debug("the driver did not hear of it: %s", lost)
 

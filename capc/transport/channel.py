@@ -13,7 +13,7 @@ from operator import add
 from types import TracebackType
 from typing import Any, Protocol
 
-from capc.errors import PeerGoneError, ProtocolError
+from capc.errors import PeerGoneError, ProtocolError, SilentPeerError
 from capc.transport.framing import HEADER, MessageType, decode_header, encode_header
 
 MESSAGE_SECONDS = 30.0  # for a whole message from its first byte on,
@@ -104,7 +104,8 @@ class Channel:
                 self._write(memoryview(header), deadline)
                 self._write(view, deadline)
         except TimeoutError:
-            raise ProtocolError(f"{self.peer} did not accept the data in time") from None
+            said = f"{self.peer} did not accept the data in time"
+            raise SilentPeerError(self.peer, said) from None
         except (OSError, ValueError) as error:
             raise PeerGoneError(f"{self.peer} is gone ({error})") from None
         self._traffic += Traffic(bytes_sent=len(header) + len(view))
@@ -189,7 +190,7 @@ class Channel:
                 have += count
         except TimeoutError:
             what = f"{have} of {length} bytes" if have else "nothing"
-            raise ProtocolError(f"{self.peer} sent {what} in time") from None
+            raise SilentPeerError(self.peer, f"{self.peer} sent {what} in time") from None
         except (OSError, ValueError) as error:
             raise ProtocolError(f"{self.peer} is gone ({error})") from None
         return buffer

@@ -287,9 +287,12 @@ class ControlClient:
         """Tell a line for the screen."""
         self._send(Log(message[:65536]))
 
-    def error(self, message: str, *, of_a_peer: bool = False) -> None:
-        """Tell why this party is about to fail; `of_a_peer`: as a peer's connection has ended."""
-        self._send(Error(message[:65536], of_a_peer))
+    def error(self, message: str, *, of_a_peer: bool = False, waits_for: str | None = None) -> None:
+        """Tell why this party is about to fail; `of_a_peer`: as a peer's connection has ended.
+
+        `waits_for`: the peer that sent nothing in time.
+        """
+        self._send(Error(message[:65536], of_a_peer, waits_for))
 
     def done(self) -> None:
         """The last message: from here on the party may exit with status 0."""

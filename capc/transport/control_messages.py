@@ -166,11 +166,15 @@ class Log:
 
 @dataclass(frozen=True)
 class Error:
-    """Why the party is about to fail; `of_a_peer`: because a peer's connection has ended."""
+    """Why the party is about to fail; `of_a_peer`: because a peer's connection has ended.
+
+    `waits_for`: the peer that sent nothing in time.
+    """
 
     kind: ClassVar[str] = "error"
     message: str
     of_a_peer: bool = False
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True)
@@ -335,6 +339,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "of_a_peer": _boolean,
     "peer": _optional(_name),
     "values": _integers,
+    "waits_for": _optional(_name),
     "voters": _optional(_names),
     "peers": _peers,
 }

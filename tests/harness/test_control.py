@@ -66,6 +66,7 @@ EXAMPLES: list[Message] = [
     Opened(0, "noise", None, (-4, 4)),
     Log("ünïcode\nand a newline"),
     Error("why"),
+    Error("it sent nothing in time", waits_for="querying"),
     Done(),
     Peers((Peer("querying", "h", None, "a"), Peer("guardian", "h", 1, "b"))),
     Proceed(),

@@ -84,7 +84,11 @@ class FederatedMeeting:
         """A channel to a peer that may start later; `seconds` in place of the common deadline."""
         logger.info("connecting to %s", where(peer))
         until = self._deadline if seconds is None else time.monotonic() + seconds
-        channel = connect(self.identity, peer, self._timeout, until=until)
+        try:
+            channel = connect(self.identity, peer, self._timeout, until=until)
+        except ProtocolError as error:
+            said = str(error).removeprefix(peer.name)
+            raise ProtocolError(f"{where(peer)}{said}") from None
         channel.peer = where(peer)
         try:
             greeting = self._greeting

@@ -173,7 +173,7 @@ class OwnRecords:
         self._busy = role_of(self._own.config.party) != ANSWERING
         return self._stopping
 
-    def error(self, message: str, *, of_a_peer: bool = False) -> None:
+    def error(self, message: str, *, of_a_peer: bool = False, waits_for: str | None = None) -> None:
         """Why this party fails."""
         self._note("failed", reason=message, of_a_peer=of_a_peer)
 
