@@ -24,7 +24,7 @@ from capc.parties.federation.records import OwnRecords
 from capc.parties.meeting import Control, LocalMeeting, Meeting
 from capc.parties.messages import Batch
 from capc.private_memory import keep_memory_private
-from capc.roles import role_of
+from capc.roles import ANSWERING, role_of
 from capc.transport.channel import Counted, Traffic, total_traffic
 from capc.transport.control import ControlClient
 from capc.transport.control_messages import Error
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from capc.cards.pane import Pane
 
 logger = logging.getLogger(__name__)
+
+MOST_RETURNS = 20
+"""How often an answering party of a federation comes back by itself."""
 
 
 class ReportedError(Exception):
@@ -160,7 +163,6 @@ def _take_part(
 ) -> int:
     keep_freed_memory()
     control: Control | None = None
-    meeting: Meeting
     pane: Pane | None = None
     debug = False
     try:
@@ -171,22 +173,23 @@ def _take_part(
         _start_logging(config, on_screen=pane is None)
         if role_of(config.party) != role:
             raise ConfigError(f"{config_path} is the config of {config.party}, not of {role}")
-        if own is None:
+        if own is not None:
+            records = control = OwnRecords(own)
+            records.end_on_sigterm()
+            status = _in_federation(own, records, take_part)
+        else:
             client = ControlClient.connect(
                 str(control_path), config.party, send_seconds=config.timeout_seconds
             )
             if pane is not None:
                 client.heard = pane.heard
             identity = Identity.create(config.party)
-            control, meeting = client, LocalMeeting(identity, config.port, config.timeout_seconds)
-        else:
-            records = OwnRecords(own)
-            records.end_on_sigterm()
-            control, meeting = records, FederatedMeeting(own, records)
-        status = take_part(Runtime(config, control, meeting))
+            control = client
+            meeting = LocalMeeting(identity, config.port, config.timeout_seconds)
+            take_part(Runtime(config, control, meeting))
+            status = ExitStatus.OK  # a driver has its own way to say that nothing was answered
         control.done()
-        # A driver has its own way to say that nothing was answered.
-        return ExitStatus.OK if own is None or status is None else status
+        return status
     except ReportedError:
         return ExitStatus.FAILED
     except Exception as error:
@@ -200,6 +203,26 @@ def _take_part(
         if pane is not None:
             pane.close()
         logging.shutdown()
+
+
+def _in_federation(
+    own: PartyFile, records: OwnRecords, take_part: Callable[[Runtime], ExitStatus | None]
+) -> ExitStatus:
+    """One run; an answering party without which queries go on comes back where it was cut off."""
+    may_return = own.config.may_lose_parties and role_of(own.config.party) == ANSWERING
+    returns = MOST_RETURNS if may_return else 0
+    joined = False
+    while True:
+        meeting = FederatedMeeting(own, records)
+        try:
+            return take_part(Runtime(own.config, records, meeting)) or ExitStatus.OK
+        except ReportedError as error:
+            cut_off = isinstance(error.__cause__, PeerGoneError | SilentPeerError)
+            joined = joined or meeting.has_run
+            if not returns or not joined or not cut_off:
+                raise
+            returns -= 1
+            records.come_back()
 
 
 def _report(control: Control | None, error: Exception, debug: bool) -> None:

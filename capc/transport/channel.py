@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import select
 import socket
 import time
 from collections.abc import Sequence
@@ -87,6 +88,13 @@ class Channel:
     def traffic(self) -> Traffic:
         """Counts since the connection was opened."""
         return self._traffic
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the peer sends nothing more; what it has sent before may not be received yet."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def wait_at_most(self, seconds: float) -> None:
         """From here on wait no longer than this for the peer to begin a message."""
@@ -192,7 +200,7 @@ class Channel:
             what = f"{have} of {length} bytes" if have else "nothing"
             raise SilentPeerError(self.peer, f"{self.peer} sent {what} in time") from None
         except (OSError, ValueError) as error:
-            raise ProtocolError(f"{self.peer} is gone ({error})") from None
+            raise PeerGoneError(f"{self.peer} is gone ({error})") from None
         return buffer
 
     def _set_timeout(self, deadline: float) -> None:

@@ -142,20 +142,26 @@ def connect(
 ) -> Channel:
     """An authenticated channel to an announced peer; ProtocolError when there is none.
 
-    A peer that may not listen yet is tried again until the moment `until` (monotonic).
+    A peer that may not listen yet, or that ends in the middle of the handshake, is tried again
+    until the moment `until` (monotonic).
     """
     if peer.port is None:
         raise ProtocolError(f"{peer.name} announced no port")
     pinned = {peer.name: peer.certificate}
     context = identity.client_context(pinned)  # first: a listener does not wait long for it
-    connection = _dialled(peer, peer.port, timeout_seconds, until)
-    try:
-        secured = context.wrap_socket(connection)
-        peer_name(secured, pinned)
-    except (OSError, ProtocolError) as error:
-        connection.close()
-        raise ProtocolError(f"{peer.name} failed to authenticate ({error})") from None
-    return _channel(secured, peer.name, timeout_seconds)
+    while True:
+        connection = _dialled(peer, peer.port, timeout_seconds, until)
+        try:
+            secured = context.wrap_socket(connection)
+            peer_name(secured, pinned)
+        except (OSError, ProtocolError) as error:
+            connection.close()
+            cut_off = isinstance(error, ConnectionError | ssl.SSLEOFError)
+            if cut_off and until is not None and time.monotonic() + _RETRY_SECONDS < until:
+                time.sleep(_RETRY_SECONDS)  # it is ending, and may start again
+                continue
+            raise ProtocolError(f"{peer.name} failed to authenticate ({error})") from None
+        return _channel(secured, peer.name, timeout_seconds)
 
 
 def _dialled(peer: Peer, port: int, timeout_seconds: float, until: float | None) -> socket.socket:

@@ -68,6 +68,9 @@ class Ends:
 
     def __init__(self, **config: Any) -> None:
         self.pairs = {name: socket.socketpair() for name in ("querying", *NAMES)}
+        for pair in self.pairs.values():
+            for end in pair:
+                end.settimeout(5)
         ours = {name: Channel(pair[0], name) for name, pair in self.pairs.items()}
         self.theirs = {name: Channel(pair[1], "guardian") for name, pair in self.pairs.items()}
         self.left_out: dict[str, str] = {}

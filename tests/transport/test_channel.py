@@ -215,3 +215,13 @@ def test_identity_shows_no_key() -> None:
     identity = Identity.create("answering-0")
     assert "PRIVATE" not in repr(identity)
     assert "PRIVATE" not in identity.certificate
+
+
+def test_a_peer_that_has_left_is_seen_before_all_is_read() -> None:
+    ours, theirs = socket.socketpair()
+    with Channel(ours, "guardian") as channel, Channel(theirs, "answering-0") as other:
+        other.send_json(MessageType.HELLO, {})
+        assert not channel.has_ended
+        other.close()
+        assert channel.has_ended
+        assert channel.recv_json(MessageType.HELLO, 10) == {}

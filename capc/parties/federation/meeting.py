@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from capc.errors import ConfigError, ProtocolError
+from capc.errors import ConfigError, PeerGoneError, ProtocolError
 from capc.gc.programs import CircuitProgram
 from capc.parties.federation.late_comers import LateComers
 from capc.parties.federation.party_file import PartyFile
@@ -40,6 +40,8 @@ from capc.transport.tls import Identity
 
 logger = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 1.0  # how often a party that waits for another looks whether the guardian is there
+
 
 class FederatedMeeting:
     """One party's way to the others (`capc.parties.meeting.Meeting`).
@@ -59,6 +61,7 @@ class FederatedMeeting:
         self._present: frozenset[str] | None = None
         self._fewest = own.config.min_parties if own.config.may_lose_parties else None
         self._until: float | None = None
+        self._guardian: Channel | None = None
 
     @property
     def identity(self) -> Identity:
@@ -71,6 +74,11 @@ class FederatedMeeting:
         if not self._run:
             raise RuntimeError("the run has no name yet")
         return self._run
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the guardian has named the run."""
+        return bool(self._run)
 
     def is_there(self, name: str) -> bool:
         """Whether the party was there when the guardian named the run."""
@@ -98,6 +106,7 @@ class FederatedMeeting:
                 parties = set(self._own.federation.members)
                 named = receive_run(channel, self._party, greeting, parties, self._fewest)
                 self._name(named)
+                self._guardian = channel
         except BaseException:
             channel.close()
             raise
@@ -110,12 +119,7 @@ class FederatedMeeting:
         logger.info("waiting for %s", ", ".join(where(peer) for peer in peers.values()))
         try:
             try:
-                channels = listener.accept(
-                    *(self.identity, certificates),
-                    count=len(peers),
-                    timeout_seconds=self._timeout,
-                    until=self._deadline,
-                )
+                channels = self._arrivals(listener, certificates)
             except MissingPeersError as error:
                 channels = error.arrived
                 if self._can_spare(error.missing):
@@ -128,6 +132,26 @@ class FederatedMeeting:
         except BaseException as error:
             self._refuse(channels, error)
             raise
+
+    def _arrivals(
+        self, listener: Listener, certificates: Mapping[str, str]
+    ) -> Mapping[str, Channel]:
+        """All of them; MissingPeersError at the deadline, PeerGoneError where the guardian ends."""
+        while True:
+            # Who has a guardian waits for one peer alone: nobody is lost between two looks.
+            soon = self._deadline if self._guardian is None else time.monotonic() + _LOOK_SECONDS
+            try:
+                return listener.accept(
+                    *(self.identity, certificates),
+                    count=len(certificates),
+                    timeout_seconds=self._timeout,
+                    until=min(self._deadline, soon),
+                )
+            except MissingPeersError:
+                if self._guardian is not None and self._guardian.has_ended:
+                    raise PeerGoneError(f"{self._guardian.peer} closed the connection") from None
+                if time.monotonic() >= self._deadline:
+                    raise
 
     @contextmanager
     def late_comers(

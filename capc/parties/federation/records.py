@@ -79,6 +79,12 @@ class OwnRecords:
         self._note("run", run=self.run, **self._asking)
         logger.info("all parties have met: run %s", self.run[:16])
 
+    def come_back(self) -> None:
+        """The party was cut off from its run, and is about to meet the others again."""
+        self._busy = False
+        self._note("back")
+        logger.info("coming back")
+
     # -- what Control asks for -------------------------------------------------------------
 
     def announce(self, host: str, port: int | None, certificate: str) -> None:
