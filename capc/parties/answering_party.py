@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capc.command_line import run_command
-from capc.errors import (
-    ConfigError,
-    PeerGoneError,
-    ProtocolError,
-    SilentPeerError,
-    StoppedError,
-)
+from capc.errors import ConfigError, PeerGoneError, ProtocolError, StoppedError
 from capc.fixed_point import VOTE_BITS, Int64, uniform_bits
 from capc.gc.programs import CircuitProgram
 from capc.graph.agreement import agree, agreed_integers
@@ -85,7 +79,7 @@ class AnsweringParty:
         announced = Batch.receive(self._querying)
         try:
             admitted = Batch.receive(self._guardian, MessageType.ADMISSION)
-        except (PeerGoneError, SilentPeerError):
+        except PeerGoneError:
             raise
         except ProtocolError as error:
             raise ProtocolError(

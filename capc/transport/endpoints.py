@@ -157,9 +157,8 @@ def connect(
         except (OSError, ProtocolError) as error:
             connection.close()
             cut_off = isinstance(error, ConnectionError | ssl.SSLEOFError)
-            if cut_off and until is not None and time.monotonic() + _RETRY_SECONDS < until:
-                time.sleep(_RETRY_SECONDS)  # it is ending, and may start again
-                continue
+            if cut_off and _may_retry(until):
+                continue  # it was about to end, and may start again
             raise ProtocolError(f"{peer.name} failed to authenticate ({error})") from None
         return _channel(secured, peer.name, timeout_seconds)
 
@@ -171,14 +170,21 @@ def _dialled(peer: Peer, port: int, timeout_seconds: float, until: float | None)
         try:
             opened = socket.create_connection((peer.host, port), timeout=left)
         except OSError as error:
-            if until is None or time.monotonic() + _RETRY_SECONDS >= until:
-                raise ProtocolError(
-                    f"{peer.name} does not answer at {peer.host}:{port} ({error})"
-                ) from None
-            time.sleep(_RETRY_SECONDS)
-            continue
+            if _may_retry(until):
+                continue
+            raise ProtocolError(
+                f"{peer.name} does not answer at {peer.host}:{port} ({error})"
+            ) from None
         opened.settimeout(timeout_seconds)
         return opened
+
+
+def _may_retry(until: float | None) -> bool:
+    """After a short while, if that is before the deadline."""
+    if until is None or time.monotonic() + _RETRY_SECONDS >= until:
+        return False
+    time.sleep(_RETRY_SECONDS)
+    return True
 
 
 def _channel(secured: ssl.SSLSocket, name: str, timeout_seconds: float) -> Channel:
