@@ -95,6 +95,16 @@ def test_the_words_are_those_of_the_circuit() -> None:
     assert program.words == [[noisy], [noisy + below]]
 
 
+@pytest.mark.parametrize(("voters", "majority"), [(10, 5), (7, 3)])
+def test_a_majority_is_one_of_those_who_answered(voters: int, majority: int) -> None:
+    program = Program()
+    party = guardian(program, None)
+    party._rule = VotingRule("binary", CLASSES)
+    noise = BatchNoise(np.zeros((1, CLASSES), dtype=np.int64), np.array([0]))
+    party._noisy_argmax(Votes(np.array([[1, 2, 3]]), voters), noise)
+    assert program.words == [[[majority, 1], [majority, 2], [majority, 3]]]
+
+
 def test_under_distributed_noise_the_counts_are_compared_as_they_come() -> None:
     """No noise is added, and the threshold is counted in the parts of a vote that they have."""
     program = Program()
