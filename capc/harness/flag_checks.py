@@ -34,6 +34,17 @@ def voting_of(flags: argparse.Namespace) -> Voting:
     return voting
 
 
+def check_min_parties(flags: argparse.Namespace) -> None:
+    """ConfigError for more parties than there are, and where every party is waited for anyway."""
+    if flags.min_parties is None:
+        return
+    whole("min_parties", flags.min_parties, 1, flags.n_parties)
+    if flags.step and flags.min_parties < flags.n_parties:
+        raise ConfigError(
+            "--min_parties is refused with --step, which waits for every party: leave one out"
+        )
+
+
 def whole(name: str, value: int, low: int, high: int) -> None:
     """Raise ConfigError unless the flag is one of these whole numbers."""
     if not low <= value <= high:

@@ -23,7 +23,7 @@ from capc.gc.program_files import BackEnd, ProgramName, runs_emp
 from capc.graph.calibration import Calibration
 from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS
-from capc.harness.flag_checks import not_negative, positive, voting_of, whole
+from capc.harness.flag_checks import check_min_parties, not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
 from capc.harness.resume import resumed
 from capc.he.parameter_flags import read_encryption_params
@@ -259,12 +259,7 @@ def _check_names(flags: argparse.Namespace) -> None:
 
 def _check_ranges(flags: argparse.Namespace) -> None:
     whole("n_parties", flags.n_parties, 1, MAX_PARTIES)
-    if flags.min_parties is not None:
-        whole("min_parties", flags.min_parties, 1, flags.n_parties)
-        if flags.step and flags.min_parties < flags.n_parties:
-            raise ConfigError(
-                "--min_parties is refused with --step, which waits for every party: leave one out"
-            )
+    check_min_parties(flags)
     whole("n_queries", flags.n_queries, 1, MAX_QUERIES)
     whole("batch_size", flags.batch_size, 1, MAX_QUERIES)
     if flags.num_classes is not None:
