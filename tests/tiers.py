@@ -38,6 +38,7 @@ SLOW = (
     "learning/test_own_dataset.py",
     "learning/test_secure_queries.py",
     "learning/test_shapes.py",
+    "learning/test_vectorised.py",
     "learning/test_stages.py",
     "learning/test_training.py",
     # start many processes, or let time limits pass

@@ -194,6 +194,12 @@ def load_answers(
     return images, _labels(labels, len(images), origin, label_sets=label_sets)
 
 
+def answer_count(folder: Path) -> int:
+    """How many answered queries `load_answers` finds in a folder."""
+    labels = _labels_beside(_samples_file(folder), _AGGREGATED)
+    return 0 if labels is None else len(labels)
+
+
 def save_queries(
     folder: Path,
     images: Float32,

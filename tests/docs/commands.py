@@ -90,7 +90,7 @@ def check_capc(words: list[str]) -> None:
         assert rest[0] in DEEPER[name], f"capc {name} has no {rest[0]}"
         path, rest = (name, rest[0]), rest[1:]
     if name == "learn" and rest and not rest[0].startswith("-"):
-        stages = re.search(r"\{([a-z,]+)\}", capc_help("learn"))
+        stages = re.search(r"\{(train,[a-z,]+)\}", capc_help("learn"))
         assert stages is not None
         assert rest[0] in (*stages[1].split(","), "…"), f"capc learn has no stage {rest[0]}"
     check_flags(rest, capc_help(*path), f"capc {' '.join(path)}")
