@@ -21,17 +21,18 @@ SIDE_BY_SIDE := -n $(TEST_PROCESSES) --maxprocesses=5 --dist=loadfile --no-loads
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp format-cpp types \
-	hooks fuzz audit random-models bench table1 figures pictures lock clean
+	hooks fuzz audit random-models bench table1 figures pictures docs lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
 	@echo "make run N_PARTIES=3           the whole protocol on MNIST, in tmux"
 	@echo "make models N_PARTIES=3        train one model per answering party"
 	@echo "make check                     the Python half's linters and quick tests, in under a minute"
-	@echo "make test                      every test, and the quick linters; its parts:"
+	@echo "make test                      every test, the quick linters, the documents; its parts:"
 	@echo "  make lint-python             ruff"
 	@echo "  make types                   mypy"
 	@echo "  make format-cpp              clang-format, looked at only"
+	@echo "  make docs                    the site of the documents, in build/site; a dead link fails"
 	@echo "  make test-cpp                the C++ tests"
 	@echo "  make test-sanitizers         the C++ tests under sanitizers"
 	@echo "  make test-python [ARGS=...]  the Python tests"
@@ -63,7 +64,7 @@ check: setup
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --old-file=setup test-quick lint-python types
 
 # clang-tidy takes minutes in a new clone: make lint runs it, and the hosted workflow does.
-test: lint-python types format-cpp test-cpp test-sanitizers test-python
+test: lint-python types format-cpp docs test-cpp test-sanitizers test-python
 
 lint: lint-python types lint-cpp
 
@@ -131,9 +132,15 @@ pictures: setup
 	$(REPLAY) --size=100x26 --party=guardian --svg=docs/figures/card-guardian.svg
 	$(REPLAY) --size=100x26 --party=querying --svg=docs/figures/card-querying.svg
 
+# Without a network. A warning is an error: dead links, missing references, pages that no list names.
+docs: setup
+	@rm -rf build/site
+	$(PYTHON_RUN) -m sphinx --quiet --fail-on-warning --keep-going -b html -c docs/site . build/site
+	@echo "the documents: build/site/index.html"
+
 # Needs uv (PyPI): one lock for Python 3.10 to 3.13.
 lock:
-	uv pip compile --universal --python-version 3.10 --extra dev --generate-hashes --no-header \
+	uv pip compile --universal --python-version 3.10 --extra dev --extra docs --generate-hashes --no-header \
 		--no-annotate --quiet pyproject.toml --output-file requirements.lock
 
 clean:
