@@ -53,6 +53,12 @@ def bytes_text(count: float) -> str:
     raise AssertionError
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """A number for a column whose head has the unit: so many significant digits, no exponent."""
+    places = 0 if value == 0 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}"
+
+
 def seconds_text(seconds: float) -> str:
     """A time with a unit that suits it."""
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

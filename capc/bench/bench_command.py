@@ -12,10 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from capc.bench.rows import Row, write_rows
+from capc.bench.bench_page import HEAD, LEGEND, bench_page, cells
+from capc.bench.rows import Row, parse_rows, write_rows
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
-from capc.console import bytes_text, seconds_text, table_console
+from capc.console import table_console
 from capc.errors import CapcError, ConfigError
+from capc.harness.pages.run_files import write_report
+from capc.harness.rundir import machine
 
 AREAS = {
     "gc": "capc.bench.areas.gc",
@@ -45,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         show(console, area, rows)
         console.print(f"{path}; load of the machine now: {_load()}", highlight=False)
+    console.print(LEGEND, style="dim", highlight=False)
+    console.print(f"report: {write_page(Path(options.results_dir))}", highlight=False)
     return status
 
 
@@ -65,28 +70,22 @@ def _parser() -> Parser:
 def show(console: Console, area: str, rows: Sequence[Row]) -> None:
     """One area's table; the ratio is to our first row of the same benchmark."""
     table = Table(title=area, box=box.SIMPLE)
-    table.add_column("benchmark", no_wrap=True)
-    table.add_column("implementation", no_wrap=True)
-    for name in ("n", "median", "p10", "p90", "sent", "received", "ratio"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note")
-    ours: dict[str, float] = {}
-    for row in rows:
-        if row.median_s is not None and row.implementation.startswith("builtin"):
-            ours.setdefault(row.benchmark, row.median_s)
-    for row in rows:
-        reference = ours.get(row.benchmark)
-        ratio = row.median_s / reference if row.median_s and reference else None
-        table.add_row(
-            row.benchmark,
-            row.implementation,
-            str(row.n),
-            *("" if v is None else seconds_text(v) for v in (row.median_s, row.p10_s, row.p90_s)),
-            *("" if v is None else bytes_text(v) for v in (row.bytes_sent, row.bytes_received)),
-            "" if ratio is None else f"{ratio:.2f}",
-            row.note,
-        )
+    for place, name in enumerate(HEAD):
+        is_number = 2 <= place < len(HEAD) - 1
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=name != HEAD[-1])
+    for row in cells(rows):
+        table.add_row(*row)
     console.print(table)
+
+
+def write_page(folder: Path) -> Path:
+    """The page of all areas whose tables lie in the folder; FileError where that fails."""
+    areas = {}
+    for area in AREAS:
+        path = folder / f"{area}.csv"
+        if path.is_file():
+            areas[area] = parse_rows(path.read_text())
+    return write_report(folder, bench_page(areas, machine(), _load()))
 
 
 def _load() -> str:

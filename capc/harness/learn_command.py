@@ -22,8 +22,10 @@ from rich.table import Table
 from capc.command_line import ExitStatus
 from capc.console import seconds_text
 from capc.data.own_data import title as dataset_title
-from capc.errors import ConfigError
+from capc.errors import ConfigError, FileError
 from capc.harness.learn_flags import PAPER, chosen_experiment, learn_parser
+from capc.harness.pages.run_files import write_learn_page
+from capc.harness.rundir import machine
 from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.he.parameter_flags import read_encryption_params
 from capc.learning import results
@@ -110,9 +112,11 @@ class _Command:
             "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "largest_worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
         }
+        took = {"stages": self._seconds, "peak_memory_mib": megabytes}
         results.write_run(
-            self._folder, self._session, {"stages": self._seconds, "peak_memory_mib": megabytes}
+            self._folder, self._session, {**took, "stage": stage, "machine": machine()}
         )
+        self._write_page()
         spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self._seconds.items())
         self._say(f"{spent}; tables in {self._folder}")
 
@@ -125,6 +129,15 @@ class _Command:
             f"training takes about {seconds_text(seconds)} here if every query is answered "
             f"(trainer {self._session.trainer}); what the cache holds is not trained again"
         )
+
+    def _write_page(self) -> None:
+        """A page that cannot be written leaves the experiment as it ended."""
+        try:
+            page = write_learn_page(self._folder)
+        except FileError as error:
+            self._say(f"no page of the experiment: {error}")
+        else:
+            self._say(f"report: {page}")
 
     def _stages(self, stage: str) -> None:
         models = self._timed("train", lambda: private_models(self._session))

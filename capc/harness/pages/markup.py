@@ -30,6 +30,8 @@ def element(tag: str, *content: object, **attributes: object) -> Markup:
         f' {name.rstrip("_").replace("_", "-")}="{text(value)}"'
         for name, value in attributes.items()
     )
+    if tag == "img":  # has no end
+        return Markup(f"<{tag}{named}>")
     return Markup(f"<{tag}{named}>{join(content)}</{tag}>")
 
 
@@ -55,9 +57,15 @@ def section(title: str, *content: object) -> Markup:
     return element("section", element("h2", title), *content)
 
 
-def page(title: str, *content: object) -> str:
-    """A whole document: no script, no network."""
+def figure(drawing: object, caption: object) -> Markup:
+    """A drawing and what its marks mean."""
+    return element("figure", drawing, element("figcaption", caption))
+
+
+def page(title: str, *content: object, images: bool = False) -> str:
+    """A whole document: no script, no network; `images` allows those within the page itself."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    policy += "; img-src data:" if images else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
