@@ -11,6 +11,7 @@ FUZZ_TARGETS ?=
 AUDIT_QUERIES ?= 500
 EXPERIMENT ?= config/learning/mnist.json
 COUNT ?= 100
+SIZE ?=
 SEED ?= 0
 VENV := .venv
 PYTHON_RUN := $(VENV)/bin/python
@@ -21,7 +22,7 @@ SIDE_BY_SIDE := -n $(TEST_PROCESSES) --maxprocesses=5 --dist=loadfile --no-loads
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp format-cpp types \
-	hooks fuzz audit random-models bench table1 figures pictures docs lock clean
+	hooks fuzz audit random-models bench table1 figures scaling artefact pictures docs lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
@@ -45,6 +46,8 @@ help:
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
+	@echo "make scaling [SIZE=small]      seconds and bytes against parties, classes, model size and batch"
+	@echo "make artefact [SIZE=full]      all that a reviewer needs, into results/artefact: some 5 minutes"
 	@echo "make pictures                  the pictures of the parties' cards in docs/figures"
 	@echo "make lock                      requirements.lock anew, from pyproject.toml"
 	@echo "make clean                     remove what was built (results and models stay)"
@@ -120,6 +123,12 @@ table1: setup
 
 figures: setup
 	$(PYTHON_RUN) -m capc.cli learn all --config=$(EXPERIMENT) $(ARGS)
+
+scaling: setup
+	$(PYTHON_RUN) -m capc.cli scaling $(if $(SIZE),--size=$(SIZE)) $(ARGS)
+
+artefact: setup
+	$(PYTHON_RUN) -m capc.cli artefact $(if $(SIZE),--size=$(SIZE)) $(ARGS)
 
 # A run with a budget that refuses, and its cards: the whole terminal, and single ones.
 PICTURED := build/pictures/latest

@@ -6,14 +6,13 @@ the training data are public, and not elsewhere: `capc publish` copies it under 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from capc.console import epsilon_text
 from capc.data.own_data import title
 from capc.harness.pages.environment import environment_table
-from capc.harness.pages.markup import Markup, element, figure, join, page, section, table
+from capc.harness.pages.markup import Markup, element, figure, join, page, picture, section, table
 from capc.harness.pages.tables_of_run import Row, number
 from capc.learning.query_stage import PATE
 
@@ -168,9 +167,8 @@ def _two_lines(said: str, below: str) -> Markup:
 def _figures(figures: Mapping[str, bytes]) -> list[Markup]:
     found = []
     for name, content in figures.items():
-        source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
         caption = _CAPTIONS.get(name, "")
-        found.append(figure(element("img", src=source, alt=f"{name}: {caption}"), caption))
+        found.append(figure(picture(content, f"{name}: {caption}"), caption))
     return [section("Figures", *found)] if found else []
 
 

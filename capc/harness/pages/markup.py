@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Iterable, Sequence
 
@@ -55,6 +56,12 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], numbers: int
 def section(title: str, *content: object) -> Markup:
     """A section under a heading."""
     return element("section", element("h2", title), *content)
+
+
+def picture(png: bytes, said: str) -> Markup:
+    """An image within the page; `said` is for those who do not see it."""
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return element("img", src=source, alt=said)
 
 
 def figure(drawing: object, caption: object) -> Markup:

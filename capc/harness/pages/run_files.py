@@ -16,13 +16,13 @@ from capc.harness.pages.tables_of_run import Row, Tables, rows_of
 REPORT, INDEX = "report.html", "index.html"
 _MAX_RUNS, _RESULTS = 500, "results"
 _PLACES = {
-    "learning/*": "learning experiment",
-    "bench": "benchmarks",
-    "table1": "the paper's Table 1",
-    "scaling": "scaling",
-    "artefact": "artefact",
+    f"learning/*/{REPORT}": "learning experiment",
+    f"bench/{REPORT}": "benchmarks",
+    f"table1/{REPORT}": "the paper's Table 1",
+    f"scaling/{REPORT}": "scaling",
+    f"artefact/{INDEX}": "artefact",
 }
-"""Folders of a results folder that may have a page, and what they are."""
+"""Pages that a results folder may have beside those of runs, and what they are."""
 
 
 def write_pages(folder: Path, record: Mapping[str, Any]) -> Path:
@@ -39,16 +39,16 @@ def write_index(results: Path) -> None:
     write_whole(results / INDEX, content, error=FileError)
 
 
-def write_report(folder: Path, content: str) -> Path:
+def write_report(folder: Path, content: str, name: str = REPORT) -> Path:
     """Write the page of an experiment or of benchmarks, and list it; FileError where that fails.
 
     The list is that of the folder `results` where this one has its usual place in it.
     """
-    report = folder / REPORT
+    report = folder / name
     write_whole(report, content, make_folder=True, error=FileError)
     for results in folder.absolute().parents[:2]:
         place = report.absolute().relative_to(results)
-        if results.name == _RESULTS and any(place.match(f"{usual}/{REPORT}") for usual in _PLACES):
+        if results.name == _RESULTS and any(map(place.match, _PLACES)):
             write_index(results)
     return report
 
@@ -67,7 +67,7 @@ def _others(results: Path) -> list[tuple[str, str, float]]:
     return [
         (kind, str(page.relative_to(results)), page.stat().st_mtime)
         for place, kind in _PLACES.items()
-        for page in sorted(results.glob(f"{place}/{REPORT}"))
+        for page in sorted(results.glob(place))
     ]
 
 
