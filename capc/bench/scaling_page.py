@@ -133,7 +133,7 @@ def scaling_page(
         heading,
         element("h1", heading),
         element("p", extrapolation(laws, most)),
-        figure(picture(png, LEGEND), LEGEND),
+        figure(picture(png, LEGEND, broad=True), LEGEND),
         section("The fitted lines", table(LAW_HEAD, law_rows(laws), numbers=1)),
         section("What was measured", table(HEAD, point_rows(points), numbers=1)),
         section(

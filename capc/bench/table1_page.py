@@ -17,11 +17,11 @@ from capc.harness.paper import PAPER_NOTE
 from capc.learning.plots import BLUE, ORANGE, WIDTH, save_figure
 
 HEAD = (
-    *("row", "steps", "n", "ours, ms", "deviation, ms", "online, ms"),
-    *("paper, ms", "deviation, ms", "paper / ours"),
+    *("row", "steps", "n", "ours, ms", "± ms", "online, ms"),
+    *("paper, ms", "± ms", "paper / ours"),
 )
 LEGEND = (
-    "n is the number of queries. Ours and the paper's are means with the standard deviation over "
+    "n is the number of queries. Ours and the paper's are means, ± one standard deviation over "
     "queries, offline and online together (online: of that alone), with one answering party and a "
     "batch of 1. N is the degree of the polynomials."
 )
@@ -121,7 +121,7 @@ def table1_page(cells: Sequence[Cell], png: bytes, machine: Mapping[str, Any], c
         heading,
         element("h1", heading),
         element("div", NOT_THE_SAME, class_="note warn"),
-        figure(picture(png, caption), caption),
+        figure(picture(png, caption, broad=True), caption),
         table(HEAD, text_rows(cells), numbers=2),
         section(
             "Environment, and the command to repeat it",

@@ -58,10 +58,15 @@ def section(title: str, *content: object) -> Markup:
     return element("section", element("h2", title), *content)
 
 
-def picture(png: bytes, said: str) -> Markup:
-    """An image within the page; `said` is for those who do not see it."""
+def picture(png: bytes, said: str, *, broad: bool = False) -> Markup:
+    """An image within the page; `said` is for those who do not see it.
+
+    A `broad` one stays legible on a phone, where it scrolls.
+    """
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return element("img", src=source, alt=said)
+    if not broad:
+        return element("img", src=source, alt=said)
+    return element("div", element("img", src=source, alt=said, class_="broad"), class_="wide")
 
 
 def figure(drawing: object, caption: object) -> Markup:

@@ -27,6 +27,8 @@ a { color: var(--link); }
 figure { margin: 0 0 1rem; max-width: 38rem; }
 figcaption { margin-top: .4rem; }
 img { max-width: 100%; height: auto; background: #fff; }
+figure:has(.broad) { max-width: none; }
+.broad { min-width: 46rem; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--ink); font-family: inherit; }
 svg .small { font-size: 11px; fill: var(--dim); }
@@ -74,6 +76,7 @@ pre { background: var(--soft); border: 1px solid var(--line); border-radius: .4r
     --s1a: #2f6fdb; --s1b: #12908f; --s1c: #7a4fd0; --s2: #c07a00; --s3: #c8385f; }
   body { font-size: 10.5pt; }
   main { max-width: none; padding: 0; }
+  .broad { min-width: 0; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   figure, .note, .facts, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
