@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from docstrings import as_restructured_text
+from notes import show_why_not_run
 from sphinx.application import Sphinx
 
 import capc
@@ -44,5 +45,6 @@ templates_path: list[str] = []
 
 
 def setup(app: Sphinx) -> None:
-    """Docstrings are plain text with backticks."""
+    """Docstrings are plain text with backticks, and what is a comment in a file is a note here."""
     app.connect("autodoc-process-docstring", as_restructured_text)
+    app.connect("source-read", show_why_not_run)

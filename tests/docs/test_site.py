@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
-from documents import PAGE_NAMES, blocks, prose, read
+import pytest
+from documents import PAGE_NAMES, ROOT, blocks, prose, read
 
 INDEX = "docs/index.md"
+TEACHING = ("README.md", "docs/tutorial.md", "docs/how-to/")
 
 
 def test_every_page_is_in_one_list_of_the_site() -> None:
@@ -26,6 +29,22 @@ def test_every_page_but_the_lists_own_is_named_with_a_purpose() -> None:
     for page in set(PAGE_NAMES) - {INDEX}:
         link = page.removeprefix("docs/") if page.startswith("docs/") else f"../{page}"
         assert f"]({link})" in text, f"{INDEX} does not say what {page} is for"
+
+
+@pytest.mark.parametrize("page", [name for name in PAGE_NAMES if name.startswith(TEACHING)])
+def test_commands_that_no_test_runs_say_how_long_they_take(page: str) -> None:
+    for block in blocks(page):
+        if block.info == "sh no-test":
+            time = r"\d s\b|second|minute|at once|as long as"
+            assert re.search(time, block.above), f"{block}: how long does it take?"
+
+
+def test_why_a_command_is_not_run_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
+    notes = importlib.import_module("notes")
+    source = ["a\n\n  <!-- not run by the tests here: 5 s -->\n  ```sh no-test\n<!-- other -->\n"]
+    notes.show_why_not_run(None, "page", source)
+    assert source == ["a\n\n  *not run by the tests here: 5 s*\n  ```sh no-test\n<!-- other -->\n"]
 
 
 def test_each_module_of_the_reference_stands_under_its_name() -> None:
