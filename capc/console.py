@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 
 class MinuteLines:
@@ -42,6 +45,26 @@ def table_console(width: int = 120) -> Console:
     """Standard output: as wide as the terminal, or `width` columns where there is none."""
     console = Console()
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=width)
+
+
+def show_table(
+    console: Console,
+    title: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: range,
+) -> None:
+    """A table of measurements; columns at the places `numbers` are aligned right.
+
+    What stands behind them may wrap.
+    """
+    table = Table(title=title, box=box.SIMPLE)
+    for place, name in enumerate(head):
+        justify: Literal["left", "right"] = "right" if place in numbers else "left"
+        table.add_column(name, justify=justify, no_wrap=place < numbers.stop)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def bytes_text(count: float) -> str:

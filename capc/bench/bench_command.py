@@ -8,14 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from capc.bench.bench_page import HEAD, LEGEND, bench_page, cells
 from capc.bench.rows import Row, parse_rows, write_rows
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
-from capc.console import table_console
+from capc.console import show_table, table_console
 from capc.errors import CapcError, ConfigError
 from capc.harness.pages.run_files import write_report
 from capc.harness.rundir import machine
@@ -69,13 +67,7 @@ def _parser() -> Parser:
 
 def show(console: Console, area: str, rows: Sequence[Row]) -> None:
     """One area's table; the ratio is to our first row of the same benchmark."""
-    table = Table(title=area, box=box.SIMPLE)
-    for place, name in enumerate(HEAD):
-        is_number = 2 <= place < len(HEAD) - 1
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=name != HEAD[-1])
-    for row in cells(rows):
-        table.add_row(*row)
-    console.print(table)
+    show_table(console, area, HEAD, cells(rows), range(2, len(HEAD) - 1))
 
 
 def write_page(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from capc.bench.rows import Row, ratios
 from capc.console import significant
+from capc.harness.pages.drawings import WIDTH, svg, text_at
 from capc.harness.pages.environment import environment_table
 from capc.harness.pages.markup import Markup, element, figure, join, page, section, table
 
@@ -23,7 +24,9 @@ _CAPTION = (
     "Bar: median. Line across its end: from p10 to p90. Bars of one benchmark share a scale that "
     "begins at 0; those of different benchmarks do not."
 )
-_WIDTH, _LEFT, _LINE = 480, 150, 20
+_LEFT, _LINE = 150, 20
+_FONT = {"font_size": 11.5}
+_BOLD = {**_FONT, "font_weight": "bold"}
 
 
 def cells(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
@@ -78,17 +81,16 @@ def peers_drawing(rows: Sequence[Row]) -> Markup | None:
     for benchmark, found in groups.items():
         if len(found) < 2:
             continue
-        parts.append(_text(4, y + 14, benchmark, font_weight="bold", text_anchor="start"))
+        parts.append(text_at(4, y + 14, benchmark, text_anchor="start", **_BOLD))
         y += _LINE
         longest = max(row.p90_s or row.median_s or 0.0 for row in found)
         for row in found:
-            parts.append(_bar(row, y, (_WIDTH - _LEFT - 90) / longest))
+            parts.append(_bar(row, y, (WIDTH - _LEFT - 90) / longest))
             y += _LINE
         y += 8
     if not parts:
         return None
-    label = "Ours beside peers, by benchmark"
-    return element("svg", *parts, viewBox=f"0 0 {_WIDTH} {y}", role="img", aria_label=label)
+    return svg(y, "Ours beside peers, by benchmark", *parts)
 
 
 def _bar(row: Row, y: int, scale: float) -> Markup:
@@ -97,7 +99,7 @@ def _bar(row: Row, y: int, scale: float) -> Markup:
     end, reach, middle = _LEFT + median * scale, _LEFT + high * scale, y + 8
     return join(
         [
-            _text(_LEFT - 6, y + 12, row.implementation, text_anchor="end"),
+            text_at(_LEFT - 6, y + 12, row.implementation, text_anchor="end", **_FONT),
             element("rect", x=_LEFT, y=y + 1, width=round(end - _LEFT, 2), height=14, class_=kind),
             element(
                 "line",
@@ -105,13 +107,11 @@ def _bar(row: Row, y: int, scale: float) -> Markup:
                 y2=middle,
                 class_="whisker",
             ),
-            _text(reach + 6, y + 12, f"{significant(median * 1e3)} ms", text_anchor="start"),
+            text_at(
+                reach + 6, y + 12, f"{significant(median * 1e3)} ms", text_anchor="start", **_FONT
+            ),
         ]
     )
-
-
-def _text(x: float, y: float, said: str, **attributes: object) -> Markup:
-    return element("text", said, x=round(x, 2), y=y, font_size=11.5, **attributes)
 
 
 def _scaled(value: float | None, factor: float) -> str:

@@ -13,9 +13,7 @@ from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from capc.bench.laws import Law, fitted_law
 from capc.bench.runs import measured_run
@@ -31,7 +29,7 @@ from capc.bench.scaling_page import (
     scaling_page,
 )
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
-from capc.console import table_console
+from capc.console import show_table, table_console
 from capc.graph.tensorflow.loader import load_keras
 from capc.harness.pages.run_files import write_report
 from capc.harness.rundir import machine
@@ -97,8 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_table(folder / "scaling.csv", names, rows, make_folder=True)
     lines = ((axis, *astuple(seconds), *astuple(sent)) for axis, (seconds, sent) in laws.items())
     write_table(folder / "laws.csv", _LAW_COLUMNS, lines)
-    _show(console, "one batch of queries", HEAD, point_rows(points))
-    _show(console, "the fitted lines", LAW_HEAD, law_rows(laws))
+    show_table(console, "one batch of queries", HEAD, point_rows(points), range(1, len(HEAD)))
+    show_table(console, "the fitted lines", LAW_HEAD, law_rows(laws), range(1, len(LAW_HEAD)))
     console.print(LEGEND, style="dim", highlight=False)
     png = draw_scaling(folder, points, laws)[1].read_bytes()
     command = f"capc scaling --size={options.size} --repeat={options.repeat}"
@@ -166,17 +164,6 @@ def _measured(setting: Setting, model: Path, samples: Path, queries: int, repeat
     p10, median, p90 = (float(value) for value in np.percentile(seconds, (10, 50, 90)))
     sent = float(np.median([run.sent_by_all() for run in runs])) * setting.batch
     return Point("", 0, len(seconds), median, p10, p90, sent / 1e6)
-
-
-def _show(
-    console: Console, title: str, head: Sequence[str], rows: Iterator[tuple[str, ...]]
-) -> None:
-    table = Table(box=box.SIMPLE, title=title)
-    for place, name in enumerate(head):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def _parser() -> Parser:

@@ -13,7 +13,7 @@ from capc.bench.laws import Law
 from capc.console import significant
 from capc.harness.pages.environment import environment_table
 from capc.harness.pages.markup import element, figure, page, picture, section, table
-from capc.learning.plots import BLUE, VERMILION, WIDTH, save_figure
+from capc.learning.plots import BLUE, VERMILION, WIDTH, save_figure, span_text
 
 AXES = {
     "parties": "answering parties",
@@ -89,8 +89,6 @@ def extrapolation(laws: Laws, most: int) -> str:
 
 def draw_scaling(folder: Path, points: Sequence[Point], laws: Laws) -> list[Path]:
     """Seconds above, megabytes below; a column for each axis."""
-    counts = sorted({point.n for point in points})
-    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
     def plot(axes: Any) -> None:
         for place, (axis, label) in enumerate(AXES.items()):
@@ -117,7 +115,7 @@ def draw_scaling(folder: Path, points: Sequence[Point], laws: Laws) -> list[Path
         axes[0][0].set_ylabel("milliseconds")
         axes[1][0].set_ylabel("megabytes")
 
-    marks = _MARKS.format(n=n)
+    marks = _MARKS.format(n=span_text(point.n for point in points))
     return save_figure(
         folder, "scaling", plot, marks=marks, panels=len(AXES), rows=2, width=2.1 * WIDTH
     )

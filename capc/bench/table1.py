@@ -8,9 +8,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from capc.bench.runs import measured_run
 from capc.bench.table1_page import (
@@ -23,6 +21,7 @@ from capc.bench.table1_page import (
     text_rows,
 )
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
+from capc.console import show_table
 from capc.errors import FileError
 from capc.files import write_whole
 from capc.harness.pages.run_files import write_report
@@ -107,12 +106,8 @@ def measured_cells(
 
 def show(console: Console, cells: Sequence[Cell]) -> None:
     """Ours, of which online, the paper's, and how many times faster; all times in milliseconds."""
-    table = Table(box=box.SIMPLE, title="Table 1: milliseconds per query, mean ± deviation")
-    for place, name in enumerate(HEAD):
-        table.add_column(name, justify="right" if place >= 2 else "left", no_wrap=True)
-    for row in text_rows(cells):
-        table.add_row(*row)
-    console.print(table)
+    title = "Table 1: milliseconds per query, mean ± deviation"
+    show_table(console, title, HEAD, text_rows(cells), range(2, len(HEAD)))
     console.print(LEGEND, style="dim", highlight=False)
     here = machine()
     console.print(f"ours: {here['cpu']}, {here['cores']} cores, every party on it", style="dim")

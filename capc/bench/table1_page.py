@@ -14,7 +14,7 @@ from capc.console import significant
 from capc.harness.pages.environment import environment_table
 from capc.harness.pages.markup import element, figure, page, picture, section, table
 from capc.harness.paper import PAPER_NOTE
-from capc.learning.plots import BLUE, ORANGE, WIDTH, save_figure
+from capc.learning.plots import BLUE, ORANGE, WIDTH, save_figure, span_text
 
 HEAD = (
     *("row", "steps", "n", "ours, ms", "± ms", "online, ms"),
@@ -76,9 +76,7 @@ def draw_table1(folder: Path, cells: Sequence[Cell]) -> list[Path]:
             loc="upper center", bbox_to_anchor=(0.5, 0.1),
         )  # fmt: skip
 
-    counts = sorted({cell.n for cell in cells})
-    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    marks = _MARKS.format(n=n)
+    marks = _MARKS.format(n=span_text(cell.n for cell in cells))
     return save_figure(folder, "table1", plot, marks=marks, panels=len(groups), width=1.8 * WIDTH)
 
 

@@ -78,9 +78,14 @@ def draw(
 
 def _bar_marks(over: str, units: Iterable[Sequence[float]]) -> str:
     """What a bar and its line are, and over how many values."""
-    counts = sorted({len(values) for values in units}) or [0]
-    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    n = span_text(len(values) for values in units)
     return f"bar: mean over {over}; line: its 95 % interval (Student's t); n = {n} a bar"
+
+
+def span_text(counts: Iterable[int]) -> str:
+    """One number, or the least and the most of several."""
+    found = sorted(set(counts)) or [0]
+    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def draw_sweep(folder: Path, sweep: pandas.DataFrame, title: str) -> list[Path]:
