@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 
+import notes
+import parsers
 import pytest
-from documents import PAGE_NAMES, ROOT, blocks, prose, read
+from commands import capc_help
+from documents import PAGE_NAMES, blocks, prose, read
 
 INDEX = "docs/index.md"
 TEACHING = ("README.md", "docs/tutorial.md", "docs/how-to/")
@@ -39,9 +41,7 @@ def test_commands_that_no_test_runs_say_how_long_they_take(page: str) -> None:
             assert re.search(time, block.above), f"{block}: how long does it take?"
 
 
-def test_why_a_command_is_not_run_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
-    notes = importlib.import_module("notes")
+def test_why_a_command_is_not_run_is_shown() -> None:
     source = ["a\n\n  <!-- not run by the tests here: 5 s -->\n  ```sh no-test\n<!-- other -->\n"]
     notes.show_why_not_run(None, "page", source)
     assert source == ["a\n\n  *not run by the tests here: 5 s*\n  ```sh no-test\n<!-- other -->\n"]
@@ -52,3 +52,16 @@ def test_each_module_of_the_reference_stands_under_its_name() -> None:
     found = re.findall(r"^### `([\w.]+)`\n\n```{eval-rst}\n.. automodule:: ([\w.]+)$", text, re.M)
     assert len(found) == text.count("automodule")
     assert all(heading == module for heading, module in found)
+
+
+def test_the_reference_has_each_command_with_its_parser() -> None:
+    found = {" ".join(words): parser for words, parser in parsers.commands()}
+    named = re.findall(r"^  ([a-z][\w-]+)  ", capc_help(), re.MULTILINE)
+    assert set(named) == {name for name in found if " " not in name}
+    for name in ("run", "privacy cost", "party answering", "party init", "graph inspect"):
+        parser = found[name]
+        assert not isinstance(parser, str)
+        flags = {flag for action in parser._actions for flag in action.option_strings}
+        said = set(re.findall(r"(?<![\w-])--[\w-]+", capc_help(*name.split())))
+        assert said >= flags - {"-h"} and len(flags) > 2, name
+    assert isinstance(found["party"], str)
