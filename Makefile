@@ -47,7 +47,7 @@ help:
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
 	@echo "make scaling [SIZE=small]      seconds and bytes against parties, classes, model size and batch"
-	@echo "make artefact [SIZE=full]      all that a reviewer needs, into results/artefact: some 5 minutes"
+	@echo "make artefact [SIZE=full]      all that a reviewer needs, into results/artefact: 4 to 12 minutes"
 	@echo "make pictures                  the pictures of the parties' cards in docs/figures"
 	@echo "make lock                      requirements.lock anew, from pyproject.toml"
 	@echo "make clean                     remove what was built (results and models stay)"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from capc.bench.artefact_claims import Claim, Step, steps
 from capc.command_line import ExitStatus, Parser, add_results_dir
-from capc.console import table_console
+from capc.console import show_line, table_console
 from capc.errors import ConfigError, FileError
 from capc.files import REPOSITORY, write_whole
 from capc.harness.pages.environment import environment_table
@@ -25,17 +25,20 @@ from capc.harness.rundir import machine
 from capc.harness.tables import write_table
 
 NO_RESULT = "no result: the command failed"
+HOLDS, FAILS, NOT_MEASURED = "holds", "does not hold", "not measured"
+_SHOWN = {HOLDS: ("good", "green"), FAILS: ("bad", "bold red"), NOT_MEASURED: ("warn", "yellow")}
+"""By verdict, its note on the page and its style on the screen."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim and what was found, in words; a row of claims.csv."""
+    """A claim, what was found, and one of HOLDS, FAILS and NOT_MEASURED; a row of claims.csv."""
 
     claim: str
     command: str
     expected: str
     found: str
-    holds: bool
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdicts += [_verdict(folder, ran, printed, claim) for claim in step.claims]
         report = _leave(folder, done, verdicts, left=len(planned) - len(done))
     for verdict in verdicts:
-        style = "green" if verdict.holds else "bold red"
-        said = "holds" if verdict.holds else "DOES NOT HOLD"
-        console.print(f"{said}: {verdict.claim}: {verdict.found}", style=style, highlight=False)
-    console.print(f"report: {report}", highlight=False, soft_wrap=True)
-    return ExitStatus.OK if all(verdict.holds for verdict in verdicts) else ExitStatus.DISAGREES
+        said = f"{verdict.verdict}: {verdict.claim}: {verdict.found}"
+        show_line(console, said, _SHOWN[verdict.verdict][1])
+    show_line(console, f"report: {report}")
+    failed = any(verdict.verdict == FAILS for verdict in verdicts)
+    return ExitStatus.DISAGREES if failed else ExitStatus.OK
 
 
 def _run(folder: Path, step: Step, console: Console) -> tuple[Ran, str]:
@@ -97,13 +100,16 @@ def _run(folder: Path, step: Step, console: Console) -> tuple[Ran, str]:
 
 
 def _verdict(folder: Path, ran: Ran, printed: str, claim: Claim) -> Verdict:
+    found: str
+    holds: bool | None
     found, holds = f"{NO_RESULT} with status {ran.status}", False
     if ran.status in (ExitStatus.OK, ExitStatus.DISAGREES):
         try:
             found, holds = claim.look(folder / ran.step.name, printed)
         except (OSError, ValueError, KeyError) as error:
             found = f"{NO_RESULT} to leave what was expected: {error}"
-    return Verdict(claim.said, ran.command, claim.expected, found, holds)
+    verdict = NOT_MEASURED if holds is None else HOLDS if holds else FAILS
+    return Verdict(claim.said, ran.command, claim.expected, found, verdict)
 
 
 def _leave(folder: Path, done: Sequence[Ran], verdicts: Sequence[Verdict], left: int) -> Path:
@@ -118,31 +124,32 @@ def artefact_page(
 ) -> str:
     """The whole page: claims first, then what ran."""
     minutes = sum(ran.seconds for ran in done) / 60
-    hold = sum(verdict.holds for verdict in verdicts)
-    said = f"{hold} of {len(verdicts)} claims hold. The commands took {minutes:.1f} minutes."
+    counts = {said: sum(verdict.verdict == said for verdict in verdicts) for said in _SHOWN}
+    said = ", ".join(f"{verdict}: {count}" for verdict, count in counts.items() if count)
+    summary = f"{len(verdicts)} claims ({said}). The commands took {minutes:.1f} minutes."
     if left:
-        said += f" {left} commands have not run yet."
-    good = hold == len(verdicts) and not left
-    rows = [
-        (
-            verdict.claim,
-            element("code", verdict.command, class_="long"),
-            verdict.expected,
-            verdict.found,
-            element("b", "holds" if verdict.holds else "does not hold"),
-        )
-        for verdict in verdicts
-    ]
-    head = ("claim", "command", "expected", "found", "so it")
+        summary += f" {left} commands have not run yet."
+    kind = "bad" if counts[FAILS] else "warn" if left or counts[NOT_MEASURED] else "good"
+    ran = table(("results", "minutes", "expected", "status"), map(_row, done), numbers=1)
     return page(
         "CaPC artefact",
         element("h1", "CaPC artefact"),
-        element("div", said, class_=f"note {'good' if good else 'bad'}"),
-        section("Claims", table(head, rows)),
-        section(
-            "What ran", table(("results", "minutes", "expected", "status"), map(_row, done), 1)
-        ),
+        element("div", summary, class_=f"note {kind}"),
+        section("Claims", *map(_claim, verdicts)),
+        section("What ran", ran),
         section("Environment", environment_table(here)),
+    )
+
+
+def _claim(verdict: Verdict) -> Markup:
+    """A claim with its command, what is expected and what was found: a table has no room for it."""
+    facts = (("expected", verdict.expected), ("found", verdict.found))
+    return element(
+        "div",
+        element("b", f"{verdict.claim}: {verdict.verdict}"),
+        element("pre", verdict.command),
+        *(element("div", f"{name}: {value}") for name, value in facts),
+        class_=f"note {_SHOWN[verdict.verdict][0]}",
     )
 
 

@@ -82,8 +82,8 @@ def test_ratios(tmp_path: Path, ratio: float, holds: bool) -> None:
     assert artefact_claim("EMP").look(tmp_path, "")[1] is holds
     write_rows(tmp_path / "gc.csv", [ours])
     assert artefact_claim("EMP").look(tmp_path, "") == (
-        "EMP 0.3 is not installed: not measured",
-        True,
+        "EMP 0.3 is not installed",
+        None,
     )
 
 
@@ -105,22 +105,26 @@ def test_the_folder_has_an_index_page_and_claims(
 ) -> None:
     good = Claim("it prints", "an epsilon", lambda folder, printed: ("yes", "epsilon" in printed))
     bad = Claim("it fails <b>", "never", lambda folder, printed: ("no", False))
+    absent = Claim("there is no peer", "a ratio", lambda folder, printed: ("no peer", None))
     words = ("privacy", "cost", "--sigma=7", "--queries=1")
-    plan(monkeypatch, Step("cost", words, 0.1, (good, bad), takes_folder=False, page="x.html"))
+    plan(
+        monkeypatch,
+        Step("cost", words, 0.1, (good, bad, absent), takes_folder=False, page="x.html"),
+    )
     folder = tmp_path / "results" / "artefact"
     flags = ["artefact", f"--results_dir={folder}"]
     assert cli.main(flags) == 3
     with (folder / "claims.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["holds"] for row in rows] == ["true", "false"]
+    assert [row["verdict"] for row in rows] == ["holds", "does not hold", "not measured"]
     assert rows[0]["command"] == "capc privacy cost --sigma=7 --queries=1"
     index = (folder / "index.html").read_text()
-    assert "1 of 2 claims hold." in index
+    assert "3 claims (holds: 1, does not hold: 1, not measured: 1)." in index
     assert "it fails &lt;b&gt;" in index
     assert 'href="cost/x.html"' in index and 'href="cost/output.txt"' in index
     assert (folder / "cost" / "output.txt").read_text().startswith("$ capc privacy cost")
     assert "artefact/index.html" in (tmp_path / "results" / "index.html").read_text()
-    assert "DOES NOT HOLD: it fails" in capsys.readouterr().out
+    assert "does not hold: it fails" in capsys.readouterr().out
     assert cli.main(flags) == 2
     assert "is not empty" in capsys.readouterr().err
 
@@ -141,5 +145,9 @@ def test_a_command_that_fails_costs_its_claims_only(
     monkeypatch.setattr(artefact, "machine", dict)
     assert artefact.main([f"--results_dir={tmp_path / 'new'}"]) == 3
     with (tmp_path / "new" / "claims.csv").open(newline="") as file:
-        found = [(row["holds"], row["found"].partition(":")[0]) for row in csv.DictReader(file)]
-    assert found == [("false", "no result"), ("true", "f"), ("false", "no result")]
+        found = [(row["verdict"], row["found"].partition(":")[0]) for row in csv.DictReader(file)]
+    assert found == [
+        ("does not hold", "no result"),
+        ("holds", "f"),
+        ("does not hold", "no result"),
+    ]

@@ -123,8 +123,8 @@ def _accuracies(summary: Sequence[Row]) -> list[Markup]:
     note = (
         "n is the number of units: one querying party in one seed, averaged over retraining seeds. "
         "The interval is Student's t over units. A gain is against own data alone, in percentage "
-        "points. The paper gives accuracies for other data and models, which are not repeated here; "
-        "docs/learning.md sets its claims beside what was found."
+        "points. The paper gives accuracies for other data and models, which are not repeated "
+        "here; docs/learning.md sets its claims beside what was found."
     )
     head = ("trained on", "accuracy, %", "95 % interval", "n")
     found = [table(head, rows, numbers=1), element("p", note, class_="dim")]
