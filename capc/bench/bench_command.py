@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -15,6 +16,7 @@ from capc.bench.rows import Row, parse_rows, write_rows
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
 from capc.console import show_table, table_console
 from capc.errors import CapcError, ConfigError
+from capc.files import read_bounded
 from capc.harness.pages.run_files import write_report
 from capc.harness.rundir import machine
 
@@ -71,12 +73,14 @@ def show(console: Console, area: str, rows: Sequence[Row]) -> None:
 
 
 def write_page(folder: Path) -> Path:
-    """The page of all areas whose tables lie in the folder; FileError where that fails."""
+    """The page of all areas whose tables lie in the folder; FileError where that fails.
+
+    A table of another version, with other columns, is left out.
+    """
     areas = {}
     for area in AREAS:
-        path = folder / f"{area}.csv"
-        if path.is_file():
-            areas[area] = parse_rows(path.read_text())
+        with contextlib.suppress(OSError, ValueError):
+            areas[area] = parse_rows(read_bounded(folder / f"{area}.csv").decode())
     return write_report(folder, bench_page(areas, machine(), _load()))
 
 

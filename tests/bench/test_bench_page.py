@@ -56,6 +56,8 @@ def test_the_page_shows_every_area_that_was_measured(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "bench"
     write_rows(folder / "privacy.csv", [ALONE])
     write_rows(folder / "gc.csv", [OURS])
+    (folder / "protocol.csv").write_text("columns,of,another,version\n1,2,3,4\n")
     text = write_page(folder).read_text()
     assert text.index("<h2>gc") < text.index("<h2>privacy")
+    assert "protocol" not in text
     assert "bench/report.html" in (tmp_path / "results" / "index.html").read_text()
