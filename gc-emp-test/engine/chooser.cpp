@@ -139,7 +139,7 @@ void ChooserBatch::correlate(Bytes out) {
           const std::size_t at = i * plan_.lookups() + lookup.index;
           const Word choice = bits.get(lookup.choice_bits);
           Secret<Block> pad;
-          pad.get() = combined(labels, lookup.choice_bits);
+          pad.get() = polynomial(labels, lookup.choice_bits);
           core_->kernels->hash(core_->start, first_tweak_ + lookup_tweak(plan_, i, lookup) + choice,
                                &pad.get(), &pad.get(), 1);
           random_[at] = static_cast<std::uint8_t>(choice);

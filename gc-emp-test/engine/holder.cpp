@@ -132,7 +132,7 @@ void HolderBatch::take_correlations(ConstBytes correlations) {
     for (std::size_t i = 0; i < count; ++i) {
       for (const std::vector<Lookup>& step : plan_.steps()) {
         for (const Lookup& lookup : step) {
-          *sum++ = combined(labels, lookup.choice_bits);
+          *sum++ = polynomial(labels, lookup.choice_bits);
           labels += lookup.choice_bits;
         }
       }

@@ -20,13 +20,6 @@ namespace capc::gc {
 // as a polynomial c(x), T = sum x^i t_i = Q ^ c(x) Δ. So H(Q ^ j(x) Δ) is a pad for each entry j,
 // of which the chooser has the one at c: the others lie a non-zero multiple of Δ away.
 
-/// sum x^i labels[i].
-[[nodiscard]] inline Block combined(const Block* labels, std::size_t count) {
-  Block sum = labels[count - 1];
-  for (std::size_t i = count - 1; i-- > 0;) sum = times_x(sum) ^ labels[i];
-  return sum;
-}
-
 /// j(x) Δ for every j of a table.
 using Multiples = std::array<Block, kMaxEntries>;
 

@@ -138,7 +138,7 @@ void pads() {
   Block labels[kMaxChoiceBits];
   for (std::size_t j = 0; j < kMaxEntries; ++j) {
     for (std::size_t i = 0; i < kMaxChoiceBits; ++i) labels[i] = select(j >> i, delta);
-    CHECK(combined(labels, kMaxChoiceBits) == multiples[j]);
+    CHECK(polynomial(labels, kMaxChoiceBits) == multiples[j]);
   }
   const ReluPlan plan(37, 12);
   std::uint64_t next = 0;
