@@ -20,6 +20,7 @@ SilentStock::SilentStock(const Kernels& kernels, const Digest& session,
 
 const Block* SilentStock::take(std::size_t count) {
   if (midway_ || count > available()) throw StateError("so many silent transfers are not there");
+  make_outputs();
   const Block* const labels = labels_.data() + taken_;
   taken_ += count;
   return labels;
@@ -34,18 +35,25 @@ void SilentStock::seed(const Block* labels) {
 
 void SilentStock::begin_round() {
   if (midway_ || !is_seeded()) throw StateError("no round of silent transfers may begin here");
+  make_outputs();
   midway_ = true;
   leaves_ = SecretArray<Block>(parameters_.outputs());
 }
 
-void SilentStock::finish_round() {
+void SilentStock::end_round() {
+  ++round_;
+  midway_ = false;
+  is_due_ = true;
+}
+
+void SilentStock::make_outputs() {
+  if (!is_due_) return;
+  is_due_ = false;
   add_code_rows(*kernels_, code_, 0, leaves_.size(), labels_.data(), parameters_.secrets,
                 leaves_.data());
   labels_ = std::move(leaves_);
   leaves_ = SecretArray<Block>();
   taken_ = parameters_.inputs();
-  ++round_;
-  midway_ = false;
 }
 
 SecretArray<LevelSums> SilentStock::pads(Block difference) const {
@@ -95,11 +103,6 @@ SilentSender::SilentSender(const Kernels& kernels, const Digest& session, Block 
   delta_.get() = delta;
 }
 
-void SilentSender::seed(const Block* zero_labels) {
-  SilentStock::seed(zero_labels);
-  for (Block& label : labels_) label.lo &= ~std::uint64_t{1};
-}
-
 void SilentSender::grow(Bytes trees) {
   begin_round();
   const SecretArray<LevelSums> hidden = pads(delta_.get());
@@ -131,19 +134,12 @@ void SilentSender::prove(ConstBytes point, Bytes proof) {
   }
   const Digest digest = proof_of(hash_leaves(nullptr) ^ polynomial(masks, std::size(masks)));
   Writer(proof).value(digest);
-  finish_round();
+  end_round();
 }
 
 SilentReceiver::SilentReceiver(const Kernels& kernels, const Digest& session,
                                const SilentParameters& parameters)
     : SilentStock(kernels, session, parameters) {}
-
-void SilentReceiver::seed(const Block* labels, const std::uint64_t* choices) {
-  SilentStock::seed(labels);
-  for (std::size_t i = 0; i < labels_.size(); ++i) {
-    labels_[i].lo = (labels_[i].lo & ~std::uint64_t{1}) | (choices[i / 64] >> (i % 64) & 1U);
-  }
-}
 
 void SilentReceiver::answer(ConstBytes trees, Bytes point) {
   begin_round();
@@ -179,7 +175,7 @@ void SilentReceiver::finish(ConstBytes proof) {
   const auto sent = in.value<Digest>();
   in.finish();
   require_digest(proof_of(hashed_.get()), sent, "the peer's silent trees do not fit their check");
-  finish_round();
+  end_round();
 }
 
 }  // namespace capc::gc

@@ -53,10 +53,14 @@ constexpr std::size_t kSilentProofBytes = sizeof(Digest);
 class SilentStock {
  public:
   /// Random correlated transfers that are there to be taken.
-  [[nodiscard]] std::size_t available() const { return labels_.size() - taken_; }
+  [[nodiscard]] std::size_t available() const {
+    return is_due_ ? parameters_.gain() : labels_.size() - taken_;
+  }
   /// The next `count` labels, which stay where they are until the next round. StateError where
   /// there are fewer, or a round is under way.
   [[nodiscard]] const Block* take(std::size_t count);
+  /// The first round's inputs: parameters().inputs() labels.
+  void seed(const Block* labels);
   [[nodiscard]] bool is_seeded() const { return labels_.size() > 0; }
   [[nodiscard]] const SilentParameters& parameters() const { return parameters_; }
   [[nodiscard]] std::uint64_t round() const { return round_; }
@@ -64,9 +68,10 @@ class SilentStock {
  protected:
   SilentStock(const Kernels& kernels, const Digest& session, const SilentParameters& parameters);
 
-  void seed(const Block* labels);
   void begin_round();
-  void finish_round();
+  /// The leaves are checked: what is left takes long and needs no message, so it waits for `take`
+  /// or the next round, while the other party goes on.
+  void end_round();
   /// The pads of all levels' sums under `labels` and, for the other side, `labels` ^ difference.
   [[nodiscard]] SecretArray<LevelSums> pads(Block difference) const;
   [[nodiscard]] Digest challenge_of(ConstBytes trees) const;
@@ -88,20 +93,21 @@ class SilentStock {
   bool midway_ = false;
 
  private:
+  void make_outputs();
+
   Digest session_;
   RoundKeys code_;
   Block start_;  // of the hash that makes pads
   std::uint64_t round_ = 0;
+  bool is_due_ = false;  // the outputs of the round that ended last
   std::size_t taken_ = 0;
 };
 
 class SilentSender : public SilentStock {
  public:
   SilentSender(const Kernels& kernels, const Digest& session, Block delta,
-               const SilentParameters& parameters = kSilent);
+               const SilentParameters& parameters);
 
-  /// The first round's inputs: zero labels of parameters().inputs() transfers.
-  void seed(const Block* zero_labels);
   /// A round's first message: parameters().trees_bytes().
   void grow(Bytes trees);
   /// From the receiver's point (kSilentPointBytes) to the proof (kSilentProofBytes).
@@ -113,11 +119,8 @@ class SilentSender : public SilentStock {
 
 class SilentReceiver : public SilentStock {
  public:
-  SilentReceiver(const Kernels& kernels, const Digest& session,
-                 const SilentParameters& parameters = kSilent);
+  SilentReceiver(const Kernels& kernels, const Digest& session, const SilentParameters& parameters);
 
-  /// Labels of the choices, bit i of `choices` for label i.
-  void seed(const Block* labels, const std::uint64_t* choices);
   void answer(ConstBytes trees, Bytes point);
   /// ProtocolError, and no outputs, unless the proof holds.
   void finish(ConstBytes proof);

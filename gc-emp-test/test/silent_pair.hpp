@@ -19,11 +19,11 @@ struct SilentPair {
     std::vector<Block> zero(count), labels(count);
     const std::vector<std::uint64_t> choices = random_words((count + 63) / 64);
     for (std::size_t i = 0; i < count; ++i) {
-      zero[i] = {rng()(), rng()()};
+      zero[i] = {rng()() & ~std::uint64_t{1}, rng()()};
       labels[i] = zero[i] ^ select(choices[i / 64] >> (i % 64), delta);
     }
     sender.seed(zero.data());
-    receiver.seed(labels.data(), choices.data());
+    receiver.seed(labels.data());
     trees.resize(parameters.trees_bytes());
   }
   explicit SilentPair(const SilentParameters& parameters = kFew)

@@ -173,14 +173,14 @@ void a_lie_is_a_guess_of_the_path() {
     SilentPair honest;
     Lying sender(kernels_of(best_path()), honest.session, honest.delta, kFew);
     std::vector<Block> labels(kFew.inputs());
-    for (Block& label : labels) label = {rng()(), rng()()};
+    for (Block& label : labels) label = {rng()() & ~std::uint64_t{1}, rng()()};
     sender.seed(labels.data());
     const std::vector<std::uint64_t> choices = random_words(kFew.inputs() / 64 + 1);
     for (std::size_t i = 0; i < labels.size(); ++i) {
       labels[i] ^= select(choices[i / 64] >> (i % 64), honest.delta);
     }
     SilentReceiver receiver(kernels_of(best_path()), honest.session, kFew);
-    receiver.seed(labels.data(), choices.data());
+    receiver.seed(labels.data());
     sender.grow(honest.trees);
     sender.lie(honest.trees);
     receiver.answer(honest.trees, honest.point);
