@@ -21,23 +21,23 @@ SilentStock::SilentStock(const Kernels& kernels, const Digest& session,
 const Block* SilentStock::take(std::size_t count) {
   if (midway_ || count > available()) throw StateError("so many silent transfers are not there");
   make_outputs();
-  const Block* const labels = labels_.data() + taken_;
+  const Block* const labels = outputs_.data() + taken_;
   taken_ += count;
   return labels;
 }
 
 void SilentStock::seed(const Block* labels) {
   if (is_seeded()) throw StateError("the silent transfers have their seeds already");
-  labels_ = SecretArray<Block>(parameters_.inputs());
-  std::copy_n(labels, labels_.size(), labels_.data());
-  taken_ = labels_.size();
+  inputs_ = SecretArray<Block>(parameters_.inputs());
+  std::copy_n(labels, inputs_.size(), inputs_.data());
 }
 
 void SilentStock::begin_round() {
   if (midway_ || !is_seeded()) throw StateError("no round of silent transfers may begin here");
   make_outputs();
   midway_ = true;
-  leaves_ = SecretArray<Block>(parameters_.outputs());
+  if (outputs_.size() == 0) outputs_ = SecretArray<Block>(parameters_.outputs());
+  taken_ = outputs_.size();
 }
 
 void SilentStock::end_round() {
@@ -49,18 +49,17 @@ void SilentStock::end_round() {
 void SilentStock::make_outputs() {
   if (!is_due_) return;
   is_due_ = false;
-  add_code_rows(*kernels_, code_, 0, leaves_.size(), labels_.data(), parameters_.secrets,
-                leaves_.data());
-  labels_ = std::move(leaves_);
-  leaves_ = SecretArray<Block>();
-  taken_ = parameters_.inputs();
+  add_code_rows(*kernels_, code_, 0, outputs_.size(), inputs_.data(), parameters_.secrets,
+                outputs_.data());
+  std::copy_n(outputs_.data(), inputs_.size(), inputs_.data());
+  taken_ = inputs_.size();
 }
 
 SecretArray<LevelSums> SilentStock::pads(Block difference) const {
   const std::size_t levels = parameters_.trees * parameters_.depth;
   SecretArray<LevelSums> result(levels);
   for (std::size_t i = 0; i < levels; ++i) {
-    const Block label = labels_[parameters_.secrets + i];
+    const Block label = inputs_[parameters_.secrets + i];
     result[i] = {{label, label ^ difference}};
   }
   Block* const blocks = result[0].side;
@@ -80,14 +79,14 @@ Block SilentStock::hash_leaves(Block* choices) const {
   const std::size_t count = std::size_t{1} << parameters_.depth;
   std::vector<Block> coefficients(count);
   Block sum{};
-  for (std::size_t first = 0; first < leaves_.size(); first += count) {
+  for (std::size_t first = 0; first < outputs_.size(); first += count) {
     kernels_->stream(key, first, coefficients.data(), count);
     Block hashed;
-    kernels_->row_hashes(&leaves_[first], count, 1, coefficients.data(), count, &hashed);
+    kernels_->row_hashes(&outputs_[first], count, 1, coefficients.data(), count, &hashed);
     sum ^= hashed;
     if (choices == nullptr) continue;
     for (std::size_t i = 0; i < count; ++i) {
-      *choices ^= select(leaves_[first + i].lo, coefficients[i]);
+      *choices ^= select(outputs_[first + i].lo, coefficients[i]);
     }
   }
   return sum;
@@ -112,7 +111,7 @@ void SilentSender::grow(Bytes trees) {
   for (std::size_t i = 0; i < parameters_.trees; ++i) {
     Secret<Block> root;
     random_bytes(&root.get(), sizeof(Block));
-    const Block sum = tree.grow(root.get(), sums.data(), &leaves_[i * tree.leaves()]);
+    const Block sum = tree.grow(root.get(), sums.data(), &outputs_[i * tree.leaves()]);
     for (std::size_t level = 0; level < parameters_.depth; ++level) {
       const LevelSums& pad = hidden[i * parameters_.depth + level];
       out.value(sums[level].side[0] ^ pad.side[0]);
@@ -151,13 +150,13 @@ void SilentReceiver::answer(ConstBytes trees, Bytes point) {
     std::uint64_t place = 0;
     for (std::size_t level = 0; level < parameters_.depth; ++level) {
       const std::size_t transfer = i * parameters_.depth + level;
-      const std::uint64_t choice = labels_[parameters_.secrets + transfer].lo & 1U;
+      const std::uint64_t choice = inputs_[parameters_.secrets + transfer].lo & 1U;
       const auto left = in.value<Block>() ^ hidden[transfer].side[0];
       const auto right = in.value<Block>() ^ hidden[transfer].side[1];
       off_path[level] = left ^ select(choice, left ^ right);
       place = place << 1U | (choice ^ 1U);
     }
-    tree.grow_punctured(place, off_path.data(), in.value<Block>(), &leaves_[i * tree.leaves()]);
+    tree.grow_punctured(place, off_path.data(), in.value<Block>(), &outputs_[i * tree.leaves()]);
   }
   in.finish();
   challenge_ = challenge_of(trees);

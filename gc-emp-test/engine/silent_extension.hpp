@@ -54,14 +54,14 @@ class SilentStock {
  public:
   /// Random correlated transfers that are there to be taken.
   [[nodiscard]] std::size_t available() const {
-    return is_due_ ? parameters_.gain() : labels_.size() - taken_;
+    return is_due_ ? parameters_.gain() : outputs_.size() - taken_;
   }
-  /// The next `count` labels, which stay where they are until the next round. StateError where
-  /// there are fewer, or a round is under way.
+  /// The next `count` labels, which stay where they are until the next round: it drops what was not
+  /// taken. StateError where there are fewer, or a round is under way.
   [[nodiscard]] const Block* take(std::size_t count);
   /// The first round's inputs: parameters().inputs() labels.
   void seed(const Block* labels);
-  [[nodiscard]] bool is_seeded() const { return labels_.size() > 0; }
+  [[nodiscard]] bool is_seeded() const { return inputs_.size() > 0; }
   [[nodiscard]] const SilentParameters& parameters() const { return parameters_; }
   [[nodiscard]] std::uint64_t round() const { return round_; }
 
@@ -69,8 +69,8 @@ class SilentStock {
   SilentStock(const Kernels& kernels, const Digest& session, const SilentParameters& parameters);
 
   void begin_round();
-  /// The leaves are checked: what is left takes long and needs no message, so it waits for `take`
-  /// or the next round, while the other party goes on.
+  /// The leaves are checked. The rest needs no message, so it waits for `take` or the next round,
+  /// and the other party can go on.
   void end_round();
   /// The pads of all levels' sums under `labels` and, for the other side, `labels` ^ difference.
   [[nodiscard]] SecretArray<LevelSums> pads(Block difference) const;
@@ -81,14 +81,14 @@ class SilentStock {
   [[nodiscard]] Digest proof_of(Block hashed) const;
   /// The labels whose choices mask the receiver's point.
   [[nodiscard]] const Block* mask_labels() const {
-    return &labels_[parameters_.secrets + parameters_.trees * parameters_.depth];
+    return &inputs_[parameters_.secrets + parameters_.trees * parameters_.depth];
   }
 
   const Kernels* kernels_;
   Sha256 sha256_;
   SilentParameters parameters_;
-  SecretArray<Block> labels_;  // the inputs of the next round, then what may be taken
-  SecretArray<Block> leaves_;  // of the round under way
+  SecretArray<Block> inputs_;   // of the next round, or of the one under way
+  SecretArray<Block> outputs_;  // until they are made: the leaves
   Digest challenge_{};
   bool midway_ = false;
 

@@ -199,6 +199,7 @@ void bind_lookups(nb::module_& m) {
   m.attr("LOOKUP_TREES_BYTES") = kLookupTreesBytes;
   m.attr("STOCK_ROUND_BYTES") = stock_trees_bytes(kSilent) + kStockPointBytes + kStockProofBytes;
   m.attr("STOCK_ROUND_TRANSFERS") = kSilent.gain();
+  m.attr("SILENT_PARAMETERS") = nb::make_tuple(kSilent.trees, kSilent.depth, kSilent.secrets);
   m.attr("STOCK_POINT_BYTES") = kStockPointBytes;
   m.attr("STOCK_PROOF_BYTES") = kStockProofBytes;
 }
