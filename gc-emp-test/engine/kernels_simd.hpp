@@ -132,7 +132,7 @@ constexpr std::size_t kRekeyed = 4;
 
 /// states[i] = AES_{keys[i]}(states[i]), the keys expanded on the way.
 template <class V>
-void encrypt_rekeyed(V (&keys)[kRekeyed], V (&states)[kRekeyed]) {
+[[gnu::always_inline]] inline void encrypt_rekeyed(V (&keys)[kRekeyed], V (&states)[kRekeyed]) {
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < kRekeyed; ++i) states[i] = states[i] ^ keys[i];
 #pragma GCC unroll 10
