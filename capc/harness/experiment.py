@@ -44,7 +44,7 @@ from capc.harness.suitability import noise_record
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_summary
 from capc.harness.verify import Check, check_run
-from capc.log_lines import LogFormatter
+from capc.log_lines import LogStream, formatter_of
 from capc.private_memory import keep_memory_private
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
 from capc.unforeseen import keep_trace, one_line
@@ -144,14 +144,19 @@ class Run:
         """Everything after the preparations; always leaves run.json and no process."""
         directory = self._directory
         handler = logging.FileHandler(directory.log_file("driver"), encoding="utf-8")
-        handler.setFormatter(LogFormatter("driver"))
+        log_format = self._settings.log_format
+        handler.setFormatter(formatter_of(log_format, "driver"))
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG if self._settings.debug else logging.INFO)
         self._record = self._run_record()
         directory.write_run_json(self._record)
         status: int = ExitStatus.FAILED
         try:
-            with directory.log_file("driver").open("a", encoding="utf-8") as log:
+            with (
+                LogStream(logger)
+                if log_format == "json"
+                else directory.log_file("driver").open("a", encoding="utf-8")
+            ) as log:
                 consoles = [console, Console(file=log, width=120)]
                 status = self._run(consoles, check)
         except CapcError as error:

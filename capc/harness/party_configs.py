@@ -54,6 +54,7 @@ class PartyConfigs:
             max_logit=settings.max_logit,
             num_threads=settings.num_threads,
             log_level=settings.log_level,
+            log_format=settings.log_format,
             gc_backend=settings.gc_backend,
             nonlinear=settings.nonlinear,
             port=settings.start_port + place if settings.start_port else 0,

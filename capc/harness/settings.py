@@ -29,6 +29,7 @@ from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import NonlinearChoice
 from capc.inference.choice_flags import nonlinear_choice
+from capc.log_lines import LogFormat
 from capc.machine import cores
 from capc.parties.config import PrivacySettings
 from capc.privacy.conversion import DEFAULT_DELTA
@@ -77,6 +78,7 @@ class Settings:
     fraction_bits: int | None
     num_threads: int
     log_level: int
+    log_format: LogFormat
     start_port: int
     privacy: PrivacySettings
     insecure: bool
@@ -191,6 +193,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         fraction_bits=flags.fraction_bits,
         num_threads=flags.num_threads or cores(),
         log_level=flags.log_level,
+        log_format=flags.log_format,
         start_port=flags.start_port,
         privacy=privacy,
         insecure=flags.insecure,

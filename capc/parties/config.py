@@ -25,6 +25,7 @@ from capc.gc.program_files import BACK_ENDS, BackEnd
 from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import GARBLED, NONLINEAR_WAYS, NonlinearChoice
+from capc.log_lines import LOG_FORMATS, LogFormat
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
@@ -118,6 +119,7 @@ class PartyConfig:
     max_logit: float = MAX_LOGIT
     num_threads: int = 1
     log_level: int = 0
+    log_format: LogFormat = "text"
     gc_backend: BackEnd = "auto"
     nonlinear: NonlinearChoice = GARBLED
     port: int = 0
@@ -380,6 +382,7 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "max_logit": _real(0, above=True),
     "num_threads": _whole(1),
     "log_level": _whole(0),
+    "log_format": _one_of(LOG_FORMATS),
     "gc_backend": _one_of(BACK_ENDS),
     "nonlinear": _nonlinear,
     "port": _whole(0, 65535),

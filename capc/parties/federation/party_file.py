@@ -35,7 +35,7 @@ _PRIVACY = (
 _MEMBER = ("name", "host", "port", "fingerprint", "certificate")
 _OWN = (
     *("party", "federation", "key", "certificate", "listen", "program_port", "log"),
-    *("meet_seconds", "timeout_seconds", "num_threads", "debug"),
+    *("meet_seconds", "timeout_seconds", "num_threads", "debug", "log_format"),
 )
 _OWN_OF_ROLE = {
     QUERYING: ("labels", "dataset", "queries", "start", "shape"),
@@ -227,6 +227,7 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
         "debug": table.get("debug", bool, False),
         "num_threads": table.get("num_threads", int, 1),
         "log_level": 0,
+        "log_format": table.get("log_format", str, "text"),
         "gc_backend": "builtin",
         "nonlinear": nonlinear,
         "port": federation.members[party].port or 0,
