@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import logging
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capc.cards.words import Facts
-from capc.command_line import ExitStatus, Parser
+from capc.command_line import ExitStatus, Parser, whole_number
 from capc.errors import CapcError, ConfigError, PeerGoneError
 from capc.he.allocation import keep_freed_memory
 from capc.log_lines import LOG_FORMATS, LogFormat, formatter_of, in_step
@@ -152,20 +153,23 @@ def run_party(
         choices=LOG_FORMATS,
         help="lines of the log: text, or a JSON object each (default: as the settings say)",
     )
+    parser.add_argument(
+        "--metrics_port",
+        type=whole_number(1, 65535),
+        help="serve health and figures at this port of 127.0.0.1 (default: as party.toml says, "
+        "else not; not with --control)",
+    )
     flags = parser.parse_args(argv)
     if flags.config is None:
         parser.print_help(sys.stderr)
         return ExitStatus.USAGE
-    return _take_part(flags.config, flags.control, role, take_part, flags.log_format)
+    if flags.control is not None and flags.metrics_port is not None:
+        raise ConfigError("--metrics_port is of a party of its own: it does not go with --control")
+    return _take_part(flags, role, take_part)
 
 
-def _take_part(
-    config_path: str,
-    control_path: str | None,
-    role: str,
-    take_part: Callable[[Runtime], None],
-    log_format: LogFormat | None,
-) -> int:
+def _take_part(flags: argparse.Namespace, role: str, take_part: Callable[[Runtime], None]) -> int:
+    log_format: LogFormat | None = flags.log_format
     keep_freed_memory()
     control: Control | None = None
     meeting: Meeting
@@ -174,17 +178,17 @@ def _take_part(
     try:
         if log_format is not None:
             _log_to([_on_screen(log_format, role)], debug=False)  # what is wrong with the settings
-        own = PartyFile.read(Path(config_path)) if control_path is None else None
-        config = PartyConfig.read(config_path) if own is None else own.config
+        own = _party_file(flags)
+        config = PartyConfig.read(flags.config) if own is None else own.config
         if log_format is not None:
             config = dataclasses.replace(config, log_format=log_format)
         debug = config.debug
         pane = _open_pane(config)
         _start_logging(config, on_screen=pane is None)
         if role_of(config.party) != role:
-            raise ConfigError(f"{config_path} is the config of {config.party}, not of {role}")
+            raise ConfigError(f"{flags.config} is the config of {config.party}, not of {role}")
         if own is None:
-            client = ControlClient.connect(str(control_path), config.party)
+            client = ControlClient.connect(flags.control, config.party)
             if pane is not None:
                 client.heard = pane.heard
             identity = Identity.create(config.party)
@@ -209,6 +213,16 @@ def _take_part(
         if pane is not None:
             pane.close()
         logging.shutdown()
+
+
+def _party_file(flags: argparse.Namespace) -> PartyFile | None:
+    """The settings of a party without a driver, with what the flags say in their place."""
+    if flags.control is not None:
+        return None
+    own = PartyFile.read(Path(flags.config))
+    if flags.metrics_port is None:
+        return own
+    return dataclasses.replace(own, metrics_port=flags.metrics_port)
 
 
 def _report(control: Control | None, error: Exception, debug: bool) -> None:

@@ -7,12 +7,13 @@ import errno
 import socket
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from capc.errors import ConfigError, ProtocolError
 from capc.transport.channel import Channel
 from capc.transport.handshakes import Doorway, Greeting, secure
+from capc.transport.limits import DEFAULT_LIMITS, Limits
 from capc.transport.tls import Identity, peer_name
 
 _BACKLOG = 512
@@ -42,12 +43,23 @@ class MissingPeersError(ProtocolError):
 class Listener:
     """A TCP listener that hands out authenticated channels."""
 
-    def __init__(self, host: str, port: int = 0, *, exactly: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int = 0,
+        *,
+        exactly: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        on_refusal: Callable[[], None] = lambda: None,
+    ) -> None:
         """Bind and listen, at the first free port from `port` on; port 0 takes any free one.
 
         Several runs may name the same first port. With `exactly` that port is taken or none.
-        Raises ConfigError where none is free.
+        `limits` are those of strangers and of the channels; `on_refusal` is told of each
+        connection that is dropped. Raises ConfigError where no port is free.
         """
+        self._limits = limits
+        self._on_refusal = on_refusal
         if exactly:
             self._socket = listening(host, port)
             return
@@ -95,12 +107,18 @@ class Listener:
         def greet(connection: socket.socket) -> Greeting[Channel]:
             secured = yield from secure(connection, context)
             try:
-                return _channel(secured, peer_name(secured, peers), timeout_seconds)
+                return _channel(secured, peer_name(secured, peers), timeout_seconds, self._limits)
             except ProtocolError:
                 secured.close()
                 raise
 
-        with Doorway(self._socket, greet, expected=count) as doorway:
+        with Doorway(
+            self._socket,
+            greet,
+            expected=count,
+            limits=self._limits,
+            on_refusal=self._on_refusal,
+        ) as doorway:
             while len(channels) < count:
                 channel = doorway.next(deadline)
                 if channel is None:
@@ -138,7 +156,12 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def connect(
-    identity: Identity, peer: Peer, timeout_seconds: float, *, until: float | None = None
+    identity: Identity,
+    peer: Peer,
+    timeout_seconds: float,
+    *,
+    until: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Channel:
     """An authenticated channel to an announced peer; ProtocolError when there is none.
 
@@ -155,7 +178,7 @@ def connect(
     except (OSError, ProtocolError) as error:
         connection.close()
         raise ProtocolError(f"{peer.name} failed to authenticate ({error})") from None
-    return _channel(secured, peer.name, timeout_seconds)
+    return _channel(secured, peer.name, timeout_seconds, limits)
 
 
 def _dialled(peer: Peer, port: int, timeout_seconds: float, until: float | None) -> socket.socket:
@@ -175,8 +198,8 @@ def _dialled(peer: Peer, port: int, timeout_seconds: float, until: float | None)
         return opened
 
 
-def _channel(secured: ssl.SSLSocket, name: str, timeout_seconds: float) -> Channel:
+def _channel(secured: ssl.SSLSocket, name: str, timeout_seconds: float, limits: Limits) -> Channel:
     with contextlib.suppress(OSError):
         secured.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     secured.settimeout(timeout_seconds)
-    return Channel(secured, name)
+    return Channel(secured, name, limits=limits)

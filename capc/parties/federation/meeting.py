@@ -68,12 +68,19 @@ class FederatedMeeting:
 
     def listener(self) -> Listener:
         """At the port that the others were told."""
-        return Listener(self._own.listen, self._own.port or 0, exactly=True)
+        return Listener(
+            *(self._own.listen, self._own.port or 0),
+            exactly=True,
+            limits=self._own.limits,
+            on_refusal=self._records.metrics.connection_refused,
+        )
 
     def connect(self, peer: Peer) -> Channel:
         """A channel to a peer that may start later."""
         logger.info("connecting to %s", where(peer))
-        channel = connect(self.identity, peer, self._timeout, until=self._deadline)
+        channel = connect(
+            self.identity, peer, self._timeout, until=self._deadline, limits=self._own.limits
+        )
         channel.peer = where(peer)
         try:
             greeting = self._greeting
@@ -115,7 +122,11 @@ class FederatedMeeting:
     @contextmanager
     def address(self, program: CircuitProgram) -> Iterator[ProgramAddress]:
         """A port of this machine before the program's own."""
-        with Relay(self._own.listen, self._own.program_port, program.port) as relay:
+        with Relay(
+            *(self._own.listen, self._own.program_port, program.port),
+            most=self._own.limits.program_connections,
+            on_refusal=self._records.metrics.connection_refused,
+        ) as relay:
             yield ProgramAddress(relay.port, program.key)
 
     def program_host(self, peer: Peer) -> str:

@@ -14,13 +14,24 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capc.errors import FileError, StoppedError
 from capc.parties.federation.audit_log import AuditLog
+from capc.parties.federation.metrics import (
+    DONE,
+    FAILED,
+    RUNNING,
+    STOPPING,
+    Metrics,
+)
 from capc.parties.federation.party_file import PartyFile
 from capc.roles import ANSWERING, role_of
+from capc.transport.channel import Traffic
 from capc.transport.endpoints import Peer
+
+if TYPE_CHECKING:
+    from capc.parties.federation.metrics_server import MetricsServer
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +47,22 @@ class OwnRecords:
     def __init__(self, own: PartyFile) -> None:
         """Opens the files. Raises ConfigError or FileError for one that cannot be written."""
         self._own = own
+        self.metrics = Metrics(own.config)
+        self._server: MetricsServer | None = None
         self.log = AuditLog(own.log)
         self.run = ""
         self._stopping = False
         self._busy = False  # not to be interrupted
         try:
+            if own.metrics_port is not None:
+                # Imported here: a party that serves no figures needs no HTTP.
+                from capc.parties.federation.metrics_server import MetricsServer  # noqa: PLC0415
+
+                self._server = MetricsServer(own.metrics_port, self.metrics)
             self._labels = None if own.labels is None else _Labels(own.labels)
             self.log.append("start", party=own.config.party, queries=own.config.n_queries)
         except BaseException:
+            self._close_server()
             self.log.close()
             raise
 
@@ -57,6 +76,7 @@ class OwnRecords:
 
     def _stop(self, _signal: int, _frame: object) -> None:
         self._stopping = True
+        self.metrics.state = STOPPING
         if not self._busy:
             raise StoppedError("stopped by its owner")
 
@@ -73,6 +93,7 @@ class OwnRecords:
 
     def met(self, peer: str, log_head: str) -> None:
         """A peer whose certificate was checked and whose terms are this party's."""
+        self.metrics.peer_met()
         self._note("met", peer=peer, log=log_head)
 
     def named(self, run: bytes) -> None:
@@ -98,6 +119,7 @@ class OwnRecords:
     def ready(self) -> None:
         """Set-up is over."""
         self._busy = role_of(self._own.config.party) != ANSWERING
+        self.metrics.state = RUNNING
         self._note("ready")
 
     def hold(self, query: int | None, step: str, phase: str) -> None:
@@ -121,6 +143,8 @@ class OwnRecords:
         count: int = 1,
     ) -> None:
         """What was asked, and what it cost."""
+        traffic = Traffic(bytes_sent, bytes_received, rounds)
+        self.metrics.step(step, phase, seconds, traffic, count)
         cost = {"seconds": round(seconds, 6), "sent": bytes_sent, "received": bytes_received}
         self._note("step", query=query, count=count, step=step, phase=phase, **cost)
 
@@ -128,17 +152,21 @@ class OwnRecords:
         """To the CSV; the log says only that there is an answer."""
         if self._labels is not None:
             self._labels.append(self.run, query, answered, label)
+        self.metrics.query(answered=answered)
         self._note("answer", query=query, answered=answered)
 
     def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
     ) -> None:
         """The guardian's account after a query."""
+        self.metrics.query(answered=answered)
+        self.metrics.spent(epsilon)
         spent = {"epsilon": round(epsilon, 6), "delta": delta, "conversion": conversion}
         self._note("spent", query=query, answered=answered, **spent)
 
     def refused(self, query: int, reason: str) -> None:
         """The budget is spent."""
+        self.metrics.refused(self._own.config.n_queries - query)
         self._note("refused", query=query, reason=reason)
 
     def opened(self, query: int, name: str, values: Sequence[int], peer: str | None = None) -> None:
@@ -152,17 +180,24 @@ class OwnRecords:
 
     def error(self, message: str, *, of_a_peer: bool = False) -> None:
         """Why this party fails."""
+        self.metrics.state = FAILED
         self._note("failed", reason=message, of_a_peer=of_a_peer)
 
     def done(self) -> None:
         """The party has done its part."""
+        self.metrics.state = DONE
         self._note("done")
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and the port of the figures."""
+        self._close_server()
         if self._labels is not None:
             self._labels.close()
         self.log.close()
+
+    def _close_server(self) -> None:
+        if self._server is not None:
+            self._server.close()
 
 
 class _Labels:
