@@ -54,6 +54,7 @@ SLOW = (
     "harness/test_doctor.py",
     "harness/test_experiment.py",
     "harness/test_forks.py",
+    "harness/test_hosts.py",
     "harness/test_left_overs.py",
     "harness/test_odd_starts.py",
     "harness/test_public_files.py",

@@ -24,6 +24,7 @@ from capc.harness.constants import constants_record
 from capc.harness.estimate import estimate, plan_lines
 from capc.harness.launchers.feed import Fed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
+from capc.harness.launchers.remote_bridge import bridge_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.lecture import lecture_of, require_keyboard
@@ -349,12 +350,16 @@ class Run:
         directory = self._directory.party_directory(name)
         log_file = self._directory.log_file(name)
         own_log = None if self._launcher.redirects(name) else str(log_file)
-        self._configs.of(name, own_log).write(directory / "config.json")
+        self._configs.of(name, own_log, directory).write(directory / "config.json")
         return PartySpec(name, (), directory, log_file)
 
     def _with_control(self, spec: PartySpec, control: Path) -> PartySpec:
         module = self._modules[role_of(spec.name)]
-        command = party_command(module, spec.directory / "config.json", control)
+        config, hosts = spec.directory / "config.json", self._settings.hosts
+        command = party_command(module, config, control)
+        if hosts is not None:
+            log_file = None if self._launcher.redirects(spec.name) else spec.log_file
+            command = bridge_command(hosts[spec.name], module, config, control, log_file)
         return dataclasses.replace(spec, command=command)
 
     def _run_record(self) -> dict[str, Any]:

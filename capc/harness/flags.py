@@ -288,6 +288,13 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         default="tmux",
         help="a tmux pane per party, or plain processes (default tmux)",
     )
+    add(
+        "--hosts",
+        metavar="FILE",
+        default=None,
+        help="hosts.toml: the machines of the parties, which are started there by ssh (default: "
+        "all on this machine)",
+    )
     add("--session", default="capc", help="name of the tmux session (default capc)")
     add(
         "--panes",

@@ -7,7 +7,7 @@ import getpass
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -25,6 +25,7 @@ from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS
 from capc.harness.flag_checks import not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
+from capc.harness.hosts import Host, read_hosts
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import NonlinearChoice
@@ -99,6 +100,7 @@ class Settings:
     private: bool = False
     voting: Voting = "plurality"
     max_labels: int | None = None
+    hosts: Mapping[str, Host] | None = None
 
     @property
     def public_queries(self) -> bool:
@@ -216,6 +218,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         private=flags.private,
         voting=voting_of(flags),
         max_labels=flags.max_labels,
+        hosts=None if flags.hosts is None else _hosts(flags),
     )
 
 
@@ -325,6 +328,15 @@ def _check_noise_source(flags: argparse.Namespace) -> None:
         if flags.sigma_threshold is None:
             raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
         not_negative("sigma_threshold", flags.sigma_threshold)
+
+
+def _hosts(flags: argparse.Namespace) -> Mapping[str, Host]:
+    if flags.account is not None:
+        raise ConfigError(
+            "--account is a file of this machine, and with --hosts the guardian may be on another; "
+            "leave one of them out (docs/parties.md: a federation keeps its account there)"
+        )
+    return read_hosts(_existing_path("--hosts", flags.hosts), flags.n_parties)
 
 
 def _owners(flags: argparse.Namespace) -> str:

@@ -31,6 +31,7 @@ from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
 
 CONFIG_VERSION = 6
+LOOPBACK = "127.0.0.1"
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -89,9 +90,10 @@ class PartyConfig:
 
     `party` is querying, answering-<index> or guardian; `unencrypted` switches encryption off
     (--cpu); `verify` lets the party open its shares to the driver; `max_logit` bounds the logits'
-    size; `port` 0 means any free one; `log_file` None means standard error only; `timeout_seconds`
-    bounds every wait for a peer; `card` draws a card in the party's pane in place of its log;
-    `step_by_step` has it wait before each step until the driver lets it go on (--step).
+    size; `port` 0 means any free one, of the address `listen`, which the others reach as `address`;
+    `log_file` None means standard error only; `timeout_seconds` bounds every wait for a peer;
+    `card` draws a card in the party's pane in place of its log; `step_by_step` has it wait before
+    each step until the driver lets it go on (--step).
     `with_threshold` says whether step 3 has one, and `distributed_noise` whether the answering
     parties draw the noise: all know both. `num_classes` counts the logits of a model, and `voting`
     and `max_labels` say how they become a vote. `nonlinear` says how non-linear layers run, by
@@ -123,6 +125,8 @@ class PartyConfig:
     gc_backend: BackEnd = "auto"
     nonlinear: NonlinearChoice = GARBLED
     port: int = 0
+    address: str = LOOPBACK
+    listen: str = LOOPBACK
     log_file: str | None = None
     timeout_seconds: float = 600.0
     card: bool = False
@@ -386,6 +390,8 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "gc_backend": _one_of(BACK_ENDS),
     "nonlinear": _nonlinear,
     "port": _whole(0, 65535),
+    "address": _string,
+    "listen": _string,
     "log_file": _optional(_string),
     "timeout_seconds": _real(0, above=True),
     "card": _boolean,

@@ -27,7 +27,6 @@ from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import queries_at_once
 from capc.inference.unencrypted import UnencryptedClient
 from capc.parties.config import PartyConfig
-from capc.parties.meeting import HOST
 from capc.parties.messages import Admission, Batch, ProgramAddress
 from capc.parties.queries import load_queries
 from capc.parties.runtime import Runtime, StepTimer, run_party
@@ -207,7 +206,7 @@ def take_part(runtime: Runtime) -> None:
     with ExitStack() as resources, runtime.failures():
         pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.n_parties))
         meeting = runtime.meeting
-        runtime.control.announce(HOST, None, meeting.identity.certificate)
+        runtime.control.announce(config.address, None, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         guardian = resources.enter_context(meeting.connect(peers[GUARDIAN]))
         answering = [peers[answering_name(index)] for index in range(config.n_parties)]

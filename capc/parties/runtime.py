@@ -192,7 +192,10 @@ def _take_part(flags: argparse.Namespace, role: str, take_part: Callable[[Runtim
             if pane is not None:
                 client.heard = pane.heard
             identity = Identity.create(config.party)
-            control, meeting = client, LocalMeeting(identity, config.port, config.timeout_seconds)
+            control = client
+            meeting = LocalMeeting(
+                identity, config.port, config.timeout_seconds, listen=config.listen
+            )
         else:
             records = OwnRecords(own)
             records.end_on_sigterm()

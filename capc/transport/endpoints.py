@@ -135,6 +135,14 @@ class Listener:
         self._socket.close()
 
 
+def looked_up(host: str, peer: str) -> str:
+    """The IPv4 address of a host; ConfigError that names the peer where there is none."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise ConfigError(f"the host of {peer} is not known: {error}") from None
+
+
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens at just this port, or at any free one for 0; ConfigError for none."""
     try:

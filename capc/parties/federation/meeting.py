@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 
-from capc.errors import ConfigError, ProtocolError
+from capc.errors import ProtocolError
 from capc.gc.programs import CircuitProgram
 from capc.parties.federation.party_file import PartyFile
 from capc.parties.federation.records import OwnRecords
@@ -31,7 +30,7 @@ from capc.parties.federation.terms import (
 from capc.parties.messages import ProgramAddress
 from capc.roles import GUARDIAN
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, MissingPeersError, Peer, connect
+from capc.transport.endpoints import Listener, MissingPeersError, Peer, connect, looked_up
 from capc.transport.relay import Relay
 from capc.transport.tls import Identity
 
@@ -131,10 +130,7 @@ class FederatedMeeting:
 
     def program_host(self, peer: Peer) -> str:
         """The peer's host, looked up."""
-        try:
-            return socket.gethostbyname(peer.host)
-        except OSError as error:
-            raise ConfigError(f"the host of {where(peer)} is not known: {error}") from None
+        return looked_up(peer.host, where(peer))
 
     @cached_property
     def _deadline(self) -> float:

@@ -46,6 +46,7 @@ _OWN_OF_ROLE = {
 }
 _DEFAULT_MEET_SECONDS = 300.0
 _DEFAULT_TIMEOUT_SECONDS = 600.0
+_ANY = "0.0.0.0"  # noqa: S104  strangers are told nothing
 _MOST_OF_A_LIMIT = 1_000_000
 
 
@@ -158,7 +159,7 @@ class PartyFile:
             config=_config(table, party, federation),
             federation=federation,
             identity=identity,
-            listen=table.get("listen", str, "0.0.0.0"),  # noqa: S104  strangers are told nothing
+            listen=table.get("listen", str, _ANY),
             port=member.port,
             program_port=_port(table, "program_port", 0, (member.port or -1) + 1),
             log=table.path("log", "audit.jsonl"),
@@ -249,6 +250,8 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
         "gc_backend": "builtin",
         "nonlinear": nonlinear,
         "port": federation.members[party].port or 0,
+        "address": federation.members[party].host,
+        "listen": table.get("listen", str, _ANY),
         "log_file": None,
         "timeout_seconds": table.get("timeout_seconds", float, _DEFAULT_TIMEOUT_SECONDS),
         "ring": ring,
