@@ -31,12 +31,19 @@ class MetricsServer:
             self._server = _Server((_LOOPBACK, port), handler)
         except OSError as error:
             raise ConfigError(f"metrics_port {port} cannot be used: {error.strerror}") from None
-        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+        self._closed = False
+        threading.Thread(target=self._serve, name="metrics", daemon=True).start()
 
     def close(self) -> None:
         """Stop listening; safe to call twice."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._closed = True
+        with contextlib.suppress(OSError):  # whoever waits for a connection gets an error
+            self._server.socket.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self) -> None:
+        with self._server:
+            while not self._closed:
+                self._server.handle_request()
 
 
 class _Server(socketserver.TCPServer):
