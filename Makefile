@@ -9,6 +9,7 @@ AREA ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 AUDIT_QUERIES ?= 500
+QUERIES ?= 5
 EXPERIMENT ?= config/learning/mnist.json
 COUNT ?= 100
 SIZE ?=
@@ -22,7 +23,8 @@ SIDE_BY_SIDE := -n $(TEST_PROCESSES) --maxprocesses=5 --dist=loadfile --no-loads
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp format-cpp types \
-	hooks fuzz audit random-models bench table1 figures scaling artefact pictures docs lock clean
+	hooks fuzz audit random-models network container-check bench table1 figures scaling artefact \
+	pictures docs lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
@@ -43,6 +45,8 @@ help:
 	@echo "make fuzz [FUZZ_SECONDS=60]    fuzz the C++ half's inputs (FUZZ_TARGETS: some of them)"
 	@echo "make audit [AUDIT_QUERIES=500] record what each party sees of so many queries, and test it"
 	@echo "make random-models             COUNT=100 models at random from SEED=0, read and compared with TensorFlow"
+	@echo "make network [QUERIES=5]        a federation of five between hosts with a delay: seconds, bytes, rounds (root)"
+	@echo "make container-check           the image's recipe, step by step in clean root file systems (root, ten minutes)"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
@@ -108,6 +112,13 @@ audit: setup
 
 random-models: setup
 	$(PYTHON_RUN) tests/graph/random_models.py --count=$(COUNT) --seed=$(SEED)
+
+# Hosts are network namespaces of this machine. Says why, where it cannot make them.
+network: setup
+	PYTHONPATH=.:tests/network $(PYTHON_RUN) tests/network/network.py --queries=$(QUERIES) $(ARGS)
+
+container-check: setup
+	$(PYTHON_RUN) scripts/container_check.py $(ARGS)
 
 test-python: setup
 	$(PYTHON_RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)

@@ -20,7 +20,10 @@ DEEPER = {"graph": ("inspect", "prepare"), "privacy": ("cost", "epsilon", "calib
 SCRIPTS = {"run_experiment.py": ("run",), "scripts/train_models.py": ("models",)}
 # Programs of others: only the files that they name are looked at.
 OTHERS = frozenset(
-    ("cat", "cd", "chmod", "cmake", "ctest", "export", "git", "openssl", "pip", "source", "tmux")
+    (
+        *("cat", "cd", "chmod", "cmake", "cp", "ctest", "docker", "export", "git", "install"),
+        *("openssl", "pip", "source", "systemctl", "tmux", "useradd"),
+    )
 )
 BUILT = re.compile(r"(build\S*/)?bin/\w+")  # programs of gc-emp-test
 PLACES = ("capc/", "config/", "docs/", "gc-emp-test/", "scripts/", "tests/", "models/crypto")

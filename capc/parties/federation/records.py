@@ -146,6 +146,7 @@ class OwnRecords:
         traffic = Traffic(bytes_sent, bytes_received, rounds)
         self.metrics.step(step, phase, seconds, traffic, count)
         cost = {"seconds": round(seconds, 6), "sent": bytes_sent, "received": bytes_received}
+        cost["rounds"] = rounds
         self._note("step", query=query, count=count, step=step, phase=phase, **cost)
 
     def answer(self, query: int, answered: bool, label: int | None) -> None:
