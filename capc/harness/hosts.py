@@ -11,10 +11,10 @@ from pathlib import Path
 from capc.errors import ConfigError
 from capc.parties.federation.tables import Table
 from capc.roles import GUARDIAN, QUERYING, answering
+from capc.transport.endpoints import EVERY_ADDRESS
 
 _FIELDS = ("host", "address", "listen", "python", "folder", "ssh", "parties")
 _SSH = "ssh -T -o BatchMode=yes -o ServerAliveInterval=15"
-_ANY = "0.0.0.0"  # noqa: S104  strangers are told nothing
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,14 @@ def _host(table: Table, ssh: str) -> Host:
     name = table.get("host", str)
     if not name or name.startswith("-"):
         raise table.error("host", f"is {name!r}; allowed is the name of a machine")
+    words = tuple(shlex.split(table.get("ssh", str, ssh)))
+    if not words:
+        raise table.error("ssh", "is empty; leave it out to take the default")
     return Host(
         host=name,
         address=table.get("address", str, name.rpartition("@")[2]),
-        listen=table.get("listen", str, _ANY),
+        listen=table.get("listen", str, EVERY_ADDRESS),
         python=table.get("python", str),
         folder=table.get("folder", str),
-        ssh=tuple(shlex.split(table.get("ssh", str, ssh))),
+        ssh=words,
     )

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("capc.gc._engine", reason="the circuit extension is not built")
 
-from test_party_config import BASE
+from test_party_config import GUARDIAN
 from test_real_run import N_QUERIES, Bench
 
 from capc.errors import ConfigError
@@ -78,7 +78,7 @@ def test_a_driver_that_dies_leaves_no_process_and_no_folder(tmp_path: Path, stan
     reader, writer = socket.socketpair()
     words = [sys.executable, "-m", "capc.harness.launchers.remote_agent", str(folder)]
     agent = subprocess.Popen(
-        [stand_in, "host", " ".join([*words, "capc.parties.answering_party"])],
+        [stand_in, "host", " ".join([*words, "capc.parties.privacy_guardian"])],
         stdin=reader.fileno(),
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -87,10 +87,11 @@ def test_a_driver_that_dies_leaves_no_process_and_no_folder(tmp_path: Path, stan
     assert agent.stdout is not None
     while agent.stdout.readline() != b"capc-remote-1\n":
         pass
-    config = json.dumps(BASE.to_json()).encode()
+    config = json.dumps(GUARDIAN.to_json()).encode()
     writer.sendall(json.dumps({"config.json": len(config)}).encode() + b"\n" + config)
     said = agent.stdout.readline()
     assert b'"hello"' in said.lower()
+    assert b'"announce"' in agent.stdout.readline().lower()  # it waits for its peers now
     (pid,) = re.findall(rb'"pid": ?(\d+)', said)
     assert len(list(folder.iterdir())) == 1
     writer.close()
@@ -137,6 +138,7 @@ def test_hosts_take_their_turns_in_what_none_names(tmp_path: Path) -> None:
         (ENTRY.format("a") + 'parties = ["guardian", "guardian"]', "guardian, which is on a alre"),
         (ENTRY.format("a") + 'parties = ["guardian"]', "no host is left for answering-0, querying"),
         (ENTRY.format("a") + "prt = 1", "prt is unknown"),
+        (ENTRY.format("a") + 'ssh = " "', "ssh is empty"),
     ],
 )
 def test_what_is_wrong_with_hosts_is_named(tmp_path: Path, entries: str, said: str) -> None:

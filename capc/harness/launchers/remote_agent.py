@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     folder, module = sys.argv[1:] if argv is None else argv
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _write(_OUTPUT, READY)
-    below = Path(folder).expanduser()
+    below = Path(folder).expanduser().absolute()
     below.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="capc-party-", dir=below) as own,
@@ -59,13 +59,16 @@ def receive_files(folder: Path) -> None:
         header += _read(1)
         if len(header) > _MOST_HEADER:
             raise ProtocolError("the driver sent no list of files")
-    sizes = json.loads(header)
-    if type(sizes) is not dict or CONFIG not in sizes or not set(sizes) <= _ALLOWED:
+    try:
+        sizes = {str(name): int(size) for name, size in json.loads(header).items()}
+    except (AttributeError, TypeError, ValueError):
+        sizes = {}
+    if CONFIG not in sizes or not set(sizes) <= _ALLOWED:
         raise ProtocolError("the driver sent another list of files than this version knows")
     for name, size in sizes.items():
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            left = int(size)
+            left = size
             while left:
                 piece = _read(min(left, _PIECE))
                 file.write(piece)

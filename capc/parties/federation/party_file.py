@@ -20,7 +20,7 @@ from capc.he.parameters import EncryptionParameters
 from capc.parties.config import CONFIG_VERSION, PartyConfig
 from capc.parties.federation.tables import Table
 from capc.roles import ANSWERING, GUARDIAN, PARTY_NAME, QUERYING, answering, role_of
-from capc.transport.endpoints import Peer
+from capc.transport.endpoints import EVERY_ADDRESS, Peer
 from capc.transport.identity_file import load_identity
 from capc.transport.limits import DEFAULT_LIMITS, Limits
 from capc.transport.tls import Identity, fingerprint
@@ -46,7 +46,6 @@ _OWN_OF_ROLE = {
 }
 _DEFAULT_MEET_SECONDS = 300.0
 _DEFAULT_TIMEOUT_SECONDS = 600.0
-_ANY = "0.0.0.0"  # noqa: S104  strangers are told nothing
 _MOST_OF_A_LIMIT = 1_000_000
 
 
@@ -159,7 +158,7 @@ class PartyFile:
             config=_config(table, party, federation),
             federation=federation,
             identity=identity,
-            listen=table.get("listen", str, _ANY),
+            listen=table.get("listen", str, EVERY_ADDRESS),
             port=member.port,
             program_port=_port(table, "program_port", 0, (member.port or -1) + 1),
             log=table.path("log", "audit.jsonl"),
@@ -251,7 +250,7 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
         "nonlinear": nonlinear,
         "port": federation.members[party].port or 0,
         "address": federation.members[party].host,
-        "listen": table.get("listen", str, _ANY),
+        "listen": table.get("listen", str, EVERY_ADDRESS),
         "log_file": None,
         "timeout_seconds": table.get("timeout_seconds", float, _DEFAULT_TIMEOUT_SECONDS),
         "ring": ring,
