@@ -73,7 +73,9 @@ def test_each_model_goes_to_the_host_of_its_party_and_nothing_stays(
         assert re.search(f"{name} query 0 step", (logs / f"{name}.log").read_text()), name
 
 
-def test_a_driver_that_dies_leaves_no_process_and_no_folder(tmp_path: Path, stand_in: str) -> None:
+def test_a_driver_that_dies_leaves_no_process_and_no_folder(
+    tmp_path: Path, stand_in: str, request: pytest.FixtureRequest
+) -> None:
     folder = tmp_path / "remote"
     reader, writer = socket.socketpair()
     words = [sys.executable, "-m", "capc.harness.launchers.remote_agent", str(folder)]
@@ -84,6 +86,8 @@ def test_a_driver_that_dies_leaves_no_process_and_no_folder(tmp_path: Path, stan
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     reader.close()
+    request.addfinalizer(agent.kill)
+    request.addfinalizer(writer.close)
     assert agent.stdout is not None
     while agent.stdout.readline() != b"capc-remote-1\n":
         pass
