@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_AGAIN_SECONDS = 0.5
 LABEL_COLUMNS = ("run", "query", "answered", "label")
 
 
@@ -72,12 +73,15 @@ class OwnRecords:
         Before a run is ready it does so at once, and an answering party between two queries too:
         it has nobody to tell.
         """
-        signal.signal(signal.SIGTERM, self._stop)
+        for number in (signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, self._stop)
 
     def _stop(self, _signal: int, _frame: object) -> None:
         self._stopping = True
         self.metrics.state = STOPPING
         if not self._busy:
+            # Once more where the error is lost: a handler of the log swallows those within it.
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
             raise StoppedError("stopped by its owner")
 
     def _note(self, event: str, **fields: Any) -> None:
@@ -181,6 +185,7 @@ class OwnRecords:
 
     def error(self, message: str, *, of_a_peer: bool = False) -> None:
         """Why this party fails."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self.metrics.state = FAILED
         self._note("failed", reason=message, of_a_peer=of_a_peer)
 
