@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import shlex
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capc.errors import ConfigError
+from capc.files import expanded
 from capc.parties.federation.tables import Table
 from capc.roles import GUARDIAN, QUERYING, answering
 from capc.transport.endpoints import EVERY_ADDRESS
@@ -31,6 +33,18 @@ class Host:
     python: str
     folder: str
     ssh: tuple[str, ...]
+
+
+def hosts_of(flags: argparse.Namespace) -> Mapping[str, Host] | None:
+    """What --hosts says, None without it; ConfigError beside a flag that needs one machine."""
+    if flags.hosts is None:
+        return None
+    if flags.account is not None:
+        raise ConfigError(
+            "--account is a file of this machine, and with --hosts the guardian may be on another; "
+            "leave one of them out (docs/parties.md: a federation keeps its account there)"
+        )
+    return read_hosts(expanded(flags.hosts), flags.n_parties)
 
 
 def read_hosts(path: Path, n_parties: int) -> Mapping[str, Host]:

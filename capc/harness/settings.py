@@ -25,7 +25,7 @@ from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS
 from capc.harness.flag_checks import not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
-from capc.harness.hosts import Host, read_hosts
+from capc.harness.hosts import Host, hosts_of
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import NonlinearChoice
@@ -218,7 +218,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         private=flags.private,
         voting=voting_of(flags),
         max_labels=flags.max_labels,
-        hosts=None if flags.hosts is None else _hosts(flags),
+        hosts=hosts_of(flags),
     )
 
 
@@ -328,15 +328,6 @@ def _check_noise_source(flags: argparse.Namespace) -> None:
         if flags.sigma_threshold is None:
             raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
         not_negative("sigma_threshold", flags.sigma_threshold)
-
-
-def _hosts(flags: argparse.Namespace) -> Mapping[str, Host]:
-    if flags.account is not None:
-        raise ConfigError(
-            "--account is a file of this machine, and with --hosts the guardian may be on another; "
-            "leave one of them out (docs/parties.md: a federation keeps its account there)"
-        )
-    return read_hosts(_existing_path("--hosts", flags.hosts), flags.n_parties)
 
 
 def _owners(flags: argparse.Namespace) -> str:

@@ -30,7 +30,7 @@ from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
 
-CONFIG_VERSION = 6
+CONFIG_VERSION = 7
 LOOPBACK = "127.0.0.1"
 
 Choice = TypeVar("Choice", bound=str)
