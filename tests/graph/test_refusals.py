@@ -164,8 +164,8 @@ def test_each_way_out_is_for_an_operation_of_tensorflow(kind: str) -> None:
 
 
 def scaled(factor: np.float32, x: Any) -> Any:
-    """A classifier whose activations are all multiplied by a factor."""
-    return dense(tf.nn.relu(conv(x)) * factor)
+    """A classifier whose first layer is multiplied by a factor that no later one can undo."""
+    return dense(tf.nn.relu6(conv(x) * factor))
 
 
 def test_weights_that_are_no_numbers_and_too_wide_ranges(tmp_path: Path) -> None:
