@@ -91,7 +91,7 @@ CASES: dict[str, tuple[Body, str, str, str]] = {
     "summed away": (
         lambda x: renamed(tf.reduce_sum(x, [1, 2, 3], name="all")),
         "all",
-        "must keep the batch axis and one more",
+        "must keep an axis of an image",
         "keepdims=True",
     ),
     "rounded": (
