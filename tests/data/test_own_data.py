@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from capc.data.datasets import dataset_info, load_dataset, queries, require_task
-from capc.data.fitting import fitted, range_of, scaled
+from capc.data.fitting import assumed_range, fitted, range_of, scaled
 from capc.data.saved_queries import asked_queries, load_saved_queries, read_saved_queries
 from capc.errors import ConfigError
 
@@ -81,6 +81,13 @@ def test_a_range_holds_the_data_and_says_little(
     low: float, high: float, expected: tuple[float, float]
 ) -> None:
     assert range_of(np.array([low, high])) == expected
+
+
+def test_a_range_that_is_assumed_is_said() -> None:
+    assert assumed_range("values", (0.0, 1.0)) is None
+    said = assumed_range("the values of samples", (-4.0, 4.0))
+    assert said is not None and said.startswith("the values of samples are")
+    assert "[-4, 4] holds them and is assumed for every query" in said
 
 
 def test_bytes_are_scaled_and_other_values_are_not() -> None:
