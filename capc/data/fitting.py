@@ -94,8 +94,8 @@ def assumed_range(values: str, found: Range) -> str | None:
     if found == (0.0, 1.0):
         return None
     return (
-        f"{values} are numbers in floating point, taken as they are: [{low:g}, {high:g}] holds "
-        "them and is assumed for every query; --input_range LOW HIGH states another range"
+        f"{values} are no bytes, and are taken as they are: [{low:g}, {high:g}] holds them and is "
+        "assumed for every query; --input_range LOW HIGH states another range"
     )
 
 

@@ -289,8 +289,8 @@ def _read(path: Path) -> NDArray[Any]:
     try:
         values = load_array(path)
     except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"{path} is not a NumPy file of numbers") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.size:
+        raise ConfigError(f"{path} is not a NumPy file of numbers: {error}") from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or not values.size:
         raise ConfigError(f"{path} holds no numbers")
     return values
 
