@@ -88,6 +88,18 @@ CASES: dict[str, tuple[Body, str, str, str]] = {
         r"repeats by \[2, 1, 1, 1\]",
         "work on the axes of one image alone",
     ),
+    "chosen": (
+        lambda x: dense(tf.where(conv(x) > 0.0, conv(x), 0.5, name="chosen")),
+        "chosen",
+        "of type SelectV2",
+        "write max.* as ReLU",
+    ),
+    "softmax spelled out": (
+        lambda x: renamed(tf.exp(tf.reduce_mean(conv(x), [1, 2]), name="powers")),
+        "powers",
+        "of type Exp",
+        "name the logits before it with --output_node",
+    ),
     "summed away": (
         lambda x: renamed(tf.reduce_sum(x, [1, 2, 3], name="all")),
         "all",
