@@ -9,8 +9,10 @@ AREA ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 AUDIT_QUERIES ?= 500
+QUERIES ?= 5
 EXPERIMENT ?= config/learning/mnist.json
 COUNT ?= 100
+SIZE ?=
 SEED ?= 0
 VENV := .venv
 PYTHON_RUN := $(VENV)/bin/python
@@ -21,17 +23,19 @@ SIDE_BY_SIDE := -n $(TEST_PROCESSES) --maxprocesses=5 --dist=loadfile --no-loads
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp format-cpp types \
-	hooks fuzz audit faults random-models bench table1 figures pictures lock clean
+	hooks fuzz audit faults random-models network container-check bench table1 figures scaling artefact \
+	pictures docs lock clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
 	@echo "make run N_PARTIES=3           the whole protocol on MNIST, in tmux"
 	@echo "make models N_PARTIES=3        train one model per answering party"
 	@echo "make check                     the Python half's linters and quick tests, in under a minute"
-	@echo "make test                      every test, and the quick linters; its parts:"
+	@echo "make test                      every test, the quick linters, the documents; its parts:"
 	@echo "  make lint-python             ruff"
 	@echo "  make types                   mypy"
 	@echo "  make format-cpp              clang-format, looked at only"
+	@echo "  make docs                    the site of the documents, in build/site; a dead link fails"
 	@echo "  make test-cpp                the C++ tests"
 	@echo "  make test-sanitizers         the C++ tests under sanitizers"
 	@echo "  make test-python [ARGS=...]  the Python tests"
@@ -42,9 +46,13 @@ help:
 	@echo "make audit [AUDIT_QUERIES=500] record what each party sees of so many queries, and test it"
 	@echo "make faults                    kill and freeze each party of a federation at each step; minutes"
 	@echo "make random-models             COUNT=100 models at random from SEED=0, read and compared with TensorFlow"
+	@echo "make network [QUERIES=5]        a federation of five between hosts with a delay: seconds, bytes, rounds (root)"
+	@echo "make container-check           the image's recipe, step by step in clean root file systems (root, ten minutes)"
 	@echo "make bench [AREA=gc]           benchmarks, to results/bench/"
 	@echo "make table1                    the paper's Table 1 beside ours, to results/table1.csv"
 	@echo "make figures                   the learning experiments' tables and figures"
+	@echo "make scaling [SIZE=small]      seconds and bytes against parties, classes, model size and batch"
+	@echo "make artefact [SIZE=full]      all that a reviewer needs, into results/artefact: 4 to 12 minutes"
 	@echo "make pictures                  the pictures of the parties' cards in docs/figures"
 	@echo "make lock                      requirements.lock anew, from pyproject.toml"
 	@echo "make clean                     remove what was built (results and models stay)"
@@ -64,7 +72,7 @@ check: setup
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --old-file=setup test-quick lint-python types
 
 # clang-tidy takes minutes in a new clone: make lint runs it, and the hosted workflow does.
-test: lint-python types format-cpp test-cpp test-sanitizers test-python
+test: lint-python types format-cpp docs test-cpp test-sanitizers test-python
 
 lint: lint-python types lint-cpp
 
@@ -111,6 +119,13 @@ faults: setup
 random-models: setup
 	$(PYTHON_RUN) tests/graph/random_models.py --count=$(COUNT) --seed=$(SEED)
 
+# Hosts are network namespaces of this machine. Says why, where it cannot make them.
+network: setup
+	PYTHONPATH=.:tests/network $(PYTHON_RUN) tests/network/network.py --queries=$(QUERIES) $(ARGS)
+
+container-check: setup
+	$(PYTHON_RUN) scripts/container_check.py $(ARGS)
+
 test-python: setup
 	$(PYTHON_RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
@@ -126,6 +141,12 @@ table1: setup
 figures: setup
 	$(PYTHON_RUN) -m capc.cli learn all --config=$(EXPERIMENT) $(ARGS)
 
+scaling: setup
+	$(PYTHON_RUN) -m capc.cli scaling $(if $(SIZE),--size=$(SIZE)) $(ARGS)
+
+artefact: setup
+	$(PYTHON_RUN) -m capc.cli artefact $(if $(SIZE),--size=$(SIZE)) $(ARGS)
+
 # A run with a budget that refuses, and its cards: the whole terminal, and single ones.
 PICTURED := build/pictures/latest
 REPLAY := $(PYTHON_RUN) -m capc.cli replay $(PICTURED)
@@ -137,9 +158,15 @@ pictures: setup
 	$(REPLAY) --size=100x26 --party=guardian --svg=docs/figures/card-guardian.svg
 	$(REPLAY) --size=100x26 --party=querying --svg=docs/figures/card-querying.svg
 
+# Without a network. A warning is an error: dead links, missing references, pages that no list names.
+docs: setup
+	@rm -rf build/site
+	$(PYTHON_RUN) -m sphinx --quiet --fail-on-warning --keep-going -b html -c docs/site . build/site
+	@echo "the documents: build/site/index.html"
+
 # Needs uv (PyPI): one lock for Python 3.10 to 3.13.
 lock:
-	uv pip compile --universal --python-version 3.10 --extra dev --generate-hashes --no-header \
+	uv pip compile --universal --python-version 3.10 --extra dev --extra docs --generate-hashes --no-header \
 		--no-annotate --quiet pyproject.toml --output-file requirements.lock
 
 clean:

@@ -87,6 +87,16 @@ _COMMANDS = {
         "the paper's Table 1 with ours beside it, to results/table1.csv",
         "capc table1 --n_queries=5",
     ),
+    "scaling": _Command(
+        "capc.bench.scaling",
+        "a query against parties, classes, model size and batch, with fitted lines",
+        "capc scaling --size=small",
+    ),
+    "artefact": _Command(
+        "capc.bench.artefact",
+        "all that a reviewer needs, into one folder: claims, what is expected, what was found",
+        "capc artefact --size=small",
+    ),
     "recorded-run": _Command(
         "capc.learning.recorded_run",
         "the published MNIST run beside its re-derivation",

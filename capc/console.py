@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 
 class MinuteLines:
@@ -44,6 +47,26 @@ def table_console(width: int = 120) -> Console:
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=width)
 
 
+def show_table(
+    console: Console,
+    title: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: range,
+) -> None:
+    """A table of measurements; columns at the places `numbers` are aligned right.
+
+    What stands behind them may wrap.
+    """
+    table = Table(title=title, box=box.SIMPLE)
+    for place, name in enumerate(head):
+        justify: Literal["left", "right"] = "right" if place in numbers else "left"
+        table.add_column(name, justify=justify, no_wrap=place < numbers.stop)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
 def bytes_text(count: float) -> str:
     """A number of bytes with a unit, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -51,6 +74,12 @@ def bytes_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number for a column whose head has the unit: so many significant digits, no exponent."""
+    places = 0 if value == 0 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -17,7 +17,7 @@ from capc.bench.two_parties import EncryptedRun, PhaseCosts, run_encrypted
 from capc.command_line import ExitStatus, Parser
 from capc.console import table_console
 from capc.data.datasets import DATASETS, Labels, dataset_info, queries
-from capc.data.fitting import Range, Shape, fitted, scaled, stated_range
+from capc.data.fitting import Range, Shape, assumed_range, fitted, scaled, stated_range
 from capc.data.own_data import title, with_absolute_path
 from capc.data.saved_queries import check_range, read_saved_queries
 from capc.data.suspicions import classes_suspicion, range_suspicion
@@ -171,9 +171,13 @@ def _measured(flags: argparse.Namespace) -> Accuracy:
     if encrypted:
         check_encrypted(integers, parameters)
     reasons = [why(network, input_range, integers.fixed_point) for why in _WHYS]
-    for text in (*reasons, _suspicion(network, images, examples)):
+    reasons.append(_suspicion(network, images, examples))
+    assumed = None
+    if flags.input_range is None and not examples.of_bytes:
+        assumed = assumed_range(f"the values of {examples.name}", input_range)
+    for text in (assumed, *(reason and f"WARNING: {reason}" for reason in reasons)):
         if text is not None:
-            said.print(f"WARNING: {text}", soft_wrap=True, highlight=False, markup=False)
+            said.print(text, soft_wrap=True, highlight=False, markup=False)
     with progress_bars(said, transient=True) as bars:
         step = bars.add(framework_of(flags.model), count).advance
         expected = framework_logits(flags.model, *nodes, images, step)

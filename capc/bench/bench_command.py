@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from capc.bench.rows import Row, write_rows
+from capc.bench.bench_page import HEAD, LEGEND, bench_page, cells
+from capc.bench.rows import Row, parse_rows, write_rows
 from capc.command_line import ExitStatus, Parser, add_results_dir, whole_number
-from capc.console import bytes_text, seconds_text, table_console
+from capc.console import show_table, table_console
 from capc.errors import CapcError, ConfigError
+from capc.files import read_bounded
+from capc.harness.pages.run_files import write_report
+from capc.harness.rundir import machine
 
 AREAS = {
     "gc": "capc.bench.areas.gc",
@@ -45,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         show(console, area, rows)
         console.print(f"{path}; load of the machine now: {_load()}", highlight=False)
+    console.print(LEGEND, style="dim", highlight=False)
+    console.print(f"report: {write_page(Path(options.results_dir))}", highlight=False)
     return status
 
 
@@ -64,29 +69,19 @@ def _parser() -> Parser:
 
 def show(console: Console, area: str, rows: Sequence[Row]) -> None:
     """One area's table; the ratio is to our first row of the same benchmark."""
-    table = Table(title=area, box=box.SIMPLE)
-    table.add_column("benchmark", no_wrap=True)
-    table.add_column("implementation", no_wrap=True)
-    for name in ("n", "median", "p10", "p90", "sent", "received", "ratio"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note")
-    ours: dict[str, float] = {}
-    for row in rows:
-        if row.median_s is not None and row.implementation.startswith("builtin"):
-            ours.setdefault(row.benchmark, row.median_s)
-    for row in rows:
-        reference = ours.get(row.benchmark)
-        ratio = row.median_s / reference if row.median_s and reference else None
-        table.add_row(
-            row.benchmark,
-            row.implementation,
-            str(row.n),
-            *("" if v is None else seconds_text(v) for v in (row.median_s, row.p10_s, row.p90_s)),
-            *("" if v is None else bytes_text(v) for v in (row.bytes_sent, row.bytes_received)),
-            "" if ratio is None else f"{ratio:.2f}",
-            row.note,
-        )
-    console.print(table)
+    show_table(console, area, HEAD, cells(rows), range(2, len(HEAD) - 1))
+
+
+def write_page(folder: Path) -> Path:
+    """The page of all areas whose tables lie in the folder; FileError where that fails.
+
+    A table of another version, with other columns, is left out.
+    """
+    areas = {}
+    for area in AREAS:
+        with contextlib.suppress(OSError, ValueError):
+            areas[area] = parse_rows(read_bounded(folder / f"{area}.csv").decode())
+    return write_report(folder, bench_page(areas, machine(), _load()))
 
 
 def _load() -> str:

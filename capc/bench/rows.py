@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -51,6 +52,23 @@ def measured(
 def skipped(benchmark: str, implementation: str, reason: str) -> Row:
     """A row without figures."""
     return Row(benchmark, implementation, 0, None, None, None, None, None, f"skipped: {reason}")
+
+
+def ratios(rows: Sequence[Row]) -> list[float | None]:
+    """Each median over that of our first row of the same benchmark; None without a comparison."""
+    ours: dict[str, float] = {}
+    measured_rows: Counter[str] = Counter()
+    for row in rows:
+        if row.median_s is not None:
+            measured_rows[row.benchmark] += 1
+            if row.implementation.startswith("builtin"):
+                ours.setdefault(row.benchmark, row.median_s)
+    return [
+        row.median_s / ours[row.benchmark]
+        if row.median_s and row.benchmark in ours and measured_rows[row.benchmark] > 1
+        else None
+        for row in rows
+    ]
 
 
 def parse_rows(text: str) -> list[Row]:

@@ -49,6 +49,14 @@ class MeasuredRun:
             sums = chosen.groupby("query")[columns].sum().median()
         return int(sums["bytes_sent"]), int(sums["bytes_received"])
 
+    def sent_by_all(self) -> float:
+        """Bytes that all parties sent for one query, offline and online, the median over queries.
+
+        Those of a batch count for its queries in equal parts.
+        """
+        asked = self.timings[self.timings["phase"] != "setup"]
+        return float(asked.groupby("query")["bytes_sent"].sum().median())
+
     def _of(self, steps: tuple[str, ...], phases: tuple[str, ...]) -> pandas.DataFrame:
         table = self.timings
         chosen: pandas.DataFrame = table[

@@ -85,6 +85,20 @@ def range_of(values: NDArray[Any]) -> Range:
     return (0.0 if low >= 0 else -end), end
 
 
+def assumed_range(values: str, found: Range) -> str | None:
+    """A sentence on the range that was derived from data; None for [0, 1], which most models take.
+
+    `values` is what the sentence calls the data.
+    """
+    low, high = found
+    if found == (0.0, 1.0):
+        return None
+    return (
+        f"{values} are no bytes, and are taken as they are: [{low:g}, {high:g}] holds them and is "
+        "assumed for every query; --input_range LOW HIGH states another range"
+    )
+
+
 def scaled(pixels: NDArray[Any], input_range: Range = (0.0, 1.0)) -> NDArray[np.float32]:
     """Bytes k as low + k / 255 * (high - low), float32; values of any other type as they are."""
     if pixels.dtype != np.uint8:

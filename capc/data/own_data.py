@@ -219,7 +219,7 @@ def read_images(
     for file, _ in files:
         try:
             with Image.open(file) as opened:
-                picture = np.asarray(opened.convert("RGB"), dtype=np.uint8)
+                picture = _in_bytes(opened)
         except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise ConfigError(f"{file} is not an image that can be read: {error}") from None
         if pictures and picture.shape != pictures[0].shape:
@@ -239,6 +239,17 @@ def read_images(
         colours = colours[..., :1]
     labels = [label for _, label in files if label is not None]
     return np.ascontiguousarray(colours), np.array(labels, dtype=np.int64) if labels else None
+
+
+def _in_bytes(picture: Any) -> NDArray[np.uint8]:
+    """An image of any kind as bytes (H, W, 3), without transparency.
+
+    Of a grey one of 16 bits the upper 8, as TensorFlow reads it; Pillow would cut off at 255.
+    """
+    if not picture.mode.startswith("I"):
+        return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    grey = np.right_shift(np.asarray(picture, dtype=np.int64), 8).astype(np.uint8)
+    return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
 def _images(folder: Path) -> list[Path]:

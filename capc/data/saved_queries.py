@@ -194,6 +194,12 @@ def load_answers(
     return images, _labels(labels, len(images), origin, label_sets=label_sets)
 
 
+def answer_count(folder: Path) -> int:
+    """How many answered queries `load_answers` finds in a folder."""
+    labels = _labels_beside(_samples_file(folder), _AGGREGATED)
+    return 0 if labels is None else len(labels)
+
+
 def save_queries(
     folder: Path,
     images: Float32,
@@ -283,8 +289,8 @@ def _read(path: Path) -> NDArray[Any]:
     try:
         values = load_array(path)
     except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"{path} is not a NumPy file of numbers") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.size:
+        raise ConfigError(f"{path} is not a NumPy file of numbers: {error}") from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or not values.size:
         raise ConfigError(f"{path} holds no numbers")
     return values
 

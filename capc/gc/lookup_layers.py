@@ -77,7 +77,9 @@ class LookupLayer:
     @property
     def transfers(self) -> int:
         """Oblivious transfers of one instance, in both directions."""
-        return sum(count * (relu.plan.transfers + 1) for relu, count in self.stages)
+        return sum(
+            count * (relu.plan.transfers + relu.plan.back_transfers) for relu, count in self.stages
+        )
 
     @property
     def piece_instances(self) -> int:

@@ -20,7 +20,10 @@ from capc.gc.circuits import as_words
 from capc.transport.duplex import Duplex
 
 MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one message; more run one after the other
-_KEPT_LOOKUP_BYTES = 16  # what the holder keeps of a prepared look-up
+_KEPT_LOOKUP_BYTES = 8  # what the holder keeps of a prepared look-up, about
+STOCK_FROM = 1 << 20
+"""Transfers of a layer from which on they come from the session's stock of silent transfers, whose
+first round takes half a second and 2 MB. Fewer are made with messages of their own."""
 
 
 class ReluLookups:
@@ -42,8 +45,21 @@ class ReluLookups:
         """What the holder keeps of one prepared ReLU, about."""
         return _KEPT_LOOKUP_BYTES * self.plan.lookups
 
+    def uses_stock(self, instances: int) -> bool:
+        """Whether so many instances, prepared together, take their transfers from the stock."""
+        return instances * self.plan.transfers >= STOCK_FROM
+
     def offline_bytes(self, instances: int) -> tuple[int, int]:
-        """Bytes from the holder and from the chooser, headers included."""
+        """Bytes from the holder and from the chooser, headers included.
+
+        From the stock: their share of its rounds, without the seeds of its first.
+        """
+        if self.uses_stock(instances):
+            per_transfer = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
+            return (
+                round(instances * self.plan.transfers * per_transfer),
+                round(instances * self.plan.back_transfers * per_transfer),
+            )
         return _sums(self.plan.offline_bytes(count) for count in _pieces(instances))
 
     def online_bytes(self, instances: int) -> tuple[int, int]:
@@ -84,16 +100,28 @@ class HolderSession:
         The masks become this party's shares of the outputs. They must be fresh and uniform.
         """
         words = as_words(masks, 1)
-        pieces, start = [], 0
+        pieces, start, from_stock = [], 0, relu.uses_stock(len(words))
         for count in _pieces(len(words)):
-            piece = self._engine.prepare(relu.plan, words[start : start + count])
-            self._channel.send(piece.correct())
-            for chunk in range(relu.plan.chunk_count(count)):
-                size = relu.plan.correlate_bytes(count, chunk)
-                piece.take_correlations(self._channel.recv(size))
+            piece = self._engine.prepare(relu.plan, words[start : start + count], from_stock)
+            if from_stock:
+                self._draw(piece, relu.plan)
+            else:
+                self._channel.send(piece.correct())
+                for chunk in range(relu.plan.chunk_count(count)):
+                    size = relu.plan.correlate_bytes(count, chunk)
+                    piece.take_correlations(self._channel.recv(size))
             pieces.append(piece)
             start += count
         return HolderBatch(relu, pieces)
+
+    def _draw(self, piece: _engine.HolderBatch, plan: _engine.ReluPlan) -> None:
+        stock, stock_back = self._engine.stock, self._engine.stock_back
+        while not piece.is_prepared:
+            if stock.available < plan.transfers:
+                _fill_as_sender(self._channel, stock)
+            if stock_back.available < plan.back_transfers:
+                _fill_as_receiver(self._channel, stock_back)
+            piece.draw()
 
     def evaluate(self, batch: HolderBatch, shares: ArrayLike) -> None:
         """Give this party's shares of x, (n, 1). RuntimeError where the batch was used already."""
@@ -119,14 +147,26 @@ class ChooserSession:
 
     def prepare(self, relu: ReluLookups, instances: int) -> ChooserBatch:
         """The other half of HolderSession.prepare."""
-        pieces = []
+        pieces, from_stock = [], relu.uses_stock(instances)
         for count in _pieces(instances):
-            piece = self._engine.prepare(relu.plan, count)
-            piece.take_back(self._channel.recv(relu.plan.back_bytes(count)))
-            for _ in range(relu.plan.chunk_count(count)):
-                self._channel.send(piece.correlate())
+            piece = self._engine.prepare(relu.plan, count, from_stock)
+            if from_stock:
+                self._draw(piece, relu.plan)
+            else:
+                piece.take_back(self._channel.recv(relu.plan.back_bytes(count)))
+                for _ in range(relu.plan.chunk_count(count)):
+                    self._channel.send(piece.correlate())
             pieces.append(piece)
         return ChooserBatch(relu, pieces)
+
+    def _draw(self, piece: _engine.ChooserBatch, plan: _engine.ReluPlan) -> None:
+        stock, stock_back = self._engine.stock, self._engine.stock_back
+        while not piece.is_prepared:
+            if stock.available < plan.transfers:
+                _fill_as_receiver(self._channel, stock)
+            if stock_back.available < plan.back_transfers:
+                _fill_as_sender(self._channel, stock_back)
+            piece.draw()
 
     def evaluate(self, batch: ChooserBatch, shares: ArrayLike) -> Int64:
         """From this party's shares of x, (n, 1), to its shares y - mask of the outputs, (n, 1)."""
@@ -140,6 +180,22 @@ class ChooserSession:
                 piece.take_table(self._channel.recv(plan.table_bytes(piece.instances, step)))
             outputs.append(piece.outputs())
         return np.concatenate(outputs)
+
+
+def _fill_as_sender(channel: Duplex, stock: _engine.StockSender) -> None:
+    """One round of silent transfers, after the seeds of the first."""
+    if not stock.is_seeded:
+        stock.take_seeds(channel.recv(stock.seed_bytes))
+    channel.send(stock.grow())
+    channel.send(stock.prove(channel.recv(_engine.STOCK_POINT_BYTES)))
+
+
+def _fill_as_receiver(channel: Duplex, stock: _engine.StockReceiver) -> None:
+    """The other half of _fill_as_sender."""
+    if not stock.is_seeded:
+        channel.send(stock.send_seeds())
+    channel.send(stock.answer(channel.recv(stock.trees_bytes)))
+    stock.finish(channel.recv(_engine.STOCK_PROOF_BYTES))
 
 
 def _shares_of(batch: HolderBatch | ChooserBatch, shares: ArrayLike) -> Int64:

@@ -182,10 +182,11 @@ def fitted(
 ) -> tuple[Network, int]:
     """The network, and 0; or where the ring does not hold it, with so many weights clipped.
 
-    To the largest power of two with which it fits, biases too. Raises RangeError where none does.
+    Large weights are halved before any is clipped (`scaling`). To the largest power of two with
+    which it fits, biases too. Raises RangeError where none does.
     """
     try:
-        quantize(network, ring, input_range)
+        in_ring(network, ring, input_range)
     except RangeError as error:
         largest = max(_largest_parameter(layer) for layer in network.layers)
         if not 0 < largest < math.inf:

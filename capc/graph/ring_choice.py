@@ -6,7 +6,7 @@ from capc.errors import ConfigError, RangeError
 from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
 from capc.graph.layers import Network, QuantizedNetwork
 from capc.graph.quantize import layer_ranges, required_ring_bits, to_integers
-from capc.graph.scaling import in_ring, scaled, typical_values
+from capc.graph.scaling import in_ring, lowered, scaled, typical_values
 
 FRACTION_BITS = 12  # CryptoNets-ReLU's logits within 0.03 of floating point, 0.008 typically
 FEWEST_FRACTION_BITS = 4
@@ -57,11 +57,37 @@ def ring_for(
 
     Raises RangeError, naming the layer that needs most, where none is large enough.
     """
-    needed = required_ring_bits(
-        network, fraction_bits, input_range, max_logit, most=RING_BITS[-1], terms=terms
-    )
+    needed = _needed_bits(network, fraction_bits, input_range, max_logit, terms=terms)
     limit = 1 << (needed - 1)
     return FixedPoint(choose_ring_bits([(-limit, limit - 1)]), fraction_bits)
+
+
+def _needed_bits(
+    network: Network,
+    fraction_bits: int,
+    input_range: tuple[float, float],
+    max_logit: float,
+    *,
+    terms: int,
+) -> int:
+    """The bits that the network needs as it is, or with its large weights and values halved."""
+
+    def needed(one: Network) -> int:
+        return required_ring_bits(
+            one, fraction_bits, input_range, max_logit, most=RING_BITS[-1], terms=terms
+        )
+
+    try:
+        return needed(network)
+    except RangeError:
+        smaller = lowered(network, fraction_bits, input_range)
+        if smaller is network:
+            raise
+        try:
+            return needed(smaller)
+        except RangeError:
+            pass
+        raise
 
 
 def why_fewer_bits(
@@ -70,15 +96,21 @@ def why_fewer_bits(
     """A sentence on a run with fewer than FRACTION_BITS fractional bits; None for all others."""
     if chosen.fraction_bits >= FRACTION_BITS:
         return None
-    integers = to_integers(network, FRACTION_BITS)
-    ranges = layer_ranges(integers, FRACTION_BITS, input_range)
+    said = (
+        f"{chosen.fraction_bits} fractional bits in a ring of {chosen.ring_bits} bits: with "
+        f"{FRACTION_BITS}, "
+    )
+    try:
+        smaller = lowered(network, FRACTION_BITS, input_range)
+        integers = to_integers(smaller, FRACTION_BITS)
+        ranges = layer_ranges(integers, FRACTION_BITS, input_range)
+    except RangeError as error:  # of a weight alone
+        return f"{said}{error}. Labels may differ from the float model's"
     widest = max(ranges, key=lambda found: found.bits)
     return (
-        f"{chosen.fraction_bits} fractional bits in a ring of {chosen.ring_bits} bits: with "
-        f"{FRACTION_BITS}, layer '{widest.name}' could need {widest.bits} bits, and the largest "
-        f"ring has {RING_BITS[-1]}. Labels may differ from the float model's; to keep "
-        f"{FRACTION_BITS}, calibrate on public examples (--calibration), or train with Relu6 for "
-        "ReLU"
+        f"{said}layer '{widest.name}' could need {widest.bits} bits, and the largest ring has "
+        f"{RING_BITS[-1]}. Labels may differ from the float model's; to keep {FRACTION_BITS}, "
+        "calibrate on public examples (--calibration), or train with Relu6 for ReLU"
     )
 
 

@@ -1,63 +1,36 @@
-"""Weights and values that would vanish beside the fraction, doubled until they do not.
+"""Weights and values that would vanish beside the fraction, or need too large a ring, scaled.
 
-Where a layer's weights are small against 2^-f, rounding them leaves noise. ReLU, LeakyRelu, pools,
-sums and movements are positively homogeneous: k(ax) = a k(x) for a > 0. So a weighted layer may
-give 2^g times its values, if those that take them divide their weights by as much; a square gives
-the square of it, a step forgets it, and a common factor of the logits changes no argmax. (The
-equalisation of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
-Correction", ICCV 2019, of whole layers and by powers of two.)
+Where a layer's weights are small against 2^-f, rounding them leaves noise: they are doubled. Where
+no ring holds f fractional bits of a layer, because its weights or values are large, they are
+halved. What the layers between let through, `gains` says: a factor of the logits changes no label.
 
-Only the owner's weights change. The plan stays that of the model, and the ring is chosen before:
-the factors say nothing to the other party that the weights did not.
+Only the owner's weights change. The plan is that of the model, and the ring one of few: the factors
+say nothing to the other party that the weights did not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from capc.errors import RangeError
 from capc.fixed_point import FixedPoint, Float64
 from capc.graph.float_reference import float_layers
-from capc.graph.layers import (
-    Activation,
-    Add,
-    AvgPool,
-    Bias,
-    Concat,
-    Conv2D,
-    Dense,
-    Input,
-    Layer,
-    LeakyRelu,
-    MaxPool,
-    Movement,
-    Negative,
-    Network,
-    QuantizedNetwork,
-    Relu,
-    Rescale,
-    Square,
-    Step,
-    WeightedLayer,
-)
+from capc.graph.gains import Gain, Groups, groups_of, with_gains
+from capc.graph.layers import Activation, AvgPool, Network, QuantizedNetwork, WeightedLayer
 from capc.graph.probes import probe_images
-from capc.graph.quantize import layer_ranges, quantize, to_integers
+from capc.graph.quantize import LayerRange, layer_ranges, quantize, to_integers
 
 # Root mean squares in units of 2^-f. Below FEW a layer is doubled, to ENOUGH where that fits; what
-# stays below TOO_FEW is said. Rounding is off by 0.29 units, so ENOUGH leaves 0.1 % a weight.
-ENOUGH, FEW, TOO_FEW = 256.0, 64.0, 8.0
+# stays below TOO_FEW is said. Rounding is off by 0.29 units, so ENOUGH leaves 0.1 % a weight. What
+# is halved keeps PLENTY.
+PLENTY, ENOUGH, FEW, TOO_FEW = 1024.0, 256.0, 64.0, 8.0
 _LARGEST_WEIGHT = 4.0  # of one that is doubled: products of larger ones need more noise room
 _LARGEST_GAIN = 64
 _ROUNDS = 3
 _FITTINGS = 8
-
-_HOMOGENEOUS = (Relu, LeakyRelu, MaxPool, AvgPool, Rescale, Negative, Movement, Bias)
-_ALIKE = (Add, Concat)
-_SCALABLE = (Conv2D, Dense)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,57 +43,6 @@ class Scaled:
     network: Network
     logit_scale: float
     vanishing: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True)
-class _Gain:
-    """What a layer's output is multiplied by: 2^(times * gains[group]); 1 without a group."""
-
-    group: str | None
-    times: int = 0
-
-
-@dataclass(eq=False)
-class _Groups:
-    """Which layers must be scaled alike: the gain of each output, groups joined and fixed."""
-
-    outputs: dict[str, _Gain] = field(default_factory=dict)
-    joined: dict[str, str] = field(default_factory=dict)
-    fixed: set[str] = field(default_factory=set)
-    gains: dict[str, int] = field(default_factory=dict)
-
-    def root(self, group: str) -> str:
-        while group in self.joined:
-            group = self.joined[group]
-        return group
-
-    def exponent(self, layer: str) -> int:
-        """g, where the output of the layer is multiplied by 2^g."""
-        gain = self.outputs[layer]
-        return 0 if gain.group is None else gain.times * self.gains[self.root(gain.group)]
-
-    def is_free(self, group: str | None) -> bool:
-        return group is not None and self.root(group) not in self.fixed
-
-    def fix(self, gain: _Gain) -> None:
-        if gain.group is not None:
-            self.fixed.add(self.root(gain.group))
-
-    def alike(self, gains: Iterable[_Gain]) -> _Gain:
-        """One gain for all: joined groups, or 1 where their powers differ."""
-        first, *others = gains
-        for gain in others:
-            if first.group is None or gain.group is None or first.times != gain.times:
-                self.fix(first)
-                self.fix(gain)
-                first = _Gain(None) if first.group is None else first
-                continue
-            one, other = self.root(first.group), self.root(gain.group)
-            if one != other:
-                self.joined[other] = one
-                if other in self.fixed:
-                    self.fixed.add(one)
-        return first
 
 
 def typical_values(network: Network, input_range: tuple[float, float]) -> dict[str, float]:
@@ -144,8 +66,16 @@ def in_ring(
 
     `typical` is what `typical_values` gives, where the caller has it.
     """
-    found = scaled(network, ring, input_range, typical)
-    return replace(quantize(found.network, ring, input_range), logit_scale=found.logit_scale)
+    values = typical_values(network, input_range) if typical is None else typical
+    try:
+        return _quantized(
+            _scaled(network, ring, input_range, values, lower=False), ring, input_range
+        )
+    except RangeError:
+        found = _scaled(network, ring, input_range, values, lower=True)
+        if found.network is network:
+            raise
+        return _quantized(found, ring, input_range)
 
 
 def scaled(
@@ -156,16 +86,37 @@ def scaled(
 ) -> Scaled:
     """The network with small weights and values doubled, as far as the ring holds them.
 
-    Where nothing is small it is the network itself. A network that the ring holds, it holds scaled.
+    Where the ring does not hold it, large ones are halved first. Where nothing is small or too
+    large it is the network itself. A network that the ring holds, it holds scaled.
     """
     values = typical_values(network, input_range) if typical is None else typical
-    groups = _groups(network)
+    lower = not _holds(network, ring, input_range)
+    return _scaled(network, ring, input_range, values, lower=lower)
+
+
+def _quantized(
+    found: Scaled, ring: FixedPoint, input_range: tuple[float, float]
+) -> QuantizedNetwork:
+    return replace(quantize(found.network, ring, input_range), logit_scale=found.logit_scale)
+
+
+def _scaled(
+    network: Network,
+    ring: FixedPoint,
+    input_range: tuple[float, float],
+    typical: dict[str, float],
+    *,
+    lower: bool,
+) -> Scaled:
+    groups = groups_of(network)
+    if lower:
+        _lower_all(network, groups, typical, ring.fraction_bits)
+    least = dict(groups.gains)
     for _ in range(_ROUNDS):
-        for group in groups.gains:
-            if groups.is_free(group) and groups.root(group) == group:
-                groups.gains[group] += _raise(network, groups, group, values, ring)
-    result = _fitted(network, groups, ring, input_range)
-    units = _units(result, groups, values, ring.fraction_bits)
+        for group in groups.free():
+            groups.gains[group] += _raise(network, groups, group, typical, ring)
+    result = _fitted(network, groups, least, ring, input_range)
+    units = _units(result, groups, typical, ring.fraction_bits)
     return Scaled(
         result,
         math.ldexp(1.0, groups.exponent(network.output.name)),
@@ -173,33 +124,59 @@ def scaled(
     )
 
 
-def _groups(network: Network) -> _Groups:
-    """A group for each weighted layer, joined and fixed as the layers between ask."""
-    groups = _Groups()
+def lowered(
+    network: Network,
+    fraction_bits: int,
+    input_range: tuple[float, float],
+    typical: dict[str, float] | None = None,
+) -> Network:
+    """The network with weights and values that are large halved, for a ring that holds more of it.
+
+    Every layer that is halved keeps PLENTY units of 2^-fraction_bits. The network itself where none
+    is that large.
+    """
+    values = typical_values(network, input_range) if typical is None else typical
+    groups = groups_of(network)
+    _lower_all(network, groups, values, fraction_bits)
+    return with_gains(network, groups) if any(groups.gains.values()) else network
+
+
+def _lower_all(
+    network: Network, groups: Groups, typical: dict[str, float], fraction_bits: int
+) -> None:
+    """Lower the gains by what every layer of a group can spare."""
+    for _ in range(_ROUNDS):
+        for group in groups.free():
+            groups.gains[group] -= _spare(network, groups, group, typical, fraction_bits)
+
+
+def _spare(
+    network: Network, groups: Groups, group: str, typical: dict[str, float], fraction_bits: int
+) -> int:
+    """How often all that a group scales may be halved and keep units PLENTY."""
+    stored, spare = _stored(network), []
     for layer in network.layers:
-        inputs = [groups.outputs[name] for name in layer.inputs]
-        if isinstance(layer, Input):
-            gain = _Gain(None)
-        elif isinstance(layer, _SCALABLE):
-            groups.gains[layer.name] = 0
-            gain = _Gain(layer.name, 1)
-        elif isinstance(layer, _ALIKE):
-            gain = groups.alike(inputs)
-        elif isinstance(layer, _HOMOGENEOUS):
-            gain = inputs[0]
-        elif isinstance(layer, Square):
-            gain = _Gain(inputs[0].group, 2 * inputs[0].times)
-        else:
-            if not isinstance(layer, Step):
-                for given in inputs:
-                    groups.fix(given)
-            gain = _Gain(None)
-        groups.outputs[layer.name] = gain
-    return groups
+        gain = groups.outputs[layer.name]
+        if gain.group is None or groups.root(gain.group) != group:
+            continue
+        if isinstance(layer, WeightedLayer):
+            shift = groups.exponent(layer.name) - groups.exponent(layer.inputs[0])
+            spare += _halvings(_size(layer.weights), shift + fraction_bits)
+        if layer.name in stored:
+            shift = groups.exponent(layer.name) + fraction_bits
+            spare += [times // gain.times for times in _halvings(typical[layer.name], shift)]
+    return max(min(spare, default=0), 0)
+
+
+def _halvings(size: float, exponent: int) -> list[int]:
+    """How often size * 2^exponent may be halved and keep PLENTY; nothing for no size."""
+    if not 0 < size < math.inf:
+        return []
+    return [math.floor(math.log2(size) + exponent - math.log2(PLENTY))]
 
 
 def _raise(
-    network: Network, groups: _Groups, group: str, typical: dict[str, float], ring: FixedPoint
+    network: Network, groups: Groups, group: str, typical: dict[str, float], ring: FixedPoint
 ) -> int:
     """By how much the gain of a group should grow, so that its layers have units ENOUGH.
 
@@ -236,57 +213,59 @@ def _room(values: Float64, limit: float) -> int:
     return math.floor(math.log2(limit / largest)) if 0 < largest < math.inf else _LARGEST_GAIN
 
 
+def _holds(network: Network, ring: FixedPoint, input_range: tuple[float, float]) -> bool:
+    """Whether the ring holds every value of the network as it is."""
+    try:
+        ranges = _ranges(network, ring, input_range)
+    except RangeError:
+        return False
+    return all(found.bits <= ring.ring_bits for found in ranges)
+
+
+def _ranges(
+    network: Network, ring: FixedPoint, input_range: tuple[float, float]
+) -> list[LayerRange]:
+    integers = to_integers(network, ring.fraction_bits)
+    return layer_ranges(integers, ring.fraction_bits, input_range)
+
+
 def _fitted(
-    network: Network, groups: _Groups, ring: FixedPoint, input_range: tuple[float, float]
+    network: Network,
+    groups: Groups,
+    least: dict[str, int],
+    ring: FixedPoint,
+    input_range: tuple[float, float],
 ) -> Network:
-    """The network with the gains, lowered first until the ring holds every value."""
+    """The network with the gains, lowered to no less than `least` until the ring holds it."""
     for _ in range(_FITTINGS):
-        if not any(groups.gains.values()):
-            return network
-        result = _with_gains(network, groups)
+        if groups.gains == least:
+            break
+        result = with_gains(network, groups)
         try:
-            integers = to_integers(result, ring.fraction_bits)
-            ranges = layer_ranges(integers, ring.fraction_bits, input_range)
+            ranges = _ranges(result, ring, input_range)
         except RangeError:
-            groups.gains.update({group: gain // 2 for group, gain in groups.gains.items()})
+            for group, gain in groups.gains.items():
+                groups.gains[group] = least[group] + (gain - least[group]) // 2
             continue
         excess: dict[str, int] = {}
         for found in ranges:
-            gain = groups.outputs.get(found.name, _Gain(None))
-            if found.bits > ring.ring_bits and gain.group is not None:
-                root = groups.root(gain.group)
-                over = -(-(found.bits - ring.ring_bits) // gain.times)
+            gain_of = groups.outputs.get(found.name, Gain(None))
+            if found.bits > ring.ring_bits and gain_of.group is not None:
+                root = groups.root(gain_of.group)
+                over = -(-(found.bits - ring.ring_bits) // gain_of.times)
                 excess[root] = max(excess.get(root, 0), over)
         if all(found.bits <= ring.ring_bits for found in ranges):
             return result
-        if not any(groups.gains[root] for root in excess):
+        if all(groups.gains[root] == least[root] for root in excess):
             break
         for root, over in excess.items():
-            groups.gains[root] = max(groups.gains[root] - over, 0)
-    groups.gains.update(dict.fromkeys(groups.gains, 0))
-    return network
-
-
-def _with_gains(network: Network, groups: _Groups) -> Network:
-    layers: list[Layer] = []
-    for layer in network.layers:
-        own = math.ldexp(1.0, groups.exponent(layer.name))
-        if isinstance(layer, Conv2D | Dense):
-            factor = own * math.ldexp(1.0, -groups.exponent(layer.inputs[0]))
-            weights, bias = layer.weights * factor, layer.bias * own
-            if isinstance(layer, Conv2D):
-                layers.append(replace(layer, kernel=weights, bias=bias))
-            else:
-                layers.append(replace(layer, weight=weights, bias=bias))
-        elif isinstance(layer, Bias):
-            layers.append(replace(layer, value=layer.value * own))
-        else:
-            layers.append(layer)
-    return Network(tuple(layers))
+            groups.gains[root] = max(groups.gains[root] - over, least[root])
+    groups.gains.update(least)
+    return with_gains(network, groups) if any(least.values()) else network
 
 
 def _units(
-    network: Network, groups: _Groups, typical: dict[str, float], fraction_bits: int
+    network: Network, groups: Groups, typical: dict[str, float], fraction_bits: int
 ) -> dict[str, float]:
     """Of each layer with weights or rounded values, the size in units of 2^-f, the smaller one."""
     stored = _stored(network)

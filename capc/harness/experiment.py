@@ -24,6 +24,7 @@ from capc.harness.constants import constants_record
 from capc.harness.estimate import estimate, plan_lines
 from capc.harness.launchers.feed import Fed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
+from capc.harness.launchers.remote_bridge import bridge_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.lecture import lecture_of, require_keyboard
@@ -45,7 +46,7 @@ from capc.harness.suitability import noise_record
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_summary
 from capc.harness.verify import Check, check_run
-from capc.log_lines import LogFormatter
+from capc.log_lines import LogStream, formatter_of
 from capc.private_memory import keep_memory_private
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
 from capc.unforeseen import keep_trace, one_line
@@ -149,14 +150,19 @@ class Run:
         """Everything after the preparations; always leaves run.json and no process."""
         directory = self._directory
         handler = logging.FileHandler(directory.log_file("driver"), encoding="utf-8")
-        handler.setFormatter(LogFormatter("driver"))
+        log_format = self._settings.log_format
+        handler.setFormatter(formatter_of(log_format, "driver"))
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG if self._settings.debug else logging.INFO)
         self._record = self._run_record()
         directory.write_run_json(self._record)
         status: int = ExitStatus.FAILED
         try:
-            with directory.log_file("driver").open("a", encoding="utf-8") as log:
+            with (
+                LogStream(logger)
+                if log_format == "json"
+                else directory.log_file("driver").open("a", encoding="utf-8")
+            ) as log:
                 consoles = [console, Console(file=log, width=120)]
                 status = self._run(consoles, check)
         except CapcError as error:
@@ -352,12 +358,16 @@ class Run:
         directory = self._directory.party_directory(name)
         log_file = self._directory.log_file(name)
         own_log = None if self._launcher.redirects(name) else str(log_file)
-        self._configs.of(name, own_log).write(directory / "config.json")
+        self._configs.of(name, own_log, directory).write(directory / "config.json")
         return PartySpec(name, (), directory, log_file)
 
     def _with_control(self, spec: PartySpec, control: Path) -> PartySpec:
         module = self._modules[role_of(spec.name)]
-        command = party_command(module, spec.directory / "config.json", control)
+        config, hosts = spec.directory / "config.json", self._settings.hosts
+        command = party_command(module, config, control)
+        if hosts is not None:
+            log_file = None if self._launcher.redirects(spec.name) else spec.log_file
+            command = bridge_command(hosts[spec.name], module, config, control, log_file)
         return dataclasses.replace(spec, command=command)
 
     def _run_record(self) -> dict[str, Any]:

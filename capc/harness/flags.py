@@ -13,6 +13,7 @@ from capc.graph.calibration_flags import add_calibration
 from capc.he.parameter_flags import add_encryption_params
 from capc.inference.choice_flags import add_nonlinear
 from capc.label_sets import TASKS
+from capc.log_lines import LOG_FORMATS
 from capc.privacy.conversion import CONVERSIONS
 from capc.privacy.distributed import NOISE_SOURCES
 from capc.privacy.voting_rules import MULTI_LABEL
@@ -294,6 +295,13 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         default="tmux",
         help="a tmux pane per party, or plain processes (default tmux)",
     )
+    add(
+        "--hosts",
+        metavar="FILE",
+        default=None,
+        help="hosts.toml: the machines of the parties, which are started there by ssh (default: "
+        "all on this machine)",
+    )
     add("--session", default="capc", help="name of the tmux session (default capc)")
     add(
         "--panes",
@@ -333,6 +341,12 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     )
     add("--num_threads", type=int, default=None, help="threads per party (default: all cores)")
     add("--log_level", type=int, default=0, help="more of the parties' log, 0 to 5 (default 0)")
+    add(
+        "--log_format",
+        choices=LOG_FORMATS,
+        default="text",
+        help="lines of the logs: text, or a JSON object each (default text)",
+    )
     add(
         "--debug",
         action="store_true",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 import resource
@@ -21,13 +20,17 @@ from rich.console import Console
 from rich.table import Table
 
 from capc.command_line import ExitStatus
+from capc.console import seconds_text
 from capc.data.own_data import title as dataset_title
-from capc.errors import ConfigError
-from capc.harness.learn_flags import learn_parser
+from capc.errors import ConfigError, FileError
+from capc.harness.learn_flags import PAPER, chosen_experiment, learn_parser
+from capc.harness.pages.run_files import write_learn_page
+from capc.harness.rundir import machine
 from capc.harness.secure_queries import SecureOptions, query_securely
 from capc.he.parameter_flags import read_encryption_params
 from capc.learning import results
-from capc.learning.experiment import PUBLIC, Experiment, load_experiment
+from capc.learning.experiment import Experiment
+from capc.learning.forecast import training_seconds
 from capc.learning.given_models import private_models
 from capc.learning.imported import imported_trials, load_answered, parse_sources
 from capc.learning.query_stage import STAGE as QUERIES
@@ -36,6 +39,7 @@ from capc.learning.retrain_stage import retrain, retraining_trials
 from capc.learning.session import Session
 from capc.learning.store import Store
 from capc.learning.train_stage import train
+from capc.learning.vectorised.choice import chosen_trainer
 from capc.learning.workers import Progress
 from capc.progress import progress_bars
 
@@ -47,18 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        named = [] if options.dataset is None else [f"dataset={json.dumps(options.dataset)}"]
-        if options.noise is not None:
-            named.append(f"privacy.drawn_by={options.noise}")
-        if options.queries == PUBLIC:
-            named.append(f'strategies=["{PUBLIC}"]')
-        if options.colluding is not None:
-            named.append(f"privacy.colluding={options.colluding}")
-        if options.private_models is not None:
-            named.append(f"private_models={json.dumps(options.private_models)}")
-        if options.input_range is not None:
-            named.append(f"input_range={json.dumps(options.input_range)}")
-        experiment = load_experiment(options.config, [*options.set, *named])
+        experiment = chosen_experiment(options)
         if options.secure:
             # As JSON: the protocol's run starts in another folder, and gets these very parameters.
             parameters = read_encryption_params(options.encryption_params)
@@ -69,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             workers=options.workers,
             ray_address=options.ray,
             bar=_bars(console),
+            trainer=chosen_trainer(options.trainer),
         )
         _Command(session, options, console).run()
     return ExitStatus.OK
@@ -105,6 +99,11 @@ class _Command:
             ) from None
         if self._options.answers:
             self._imported(stage)
+        elif stage == PAPER:
+            self._foretell()
+            self._stages("all")
+            if self._session.experiment.sweep:
+                self._sweep()
         elif stage == "sweep":
             self._sweep()
         else:
@@ -113,11 +112,32 @@ class _Command:
             "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "largest_worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
         }
+        took = {"stages": self._seconds, "peak_memory_mib": megabytes}
         results.write_run(
-            self._folder, self._session, {"stages": self._seconds, "peak_memory_mib": megabytes}
+            self._folder, self._session, {**took, "stage": stage, "machine": machine()}
         )
+        self._write_page()
         spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self._seconds.items())
         self._say(f"{spent}; tables in {self._folder}")
+
+    def _foretell(self) -> None:
+        """Say how long all of it will take, before it starts."""
+        experiment = self._session.experiment
+        self._say(f"{_title(experiment)}: measuring how fast this machine trains")
+        seconds = training_seconds(self._session)
+        self._say(
+            f"training takes about {seconds_text(seconds)} here if every query is answered "
+            f"(trainer {self._session.trainer}); what the cache holds is not trained again"
+        )
+
+    def _write_page(self) -> None:
+        """A page that cannot be written leaves the experiment as it ended."""
+        try:
+            page = write_learn_page(self._folder)
+        except FileError as error:
+            self._say(f"no page of the experiment: {error}")
+        else:
+            self._say(f"report: {page}")
 
     def _stages(self, stage: str) -> None:
         models = self._timed("train", lambda: private_models(self._session))

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from capc.command_line import Parser, add_results_dir, whole_number
+from capc.files import REPOSITORY
 from capc.harness.flags import add_constants
 from capc.he.parameter_flags import add_encryption_params
-from capc.learning.experiment import PUBLIC
+from capc.learning.experiment import PUBLIC, Experiment, load_experiment
+from capc.learning.scale import scaled_down
+from capc.learning.vectorised.choice import AUTO, TRAINERS
 from capc.machine import cores
 from capc.privacy.distributed import NOISE_SOURCES
 
-STAGES = ("train", "query", "retrain", "all", "sweep")
+PAPER = "paper"
+STAGES = ("train", "query", "retrain", "all", "sweep", PAPER)
+EXPERIMENTS = REPOSITORY / "config" / "learning"
 
 _DESCRIPTION = """Train private models, put queries to the vote, retrain, and show what came of it.
 
 train: private models. query: train, then the vote. retrain and all: everything, with tables and
 figures in <results_dir>/<name>/. sweep: train and query for each number of parties of the config.
+paper: says how long this machine will take, then does all of it, and the sweep.
 Stages keep their results by content below --cache and go on where they were stopped."""
 _EXAMPLES = (
     "capc learn all --config config/learning/mnist.json",
     "capc learn query --config config/learning/mnist.json --secure --secure_queries 10 "
     "--set privacy.sigma=0 --set privacy.sigma_threshold=0",
     "capc learn sweep --config config/learning/mnist.json --workers 2",
+    "capc learn paper --experiment cifar10 --scale 0.1",
     "capc learn retrain --config config/learning/mnist.json --answers 0=results/latest",
     "capc learn query --config config/learning/mnist.json --private_models mine "
     """--set parties=3 --set 'strategies=["gap"]'""",
@@ -40,10 +48,44 @@ def learn_parser() -> Parser:
     return parser
 
 
+def chosen_experiment(options: argparse.Namespace) -> Experiment:
+    """The experiment that the flags name, with the fields that they change, at its scale.
+
+    Raises ConfigError as `load_experiment` and `scaled_down` do.
+    """
+    named = [] if options.dataset is None else [f"dataset={json.dumps(options.dataset)}"]
+    if options.noise is not None:
+        named.append(f"privacy.drawn_by={options.noise}")
+    if options.queries == PUBLIC:
+        named.append(f'strategies=["{PUBLIC}"]')
+    if options.colluding is not None:
+        named.append(f"privacy.colluding={options.colluding}")
+    if options.private_models is not None:
+        named.append(f"private_models={json.dumps(options.private_models)}")
+    if options.input_range is not None:
+        named.append(f"input_range={json.dumps(options.input_range)}")
+    path = options.config or EXPERIMENTS / f"{options.experiment}.json"
+    return scaled_down(load_experiment(path, [*options.set, *named]), options.scale)
+
+
 def _add_experiment(parser: Parser) -> None:
     """What is learned."""
     add = parser.add_argument
-    add("--config", required=True, type=Path, metavar="FILE", help="an experiment, JSON")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--config", type=Path, metavar="FILE", help="an experiment, JSON")
+    which.add_argument(
+        "--experiment",
+        choices=sorted(path.stem for path in EXPERIMENTS.glob("*.json")),
+        metavar="NAME",
+        help="one that comes with this program: %(choices)s",
+    )
+    add(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="so much of its parties, epochs, queries and repetitions, 0 to 1; noise and "
+        "thresholds shrink with the parties, so that privacy is less (default 1)",
+    )
     add(
         "--set",
         action="append",
@@ -108,6 +150,13 @@ def _add_running(parser: Parser) -> None:
         type=whole_number(0),
         default=cores(),
         help="processes (default: cores; 0: this one alone)",
+    )
+    add(
+        "--trainer",
+        choices=TRAINERS,
+        default=AUTO,
+        help="a process for each model, or vectorised: many models side by side on one device, "
+        "which needs capc[gpu] (default auto: vectorised where JAX finds an accelerator)",
     )
     add(
         "--ray",

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from capc.graph.agreement import Agreement
 from capc.harness.lecture import PATIENCE_SECONDS
 from capc.harness.queries import Queries
 from capc.harness.settings import Settings
-from capc.parties.config import OwnNoise, PartyConfig, PrivacySettings, QuerySource
+from capc.parties.config import LOOPBACK, OwnNoise, PartyConfig, PrivacySettings, QuerySource
 from capc.roles import GUARDIAN, QUERYING
 
 
@@ -31,10 +33,14 @@ class PartyConfigs:
     agreements: Sequence[Agreement] | None
     own_account: Path
 
-    def of(self, name: str, log_file: str | None) -> PartyConfig:
-        """The config of a party, which writes its own log to `log_file`, if any."""
+    def of(self, name: str, log_file: str | None, directory: Path) -> PartyConfig:
+        """The config of a party, which writes its own log to `log_file`, if any.
+
+        `directory` is its own: there lie the queries for a querying party on another machine.
+        """
         settings = self.settings
         place = self.names.index(name)
+        host = None if settings.hosts is None else settings.hosts[name]
         is_answering = name not in (QUERYING, GUARDIAN)
         return PartyConfig(
             party=name,
@@ -57,13 +63,16 @@ class PartyConfigs:
             max_logit=settings.max_logit,
             num_threads=settings.num_threads,
             log_level=settings.log_level,
+            log_format=settings.log_format,
             gc_backend=settings.gc_backend,
             nonlinear=settings.nonlinear,
             port=settings.start_port + place if settings.start_port else 0,
-            log_file=log_file,
+            address=LOOPBACK if host is None else host.address,
+            listen=LOOPBACK if host is None else host.listen,
+            log_file=log_file if host is None else None,
             # Under --step the driver's deadlines, which stand still while it waits, are the limit.
             timeout_seconds=PATIENCE_SECONDS if settings.step else settings.timeout_seconds,
-            card=settings.cards,
+            card=settings.cards and host is None,  # a card needs a terminal of its own
             step_by_step=settings.step,
             model=str(self.prepared[place]) if is_answering else None,
             own_noise=(
@@ -72,16 +81,23 @@ class PartyConfigs:
                 else None
             ),
             agreement=self.agreements[place] if is_answering and self.agreements else None,
-            queries=self._queries() if name == QUERYING else None,
+            queries=self._queries(directory) if name == QUERYING else None,
             privacy=self._privacy() if name == GUARDIAN else None,
         )
 
     def _privacy(self) -> PrivacySettings:
-        """With an account of the run's own, for a run that goes on with this one."""
+        """With an account of the run's own on this machine, which a later run goes on from."""
         privacy = self.settings.privacy
-        return replace(privacy, account=privacy.account or str(self.own_account))
+        if privacy.account is not None or self.settings.hosts is not None:
+            return privacy
+        return replace(privacy, account=str(self.own_account))
 
-    def _queries(self) -> QuerySource:
+    def _queries(self, directory: Path) -> QuerySource:
+        if self.settings.hosts is not None:
+            file = directory / "queries.npy"
+            np.save(file, self.queries.images)
+            shape = tuple(self.queries.images.shape[1:])
+            return QuerySource(self.settings.dataset_name, 0, str(file), shape)
         path = self.settings.dataset_path
         return QuerySource(
             self.settings.dataset_name,

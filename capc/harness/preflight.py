@@ -12,7 +12,7 @@ from pathlib import Path
 from capc.errors import ConfigError
 from capc.gc.program_files import find_program
 from capc.harness.settings import Settings
-from capc.parties.meeting import HOST
+from capc.parties.config import LOOPBACK
 from capc.transport.endpoints import Listener
 
 
@@ -43,4 +43,4 @@ def _writable(flag: str, path: Path) -> None:
 
 def _free_port(first: int) -> None:
     """Whether a port can be had: each party takes the next free one, as other runs do."""
-    Listener(HOST, first).close()
+    Listener(LOOPBACK, first).close()

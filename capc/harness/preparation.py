@@ -13,7 +13,7 @@ from capc.harness.account import AccountBefore, account_before
 from capc.harness.cautions import cautions
 from capc.harness.constants import agreed_models, agreement_remarks
 from capc.harness.models import model_files, prepared_models
-from capc.harness.queries import Queries, data_range, load_queries
+from capc.harness.queries import Queries, data_range, load_queries, range_remark
 from capc.harness.remarks import Remark
 from capc.harness.settings import Settings, with_classes, with_range
 from capc.harness.suitability import data_warnings, noise_warnings
@@ -58,7 +58,10 @@ def prepare(settings: Settings, say: Say) -> Preparation:
     before = account_before(settings.privacy)
     if before is not None:
         say(f"account {settings.privacy.account}: {before}")
-    settings = with_range(settings, data_range(settings))
+    input_range = data_range(settings)
+    if (assumed := range_remark(settings, input_range)) is not None:
+        say(assumed)
+    settings = with_range(settings, input_range)
     models = prepared_models(settings, model_files(settings, say), say)
     shape, classes = models.originals[0].input.shape, models.originals[0].output.shape[0]
     classes = settings.num_classes or classes

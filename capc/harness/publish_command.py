@@ -35,7 +35,7 @@ _LEARNING_TABLES = {
     "secure.csv": learning.SECURE_COLUMNS,
     "sweep.csv": learning.SWEEP_COLUMNS,
 }
-_ON_MODELS = ("models.csv", "accuracy.csv", "classes.csv", "summary.csv", "figures")
+_ON_MODELS = ("models.csv", "accuracy.csv", "classes.csv", "summary.csv", "figures", REPORT)
 _WHY = {
     "private": "votes without noise, and what was measured on models: no epsilon covers them",
     "logs": "what each party said, with paths and names of this machine",

@@ -14,7 +14,7 @@ _RUN_FIELDS = (
 # Flags whose text names no file.
 _WORDS = ("conversion", "gc_backend", "launcher", "link", "noise", "nonlinear")
 _MACHINE = ("python", "platform", "cpu", "cores", "memory_bytes", "commit", "versions")
-_LEARNING_FIELDS = ("workers", "stages", "peak_memory_mib")
+_LEARNING_FIELDS = ("workers", "stage", "stages", "peak_memory_mib")
 
 Shown = tuple[dict[str, Any], list[str]]
 """What may be shown, and the names of the fields that were left out."""
@@ -58,5 +58,7 @@ def learning_record(record: Mapping[str, Any]) -> Shown:
     shown = {name: record[name] for name in _LEARNING_FIELDS if name in record}
     experiment = dict(record["experiment"])
     experiment["dataset"] = title(experiment["dataset"])
+    if machine := record.get("machine"):
+        shown["machine"] = {name: machine.get(name) for name in _MACHINE}
     shown["experiment"] = experiment
     return shown, _dropped(record, shown)

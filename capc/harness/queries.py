@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.data.datasets import dataset_info, require_task
-from capc.data.fitting import Range, Shape
+from capc.data.fitting import Range, Shape, assumed_range
 from capc.data.own_data import title
 from capc.data.saved_queries import (
     asked_queries,
@@ -91,6 +91,13 @@ def are_scaled(settings: Settings) -> bool:
     if path is not None:
         return read_saved_queries(path).values.dtype == np.uint8
     return dataset_info(settings.dataset_name).of_bytes
+
+
+def range_remark(settings: Settings, found: Range) -> str | None:
+    """A sentence on the range that `data_range` found; None where a flag or bytes say it."""
+    if settings.input_range is not None or are_scaled(settings):
+        return None
+    return assumed_range(f"range: the values of {origin_of(settings)}", found)
 
 
 def origin_of(settings: Settings) -> str:

@@ -37,6 +37,7 @@ from capc.learning.store import Store, content_key
 from capc.learning.train_stage import STAGE as MODELS
 from capc.learning.train_stage import TrainingJob, training_jobs
 from capc.learning.voting import Answers, Round, budget_of
+from capc.learning.weights import load_weights
 from capc.learning.workers import Task
 from capc.privacy.accountant import Accountant
 from capc.privacy.conversion import GridEdgeWarning
@@ -133,7 +134,7 @@ def freeze(session: Session, models: dict[int, list[str]]) -> None:
 
 def freeze_one(root: str, key: str, job: TrainingJob) -> None:
     """A worker's task."""
-    from capc.learning.training import load_weights, trainer_for  # noqa: PLC0415  TensorFlow
+    from capc.learning.training import trainer_for  # noqa: PLC0415  TensorFlow
 
     store, info = Store(Path(root)), dataset_info(job.dataset)
     trainer = trainer_for(

@@ -7,7 +7,7 @@ import getpass
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -25,11 +25,13 @@ from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS
 from capc.harness.flag_checks import check_min_parties, not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
+from capc.harness.hosts import Host, hosts_of
 from capc.harness.resume import resumed
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import NonlinearChoice
 from capc.inference.choice_flags import nonlinear_choice
+from capc.log_lines import LogFormat
 from capc.machine import cores
 from capc.parties.config import PrivacySettings
 from capc.privacy.conversion import DEFAULT_DELTA
@@ -78,6 +80,7 @@ class Settings:
     fraction_bits: int | None
     num_threads: int
     log_level: int
+    log_format: LogFormat
     start_port: int
     privacy: PrivacySettings
     insecure: bool
@@ -99,6 +102,7 @@ class Settings:
     voting: Voting = "plurality"
     max_labels: int | None = None
     min_parties: int | None = None
+    hosts: Mapping[str, Host] | None = None
 
     @property
     def fewest(self) -> int:
@@ -199,6 +203,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         fraction_bits=flags.fraction_bits,
         num_threads=flags.num_threads or cores(),
         log_level=flags.log_level,
+        log_format=flags.log_format,
         start_port=flags.start_port,
         privacy=privacy,
         insecure=flags.insecure,
@@ -222,6 +227,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         voting=voting_of(flags),
         max_labels=flags.max_labels,
         min_parties=flags.min_parties,
+        hosts=hosts_of(flags),
     )
 
 

@@ -265,6 +265,11 @@ class Experiment:
                 )
 
     @property
+    def train_size(self) -> int:
+        """Examples that may be shared out."""
+        return dataset_info(self.dataset).train_size
+
+    @property
     def multi_label(self) -> bool:
         """Whether a sample has a set of labels."""
         return self.task == "multi-label"
@@ -305,7 +310,7 @@ class Experiment:
             threshold=point.threshold,
             sigma_threshold=point.sigma_threshold,
         )
-        cap, most = self.examples_per_party, dataset_info(self.dataset).train_size
+        cap, most = self.examples_per_party, self.train_size
         cap = None if cap is None else min(cap, most // max(point.parties, 1))
         return replace(self, parties=point.parties, privacy=privacy, examples_per_party=cap)
 

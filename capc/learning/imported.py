@@ -172,6 +172,7 @@ def imported_trials(
                         answers=source,
                         evaluation=evaluation,
                         seed=seed_for("retrain", seed, again, party),
+                        trainer=session.trainer,
                     )
                     strategy = STRATEGY if source else ""
                     trials.append(Trial(seed, again, party, strategy, arm, job))

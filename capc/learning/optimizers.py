@@ -7,7 +7,7 @@ from typing import Any
 
 from capc.learning.experiment import Training
 
-_SECOND_DECAY, _SMALLEST = 0.999, 1e-7
+SECOND_DECAY, SMALLEST = 0.999, 1e-7
 
 
 def optimizer_for(tf: Any, training: Training, variables: Sequence[Any]) -> Momentum | Adam:
@@ -57,7 +57,7 @@ class Adam:
 
     def apply(self, gradients: Sequence[Any], rate: Any) -> None:
         """One step; part of a compiled graph."""
-        tf, first, second = self._tf, self._first_decay, _SECOND_DECAY
+        tf, first, second = self._tf, self._first_decay, SECOND_DECAY
         steps = self._steps.assign_add(1.0)
         scale = rate * tf.sqrt(1.0 - second**steps) / (1.0 - first**steps)
         for variable, gradient, mean, square in zip(
@@ -65,7 +65,7 @@ class Adam:
         ):
             mean.assign(first * mean + (1.0 - first) * gradient)
             square.assign(second * square + (1.0 - second) * tf.square(gradient))
-            variable.assign_sub(scale * mean / (tf.sqrt(square) + _SMALLEST))
+            variable.assign_sub(scale * mean / (tf.sqrt(square) + SMALLEST))
 
 
 def _zeros(tf: Any, variable: Any) -> Any:

@@ -5,7 +5,7 @@ The colours are Okabe and Ito's; every series also differs in marker, hatch or p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ _LINES["ensemble"] = ("vote of all, no noise", VERMILION, "-.")
 Ends = list[float]
 
 _LEAST_FLOOR = 30.0  # percent
-_WIDTH, _HEIGHT = 5.2, 3.4  # inches
+WIDTH, HEIGHT = 5.2, 3.4  # inches
 _MANY = 6  # parties beyond which a figure grows wider and its ticks bear numbers alone
 _SERIES = ((BLUE, "o-"), (VERMILION, "s--"), (GREEN, "^-."), (ORANGE, "D:"))
 
@@ -47,28 +47,71 @@ def draw(
     folder: Path, accuracy: pandas.DataFrame, classes: pandas.DataFrame, title: str
 ) -> list[Path]:
     """accuracy, strategies and fairness figures below `folder`/figures."""
-    files = []
-    accuracy = accuracy.fillna({"strategy": ""})
+    accuracy, classes = (table.fillna({"strategy": ""}) for table in (accuracy, classes))
+    own = accuracy[accuracy["arm"] == "own"]
     parties = accuracy.loc[accuracy["party"] >= 0, "party"].nunique()
-    width = _WIDTH * max(1.0, parties / _MANY)
-    files += _figure(folder, "accuracy", lambda axes: _accuracy(axes, accuracy, title), width=width)
+    files = save_figure(
+        folder,
+        "accuracy",
+        lambda axes: _accuracy(axes, accuracy, title),
+        marks=_bar_marks("seeds", (_units(part) for _, part in own.groupby("party"))),
+        width=WIDTH * max(1.0, parties / _MANY),
+    )
     if accuracy.loc[accuracy["arm"] == "capc", "strategy"].nunique() > 1:
-        files += _figure(folder, "strategies", lambda axes: _strategies(axes, accuracy, title))
-    files += _figure(
-        folder, "fairness", lambda axes: _fairness(axes, classes.fillna({"strategy": ""}), title)
+        dots = len(own.groupby(["seed", "party"]))
+        files += save_figure(
+            folder,
+            "strategies",
+            lambda axes: _strategies(axes, accuracy, title),
+            marks="dot: one querying party in one seed; diamond: their mean, with its 95 % "
+            f"interval (Student's t); n = {dots} dots",
+        )
+    by_class = classes[classes["arm"] == "own"].dropna(subset="accuracy").groupby("class")
+    files += save_figure(
+        folder,
+        "fairness",
+        lambda axes: _fairness(axes, classes, title),
+        marks=_bar_marks("parties and seeds", (_units(part) for _, part in by_class)),
     )
     return files
 
 
+def _bar_marks(over: str, units: Iterable[Sequence[float]]) -> str:
+    """What a bar and its line are, and over how many values."""
+    n = span_text(len(values) for values in units)
+    return f"bar: mean over {over}; line: its 95 % interval (Student's t); n = {n} a bar"
+
+
+def span_text(counts: Iterable[int]) -> str:
+    """One number, or the least and the most of several."""
+    found = sorted(set(counts)) or [0]
+    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
 def draw_sweep(folder: Path, sweep: pandas.DataFrame, title: str) -> list[Path]:
     """Queries answered and epsilon over the number of parties."""
-    width = 2 * _WIDTH
-    return _figure(folder, "sweep", lambda axes: _sweep(axes, sweep, title), panels=2, width=width)
+    seeds = sweep["seed"].nunique()
+    return save_figure(
+        folder,
+        "sweep",
+        lambda axes: _sweep(axes, sweep, title),
+        marks=f"dot: one seed; line: through the means of n = {seeds} seeds",
+        panels=2,
+        width=2 * WIDTH,
+    )
 
 
-def _figure(
-    folder: Path, name: str, plot: Callable[[Any], None], *, panels: int = 1, width: float = _WIDTH
+def save_figure(
+    folder: Path,
+    name: str,
+    plot: Callable[[Any], None],
+    *,
+    marks: str,
+    panels: int = 1,
+    rows: int = 1,
+    width: float = WIDTH,
 ) -> list[Path]:
+    """`folder`/figures/`name` as PDF and PNG; `marks` below it says what its bars and dots are."""
     import matplotlib as mpl  # noqa: PLC0415  a second that other commands need not wait for
 
     mpl.use("Agg")
@@ -79,9 +122,10 @@ def _figure(
     with mpl.rc_context(
         {"font.size": 9, "pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False}
     ):
-        figure, axes = pyplot.subplots(1, panels, figsize=(width, _HEIGHT))
+        figure, axes = pyplot.subplots(rows, panels, figsize=(width, rows * HEIGHT))
         plot(axes)
-        figure.tight_layout()
+        figure.tight_layout(rect=(0, 0.05 / rows, 1, 1))
+        figure.text(0.5, 0.015 / rows, marks, ha="center", fontsize=6.5, color="#444444")
         files = [folder / f"{name}.pdf", folder / f"{name}.png"]
         figure.savefig(files[0], metadata={"CreationDate": None})
         figure.savefig(files[1], dpi=200)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from capc.errors import ConfigError
-from capc.graph.tensorflow.loader import load_keras, load_tensorflow
+from capc.graph.tensorflow.loader import load_keras
 
 ImageShape = tuple[int, ...]
 DENSE = "dense"  # one hidden layer, for samples of any shape
@@ -112,7 +112,7 @@ def _sequential(image_shape: ImageShape, layers: list[Any]) -> Any:
 
 
 def _relu(values: Any) -> Any:
-    return load_tensorflow().nn.relu(values)
+    return load_keras().ops.relu(values)
 
 
 def _square(values: Any) -> Any:

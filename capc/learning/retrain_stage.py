@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from capc.data.datasets import dataset_info, normalised
-from capc.data.saved_queries import load_answers
+from capc.data.datasets import Float32, dataset_info, normalised
+from capc.data.saved_queries import answer_count, load_answers
 from capc.learning.experiment import Training
 from capc.learning.measures import Score, judged
 from capc.learning.query_stage import PATE, asked_by
@@ -24,7 +25,9 @@ from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
 from capc.learning.splits import Indices, seed_for
 from capc.learning.store import Store, content_key, digest_of, read_json, write_json
-from capc.learning.train_stage import classes_of, in_parts
+from capc.learning.train_stage import classes_of, in_parts, other_trainer
+from capc.learning.vectorised.choice import PROCESS, VECTORISED
+from capc.learning.vectorised.groups import checkpoint_of, grouped, parts_of
 from capc.learning.workers import Task
 
 STAGE = "retrained"
@@ -41,6 +44,12 @@ class RetrainingJob:
     answers: Path | None
     evaluation: Indices
     seed: int
+    trainer: str = PROCESS
+
+    @property
+    def examples(self) -> int:
+        """How many examples it is trained on."""
+        return len(self.own) + (0 if self.answers is None else answer_count(self.answers))
 
     @property
     def key(self) -> str:
@@ -55,6 +64,7 @@ class RetrainingJob:
             answers=digest_of(files),
             evaluation=index_digest(self.evaluation),
             seed=self.seed,
+            **other_trainer(self.trainer),
         )
 
 
@@ -82,18 +92,28 @@ def retraining_trials(session: Session, queries: dict[int, str]) -> list[Trial]:
 
 def retrain(session: Session, trials: list[Trial]) -> list[Score]:
     """Train what the store lacks; the scores on the evaluation set, in the trials' order."""
-    jobs = {trial.job.key: trial for trial in trials}
-    tasks = [
+    by_key = {trial.job.key: trial for trial in trials}
+    left = {key: trial for key, trial in by_key.items() if not session.store.has(STAGE, key)}
+    session.run("retraining", _tasks(session, left))
+    return [score_of(session, trial.job) for trial in trials]
+
+
+def _tasks(session: Session, trials: dict[str, Trial]) -> list[Task]:
+    root = str(session.root)
+    if session.trainer == VECTORISED:
+        jobs = {key: trial.job for key, trial in trials.items()}
+        return [
+            Task(f"{len(group)} retrained models", retrain_together, (root, group), on_device=True)
+            for group in grouped(jobs)
+        ]
+    return [
         Task(
             f"{trial.arm} of party {trial.party} (seed {trial.seed}, {trial.retraining_seed})",
             retrain_one,
-            (str(session.root), key, trial.job),
+            (root, key, trial.job),
         )
-        for key, trial in jobs.items()
-        if not session.store.has(STAGE, key)
+        for key, trial in trials.items()
     ]
-    session.run("retraining", tasks)
-    return [score_of(session, trial.job) for trial in trials]
 
 
 def score_of(session: Session, job: RetrainingJob) -> Score:
@@ -117,6 +137,7 @@ def _trials_of(session: Session, seed: int, again: int, folder: Path) -> list[Tr
             answers=answers,
             evaluation=evaluation,
             seed=seed_for("retrain", seed, again, party),
+            trainer=session.trainer,
         )
         return Trial(seed, again, party, strategy, arm, job)
 
@@ -156,16 +177,54 @@ def retrain_one(root: str, key: str, job: RetrainingJob) -> None:
     from capc.learning.training import trainer_for  # noqa: PLC0415  TensorFlow
 
     info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
-    images = normalised(dataset.train_images[job.own])
-    labels = dataset.train_labels[job.own]
-    if job.answers is not None:
-        asked, answers = load_answers(job.answers, info.image_shape, label_sets=info.multi_label)
-        images, labels = np.concatenate([images, asked]), np.concatenate([labels, answers])
     trainer = trainer_for(
         *(job.model_type, info.image_shape, info.num_classes, job.training), info.multi_label
     )
-    trainer.fit(images, labels, job.seed)
-    logits = in_parts(trainer.logits, dataset.test_images[job.evaluation])
+    trainer.fit(*_examples(job), job.seed)
+    _keep(root, key, job, in_parts(trainer.logits, dataset.test_images[job.evaluation]))
+
+
+def retrain_together(root: str, jobs: dict[str, RetrainingJob]) -> None:
+    """A worker's task: the jobs of one group, by key."""
+    from capc.learning.vectorised.trainer import vectorised_trainer_for  # noqa: PLC0415  JAX
+
+    first = next(iter(jobs.values()))
+    info, dataset = dataset_info(first.dataset), dataset_of(first.dataset)
+    trainer = vectorised_trainer_for(
+        *(first.model_type, info.image_shape, info.num_classes, first.training), info.multi_label
+    )
+    for part in parts_of(jobs, trainer.most_parties()):
+        examples = [_examples(job) for job in part.values()]
+        counts = [len(labels) for _, labels in examples]
+        ends = np.cumsum(counts)
+        checkpoint = checkpoint_of(Path(root), part)
+        weights = trainer.fit(
+            np.concatenate([images for images, _ in examples]),
+            np.concatenate([labels for _, labels in examples]),
+            [np.arange(end - count, end) for end, count in zip(ends, counts, strict=True)],
+            [job.seed for job in part.values()],
+            checkpoint,
+        )
+        for (key, job), own in zip(part.items(), weights, strict=True):
+            logits = trainer.logits([own], dataset.test_images[job.evaluation])[0]
+            _keep(root, key, job, logits)
+        checkpoint.remove()
+
+
+def _examples(job: RetrainingJob) -> tuple[Float32, NDArray[np.int64]]:
+    """A job's own examples and its answered queries: samples (n, ...) and labels (n,)."""
+    info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
+    images = normalised(dataset.train_images[job.own])
+    labels = dataset.train_labels[job.own]
+    if job.answers is None:
+        return images, labels
+    asked, answers = load_answers(job.answers, info.image_shape, label_sets=info.multi_label)
+    return np.concatenate([images, asked]), np.concatenate([labels, answers])
+
+
+def _keep(root: str, key: str, job: RetrainingJob, logits: NDArray[np.float32]) -> None:
+    """Put a retrained model's score into the store; `logits` are on the evaluation set."""
+    info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
     measured = judged(
         classes_of(logits, multi_label=info.multi_label),
         *(dataset.test_labels[job.evaluation], info.num_classes),

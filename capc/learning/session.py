@@ -16,6 +16,7 @@ from capc.data.datasets import Dataset, dataset_info, load_dataset, load_test_se
 from capc.learning.experiment import Experiment
 from capc.learning.splits import Indices, TestSetParts, cut_test_set, shards
 from capc.learning.store import Store
+from capc.learning.vectorised.choice import PROCESS
 from capc.learning.workers import Progress, Task, run_tasks
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
@@ -62,6 +63,7 @@ class Session:
     workers: int = 1
     ray_address: str | None = None
     bar: Bar = no_bar
+    trainer: str = PROCESS
 
     @property
     def dataset(self) -> Dataset:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from capc.learning.measures import judged
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
 from capc.learning.splits import Indices, seed_for
 from capc.learning.store import Store, content_key, write_json
+from capc.learning.vectorised.choice import PROCESS, VECTORISED
+from capc.learning.vectorised.groups import checkpoint_of, grouped, parts_of
+from capc.learning.weights import Weights, save_weights
 from capc.learning.workers import Task
 from capc.privacy.voting_rules import numbered
 
@@ -41,6 +45,12 @@ class TrainingJob:
     shard: Indices
     pool: Indices | None
     seed: int
+    trainer: str = PROCESS
+
+    @property
+    def examples(self) -> int:
+        """How many examples it is trained on."""
+        return len(self.shard)
 
     @property
     def key(self) -> str:
@@ -53,7 +63,13 @@ class TrainingJob:
             shard=index_digest(self.shard),
             pool=None if self.pool is None else index_digest(self.pool),
             seed=self.seed,
+            **other_trainer(self.trainer),
         )
+
+
+def other_trainer(trainer: str) -> dict[str, str]:
+    """What a trainer adds to the key of a result: its bits are not those of a process."""
+    return {} if trainer == PROCESS else {"trainer": trainer}
 
 
 def training_jobs(session: Session, seed: int) -> list[TrainingJob]:
@@ -68,6 +84,7 @@ def training_jobs(session: Session, seed: int) -> list[TrainingJob]:
             shard=shard,
             pool=pools[party] if party in experiment.querying else None,
             seed=seed_for("train", seed, party),
+            trainer=session.trainer,
         )
         for party, shard in enumerate(session.shards(seed))
     ]
@@ -76,21 +93,32 @@ def training_jobs(session: Session, seed: int) -> list[TrainingJob]:
 def train(session: Session) -> dict[int, list[str]]:
     """Train what the store lacks; the models' keys by seed, in the parties' order."""
     keys: dict[int, list[str]] = {}
-    tasks = []
+    left: dict[str, TrainingJob] = {}
+    names = {}
     for seed in session.experiment.seeds:
         jobs = training_jobs(session, seed)
         keys[seed] = [job.key for job in jobs]
         for party, (job, key) in enumerate(zip(jobs, keys[seed], strict=True)):
             if not session.store.has(STAGE, key):
-                name = f"model of party {party} (seed {seed})"
-                tasks.append(Task(name, train_one, (str(session.root), key, job)))
-    session.run("private models", tasks)
+                left[key] = job
+                names[key] = f"model of party {party} (seed {seed})"
+    session.run("private models", _tasks(session, left, names))
     return keys
+
+
+def _tasks(session: Session, jobs: dict[str, TrainingJob], names: dict[str, str]) -> list[Task]:
+    root = str(session.root)
+    if session.trainer == VECTORISED:
+        return [
+            Task(f"{len(group)} private models", train_together, (root, group), on_device=True)
+            for group in grouped(jobs)
+        ]
+    return [Task(names[key], train_one, (root, key, job)) for key, job in jobs.items()]
 
 
 def train_one(root: str, key: str, job: TrainingJob) -> None:
     """A worker's task."""
-    from capc.learning.training import save_weights, trainer_for  # noqa: PLC0415  TensorFlow
+    from capc.learning.training import trainer_for  # noqa: PLC0415  TensorFlow
 
     info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
     trainer = trainer_for(
@@ -99,12 +127,46 @@ def train_one(root: str, key: str, job: TrainingJob) -> None:
     own = normalised(dataset.train_images[job.shard])
     trainer.fit(own, dataset.train_labels[job.shard], job.seed)
     logits = in_parts(trainer.logits, dataset.test_images)
+    _keep(root, key, job, (trainer.weights(), logits, trainer.features))
+
+
+def train_together(root: str, jobs: dict[str, TrainingJob]) -> None:
+    """A worker's task: the jobs of one group, by key."""
+    from capc.learning.vectorised.trainer import vectorised_trainer_for  # noqa: PLC0415  JAX
+
+    first = next(iter(jobs.values()))
+    info, dataset = dataset_info(first.dataset), dataset_of(first.dataset)
+    trainer = vectorised_trainer_for(
+        *(first.model_type, info.image_shape, info.num_classes, first.training), info.multi_label
+    )
+    for part in parts_of(jobs, trainer.most_parties()):
+        checkpoint = checkpoint_of(Path(root), part)
+        weights = trainer.fit(
+            *(dataset.train_images, dataset.train_labels),
+            *([job.shard for job in part.values()], [job.seed for job in part.values()]),
+            checkpoint,
+        )
+        logits = trainer.logits(weights, dataset.test_images)
+        for (key, job), own, of_test in zip(part.items(), weights, logits, strict=True):
+            _keep(root, key, job, (own, of_test, partial(trainer.features_of_one, own)))
+        checkpoint.remove()
+
+
+Trained = tuple[Weights, NDArray[np.float32], Callable[[Float32], NDArray[np.float32]]]
+"""A model's variables, its logits on the test set, and what gives its features of samples."""
+
+
+def _keep(root: str, key: str, job: TrainingJob, trained: Trained) -> None:
+    """Put a trained model into the store."""
+    weights, logits, features = trained
+    dataset = dataset_of(job.dataset)
     with Store(Path(root)).writing(STAGE, key) as folder:
-        save_weights(trainer.weights(), folder / "weights.npz")
+        save_weights(weights, folder / "weights.npz")
         if job.pool is not None:
-            np.save(folder / "own_features.npy", trainer.features(own))
+            own = normalised(dataset.train_images[job.shard])
+            np.save(folder / "own_features.npy", features(own))
             pool = normalised(dataset.test_images[job.pool])
-            np.save(folder / "pool_features.npy", trainer.features(pool))
+            np.save(folder / "pool_features.npy", features(pool))
         save_logits(
             folder,
             job.dataset,
@@ -112,6 +174,7 @@ def train_one(root: str, key: str, job: TrainingJob) -> None:
             model_type=job.model_type,
             training=asdict(job.training),
             train_examples=len(job.shard),
+            **other_trainer(job.trainer),
         )
 
 

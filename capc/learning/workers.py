@@ -43,11 +43,15 @@ class TaskError(CapcError):
 
 @dataclass(frozen=True)
 class Task:
-    """`function(*arguments)`, and what to call it in messages."""
+    """`function(*arguments)`, and what to call it in messages.
+
+    `on_device`: it uses a whole accelerator, or all processors, and needs a process of its own.
+    """
 
     name: str
     function: Callable[..., None]
     arguments: tuple[Any, ...]
+    on_device: bool = False
 
 
 def run_tasks(
@@ -68,6 +72,8 @@ def run_tasks(
         return
     if ray_address is not None:
         failures = _run_on_ray(tasks, ray_address, workers, report)
+    elif any(task.on_device for task in tasks):
+        failures = _Pool(tasks, 1, report).run()
     elif workers == 0:
         failures = _run_here(tasks, report)
     else:
@@ -262,8 +268,12 @@ def _is_loopback(address: str) -> bool:
 
 def _gather(ray: Any, tasks: Sequence[Task], report: Progress) -> Failures:
     """Ray itself retries a task whose worker died."""
-    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(_run_one)
-    pending = {remote.remote(task.function, task.arguments): task for task in tasks}
+    devices = ray.cluster_resources().get("GPU", 0)
+    pending = {}
+    for task in tasks:
+        needs = {"num_cpus": 1, "num_gpus": 1 if task.on_device and devices else 0}
+        remote = ray.remote(max_retries=ATTEMPTS - 1, **needs)(_run_one)
+        pending[remote.remote(task.function, task.arguments)] = task
     failures: Failures = []
     while pending:
         ready, _ = ray.wait(list(pending), num_returns=1)

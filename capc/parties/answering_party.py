@@ -23,7 +23,6 @@ from capc.graph.ring_choice import require_sums
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
-from capc.parties.meeting import HOST
 from capc.parties.messages import Batch, BatchOrder, send_vote_share
 from capc.parties.own_noise import MaskedNoise, draw_own_noise
 from capc.parties.pairwise_masks import PairwiseMasks
@@ -187,7 +186,7 @@ def take_part(runtime: Runtime) -> None:
         listener = meeting.listener()
         resources.callback(listener.close)
         noise = draw_own_noise(config)
-        runtime.control.announce(HOST, listener.port, meeting.identity.certificate)
+        runtime.control.announce(config.address, listener.port, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         runtime.control.plan(ring.ring_bits, ring.fraction_bits)
         guardian = resources.enter_context(meeting.connect(peers[GUARDIAN]))

@@ -24,6 +24,7 @@ from capc.gc.program_files import BACK_ENDS, BackEnd
 from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import GARBLED, NONLINEAR_WAYS, NonlinearChoice
+from capc.log_lines import LOG_FORMATS, LogFormat
 from capc.parties.config_fields import (
     boolean,
     field,
@@ -40,8 +41,9 @@ from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
 
-CONFIG_VERSION = 7
+CONFIG_VERSION = 8
 PATIENCE_PARTS = 8  # one for each of the five steps that may wait for a party, and room
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,10 @@ class PartyConfig:
 
     `party` is querying, answering-<index> or guardian; `unencrypted` switches encryption off
     (--cpu); `verify` lets the party open its shares to the driver; `max_logit` bounds the logits'
-    size; `port` 0 means any free one; `log_file` None means standard error only; `timeout_seconds`
-    bounds every wait for a peer; `card` draws a card in the party's pane in place of its log;
-    `step_by_step` has it wait before each step until the driver lets it go on (--step).
+    size; `port` 0 means any free one, of the address `listen`, which the others reach as `address`;
+    `log_file` None means standard error only; `timeout_seconds` bounds every wait for a peer;
+    `card` draws a card in the party's pane in place of its log; `step_by_step` has it wait before
+    each step until the driver lets it go on (--step).
     `with_threshold` says whether step 3 has one, and `distributed_noise` whether the answering
     parties draw the noise: all know both. `num_classes` counts the logits of a model, and `voting`
     and `max_labels` say how they become a vote. `min_parties` is how many answering parties a query
@@ -129,9 +132,12 @@ class PartyConfig:
     max_logit: float = MAX_LOGIT
     num_threads: int = 1
     log_level: int = 0
+    log_format: LogFormat = "text"
     gc_backend: BackEnd = "auto"
     nonlinear: NonlinearChoice = GARBLED
     port: int = 0
+    address: str = LOOPBACK
+    listen: str = LOOPBACK
     log_file: str | None = None
     timeout_seconds: float = 600.0
     card: bool = False
@@ -339,9 +345,12 @@ _SHARED_FIELDS: dict[str, Callable[[Any], Any]] = {
     "max_logit": real(0, above=True),
     "num_threads": whole(1),
     "log_level": whole(0),
+    "log_format": one_of(LOG_FORMATS),
     "gc_backend": one_of(BACK_ENDS),
     "nonlinear": _nonlinear,
     "port": whole(0, 65535),
+    "address": string,
+    "listen": string,
     "log_file": optional(string),
     "timeout_seconds": real(0, above=True),
     "card": boolean,

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from capc.gc.programs import CircuitProgram
+from capc.parties.config import LOOPBACK
 from capc.parties.messages import ProgramAddress
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, Peer, connect
+from capc.transport.endpoints import Listener, Peer, connect, looked_up
+from capc.transport.relay import Relay
 from capc.transport.tls import Identity
-
-HOST = "127.0.0.1"
 
 
 class Control(Protocol):
@@ -138,14 +138,16 @@ class Meeting(Protocol):
 
 @dataclass(frozen=True)
 class LocalMeeting:
-    """Parties of one machine that a driver introduces: their key pairs are of this run alone.
+    """Parties that a driver introduces: their key pairs are of this run alone.
 
-    `port` is the first one to try, 0 any; `timeout_seconds` bounds every wait for a peer.
+    `port` is the first one to try, 0 any; `timeout_seconds` bounds every wait for a peer. They are
+    processes of one machine, unless `listen` is another address than that of loopback.
     """
 
     identity: Identity
     port: int
     timeout_seconds: float
+    listen: str = LOOPBACK
     run: bytes = b""
 
     def is_there(self, name: str) -> bool:
@@ -153,8 +155,8 @@ class LocalMeeting:
         return True
 
     def listener(self) -> Listener:
-        """On loopback, at the first free port."""
-        return Listener(HOST, self.port)
+        """At the first free port."""
+        return Listener(self.listen, self.port)
 
     def connect(self, peer: Peer, seconds: float | None = None) -> Channel:
         """The driver names a peer once it listens."""
@@ -178,9 +180,13 @@ class LocalMeeting:
 
     @contextmanager
     def address(self, program: CircuitProgram) -> Iterator[ProgramAddress]:
-        """The program's own port on loopback."""
-        yield ProgramAddress(program.port, program.key)
+        """The program's own port on loopback, or one before it that other machines reach."""
+        if self.listen == LOOPBACK:
+            yield ProgramAddress(program.port, program.key)
+            return
+        with Relay(self.listen, 0, program.port) as relay:
+            yield ProgramAddress(relay.port, program.key)
 
     def program_host(self, peer: Peer) -> str:
-        """Loopback."""
-        return HOST
+        """As the driver was told it, looked up."""
+        return looked_up(peer.host, peer.name)

@@ -22,7 +22,6 @@ from capc.fixed_point import VOTE_BITS, Int64
 from capc.gc.circuits import noisy_argmax_inputs
 from capc.gc.programs import CircuitProgram
 from capc.parties.config import PartyConfig, PrivacySettings
-from capc.parties.meeting import HOST
 from capc.parties.messages import Admission, Batch, BatchOrder
 from capc.parties.runtime import Runtime, StepTimer, run_party
 from capc.parties.vote_collection import VoteCollection, Votes, VotesOfSome
@@ -212,7 +211,7 @@ def take_part(runtime: Runtime) -> None:
         if settings.account is not None:
             account = resources.enter_context(AccountFile(settings.account, settings.owners))
         noise = draw_noise(config, settings)
-        runtime.control.announce(HOST, listener.port, meeting.identity.certificate)
+        runtime.control.announce(config.address, listener.port, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         expected = {name: peer for name, peer in peers.items() if name != GUARDIAN}
         with runtime.timed(None, "3", "setup", Traffic):

@@ -31,7 +31,6 @@ from capc.parties.links import (
     joined_link,
     require_agreed_ring,
 )
-from capc.parties.meeting import HOST
 from capc.parties.messages import Admission, Batch
 from capc.parties.queries import load_queries
 from capc.parties.runtime import Runtime, StepTimer, run_party
@@ -195,7 +194,7 @@ def take_part(runtime: Runtime) -> ExitStatus:
     with ExitStack() as resources, runtime.failures():
         pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.n_parties))
         meeting = runtime.meeting
-        runtime.control.announce(HOST, None, meeting.identity.certificate)
+        runtime.control.announce(config.address, None, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         guardian = resources.enter_context(meeting.connect(peers[GUARDIAN]))
         names = [answering_name(index) for index in range(config.n_parties)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import logging
 import os
 import sys
@@ -13,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capc.cards.words import Facts
-from capc.command_line import ExitStatus, Parser
+from capc.command_line import ExitStatus, Parser, whole_number
 from capc.errors import CapcError, ConfigError, PeerGoneError, SilentPeerError
 from capc.he.allocation import keep_freed_memory
-from capc.log_lines import LogFormatter
+from capc.log_lines import LOG_FORMATS, LogFormat, formatter_of, in_step
 from capc.parties.config import PartyConfig
 from capc.parties.federation.meeting import FederatedMeeting
 from capc.parties.federation.party_file import PartyFile
@@ -81,28 +83,29 @@ class Runtime:
         if self.config.step_by_step and phase != "setup":
             self.control.hold(query, step, phase)
         self.control.progress(query, step, phase)
-        before, start = traffic(), time.perf_counter()
-        yield
-        seconds, spent = time.perf_counter() - start, traffic() - before
-        self.control.timing(
-            query,
-            step,
-            phase,
-            seconds,
-            bytes_sent=spent.bytes_sent,
-            bytes_received=spent.bytes_received,
-            rounds=spent.rounds,
-            count=count,
-        )
-        logger.info(
-            "%s step %s %s: %.4f s, %d bytes out, %d bytes in",
-            "set-up" if query is None else f"query {query}",
-            step,
-            phase,
-            seconds,
-            spent.bytes_sent,
-            spent.bytes_received,
-        )
+        with in_step(step):
+            before, start = traffic(), time.perf_counter()
+            yield
+            seconds, spent = time.perf_counter() - start, traffic() - before
+            self.control.timing(
+                query,
+                step,
+                phase,
+                seconds,
+                bytes_sent=spent.bytes_sent,
+                bytes_received=spent.bytes_received,
+                rounds=spent.rounds,
+                count=count,
+            )
+            logger.info(
+                "%s step %s %s: %.4f s, %d bytes out, %d bytes in",
+                "set-up" if query is None else f"query {query}",
+                step,
+                phase,
+                seconds,
+                spent.bytes_sent,
+                spent.bytes_received,
+            )
 
 
 @dataclass(frozen=True)
@@ -148,44 +151,63 @@ def run_party(
         "--config", help="the party's settings: its party.toml, or with --control a JSON file"
     )
     parser.add_argument("--control", help="the Unix socket at which a driver listens")
+    parser.add_argument(
+        "--log_format",
+        choices=LOG_FORMATS,
+        help="lines of the log: text, or a JSON object each (default: as the settings say)",
+    )
+    parser.add_argument(
+        "--metrics_port",
+        type=whole_number(1, 65535),
+        help="serve health and figures at this port of 127.0.0.1 (default: as party.toml says, "
+        "else not; not with --control)",
+    )
     flags = parser.parse_args(argv)
     if flags.config is None:
         parser.print_help(sys.stderr)
         return ExitStatus.USAGE
-    return _take_part(flags.config, flags.control, role, take_part)
+    if flags.control is not None and flags.metrics_port is not None:
+        raise ConfigError("--metrics_port is of a party of its own: it does not go with --control")
+    return _take_part(flags, role, take_part)
 
 
 def _take_part(
-    config_path: str,
-    control_path: str | None,
+    flags: argparse.Namespace,
     role: str,
     take_part: Callable[[Runtime], ExitStatus | None],
 ) -> int:
+    log_format: LogFormat | None = flags.log_format
     keep_freed_memory()
     control: Control | None = None
     pane: Pane | None = None
     debug = False
     try:
-        own = PartyFile.read(Path(config_path)) if control_path is None else None
-        config = PartyConfig.read(config_path) if own is None else own.config
+        if log_format is not None:
+            _log_to([_on_screen(log_format, role)], debug=False)  # what is wrong with the settings
+        own = _party_file(flags)
+        config = PartyConfig.read(flags.config) if own is None else own.config
+        if log_format is not None:
+            config = dataclasses.replace(config, log_format=log_format)
         debug = config.debug
         pane = _open_pane(config)
         _start_logging(config, on_screen=pane is None)
         if role_of(config.party) != role:
-            raise ConfigError(f"{config_path} is the config of {config.party}, not of {role}")
+            raise ConfigError(f"{flags.config} is the config of {config.party}, not of {role}")
         if own is not None:
             records = control = OwnRecords(own)
             records.end_on_sigterm()
             status = _in_federation(own, records, take_part)
         else:
             client = ControlClient.connect(
-                str(control_path), config.party, send_seconds=config.timeout_seconds
+                flags.control, config.party, send_seconds=config.timeout_seconds
             )
             if pane is not None:
                 client.heard = pane.heard
             identity = Identity.create(config.party)
             control = client
-            meeting = LocalMeeting(identity, config.port, config.timeout_seconds)
+            meeting = LocalMeeting(
+                identity, config.port, config.timeout_seconds, listen=config.listen
+            )
             take_part(Runtime(config, control, meeting))
             status = ExitStatus.OK  # a driver has its own way to say that nothing was answered
         control.done()
@@ -223,6 +245,16 @@ def _in_federation(
                 raise
             returns -= 1
             records.come_back()
+
+
+def _party_file(flags: argparse.Namespace) -> PartyFile | None:
+    """The settings of a party without a driver, with what the flags say in their place."""
+    if flags.control is not None:
+        return None
+    own = PartyFile.read(Path(flags.config))
+    if flags.metrics_port is None:
+        return own
+    return dataclasses.replace(own, metrics_port=flags.metrics_port)
 
 
 def _report(control: Control | None, error: Exception, debug: bool) -> None:
@@ -265,15 +297,21 @@ def _start_logging(config: PartyConfig, *, on_screen: bool) -> None:
     handlers: list[logging.Handler] = []
     if on_screen:
         # Without a pane the launcher sends standard error to the log file.
-        handlers.append(logging.StreamHandler())
-        handlers[0].setFormatter(LogFormatter(config.party, on_terminal=sys.stderr.isatty()))
+        handlers.append(_on_screen(config.log_format, config.party))
     if config.log_file is not None:
         descriptor = os.open(config.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         log = os.fdopen(descriptor, "a", buffering=1, encoding="utf-8", errors="backslashreplace")
         handlers.append(logging.StreamHandler(log))
-        handlers[-1].setFormatter(LogFormatter(config.party))
-    logging.basicConfig(
-        level=logging.DEBUG if config.debug else logging.INFO,
-        handlers=handlers,
-        force=True,
-    )
+        handlers[-1].setFormatter(formatter_of(config.log_format, config.party))
+    _log_to(handlers, debug=config.debug)
+
+
+def _on_screen(log_format: LogFormat, role: str) -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter_of(log_format, role, on_terminal=sys.stderr.isatty()))
+    return handler
+
+
+def _log_to(handlers: Sequence[logging.Handler], *, debug: bool) -> None:
+    level = logging.DEBUG if debug else logging.INFO
+    logging.basicConfig(level=level, handlers=handlers, force=True)

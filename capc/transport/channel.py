@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 from capc.errors import PeerGoneError, ProtocolError, SilentPeerError
 from capc.transport.framing import HEADER, MessageType, decode_header, encode_header
+from capc.transport.limits import DEFAULT_LIMITS, Limits
 
-MESSAGE_SECONDS = 30.0  # for a whole message from its first byte on,
-BYTES_PER_SECOND = 1 << 16  # and a second more for so many bytes of it
 FIRST_BYTES = 1 << 24  # of memory for a message; more is taken as its bytes arrive
 _JOIN_BELOW_BYTES = 1 << 16  # one write for header and payload, where copying is cheap
 
@@ -69,16 +68,22 @@ class Channel:
     over the caller's limit) is a ProtocolError that names the peer.
 
     The socket's timeout bounds the wait for the first byte of a message, and for the peer to
-    begin to read one. From then on a message of n bytes has MESSAGE_SECONDS (or the timeout, where
-    that is less) and n / BYTES_PER_SECOND seconds, however it is cut into pieces.
+    begin to read one. From then on a message of n bytes has `limits.message_seconds` (or the
+    timeout, where that is less) and n / `limits.bytes_per_second` seconds, however it is cut into
+    pieces.
     """
 
     def __init__(
-        self, connection: socket.socket, peer: str, traffic: Traffic | None = None
+        self,
+        connection: socket.socket,
+        peer: str,
+        traffic: Traffic | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """`traffic` is what was sent and received before the channel was made."""
         self._socket = connection
         self.peer = peer
+        self._limits = limits
         self._traffic = Traffic() if traffic is None else traffic
         timeout = connection.gettimeout()
         self._wait_seconds = math.inf if timeout is None else timeout
@@ -135,6 +140,11 @@ class Channel:
                 f"{self.peer} announced {length} bytes of {expected.name}; at most {max_bytes} are "
                 "allowed"
             )
+        if length > self._limits.message_mib << 20:
+            raise ProtocolError(
+                f"{self.peer} announced {length} bytes of {expected.name}, more than this party's "
+                f"message_mib of {self._limits.message_mib} MiB"
+            )
         payload = self._read(length, begun + self._message_seconds(length))
         self._traffic += Traffic(
             bytes_received=HEADER.size + length, rounds=1 if self._sent_last else 0
@@ -175,7 +185,8 @@ class Channel:
         self.close()
 
     def _message_seconds(self, length: int) -> float:
-        return min(MESSAGE_SECONDS, self._wait_seconds) + length / BYTES_PER_SECOND
+        limits = self._limits
+        return min(limits.message_seconds, self._wait_seconds) + length / limits.bytes_per_second
 
     def _write(self, view: memoryview, deadline: float) -> None:
         while view:

@@ -7,14 +7,16 @@ import errno
 import socket
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from capc.errors import ConfigError, ProtocolError
 from capc.transport.channel import Channel
 from capc.transport.handshakes import Doorway, Greeting, secure
+from capc.transport.limits import DEFAULT_LIMITS, Limits
 from capc.transport.tls import Identity, peer_name
 
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  of this machine; strangers there are told nothing
 _BACKLOG = 512
 _PORTS = 1 << 16
 _RETRY_SECONDS = 0.2  # nobody can tell a party on another machine that its peer listens now
@@ -42,12 +44,23 @@ class MissingPeersError(ProtocolError):
 class Listener:
     """A TCP listener that hands out authenticated channels."""
 
-    def __init__(self, host: str, port: int = 0, *, exactly: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int = 0,
+        *,
+        exactly: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        on_refusal: Callable[[], None] = lambda: None,
+    ) -> None:
         """Bind and listen, at the first free port from `port` on; port 0 takes any free one.
 
         Several runs may name the same first port. With `exactly` that port is taken or none.
-        Raises ConfigError where none is free.
+        `limits` are those of strangers and of the channels; `on_refusal` is told of each
+        connection that is dropped. Raises ConfigError where no port is free.
         """
+        self._limits = limits
+        self._on_refusal = on_refusal
         if exactly:
             self._socket = listening(host, port)
             return
@@ -95,12 +108,18 @@ class Listener:
         def greet(connection: socket.socket) -> Greeting[Channel]:
             secured = yield from secure(connection, context)
             try:
-                return _channel(secured, peer_name(secured, peers), timeout_seconds)
+                return _channel(secured, peer_name(secured, peers), timeout_seconds, self._limits)
             except ProtocolError:
                 secured.close()
                 raise
 
-        with Doorway(self._socket, greet, expected=count) as doorway:
+        with Doorway(
+            self._socket,
+            greet,
+            expected=count,
+            limits=self._limits,
+            on_refusal=self._on_refusal,
+        ) as doorway:
             while len(channels) < count:
                 channel = doorway.next(deadline)
                 if channel is None:
@@ -115,6 +134,14 @@ class Listener:
     def close(self) -> None:
         """Stop listening."""
         self._socket.close()
+
+
+def looked_up(host: str, peer: str) -> str:
+    """The IPv4 address of a host; ConfigError that names the peer where there is none."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise ConfigError(f"the host of {peer} is not known: {error}") from None
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -138,7 +165,12 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def connect(
-    identity: Identity, peer: Peer, timeout_seconds: float, *, until: float | None = None
+    identity: Identity,
+    peer: Peer,
+    timeout_seconds: float,
+    *,
+    until: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Channel:
     """An authenticated channel to an announced peer; ProtocolError when there is none.
 
@@ -160,7 +192,7 @@ def connect(
             if cut_off and _may_retry(until):
                 continue  # it was about to end, and may start again
             raise ProtocolError(f"{peer.name} failed to authenticate ({error})") from None
-        return _channel(secured, peer.name, timeout_seconds)
+        return _channel(secured, peer.name, timeout_seconds, limits)
 
 
 def _dialled(peer: Peer, port: int, timeout_seconds: float, until: float | None) -> socket.socket:
@@ -187,8 +219,8 @@ def _may_retry(until: float | None) -> bool:
     return True
 
 
-def _channel(secured: ssl.SSLSocket, name: str, timeout_seconds: float) -> Channel:
+def _channel(secured: ssl.SSLSocket, name: str, timeout_seconds: float, limits: Limits) -> Channel:
     with contextlib.suppress(OSError):
         secured.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     secured.settimeout(timeout_seconds)
-    return Channel(secured, name)
+    return Channel(secured, name, limits=limits)

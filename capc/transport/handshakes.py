@@ -20,11 +20,10 @@ from typing import Generic, TypeAlias, TypeVar
 
 from capc.errors import ConfigError, ProtocolError
 from capc.transport.framing import HEADER, MessageType, decode_header
+from capc.transport.limits import DEFAULT_LIMITS, Limits
 
 logger = logging.getLogger(__name__)
 
-HANDSHAKE_SECONDS = 5.0
-MAX_STRANGERS = 64  # connections at a time that have not authenticated, beside those expected
 _LOG_SECONDS = 60.0
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -53,11 +52,18 @@ class Doorway(Generic[Result]):
         greet: Callable[[socket.socket], Greeting[Result]],
         *,
         expected: int = 1,
+        limits: Limits = DEFAULT_LIMITS,
+        on_refusal: Callable[[], None] = lambda: None,
     ) -> None:
-        """`expected` peers may arrive at the same time without one displacing another."""
+        """`expected` peers may arrive at the same time without one displacing another.
+
+        `on_refusal` is told of each connection that is dropped.
+        """
         self._listener = listener
         self._greet = greet
-        self._most = MAX_STRANGERS + expected
+        self._most = limits.strangers + expected
+        self._handshake_seconds = limits.handshake_seconds
+        self._on_refusal = on_refusal
         self._strangers: dict[int, _Stranger[Result]] = {}  # by descriptor, the oldest first
         self._dropped, self._reason = 0, ""
         self._next_line = time.monotonic() + _LOG_SECONDS
@@ -91,6 +97,7 @@ class Doorway(Generic[Result]):
         """Count one whose greeting went well, and that is not wanted all the same."""
         self._dropped += 1
         self._reason = reason
+        self._on_refusal()
 
     def close(self) -> None:
         """Drop who is still there; log how many were dropped."""
@@ -126,7 +133,7 @@ class Doorway(Generic[Result]):
             self._drop_oldest("too many came at a time")
         connection.setblocking(False)
         stranger = _Stranger(
-            connection.fileno(), self._greet(connection), time.monotonic() + HANDSHAKE_SECONDS
+            connection.fileno(), self._greet(connection), time.monotonic() + self._handshake_seconds
         )
         self._selector.register(stranger.descriptor, selectors.EVENT_READ)
         self._strangers[stranger.descriptor] = stranger
@@ -150,7 +157,7 @@ class Doorway(Generic[Result]):
         for stranger in list(self._strangers.values()):
             if stranger.deadline > now:
                 break
-            self._drop(stranger, f"no handshake within {HANDSHAKE_SECONDS:g} seconds")
+            self._drop(stranger, f"no handshake within {self._handshake_seconds:g} seconds")
 
     def _drop_oldest(self, reason: str) -> bool:
         """False where there is none."""

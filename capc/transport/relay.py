@@ -10,26 +10,38 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 from capc.transport.endpoints import listening
+from capc.transport.limits import DEFAULT_LIMITS
 
 _LOOPBACK = "127.0.0.1"
 _MOST_BYTES = 1 << 18  # read at a time
-_MOST_CONNECTIONS = 64  # at a time: the program keeps its true peer and greets the others
 
 
 class Relay:
     """Hands on each connection at `host`:`port` to the port `target` of this machine.
 
     `port` 0 takes any free one, and is then that one. A stream ends with the one that it is copied
-    from. Beyond 64 connections at a time, new ones are closed at once. Raises ConfigError where the
-    port is taken.
+    from. Beyond `most` connections at a time, new ones are closed at once, and `on_refusal` is
+    told: the program keeps its true peer and greets the others. Raises ConfigError where the port
+    is taken.
     """
 
-    def __init__(self, host: str, port: int, target: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        target: int,
+        *,
+        most: int = DEFAULT_LIMITS.program_connections,
+        on_refusal: Callable[[], None] = lambda: None,
+    ) -> None:
         self._listener = listening(host, port)
         self.port = int(self._listener.getsockname()[1])
         self._target = target
+        self._most = most
+        self._on_refusal = on_refusal
         self._closed = False
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -69,11 +81,14 @@ class Relay:
 
     def _join(self, outside: socket.socket, inside: socket.socket) -> None:
         with self._lock:
-            if self._closed or len(self._open) >= 2 * _MOST_CONNECTIONS:
-                outside.close()
-                inside.close()
-                return
-            self._open |= {outside, inside}
+            refused = self._closed or len(self._open) >= 2 * self._most
+            if not refused:
+                self._open |= {outside, inside}
+        if refused:
+            outside.close()
+            inside.close()
+            self._on_refusal()
+            return
         ends = [threading.Event(), threading.Event()]
         for place, (source, sink) in enumerate(((outside, inside), (inside, outside))):
             sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "builder.hpp"
+#include "lookups.hpp"
 #include "protocol.hpp"
 
 using namespace capc::gc;
@@ -178,6 +179,46 @@ void relu_1080x47(const Options& options) {
   report("relu_1080x47_online", options, measure_online(options, circuit, 1080), "after prepare");
 }
 
+/// From a fresh session's set-up on, so that the seeds of the stocks count.
+[[nodiscard]] Samples measure_lookups(const Options& options, const ReluPlan& plan, std::size_t n,
+                                      Source source) {
+  std::vector<Word> words(n);
+  random_bytes(words.data(), n * sizeof(Word));
+  return measure(
+      options,
+      [&](Connection& connection) {
+        return [&] {
+          HolderSession session(options.path);
+          set_up(session, connection);
+          run_lookups(session, plan, words, words, source, connection);
+        };
+      },
+      [&](Connection& connection) {
+        return [&] {
+          ChooserSession session(options.path);
+          set_up(session, connection);
+          (void)run_lookups(session, plan, words, source, connection);
+        };
+      });
+}
+
+/// The ReLUs of a large layer, whole: garbled, and by table look-ups.
+void large_layer(const Options& options, const std::string& name, std::size_t n) {
+  Options few = options;
+  few.repeat = std::max<std::size_t>(1, options.repeat / 20);
+  const auto circuit = std::make_shared<CompiledCircuit>(relu_circuit(37, 12));
+  report(name, options, measure_run(few, circuit, n), "garbled");
+  const ReluPlan plan(37, 12);
+  const std::string rounds = std::to_string(plan.steps().size()) + " round trips a batch of 65536";
+  report(name + "_lookups", options, measure_lookups(few, plan, n, Source::Stock),
+         "silent transfers; set-up included; " + rounds);
+  report(name + "_lookups_corrected", options, measure_lookups(few, plan, n, Source::Corrections),
+         "checked corrections; set-up included; " + rounds);
+}
+
+void relu_100000x37(const Options& options) { large_layer(options, "relu_100000x37", 100'000); }
+void relu_1000000x37(const Options& options) { large_layer(options, "relu_1000000x37", 1'000'000); }
+
 void and_throughput(const Options& options) {
   constexpr std::size_t kInstances = 8192;
   const auto circuit = std::make_shared<CompiledCircuit>(and_circuit(512));
@@ -223,16 +264,18 @@ void session_setup(const Options& options) {
 struct Benchmark {
   const char* name;
   void (*run)(const Options&);
+  bool by_default = true;
 };
 
-constexpr Benchmark kBenchmarks[] = {{"relu_1080x47", relu_1080x47},
-                                     {"and_throughput", and_throughput},
-                                     {"argmax_10", argmax_10},
-                                     {"session_setup", session_setup}};
+constexpr Benchmark kBenchmarks[] = {
+    {"relu_1080x47", relu_1080x47},     {"and_throughput", and_throughput},
+    {"argmax_10", argmax_10},           {"session_setup", session_setup},
+    {"relu_100000x37", relu_100000x37}, {"relu_1000000x37", relu_1000000x37, false}};
 
 [[nodiscard]] int usage() {
   std::cerr << "usage: bench_gc [--repeat N] [--path portable|aes-ni|vaes] [name ...]\n"
-               "names: relu_1080x47 and_throughput argmax_10 session_setup (all by default)\n"
+               "names: relu_1080x47 and_throughput argmax_10 session_setup relu_100000x37 (all by\n"
+               "default) and relu_1000000x37 (gigabytes, minutes)\n"
                "bytes_sent are the garbler's, bytes_received the evaluator's\n";
   return 2;
 }
@@ -274,7 +317,8 @@ int main(int argc, char** argv) {
   try {
     for (const Benchmark& benchmark : kBenchmarks) {
       const auto& names = options.names;
-      if (names.empty() || std::find(names.begin(), names.end(), benchmark.name) != names.end()) {
+      if ((names.empty() && benchmark.by_default) ||
+          std::find(names.begin(), names.end(), benchmark.name) != names.end()) {
         benchmark.run(options);
       }
     }

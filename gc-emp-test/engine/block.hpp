@@ -37,6 +37,19 @@ struct alignas(16) Block {
   return {(a.lo << 1U) ^ (0x87U & carried), (a.hi << 1U) | (a.lo >> 63U)};
 }
 
+/// The element with coefficient i at x^i, for i < count: sum of x^i blocks[i].
+[[nodiscard]] constexpr Block polynomial(const Block* blocks, std::size_t count) {
+  Block sum = blocks[count - 1];
+  for (std::size_t i = count - 1; i-- > 0;) sum = times_x(sum) ^ blocks[i];
+  return sum;
+}
+
+/// x^i.
+[[nodiscard]] constexpr Block one_bit(std::size_t i) {
+  const std::uint64_t bit = std::uint64_t{1} << (i % 64);
+  return i < 64 ? Block{bit, 0} : Block{0, bit};
+}
+
 /// The linear orthomorphism (hi, lo) -> (hi ^ lo, hi) that the garbling hash applies to a label.
 [[nodiscard]] constexpr Block sigma(Block x) { return {x.hi, x.hi ^ x.lo}; }
 

@@ -2,23 +2,32 @@
 
 #include <algorithm>
 
-#include "lanes.hpp"
+#include "checked_choices.hpp"
 #include "lookup_pads.hpp"
 
 namespace capc::gc {
 
 struct ChooserSession::Core : SessionCore {
-  explicit Core(Path path) : SessionCore(path) { draw_difference(delta); }
+  Core(Path path, const SilentParameters& silent_parameters)
+      : SessionCore(path), silent(silent_parameters) {
+    draw_difference(delta);
+    multiples.get() = multiples_of(delta.get());
+  }
 
   Secret<Block> delta;  // of the transfers back
+  Secret<Multiples> multiples;
   BaseSender base;
   BaseReceiver base_back;
   std::vector<std::uint8_t> offer;  // the message, once it is sent
   std::unique_ptr<TransferReceiver> receiver;
   std::unique_ptr<TransferSender> sender;
+  SilentParameters silent;
+  std::unique_ptr<StockReceiver> stock;
+  std::unique_ptr<StockSender> stock_back;
 };
 
-ChooserSession::ChooserSession(Path path) : core_(std::make_shared<Core>(path)) {}
+ChooserSession::ChooserSession(Path path, const SilentParameters& silent)
+    : core_(std::make_shared<Core>(path, silent)) {}
 ChooserSession::~ChooserSession() = default;
 ChooserSession::ChooserSession(ChooserSession&&) noexcept = default;
 ChooserSession& ChooserSession::operator=(ChooserSession&&) noexcept = default;
@@ -71,27 +80,43 @@ void ChooserSession::setup_finish(ConstBytes trees) {
     core_->sender = std::make_unique<TransferSender>(*core_->kernels, core_->transcript,
                                                      core_->delta.get(), keys, body);
     core_->transcript = setup_digest(core_->sha256, core_->transcript, trees);
+    core_->stock = std::make_unique<StockReceiver>(*core_, *core_->receiver, Direction::FromHolder,
+                                                   core_->silent);
+    core_->stock_back = std::make_unique<StockSender>(*core_, *core_->sender, core_->delta.get(),
+                                                      Direction::FromChooser, core_->silent);
     core_->ready = true;
   });
 }
 
-std::unique_ptr<ChooserBatch> ChooserSession::prepare(const ReluPlan& plan, std::size_t instances) {
-  return std::make_unique<ChooserBatch>(core_, plan, instances);
+std::unique_ptr<ChooserBatch> ChooserSession::prepare(const ReluPlan& plan, std::size_t instances,
+                                                      Source source) {
+  return std::make_unique<ChooserBatch>(core_, plan, instances, source);
+}
+
+StockReceiver& ChooserSession::stock() {
+  core_->require_ready();
+  return *core_->stock;
+}
+
+StockSender& ChooserSession::stock_back() {
+  core_->require_ready();
+  return *core_->stock_back;
 }
 
 ChooserBatch::ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const ReluPlan& plan,
-                           std::size_t instances)
-    : core_(std::move(core)), plan_(plan), instances_(instances) {
-  require_lookups(instances);
+                           std::size_t instances, Source source)
+    : core_(std::move(core)),
+      plan_(plan),
+      instances_(checked_instances(instances)),
+      source_(source),
+      pads_(plan.tables(), instances),
+      pads_back_(plan.tables_back(), instances) {
   const Exclusive exclusive(core_->busy);
   core_->require_ready();
   number_ = core_->clock.begin_batch();
   first_tweak_ = core_->clock.reserve_tweaks(tweaks_of(plan_, instances_));
-  back_pads_ = SecretArray<Word>(2 * instances_);
+  values_ = SecretArray<Word>(instances_);
   nodes_ = SecretArray<NodeBits>(instances_);
-  pads_ = SecretArray<Word>(instances_ * plan_.lookups());
-  random_ = SecretArray<std::uint8_t>(instances_ * plan_.lookups());
-  choices_ = SecretArray<std::uint8_t>(instances_ * plan_.lookups());
   outputs_ = SecretArray<Word>(instances_);
 }
 
@@ -101,62 +126,62 @@ Header ChooserBatch::header(MessageType type, std::size_t chunk) const {
   return lookup_header(type, number_, plan_, instances_, chunk);
 }
 
+std::size_t ChooserBatch::chunks_done() const {
+  return is_prepared() ? ReluPlan::chunk_count(instances_) : prepared_ / kLookupChunk;
+}
+
+void ChooserBatch::note_prepared(std::size_t count) {
+  prepared_ += count;
+  if (is_prepared()) core_->clock.end_preparation(number_);
+}
+
 void ChooserBatch::take_back(ConstBytes back) {
   core_->guard([&] {
+    require_source(source_, Source::Corrections);
     if (back_taken_) throw StateError("the batch has its transfers back already");
     back_taken_ = true;
-    SecretArray<Block> labels(padded_transfers(instances_));
-    read_choices(*core_, *core_->sender, header(MessageType::CorrelateBack, 0), instances_, back,
-                 labels.data());
-    for (std::size_t i = 0; i < instances_; ++i) {
-      Secret<std::array<Block, 2>> pads;
-      pads.get() = {labels[i], labels[i] ^ core_->delta.get()};
-      core_->kernels->hash(core_->start, first_tweak_ + back_tweak(plan_, instances_, i),
-                           pads.get().data(), pads.get().data(), 2);
-      back_pads_[2 * i] = pads.get()[0].lo;
-      back_pads_[2 * i + 1] = pads.get()[1].lo;
-    }
+    const std::size_t transfers = instances_ * plan_.back_transfers();
+    SecretArray<Block> labels(padded_transfers(transfers));
+    read_random_choices(*core_, *core_->sender, header(MessageType::CorrelateBack, 0), transfers,
+                        back, labels.data());
+    pads_back_.fill(*core_, core_->multiples.get(), first_tweak_ + back_tweak(plan_, instances_), 0,
+                    instances_, labels.data());
   });
 }
 
 void ChooserBatch::correlate(Bytes out) {
   core_->guard([&] {
-    if (!back_taken_ || chunk_ == ReluPlan::chunk_count(instances_)) {
-      throw StateError("the batch is not at its correlations");
-    }
-    require_size(out.size(), plan_.correlate_bytes(instances_, chunk_), "the corrections' buffer");
-    const std::size_t count = ReluPlan::chunk_instances(instances_, chunk_);
+    if (!back_taken_ || is_prepared()) throw StateError("the batch is not at its correlations");
+    const std::size_t chunk = chunks_done();
+    require_size(out.size(), plan_.correlate_bytes(instances_, chunk), "the corrections' buffer");
+    const std::size_t count = ReluPlan::chunk_instances(instances_, chunk);
     const std::size_t transfers = count * plan_.transfers();
-    const SecretArray<std::uint64_t> choices = random_choices(transfers);
     grow(core_->slots, padded_transfers(transfers));
-    write_choices(*core_, *core_->receiver, header(MessageType::Correlate, chunk_), choices,
-                  transfers, out, core_->slots.data());
-    const Block* labels = core_->slots.data();
-    BitUnpacker bits({choices.data(), choices.size()});
-    for (std::size_t i = chunk_ * kLookupChunk; i < chunk_ * kLookupChunk + count; ++i) {
-      for (const std::vector<Lookup>& step : plan_.steps()) {
-        for (const Lookup& lookup : step) {
-          const std::size_t at = i * plan_.lookups() + lookup.index;
-          const Word choice = bits.get(lookup.choice_bits);
-          Secret<Block> pad;
-          pad.get() = combined(labels, lookup.choice_bits);
-          core_->kernels->hash(core_->start, first_tweak_ + lookup_tweak(plan_, i, lookup) + choice,
-                               &pad.get(), &pad.get(), 1);
-          random_[at] = static_cast<std::uint8_t>(choice);
-          pads_[at] = pad.get().lo;
-          labels += lookup.choice_bits;
-        }
-      }
-    }
-    if (++chunk_ == ReluPlan::chunk_count(instances_)) core_->clock.end_preparation(number_);
+    write_random_choices(*core_, *core_->receiver, header(MessageType::Correlate, chunk), transfers,
+                         out, core_->slots.data());
+    pads_.fill(*core_, first_tweak_, prepared_, count, core_->slots.data());
+    note_prepared(count);
+  });
+}
+
+void ChooserBatch::draw() {
+  core_->guard([&] {
+    require_source(source_, Source::Stock);
+    const std::size_t count =
+        drawn_instances(plan_, instances_ - prepared_, core_->stock->transfers().available(),
+                        core_->stock_back->transfers().available());
+    pads_.fill(*core_, first_tweak_, prepared_, count,
+               core_->stock->transfers().take(count * plan_.transfers()));
+    pads_back_.fill(*core_, core_->multiples.get(), first_tweak_ + back_tweak(plan_, instances_),
+                    prepared_, count,
+                    core_->stock_back->transfers().take(count * plan_.back_transfers()));
+    note_prepared(count);
   });
 }
 
 void ChooserBatch::begin(std::span<const Word> shares) {
   core_->guard([&] {
-    if (chunk_ != ReluPlan::chunk_count(instances_)) {
-      throw StateError("the batch is not prepared yet");
-    }
+    if (!is_prepared()) throw StateError("the batch is not prepared yet");
     if (begun_) throw StateError("the batch was used already");
     require_size(shares.size(), instances_, "shares");
     core_->clock.consume(number_);
@@ -164,6 +189,7 @@ void ChooserBatch::begin(std::span<const Word> shares) {
     shares_ = SecretArray<Word>(instances_);
     for (std::size_t i = 0; i < instances_; ++i) {
       shares_[i] = low_bits(shares[i], plan_.ring_bits());
+      values_[i] = shares_[i] >> plan_.shift();
     }
   });
 }
@@ -176,19 +202,20 @@ void ChooserBatch::choose(Bytes out) {
     require_size(out.size(), plan_.choose_bytes(instances_, step_), "the choices' buffer");
     std::vector<std::uint64_t> packed(out.size() / sizeof(std::uint64_t) + 2);
     BitPacker packer(packed);
-    for (std::size_t i = 0; i < instances_; ++i) {
-      for (const Lookup& lookup : plan_.steps()[step_]) {
-        const std::size_t at = i * plan_.lookups() + lookup.index;
-        choices_[at] = static_cast<std::uint8_t>(choice(lookup, i));
-        packer.put(Word{choices_[at]} ^ random_[at], lookup.choice_bits);
-        if (lookup.kind == Lookup::Kind::Select) {
-          packer.put(back_correction(i), plan_.ring_bits());
-        }
-      }
-    }
+    for (const Lookup& lookup : plan_.steps()[step_]) choose_entries(lookup, packer);
     write_packed(header(MessageType::Choose, step_), packed, out);
     chosen_ = true;
   });
+}
+
+void ChooserBatch::choose_entries(const Lookup& lookup, BitPacker& out) {
+  for (std::size_t i = 0; i < instances_; ++i) {
+    out.put(choice(lookup, i) ^ pads_.choice(lookup.table, i), lookup.table.choice_bits);
+    if (lookup.kind == Lookup::Kind::Merge) write_merge_back(lookup, i, out);
+    if (lookup.kind == Lookup::Kind::Select) {
+      out.put(back_correction(lookup, i), plan_.ring_bits());
+    }
+  }
 }
 
 void ChooserBatch::take_table(ConstBytes table) {
@@ -197,19 +224,38 @@ void ChooserBatch::take_table(ConstBytes table) {
     const auto packed =
         packed_body(table, header(MessageType::Table, step_), plan_.table_bytes(instances_, step_));
     BitUnpacker in(packed);
-    for (std::size_t i = 0; i < instances_; ++i) {
-      for (const Lookup& lookup : plan_.steps()[step_]) {
-        const std::size_t at = i * plan_.lookups() + lookup.index;
-        Word entry = pads_[at];
-        for (Word j = 0; j < Word{1} << lookup.choice_bits; ++j) {
-          entry ^= in.get(lookup.message_bits) & mask_of(is_zero(j ^ choices_[at]));
-        }
-        keep(lookup, i, low_bits(entry, lookup.message_bits));
-      }
-    }
+    for (const Lookup& lookup : plan_.steps()[step_]) read_entries(lookup, in);
     chosen_ = false;
     ++step_;
   });
+}
+
+void ChooserBatch::read_entries(const Lookup& lookup, BitUnpacker& in) {
+  const std::size_t bits = lookup.table.message_bits;
+  const bool is_node = !lookup.table.has_numbers;
+  const bool is_carry = is_node && lookup.node == plan_.carry_node();
+  const bool fixed_equal = is_node && plan_.equal_transfer(lookup.node) != kNoTransfer;
+  for (std::size_t i = 0; i < instances_; ++i) {
+    const Word chosen = choice(lookup, i);
+    if (is_node) {
+      const NodeTable table = read_node_table(lookup.table, is_carry, fixed_equal, in);
+      const Word entry = entry_of(table, chosen) ^ pads_.bits(lookup.table, i);
+      nodes_[i].greater ^= (entry & 1U) << lookup.node;
+      if (lookup.with_equal) nodes_[i].equal ^= (entry >> 1U) << lookup.node;
+      continue;
+    }
+    // Entry 0 is the pad alone, but in the selection.
+    const bool is_last = lookup.kind == Lookup::Kind::Select;
+    const Word zero = is_last ? in.get(bits) : 0;
+    const Word one = in.get(bits);
+    const Word message = zero ^ ((zero ^ one) & mask_of(chosen));
+    const Word share = low_bits(message ^ pads_.number(lookup.table, i), bits);
+    if (is_last) {
+      outputs_[i] = low_bits(outputs_[i] + share, bits);
+    } else {
+      values_[i] += lookup.kind == Lookup::Kind::Top ? top_value(plan_, share) : share;
+    }
+  }
 }
 
 Word ChooserBatch::sign_share(std::size_t instance) const {
@@ -220,40 +266,37 @@ Word ChooserBatch::sign_share(std::size_t instance) const {
 Word ChooserBatch::choice(const Lookup& lookup, std::size_t instance) const {
   switch (lookup.kind) {
     case Lookup::Kind::Leaf:
-      return low_bits(~shares_[instance] >> lookup.first_bit, lookup.choice_bits);
+      return low_bits(~shares_[instance] >> lookup.first_bit, lookup.table.choice_bits);
     case Lookup::Kind::Merge:
-      return merge_bits(lookup, nodes_[instance]);
+      return equals_of(lookup, nodes_[instance].equal);
+    case Lookup::Kind::Top:
+      return bit_at(shares_[instance], plan_.ring_bits() - 1);
+    case Lookup::Kind::Carry:
+      return bit_at(nodes_[instance].greater, plan_.low_node());
     case Lookup::Kind::Select:
       break;
   }
-  if (plan_.shift() == 0) return sign_share(instance);
-  return sign_share(instance) | bit_at(nodes_[instance].greater, plan_.low_node()) << 1U |
-         bit_at(shares_[instance], plan_.ring_bits() - 1) << 2U;
+  return sign_share(instance);
 }
 
-Word ChooserBatch::back_correction(std::size_t instance) {
+void ChooserBatch::write_merge_back(const Lookup& merge, std::size_t instance, BitPacker& out) {
+  NodeBits& nodes = nodes_[instance];
+  const NodeTable table = merge_table(merge, nodes) ^ pads_back_.bits(merge.back, instance);
+  const Word mask = entry_of(table, 0);  // so that entry 0 need not be sent
+  write_node_table(merge.back, false, false, added(table, mask & 1U, mask >> 1U), out);
+  nodes.greater |= ((mask & 1U) ^ highest_of(merge, nodes)) << merge.node;
+  if (merge.with_equal) nodes.equal |= (mask >> 1U) << merge.node;
+}
+
+Word ChooserBatch::back_correction(const Lookup& select, std::size_t instance) {
   // The holder's choice c is its share of the sign, which is c ^ s. It gets (c ^ s) v - r: with
   // c = 0 its pad, which fixes r, and with c = 1 its other pad and this correction.
-  const Word value = shares_[instance] >> plan_.shift();
+  const Word value = values_[instance];
   const Word chosen = value & mask_of(sign_share(instance));
-  const Word zero = back_pads_[2 * instance];
-  const Word one = back_pads_[2 * instance + 1];
+  const Word zero = pads_back_.number(select.back, instance, 0);
+  const Word one = pads_back_.number(select.back, instance, 1);
   outputs_[instance] = chosen - zero;
   return low_bits(value - 2 * chosen + zero - one, plan_.ring_bits());
-}
-
-void ChooserBatch::keep(const Lookup& lookup, std::size_t instance, Word entry) {
-  if (lookup.kind == Lookup::Kind::Select) {
-    outputs_[instance] = low_bits(outputs_[instance] + entry, plan_.ring_bits());
-    return;
-  }
-  NodeBits& nodes = nodes_[instance];
-  Word greater = entry & 1U;
-  if (lookup.kind == Lookup::Kind::Merge) {
-    greater ^= bit_at(nodes.greater, lookup.children[lookup.child_count - 1]);
-  }
-  nodes.greater |= greater << lookup.node;
-  nodes.equal |= bit_at(entry, 1) << lookup.node;
 }
 
 std::span<const Word> ChooserBatch::outputs() const {

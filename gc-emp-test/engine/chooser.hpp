@@ -13,7 +13,7 @@ class ChooserBatch;
 /// The end of a session of look-ups that reads one entry of each table; see HolderSession.
 class ChooserSession {
  public:
-  explicit ChooserSession(Path path = best_path());
+  explicit ChooserSession(Path path = best_path(), const SilentParameters& silent = kSilent);
   ~ChooserSession();
   ChooserSession(ChooserSession&&) noexcept;
   ChooserSession& operator=(ChooserSession&&) noexcept;
@@ -24,7 +24,11 @@ class ChooserSession {
   void setup_answer(ConstBytes choice, Bytes out);
   void setup_finish(ConstBytes trees);
 
-  [[nodiscard]] std::unique_ptr<ChooserBatch> prepare(const ReluPlan& plan, std::size_t instances);
+  [[nodiscard]] std::unique_ptr<ChooserBatch> prepare(const ReluPlan& plan, std::size_t instances,
+                                                      Source source = Source::Corrections);
+  /// As the holder's.
+  [[nodiscard]] StockReceiver& stock();
+  [[nodiscard]] StockSender& stock_back();
 
   struct Core;
 
@@ -32,22 +36,25 @@ class ChooserSession {
   std::shared_ptr<Core> core_;
 };
 
-/// The ReLUs of a batch, used once: take_back, then `correlate` for each chunk, then `begin`, and
-/// `choose` and take_table for each step of the plan.
+/// The ReLUs of a batch, used once: take_back, then `correlate` for each chunk, or `draw` until all
+/// is there; then `begin`, and `choose` and take_table for each step of the plan.
 class ChooserBatch {
  public:
   ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const ReluPlan& plan,
-               std::size_t instances);
+               std::size_t instances, Source source);
   ~ChooserBatch();
 
   [[nodiscard]] const ReluPlan& plan() const { return plan_; }
   [[nodiscard]] std::size_t instances() const { return instances_; }
-  [[nodiscard]] std::size_t chunks_done() const { return chunk_; }
+  [[nodiscard]] bool is_prepared() const { return prepared_ == instances_; }
+  [[nodiscard]] std::size_t chunks_done() const;
   [[nodiscard]] std::size_t steps_done() const { return step_; }
 
   void take_back(ConstBytes back);
   /// The next chunk's Correlate message (plan().correlate_bytes).
   void correlate(Bytes out);
+  /// What the stocks have, of what the batch still needs.
+  void draw();
   /// Online: the chooser's shares, one an instance.
   void begin(std::span<const Word> shares);
   /// The next step's Choose message (plan().choose_bytes), then the Table message that answers it.
@@ -61,30 +68,34 @@ class ChooserBatch {
   [[nodiscard]] std::span<const Word> outputs() const;
 
  private:
+  void note_prepared(std::size_t count);
+  void choose_entries(const Lookup& lookup, BitPacker& out);
+  void read_entries(const Lookup& lookup, BitUnpacker& in);
+  /// The table back of a merge, whose masks become this side's first share of the node.
+  void write_merge_back(const Lookup& merge, std::size_t instance, BitPacker& out);
+  /// The correction that lets the holder have sign times this side's part, less outputs_[instance].
+  [[nodiscard]] Word back_correction(const Lookup& select, std::size_t instance);
   [[nodiscard]] Word choice(const Lookup& lookup, std::size_t instance) const;
   [[nodiscard]] Word sign_share(std::size_t instance) const;
-  /// The correction that lets the holder have sign times b's part, less outputs_[instance].
-  [[nodiscard]] Word back_correction(std::size_t instance);
-  void keep(const Lookup& lookup, std::size_t instance, Word entry);
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<ChooserSession::Core> core_;
   ReluPlan plan_;
   std::size_t instances_;
+  Source source_;
   std::uint64_t number_;
   std::uint64_t first_tweak_;
   bool back_taken_ = false;
   bool begun_ = false;
   bool chosen_ = false;
-  std::size_t chunk_ = 0;
+  std::size_t prepared_ = 0;  // instances
   std::size_t step_ = 0;
   SecretArray<Word> shares_;
-  SecretArray<Word> back_pads_;  // two a transfer
+  SecretArray<Word> values_;  // this side's part of x >> shift
   SecretArray<NodeBits> nodes_;
-  SecretArray<Word> pads_;             // of each look-up, at its random choice
-  SecretArray<std::uint8_t> random_;   // that choice
-  SecretArray<std::uint8_t> choices_;  // of this step
   SecretArray<Word> outputs_;
+  ReceiverPads pads_;
+  SenderPads pads_back_;
 };
 
 }  // namespace capc::gc

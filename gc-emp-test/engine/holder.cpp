@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
-#include "lanes.hpp"
+#include "checked_choices.hpp"
 #include "lookup_pads.hpp"
 
 namespace capc::gc {
 
 struct HolderSession::Core : SessionCore {
-  explicit Core(Path path) : SessionCore(path) {
+  Core(Path path, const SilentParameters& silent_parameters)
+      : SessionCore(path), silent(silent_parameters) {
     draw_difference(delta);
     multiples.get() = multiples_of(delta.get());
     start = random_value<Block>();
@@ -21,9 +22,13 @@ struct HolderSession::Core : SessionCore {
   bool chosen = false;
   std::unique_ptr<TransferSender> sender;
   std::unique_ptr<TransferReceiver> receiver;
+  SilentParameters silent;
+  std::unique_ptr<StockSender> stock;
+  std::unique_ptr<StockReceiver> stock_back;
 };
 
-HolderSession::HolderSession(Path path) : core_(std::make_shared<Core>(path)) {}
+HolderSession::HolderSession(Path path, const SilentParameters& silent)
+    : core_(std::make_shared<Core>(path, silent)) {}
 HolderSession::~HolderSession() = default;
 HolderSession::HolderSession(HolderSession&&) noexcept = default;
 HolderSession& HolderSession::operator=(HolderSession&&) noexcept = default;
@@ -68,29 +73,45 @@ void HolderSession::setup_finish(ConstBytes answer, Bytes out) {
     core_->receiver = std::make_unique<TransferReceiver>(*core_->kernels, core_->transcript, zero,
                                                          one, writer.take(kTreeMessageBytes));
     core_->transcript = setup_digest(core_->sha256, core_->transcript, out);
+    core_->stock = std::make_unique<StockSender>(*core_, *core_->sender, core_->delta.get(),
+                                                 Direction::FromHolder, core_->silent);
+    core_->stock_back = std::make_unique<StockReceiver>(*core_, *core_->receiver,
+                                                        Direction::FromChooser, core_->silent);
     core_->ready = true;
   });
 }
 
 std::unique_ptr<HolderBatch> HolderSession::prepare(const ReluPlan& plan,
-                                                    std::span<const Word> masks) {
-  return std::make_unique<HolderBatch>(core_, plan, masks);
+                                                    std::span<const Word> masks, Source source) {
+  return std::make_unique<HolderBatch>(core_, plan, masks, source);
+}
+
+StockSender& HolderSession::stock() {
+  core_->require_ready();
+  return *core_->stock;
+}
+
+StockReceiver& HolderSession::stock_back() {
+  core_->require_ready();
+  return *core_->stock_back;
 }
 
 HolderBatch::HolderBatch(std::shared_ptr<HolderSession::Core> core, const ReluPlan& plan,
-                         std::span<const Word> masks)
-    : core_(std::move(core)), plan_(plan) {
-  require_lookups(masks.size());
+                         std::span<const Word> masks, Source source)
+    : core_(std::move(core)),
+      plan_(plan),
+      source_(source),
+      pads_(plan.tables(), checked_instances(masks.size())),
+      pads_back_(plan.tables_back(), masks.size()) {
   masks_ = SecretArray<Word>(masks.size());
   std::copy(masks.begin(), masks.end(), masks_.begin());
   const Exclusive exclusive(core_->busy);
   core_->require_ready();
   number_ = core_->clock.begin_batch();
   first_tweak_ = core_->clock.reserve_tweaks(tweaks_of(plan_, instances()));
-  signs_ = random_choices(instances());
-  back_pads_ = SecretArray<Word>(instances());
+  ahead_ = SecretArray<Word>(instances());
+  values_ = SecretArray<Word>(instances());
   nodes_ = SecretArray<NodeBits>(instances());
-  sums_ = SecretArray<Block>(instances() * plan_.lookups());
 }
 
 HolderBatch::~HolderBatch() = default;
@@ -99,53 +120,65 @@ Header HolderBatch::header(MessageType type, std::size_t chunk) const {
   return lookup_header(type, number_, plan_, instances(), chunk);
 }
 
+void HolderBatch::fill_back(std::size_t first, std::size_t count, const Block* labels) {
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t t = 0; t < plan_.back_transfers(); ++t) {
+      ahead_[first + i] |= (labels[i * plan_.back_transfers() + t].lo & 1U) << t;
+    }
+  }
+  pads_back_.fill(*core_, first_tweak_ + back_tweak(plan_, instances()), first, count, labels);
+}
+
+void HolderBatch::note_prepared(std::size_t count) {
+  prepared_ += count;
+  if (is_prepared()) core_->clock.end_preparation(number_);
+}
+
 void HolderBatch::correct(Bytes back) {
   core_->guard([&] {
+    require_source(source_, Source::Corrections);
     if (corrected_) throw StateError("the batch was corrected already");
     require_size(back.size(), plan_.back_bytes(instances()), "the corrections' buffer");
     corrected_ = true;
-    SecretArray<Block> labels(padded_transfers(instances()));
-    write_choices(*core_, *core_->receiver, header(MessageType::CorrelateBack, 0), signs_,
-                  instances(), back, labels.data());
-    for (std::size_t i = 0; i < instances(); ++i) {
-      const Word choice = bit_at(signs_[i / 64], i % 64);
-      Secret<Block> pad;
-      core_->kernels->hash(core_->start, first_tweak_ + back_tweak(plan_, instances(), i) + choice,
-                           &labels[i], &pad.get(), 1);
-      back_pads_[i] = pad.get().lo;
-    }
+    const std::size_t transfers = instances() * plan_.back_transfers();
+    SecretArray<Block> labels(padded_transfers(transfers));
+    write_random_choices(*core_, *core_->receiver, header(MessageType::CorrelateBack, 0), transfers,
+                         back, labels.data());
+    fill_back(0, instances(), labels.data());
   });
 }
 
 void HolderBatch::take_correlations(ConstBytes correlations) {
   core_->guard([&] {
-    if (!corrected_ || chunk_ == ReluPlan::chunk_count(instances())) {
-      throw StateError("the batch is not at its correlations");
-    }
-    const std::size_t count = ReluPlan::chunk_instances(instances(), chunk_);
+    if (!corrected_ || is_prepared()) throw StateError("the batch is not at its correlations");
+    const std::size_t chunk = prepared_ / kLookupChunk;
+    const std::size_t count = ReluPlan::chunk_instances(instances(), chunk);
     const std::size_t transfers = count * plan_.transfers();
     grow(core_->slots, padded_transfers(transfers));
-    read_choices(*core_, *core_->sender, header(MessageType::Correlate, chunk_), transfers,
-                 correlations, core_->slots.data());
-    const Block* labels = core_->slots.data();
-    Block* sum = &sums_[chunk_ * kLookupChunk * plan_.lookups()];
-    for (std::size_t i = 0; i < count; ++i) {
-      for (const std::vector<Lookup>& step : plan_.steps()) {
-        for (const Lookup& lookup : step) {
-          *sum++ = combined(labels, lookup.choice_bits);
-          labels += lookup.choice_bits;
-        }
-      }
-    }
-    if (++chunk_ == ReluPlan::chunk_count(instances())) core_->clock.end_preparation(number_);
+    read_random_choices(*core_, *core_->sender, header(MessageType::Correlate, chunk), transfers,
+                        correlations, core_->slots.data());
+    pads_.fill(*core_, core_->multiples.get(), first_tweak_, prepared_, count, core_->slots.data());
+    note_prepared(count);
+  });
+}
+
+void HolderBatch::draw() {
+  core_->guard([&] {
+    require_source(source_, Source::Stock);
+    const std::size_t count =
+        drawn_instances(plan_, instances() - prepared_, core_->stock->transfers().available(),
+                        core_->stock_back->transfers().available());
+    pads_.fill(*core_, core_->multiples.get(), first_tweak_, prepared_, count,
+               core_->stock->transfers().take(count * plan_.transfers()));
+    fill_back(prepared_, count,
+              core_->stock_back->transfers().take(count * plan_.back_transfers()));
+    note_prepared(count);
   });
 }
 
 void HolderBatch::begin(std::span<const Word> shares) {
   core_->guard([&] {
-    if (chunk_ != ReluPlan::chunk_count(instances())) {
-      throw StateError("the batch is not prepared yet");
-    }
+    if (!is_prepared()) throw StateError("the batch is not prepared yet");
     if (begun_) throw StateError("the batch was used already");
     require_size(shares.size(), instances(), "shares");
     core_->clock.consume(number_);
@@ -153,6 +186,7 @@ void HolderBatch::begin(std::span<const Word> shares) {
     shares_ = SecretArray<Word>(instances());
     for (std::size_t i = 0; i < instances(); ++i) {
       shares_[i] = low_bits(shares[i], plan_.ring_bits());
+      values_[i] = shares_[i] >> plan_.shift();
     }
   });
 }
@@ -161,27 +195,24 @@ void HolderBatch::answer(ConstBytes choose, Bytes table) {
   core_->guard([&] {
     if (!begun_ || step_ == plan_.steps().size()) throw StateError("the batch is at no step");
     require_size(table.size(), plan_.table_bytes(instances(), step_), "the table's buffer");
-    const auto places = packed_body(choose, header(MessageType::Choose, step_),
+    const auto chosen = packed_body(choose, header(MessageType::Choose, step_),
                                     plan_.choose_bytes(instances(), step_));
     std::vector<std::uint64_t> packed(table.size() / sizeof(std::uint64_t) + 2);
-    BitUnpacker in(places);
+    BitUnpacker in(chosen);
     BitPacker out(packed);
-    SecretArray<Word> noise(instances());
-    random_bytes(noise.data(), instances() * sizeof(Word));
-    SecretArray<Word> entries(kMaxEntries);
-    SecretArray<Word> hidden(kMaxEntries);
-    for (std::size_t i = 0; i < instances(); ++i) {
-      for (const Lookup& lookup : plan_.steps()[step_]) {
-        const std::size_t place = in.get(lookup.choice_bits);
-        const bool last = lookup.kind == Lookup::Kind::Select;
-        const Word back = last ? in.get(plan_.ring_bits()) : 0;
-        fill(lookup, {i, noise[i], back}, entries.data());
-        noise[i] >>= lookup.message_bits % 64;
-        pads(lookup, i, hidden.data());
-        for (std::size_t j = 0; j < std::size_t{1} << lookup.choice_bits; ++j) {
-          out.put(low_bits(entries[j] ^ hidden[j ^ place], lookup.message_bits),
-                  lookup.message_bits);
-        }
+    for (const Lookup& lookup : plan_.steps()[step_]) {
+      switch (lookup.kind) {
+        case Lookup::Kind::Leaf:
+        case Lookup::Kind::Merge:
+          answer_node(lookup, in, out);
+          break;
+        case Lookup::Kind::Top:
+        case Lookup::Kind::Carry:
+          answer_number(lookup, in, out);
+          break;
+        case Lookup::Kind::Select:
+          answer_selection(lookup, in, out);
+          break;
       }
     }
     write_packed(header(MessageType::Table, step_), packed, table);
@@ -189,64 +220,66 @@ void HolderBatch::answer(ConstBytes choose, Bytes table) {
   });
 }
 
-void HolderBatch::fill(const Lookup& lookup, const Row& row, Word* entries) {
-  if (lookup.kind == Lookup::Kind::Select) {
-    fill_selection(row, entries);
-  } else {
-    fill_nodes(lookup, row, entries);
-  }
-}
-
-void HolderBatch::fill_nodes(const Lookup& lookup, const Row& row, Word* entries) {
-  NodeBits& nodes = nodes_[row.instance];
-  const std::size_t count = std::size_t{1} << lookup.choice_bits;
-  Word known = 0;  // what this side adds to `greater` by itself
-  if (lookup.kind == Lookup::Kind::Leaf) {
-    const Word own = low_bits(shares_[row.instance] >> lookup.first_bit, lookup.choice_bits);
-    for (Word j = 0; j < count; ++j) entries[j] = (j - own) >> 63U | is_zero(j ^ own) << 1U;
-  } else {
-    const Word own = merge_bits(lookup, nodes);
-    for (Word j = 0; j < count; ++j) entries[j] = merge_value(lookup, j ^ own);
-    known = bit_at(nodes.greater, lookup.children[lookup.child_count - 1]);
-  }
-  Word mask = row.noise;
-  if (lookup.node == plan_.carry_node()) {
-    // The mask is random all the same: it makes this side's share of the sign the bit that the
-    // transfer back was given for its choice.
-    const Word top = bit_at(shares_[row.instance], plan_.ring_bits() - 1);
-    const Word sign = bit_at(signs_[row.instance / 64], row.instance % 64);
-    mask = (mask & ~Word{1}) | (sign ^ top ^ known ^ 1U);
-  }
-  for (std::size_t j = 0; j < count; ++j) entries[j] ^= mask;
-  nodes.greater |= ((mask & 1U) ^ known) << lookup.node;
-  nodes.equal |= bit_at(mask, 1) << lookup.node;
-}
-
-void HolderBatch::fill_selection(const Row& row, Word* entries) const {
-  const Word share = shares_[row.instance];
-  const Word sign = bit_at(signs_[row.instance / 64], row.instance % 64);
-  const Word top = bit_at(share, plan_.ring_bits() - 1);
-  const Word rest = back_pads_[row.instance] + (row.back & mask_of(sign)) - masks_[row.instance];
-  const bool drops = plan_.shift() > 0;
-  const Word low = drops ? bit_at(nodes_[row.instance].greater, plan_.low_node()) : 0;
-  for (Word j = 0; j < (drops ? 8U : 2U); ++j) {
-    Word value = share >> plan_.shift();
-    if (drops) {
-      value += low ^ bit_at(j, 1);
-      value -= (top | bit_at(j, 2)) << (plan_.ring_bits() - plan_.shift());
+void HolderBatch::answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
+  const bool is_carry = lookup.node == plan_.carry_node();
+  const std::size_t fixed_equal = plan_.equal_transfer(lookup.node);
+  const std::size_t top_bit = plan_.ring_bits() - 1;
+  for (std::size_t i = 0; i < instances(); ++i) {
+    NodeBits& nodes = nodes_[i];
+    const Word place = in.get(lookup.table.choice_bits);
+    NodeTable table;
+    Word greater = 0;  // what this side has of the node before the mask
+    Word equal = 0;
+    if (lookup.kind == Lookup::Kind::Leaf) {
+      table = leaf_table(low_bits(shares_[i] >> lookup.first_bit, lookup.table.choice_bits));
+    } else {
+      table = merge_table(lookup, nodes);
+      const NodeTable back = read_node_table(lookup.back, false, false, in);
+      const Word entry =
+          entry_of(back, equals_of(lookup, nodes.equal)) ^ pads_back_.bits(lookup.back, i);
+      greater = highest_of(lookup, nodes) ^ (entry & 1U);
+      equal = entry >> 1U;
     }
-    entries[j] = (value & mask_of(sign ^ j)) + rest;
+    table ^= moved(pads_.bits(lookup.table, i), place);
+    // The mask is entry 0, which need not be sent then, or makes this side's share what it was to
+    // be: the choice of a transfer back.
+    const Word mask_greater =
+        is_carry ? greater ^ sign(i) ^ bit_at(shares_[i], top_bit) ^ 1U : plane_of(table, 0) & 1U;
+    const Word mask_equal = fixed_equal != kNoTransfer ? equal ^ bit_at(ahead_[i], fixed_equal)
+                                                       : plane_of(table, 1) & 1U;
+    write_node_table(lookup.table, is_carry, fixed_equal != kNoTransfer,
+                     added(table, mask_greater, mask_equal), out);
+    nodes.greater |= (greater ^ mask_greater) << lookup.node;
+    if (lookup.with_equal) nodes.equal |= (equal ^ mask_equal) << lookup.node;
   }
 }
 
-void HolderBatch::pads(const Lookup& lookup, std::size_t instance, Word* out) const {
-  const std::size_t count = std::size_t{1} << lookup.choice_bits;
-  const Block sum = sums_[instance * plan_.lookups() + lookup.index];
-  Secret<Multiples> blocks;
-  for (std::size_t j = 0; j < count; ++j) blocks.get()[j] = sum ^ core_->multiples.get()[j];
-  core_->kernels->hash(core_->start, first_tweak_ + lookup_tweak(plan_, instance, lookup),
-                       blocks.get().data(), blocks.get().data(), count);
-  for (std::size_t j = 0; j < count; ++j) out[j] = blocks.get()[j].lo;
+void HolderBatch::answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
+  const bool is_top = lookup.kind == Lookup::Kind::Top;
+  for (std::size_t i = 0; i < instances(); ++i) {
+    const Word place = in.get(1);
+    const Word own = is_top ? bit_at(shares_[i], plan_.ring_bits() - 1)
+                            : bit_at(nodes_[i].greater, plan_.low_node());
+    const Word other = is_top ? 1 : own ^ 1U;  // with the chooser's bit set
+    // Entry 0, less this side's share, is its pad, and so need not be sent.
+    const Word share = own - pads_.number(lookup.table, i, place);
+    const Word entry = (other - share) ^ pads_.number(lookup.table, i, place ^ 1U);
+    out.put(low_bits(entry, lookup.table.message_bits), lookup.table.message_bits);
+    values_[i] += is_top ? top_value(plan_, share) : share;
+  }
+}
+
+void HolderBatch::answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
+  const std::size_t bits = plan_.ring_bits();
+  for (std::size_t i = 0; i < instances(); ++i) {
+    const Word place = in.get(1);
+    const Word back = in.get(bits) & mask_of(sign(i));
+    const Word rest = pads_back_.number(lookup.back, i) + back - masks_[i];
+    for (Word j = 0; j < 2; ++j) {
+      const Word entry = (values_[i] & mask_of(sign(i) ^ j)) + rest;
+      out.put(low_bits(entry ^ pads_.number(lookup.table, i, j ^ place), bits), bits);
+    }
+  }
 }
 
 }  // namespace capc::gc

@@ -5,10 +5,13 @@
 #include <vector>
 
 #include "base_ot.hpp"
+#include "lanes.hpp"
 #include "ot_extension.hpp"
 #include "relu_plan.hpp"
 #include "secret.hpp"
 #include "session.hpp"
+#include "stock.hpp"
+#include "table_pads.hpp"
 #include "wire_format.hpp"
 
 namespace capc::gc {
@@ -23,11 +26,17 @@ constexpr std::size_t kLookupTreesBytes = kHeaderBytes + kTreeMessageBytes;
 
 class HolderBatch;
 
+/// Where a batch has its transfers from. Both ends say the same.
+enum class Source : std::uint8_t {
+  Corrections,  ///< messages of its own: some bytes a transfer
+  Stock,        ///< the session's stocks, which take longer to fill and are for large layers
+};
+
 /// The end of a session of look-ups that has the tables. It does no input or output: each call
 /// takes the bytes of a message or fills the next one. After a ProtocolError the session is dead.
 class HolderSession {
  public:
-  explicit HolderSession(Path path = best_path());
+  explicit HolderSession(Path path = best_path(), const SilentParameters& silent = kSilent);
   ~HolderSession();
   HolderSession(HolderSession&&) noexcept;
   HolderSession& operator=(HolderSession&&) noexcept;
@@ -40,7 +49,11 @@ class HolderSession {
   /// ReLUs to be computed later. `masks` become the holder's shares of the outputs, and must be
   /// fresh and uniform: at most kMaxLookupInstances of them.
   [[nodiscard]] std::unique_ptr<HolderBatch> prepare(const ReluPlan& plan,
-                                                     std::span<const Word> masks);
+                                                     std::span<const Word> masks,
+                                                     Source source = Source::Corrections);
+  /// Silent transfers for the tables, and for those back. StateError before the set-up is finished.
+  [[nodiscard]] StockSender& stock();
+  [[nodiscard]] StockReceiver& stock_back();
 
   struct Core;
 
@@ -48,55 +61,58 @@ class HolderSession {
   std::shared_ptr<Core> core_;
 };
 
-/// The ReLUs of a batch, used once: `correct`, then take_correlations for each chunk, then `begin`
-/// and an answer for each step of the plan.
+/// The ReLUs of a batch, used once: `correct`, then take_correlations for each chunk, or `draw`
+/// until all is there; then `begin` and an answer for each step of the plan.
 class HolderBatch {
  public:
   HolderBatch(std::shared_ptr<HolderSession::Core> core, const ReluPlan& plan,
-              std::span<const Word> masks);
+              std::span<const Word> masks, Source source);
   ~HolderBatch();
 
   [[nodiscard]] const ReluPlan& plan() const { return plan_; }
   [[nodiscard]] std::size_t instances() const { return masks_.size(); }
-  [[nodiscard]] std::size_t chunks_done() const { return chunk_; }
+  [[nodiscard]] bool is_prepared() const { return prepared_ == instances(); }
   [[nodiscard]] std::size_t steps_done() const { return step_; }
 
   /// The CorrelateBack message (plan().back_bytes): this side's random choices.
   void correct(Bytes back);
   /// The next chunk's Correlate message.
   void take_correlations(ConstBytes correlations);
+  /// What the stocks have, of what the batch still needs.
+  void draw();
   /// Online: the holder's shares, one an instance.
   void begin(std::span<const Word> shares);
   /// From the next step's Choose message to its Table message (plan().table_bytes).
   void answer(ConstBytes choose, Bytes table);
 
  private:
-  /// What the tables of one step are filled with beside the shares.
-  struct Row {
-    std::size_t instance;
-    Word noise;  ///< fresh bits: the masks of this instance's nodes
-    Word back;   ///< the chooser's correction of the transfer back
-  };
-  void fill(const Lookup& lookup, const Row& row, Word* entries);
-  void fill_nodes(const Lookup& lookup, const Row& row, Word* entries);
-  void fill_selection(const Row& row, Word* entries) const;
-  void pads(const Lookup& lookup, std::size_t instance, Word* out) const;
+  void fill_back(std::size_t first, std::size_t count, const Block* labels);
+  void note_prepared(std::size_t count);
+  void answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
+  void answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
+  void answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
+  /// This side's share of the sign, fixed beforehand.
+  [[nodiscard]] Word sign(std::size_t instance) const {
+    return bit_at(ahead_[instance], plan_.sign_transfer());
+  }
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<HolderSession::Core> core_;
   ReluPlan plan_;
+  Source source_;
   std::uint64_t number_;
   std::uint64_t first_tweak_;
   bool corrected_ = false;
   bool begun_ = false;
-  std::size_t chunk_ = 0;
+  std::size_t prepared_ = 0;  // instances
   std::size_t step_ = 0;
   SecretArray<Word> masks_;
   SecretArray<Word> shares_;
-  SecretArray<Word> signs_;      // random: this side's shares of the signs, one bit each
-  SecretArray<Word> back_pads_;  // of the transfers back, at the choice
+  SecretArray<Word> ahead_;   // the choices of the transfers back
+  SecretArray<Word> values_;  // this side's part of x >> shift
   SecretArray<NodeBits> nodes_;
-  SecretArray<Block> sums_;  // Q of each look-up
+  SenderPads pads_;
+  ReceiverPads pads_back_;
 };
 
 }  // namespace capc::gc

@@ -127,34 +127,73 @@ void evaluate_loop(const EvaluateJob& job) {
   }
 }
 
+/// Vectors that are encrypted side by side, so that one waits for its AES while others go on.
+constexpr std::size_t kRekeyed = 4;
+
+/// states[i] = AES_{keys[i]}(states[i]), the keys expanded on the way.
 template <class V>
-V encrypt_rekeyed(V key, V state) {
-  state = state ^ key;
+[[gnu::always_inline]] inline void encrypt_rekeyed(V (&keys)[kRekeyed], V (&states)[kRekeyed]) {
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < kRekeyed; ++i) states[i] = states[i] ^ keys[i];
 #pragma GCC unroll 10
   for (std::size_t r = 0; r < 9; ++r) {
-    key = key.next_key(V::round_constant(kRoundConstants[r]));
-    state = state.encrypt(key);
+    const V constant = V::round_constant(kRoundConstants[r]);
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < kRekeyed; ++i) {
+      keys[i] = keys[i].next_key(constant);
+      states[i] = states[i].encrypt(keys[i]);
+    }
   }
-  key = key.next_key(V::round_constant(kRoundConstants[9]));
-  return state.encrypt_last(key);
+  const V constant = V::round_constant(kRoundConstants[9]);
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < kRekeyed; ++i) {
+    states[i] = states[i].encrypt_last(keys[i].next_key(constant));
+  }
+}
+
+/// The blocks of the kRekeyed vectors from block i on, of `count`: none once they are past the end.
+template <class V, class Work>
+void for_rekeyed(std::size_t i, std::size_t count, Work work) {
+#pragma GCC unroll 4
+  for (std::size_t j = 0; j < kRekeyed; ++j) {
+    const std::size_t at = i + j * V::kBlocks;
+    if (at < count) work(j, at);
+  }
 }
 
 template <class V>
 void hash_loop(Block start, std::uint64_t first, const Block* in, Block* out, std::size_t count) {
   const V start_keys = V::broadcast(start);
-  for (std::size_t i = 0; i < count; i += V::kBlocks) {
-    const V x = V::load_bytes(reinterpret_cast<const std::uint8_t*>(in + i), count - i).sigma();
-    const V key = start_keys ^ V::counters(first + i);
-    (encrypt_rekeyed(key, x) ^ x).store_bytes(reinterpret_cast<std::uint8_t*>(out + i), count - i);
+  for (std::size_t i = 0; i < count; i += kRekeyed * V::kBlocks) {
+    V keys[kRekeyed] = {V::zero(), V::zero(), V::zero(), V::zero()};
+    V x[kRekeyed] = {V::zero(), V::zero(), V::zero(), V::zero()};
+    for_rekeyed<V>(i, count, [&](std::size_t j, std::size_t at) {
+      const auto* const bytes = reinterpret_cast<const std::uint8_t*>(in + at);
+      x[j] = V::load_bytes(bytes, count - at).sigma();
+      keys[j] = start_keys ^ V::counters(first + at);
+    });
+    V states[kRekeyed] = {x[0], x[1], x[2], x[3]};
+    encrypt_rekeyed(keys, states);
+    for_rekeyed<V>(i, count, [&](std::size_t j, std::size_t at) {
+      (states[j] ^ x[j]).store_bytes(reinterpret_cast<std::uint8_t*>(out + at), count - at);
+    });
   }
 }
 
 template <class V>
 void encrypt_loop(const Block* keys, const Block* in, Block* out, std::size_t count) {
-  for (std::size_t i = 0; i < count; i += V::kBlocks) {
-    const V key = V::load_bytes(reinterpret_cast<const std::uint8_t*>(keys + i), count - i);
-    const V x = V::load_bytes(reinterpret_cast<const std::uint8_t*>(in + i), count - i);
-    encrypt_rekeyed(key, x).store_bytes(reinterpret_cast<std::uint8_t*>(out + i), count - i);
+  for (std::size_t i = 0; i < count; i += kRekeyed * V::kBlocks) {
+    V own_keys[kRekeyed] = {V::zero(), V::zero(), V::zero(), V::zero()};
+    V states[kRekeyed] = {V::zero(), V::zero(), V::zero(), V::zero()};
+    for_rekeyed<V>(i, count, [&](std::size_t j, std::size_t at) {
+      const std::size_t rest = count - at;
+      own_keys[j] = V::load_bytes(reinterpret_cast<const std::uint8_t*>(keys + at), rest);
+      states[j] = V::load_bytes(reinterpret_cast<const std::uint8_t*>(in + at), rest);
+    });
+    encrypt_rekeyed(own_keys, states);
+    for_rekeyed<V>(i, count, [&](std::size_t j, std::size_t at) {
+      states[j].store_bytes(reinterpret_cast<std::uint8_t*>(out + at), count - at);
+    });
   }
 }
 

@@ -1,55 +1,24 @@
 #pragma once
 
-// The pads of table look-ups from correlated transfers; for the engine's own sources only.
+// Messages of look-ups and where their tweaks stand; for the engine's own sources only.
 
-#include <array>
-#include <cstddef>
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "block.hpp"
-#include "checked_choices.hpp"
-#include "kernels.hpp"
-#include "ot_extension.hpp"
+#include "holder.hpp"
 #include "relu_plan.hpp"
 #include "session_core.hpp"
 
 namespace capc::gc {
 
-// The k transfers of a look-up have labels t_i = q_i ^ c_i Δ. In GF(2^128), with the choice's bits
-// as a polynomial c(x), T = sum x^i t_i = Q ^ c(x) Δ. So H(Q ^ j(x) Δ) is a pad for each entry j,
-// of which the chooser has the one at c: the others lie a non-zero multiple of Δ away.
-
-/// sum x^i labels[i].
-[[nodiscard]] inline Block combined(const Block* labels, std::size_t count) {
-  Block sum = labels[count - 1];
-  for (std::size_t i = count - 1; i-- > 0;) sum = times_x(sum) ^ labels[i];
-  return sum;
-}
-
-/// j(x) Δ for every j of a table.
-using Multiples = std::array<Block, kMaxEntries>;
-
-[[nodiscard]] constexpr Multiples multiples_of(Block delta) {
-  Multiples result{};
-  for (std::size_t j = 1; j < kMaxEntries; ++j) {
-    result[j] = times_x(result[j / 2]) ^ select(j & 1U, delta);
-  }
-  return result;
-}
-
-/// Every entry has a tweak of its own: where those of one look-up of one instance begin, and how
-/// many a batch takes. The transfers of the other direction take two each, after all these.
-[[nodiscard]] inline std::uint64_t lookup_tweak(const ReluPlan& plan, std::size_t instance,
-                                                const Lookup& lookup) {
-  return kMaxEntries * (instance * plan.lookups() + lookup.index);
-}
-[[nodiscard]] inline std::uint64_t back_tweak(const ReluPlan& plan, std::size_t instances,
-                                              std::size_t instance) {
-  return kMaxEntries * instances * plan.lookups() + 2 * instance;
+/// Every table of a batch has a tweak of its own: first those of the holder's tables, each for all
+/// instances, then those of the tables back.
+[[nodiscard]] inline std::uint64_t back_tweak(const ReluPlan& plan, std::size_t instances) {
+  return plan.tables().size() * instances;
 }
 [[nodiscard]] inline std::uint64_t tweaks_of(const ReluPlan& plan, std::size_t instances) {
-  return back_tweak(plan, instances, instances);
+  return back_tweak(plan, instances) + plan.tables_back().size() * instances;
 }
 
 [[nodiscard]] inline Header lookup_header(MessageType type, std::uint64_t batch,
@@ -63,21 +32,27 @@ using Multiples = std::array<Block, kMaxEntries>;
   return header;
 }
 
-inline void require_lookups(std::size_t instances) {
+[[nodiscard]] inline std::size_t checked_instances(std::size_t instances) {
   if (instances == 0 || instances > kMaxLookupInstances) {
     throw UsageError("a batch has 1 to " + std::to_string(kMaxLookupInstances) +
                      " instances, not " + std::to_string(instances));
   }
+  return instances;
 }
 
-/// Random choices of so many transfers, packed as TransferReceiver takes them.
-[[nodiscard]] inline SecretArray<std::uint64_t> random_choices(std::size_t transfers) {
-  SecretArray<std::uint64_t> packed(padded_transfers(transfers) / 64);
-  random_bytes(packed.data(), (transfers + 63) / 64 * sizeof(std::uint64_t));
-  if (transfers % 64 != 0) {
-    packed[transfers / 64] = low_bits(packed[transfers / 64], transfers % 64);
-  }
-  return packed;
+inline void require_source(Source source, Source wanted) {
+  if (source != wanted) throw StateError("the batch has its transfers from elsewhere");
+}
+
+/// Instances of `left` that so many transfers in either direction serve: the same at both ends.
+[[nodiscard]] inline std::size_t drawn_instances(const ReluPlan& plan, std::size_t left,
+                                                 std::size_t available, std::size_t back) {
+  return std::min({left, available / plan.transfers(), back / plan.back_transfers()});
+}
+
+/// What a share of w adds to x >> shift.
+[[nodiscard]] inline Word top_value(const ReluPlan& plan, Word share) {
+  return Word{0} - (share << (plan.ring_bits() - plan.shift()));
 }
 
 /// The body of a message of bits, as BitUnpacker reads it.

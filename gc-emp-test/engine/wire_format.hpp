@@ -32,6 +32,11 @@ enum class MessageType : std::uint8_t {
   Correlate = 14,      ///< chooser: corrections of the extension for one chunk, and their check
   Choose = 15,         ///< chooser: where one step's entries stand, less its random choices
   Table = 16,          ///< holder: one step's tables
+
+  StockSeeds = 17,  ///< receiver of silent transfers: corrections of the first round's inputs
+  StockTrees = 18,  ///< sender: the masked sums of a round's trees
+  StockPoint = 19,  ///< receiver: where the check is to be made
+  StockProof = 20,  ///< sender: what the check finds
 };
 
 /// Stands before every message: 40 bytes, little-endian.

@@ -11,9 +11,12 @@ using namespace capc::gc::fuzz;
 
 namespace {
 
+/// Few, so that a round takes no time.
+constexpr SilentParameters kFew{32, 5, 100};
+
 struct LookupPeers {
-  HolderSession holder;
-  ChooserSession chooser;
+  HolderSession holder{best_path(), kFew};
+  ChooserSession chooser{best_path(), kFew};
 };
 
 /// The four messages of set-up. `bent` bends them or leaves them as they are.
@@ -34,19 +37,62 @@ std::unique_ptr<LookupPeers> set_up(Bend bent) {
   return peers;
 }
 
+/// One round of silent transfers, after the seeds of the first.
+template <class Sender, class Receiver>
+void fill(Sender& sender, Receiver& receiver, Input& input) {
+  if (!sender.transfers().is_seeded()) {
+    Message seeds(stock_seed_bytes(kFew));
+    receiver.send_seeds(seeds);
+    bend(seeds, input);
+    sender.take_seeds(seeds);
+  }
+  Message trees(stock_trees_bytes(kFew)), point(kStockPointBytes), proof(kStockProofBytes);
+  sender.grow(trees);
+  bend(trees, input);
+  receiver.answer(trees, point);
+  bend(point, input);
+  sender.prove(point, proof);
+  bend(proof, input);
+  receiver.finish(proof);
+}
+
+void prepare(HolderBatch& holder, ChooserBatch& chooser, Input& input) {
+  const ReluPlan& plan = holder.plan();
+  Message back(plan.back_bytes(holder.instances()));
+  Message correlations(plan.correlate_bytes(holder.instances(), 0));
+  holder.correct(back);
+  bend(back, input);
+  chooser.take_back(back);
+  chooser.correlate(correlations);
+  bend(correlations, input);
+  holder.take_correlations(correlations);
+}
+
+void draw(LookupPeers& peers, HolderBatch& holder, ChooserBatch& chooser, Input& input) {
+  while (!holder.is_prepared()) {
+    if (peers.holder.stock().transfers().available() < holder.plan().transfers()) {
+      fill(peers.holder.stock(), peers.chooser.stock(), input);
+    }
+    if (peers.holder.stock_back().transfers().available() < holder.plan().back_transfers()) {
+      fill(peers.chooser.stock_back(), peers.holder.stock_back(), input);
+    }
+    holder.draw();
+    chooser.draw();
+  }
+}
+
 void run(LookupPeers& peers, Input& input) {
   static const std::array<ReluPlan, 3> plans = {ReluPlan(7, 2), ReluPlan(20, 0), ReluPlan(37, 12)};
   const ReluPlan& plan = plans[input.byte() % plans.size()];
   const std::size_t instances = 1 + input.below(20);
-  const auto holder = peers.holder.prepare(plan, some_words(input, instances));
-  const auto chooser = peers.chooser.prepare(plan, instances);
-  Message back(plan.back_bytes(instances)), correlations(plan.correlate_bytes(instances, 0));
-  holder->correct(back);
-  bend(back, input);
-  chooser->take_back(back);
-  chooser->correlate(correlations);
-  bend(correlations, input);
-  holder->take_correlations(correlations);
+  const Source source = (input.byte() & 1U) != 0 ? Source::Stock : Source::Corrections;
+  const auto holder = peers.holder.prepare(plan, some_words(input, instances), source);
+  const auto chooser = peers.chooser.prepare(plan, instances, source);
+  if (source == Source::Stock) {
+    draw(peers, *holder, *chooser, input);
+  } else {
+    prepare(*holder, *chooser, input);
+  }
   holder->begin(some_words(input, instances));
   chooser->begin(some_words(input, instances));
   for (std::size_t step = 0; step < plan.steps().size(); ++step) {

@@ -7,12 +7,17 @@
 namespace capc::gc {
 namespace {
 
+[[nodiscard]] Source source_of(bool from_stock) {
+  return from_stock ? Source::Stock : Source::Corrections;
+}
+
 void bind_plan(nb::module_& m) {
   nb::class_<ReluPlan>(m, "ReluPlan")
       .def(nb::init<std::size_t, std::size_t>())
       .def_prop_ro("step_count", [](const ReluPlan& p) { return p.steps().size(); })
-      .def_prop_ro("lookups", &ReluPlan::lookups)
+      .def_prop_ro("lookups", [](const ReluPlan& p) { return p.tables().size(); })
       .def_prop_ro("transfers", &ReluPlan::transfers)
+      .def_prop_ro("back_transfers", &ReluPlan::back_transfers)
       .def_static("chunk_count", &ReluPlan::chunk_count)
       .def("correlate_bytes", &ReluPlan::correlate_bytes)
       .def("back_bytes", &ReluPlan::back_bytes)
@@ -22,9 +27,59 @@ void bind_plan(nb::module_& m) {
       .def("online_bytes", &ReluPlan::online_bytes);
 }
 
+/// Both ends of a stock, in either direction: how many transfers it has, and its messages' sizes.
+template <class Stock>
+void bind_stock(nb::class_<Stock>& stock) {
+  stock.def_prop_ro("available", [](Stock& s) { return s.transfers().available(); })
+      .def_prop_ro("is_seeded", [](Stock& s) { return s.transfers().is_seeded(); })
+      .def_prop_ro("seed_bytes",
+                   [](Stock& s) { return stock_seed_bytes(s.transfers().parameters()); })
+      .def_prop_ro("trees_bytes",
+                   [](Stock& s) { return stock_trees_bytes(s.transfers().parameters()); });
+}
+
+void bind_stocks(nb::module_& m) {
+  nb::class_<StockSender> sender(m, "StockSender");
+  bind_stock(sender);
+  sender
+      .def("take_seeds",
+           [](StockSender& s, nb::handle seeds) {
+             const Buffer in(seeds);
+             released([&] { s.take_seeds(in.bytes()); });
+           })
+      .def("grow",
+           [](StockSender& s) {
+             return message(stock_trees_bytes(s.transfers().parameters()),
+                            [&](Bytes out) { s.grow(out); });
+           })
+      .def("prove", [](StockSender& s, nb::handle point) {
+        const Buffer in(point);
+        return message(kStockProofBytes, [&](Bytes out) { s.prove(in.bytes(), out); });
+      });
+  nb::class_<StockReceiver> receiver(m, "StockReceiver");
+  bind_stock(receiver);
+  receiver
+      .def("send_seeds",
+           [](StockReceiver& s) {
+             return message(stock_seed_bytes(s.transfers().parameters()),
+                            [&](Bytes out) { s.send_seeds(out); });
+           })
+      .def("answer",
+           [](StockReceiver& s, nb::handle trees) {
+             const Buffer in(trees);
+             return message(kStockPointBytes, [&](Bytes out) { s.answer(in.bytes(), out); });
+           })
+      .def("finish", [](StockReceiver& s, nb::handle proof) {
+        const Buffer in(proof);
+        released([&] { s.finish(in.bytes()); });
+      });
+}
+
 void bind_holder(nb::module_& m) {
   nb::class_<HolderBatch>(m, "HolderBatch")
       .def_prop_ro("instances", &HolderBatch::instances)
+      .def_prop_ro("is_prepared", &HolderBatch::is_prepared)
+      .def("draw", [](HolderBatch& b) { released([&] { b.draw(); }); })
       .def("correct",
            [](HolderBatch& b) {
              return message(b.plan().back_bytes(b.instances()), [&](Bytes out) { b.correct(out); });
@@ -58,15 +113,20 @@ void bind_holder(nb::module_& m) {
              const Buffer in(answer);
              return message(kLookupTreesBytes, [&](Bytes out) { s.setup_finish(in.bytes(), out); });
            })
-      .def("prepare", [](HolderSession& s, const ReluPlan& plan, const WordsIn& masks) {
-        const auto view = words(masks, masks.shape(0), 1, "masks");
-        return released([&] { return s.prepare(plan, view); });
-      });
+      .def_prop_ro("stock", &HolderSession::stock, nb::rv_policy::reference_internal)
+      .def_prop_ro("stock_back", &HolderSession::stock_back, nb::rv_policy::reference_internal)
+      .def("prepare",
+           [](HolderSession& s, const ReluPlan& plan, const WordsIn& masks, bool from_stock) {
+             const auto view = words(masks, masks.shape(0), 1, "masks");
+             return released([&] { return s.prepare(plan, view, source_of(from_stock)); });
+           });
 }
 
 void bind_chooser(nb::module_& m) {
   nb::class_<ChooserBatch>(m, "ChooserBatch")
       .def_prop_ro("instances", &ChooserBatch::instances)
+      .def_prop_ro("is_prepared", &ChooserBatch::is_prepared)
+      .def("draw", [](ChooserBatch& b) { released([&] { b.draw(); }); })
       .def("take_back",
            [](ChooserBatch& b, nb::handle back) {
              const Buffer in(back);
@@ -117,15 +177,19 @@ void bind_chooser(nb::module_& m) {
              const Buffer in(trees);
              released([&] { s.setup_finish(in.bytes()); });
            })
-      .def("prepare", [](ChooserSession& s, const ReluPlan& plan, std::size_t instances) {
-        return released([&] { return s.prepare(plan, instances); });
-      });
+      .def_prop_ro("stock", &ChooserSession::stock, nb::rv_policy::reference_internal)
+      .def_prop_ro("stock_back", &ChooserSession::stock_back, nb::rv_policy::reference_internal)
+      .def("prepare",
+           [](ChooserSession& s, const ReluPlan& plan, std::size_t instances, bool from_stock) {
+             return released([&] { return s.prepare(plan, instances, source_of(from_stock)); });
+           });
 }
 
 }  // namespace
 
 void bind_lookups(nb::module_& m) {
   bind_plan(m);
+  bind_stocks(m);
   bind_holder(m);
   bind_chooser(m);
   m.attr("MAX_LOOKUP_INSTANCES") = kMaxLookupInstances;
@@ -133,6 +197,11 @@ void bind_lookups(nb::module_& m) {
   m.attr("LOOKUP_CHOICE_BYTES") = kLookupChoiceBytes;
   m.attr("LOOKUP_ANSWER_BYTES") = kLookupAnswerBytes;
   m.attr("LOOKUP_TREES_BYTES") = kLookupTreesBytes;
+  m.attr("STOCK_ROUND_BYTES") = stock_trees_bytes(kSilent) + kStockPointBytes + kStockProofBytes;
+  m.attr("STOCK_ROUND_TRANSFERS") = kSilent.gain();
+  m.attr("SILENT_PARAMETERS") = nb::make_tuple(kSilent.trees, kSilent.depth, kSilent.secrets);
+  m.attr("STOCK_POINT_BYTES") = kStockPointBytes;
+  m.attr("STOCK_PROOF_BYTES") = kStockProofBytes;
 }
 
 }  // namespace capc::gc

@@ -5,6 +5,7 @@
 
 #include "chooser.hpp"
 #include "holder.hpp"
+#include "silent_pair.hpp"
 
 namespace capc::gc::test {
 
@@ -14,7 +15,7 @@ using Message = std::vector<std::uint8_t>;
 class LookupPair {
  public:
   explicit LookupPair(Path holder_path = best_path(), Path chooser_path = best_path())
-      : holder(holder_path), chooser(chooser_path) {}
+      : holder(holder_path, kFew), chooser(chooser_path, kFew) {}
   virtual ~LookupPair() = default;
 
   void set_up() {
@@ -45,6 +46,41 @@ class LookupPair {
     }
   }
 
+  /// One round of silent transfers, after the seeds of the first.
+  template <class Sender, class Receiver>
+  void fill(Sender& sender, Receiver& receiver) {
+    const SilentParameters& parameters = sender.transfers().parameters();
+    if (!sender.transfers().is_seeded()) {
+      Message seeds(stock_seed_bytes(parameters));
+      receiver.send_seeds(seeds);
+      tamper(seeds);
+      sender.take_seeds(seeds);
+    }
+    Message trees(stock_trees_bytes(parameters));
+    Message point(kStockPointBytes), proof(kStockProofBytes);
+    sender.grow(trees);
+    tamper(trees);
+    receiver.answer(trees, point);
+    tamper(point);
+    sender.prove(point, proof);
+    tamper(proof);
+    receiver.finish(proof);
+  }
+
+  /// A batch's transfers from the stocks, which are filled where they do not do.
+  void draw(HolderBatch& h, ChooserBatch& c) {
+    while (!h.is_prepared()) {
+      if (holder.stock().transfers().available() < h.plan().transfers()) {
+        fill(holder.stock(), chooser.stock());
+      }
+      if (holder.stock_back().transfers().available() < h.plan().back_transfers()) {
+        fill(chooser.stock_back(), holder.stock_back());
+      }
+      h.draw();
+      c.draw();
+    }
+  }
+
   std::vector<Word> evaluate(HolderBatch& h, ChooserBatch& c, std::span<const Word> a,
                              std::span<const Word> b) {
     h.begin(a);
@@ -62,10 +98,14 @@ class LookupPair {
   }
 
   std::vector<Word> run(const ReluPlan& plan, std::span<const Word> masks, std::span<const Word> a,
-                        std::span<const Word> b) {
-    const auto h = holder.prepare(plan, masks);
-    const auto c = chooser.prepare(plan, masks.size());
-    prepare(*h, *c);
+                        std::span<const Word> b, Source source = Source::Corrections) {
+    const auto h = holder.prepare(plan, masks, source);
+    const auto c = chooser.prepare(plan, masks.size(), source);
+    if (source == Source::Stock) {
+      draw(*h, *c);
+    } else {
+      prepare(*h, *c);
+    }
     return evaluate(*h, *c, a, b);
   }
 

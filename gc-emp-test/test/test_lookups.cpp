@@ -1,5 +1,6 @@
 // ReLU with a shift by table look-ups: exact for all shares of small rings and at the edges of
-// large ones, on every path; its figures; every message truncated, lengthened and bent.
+// large ones, on every path and from either source of transfers; every message truncated,
+// lengthened and bent.
 
 #include <algorithm>
 #include <functional>
@@ -22,9 +23,10 @@ Word expected(std::size_t ring_bits, std::size_t shift, Word a, Word b, Word mas
 }
 
 void check_relus(LookupPair& pair, std::size_t ring_bits, std::size_t shift,
-                 const std::vector<Word>& a, const std::vector<Word>& b) {
+                 const std::vector<Word>& a, const std::vector<Word>& b,
+                 Source source = Source::Corrections) {
   const std::vector<Word> masks = random_words(a.size());
-  const auto out = pair.run(ReluPlan(ring_bits, shift), masks, a, b);
+  const auto out = pair.run(ReluPlan(ring_bits, shift), masks, a, b, source);
   for (std::size_t i = 0; i < a.size(); ++i) {
     CHECK(out[i] == expected(ring_bits, shift, a[i], b[i], masks[i]));
   }
@@ -93,70 +95,31 @@ void paths() {
   check_relus(pair, 37, 12, random_words(300), random_words(300));
 }
 
-void every_plan_fits() {
-  for (std::size_t ring_bits = 2; ring_bits <= 64; ++ring_bits) {
-    for (std::size_t shift = 0; shift + 2 <= ring_bits; ++shift) {
-      const ReluPlan plan(ring_bits, shift);
-      std::size_t nodes = 0;
-      for (const auto& step : plan.steps()) {
-        CHECK(!step.empty());
-        std::size_t noise = 0;
-        for (const Lookup& lookup : step) {
-          CHECK(lookup.choice_bits >= 1 && lookup.choice_bits <= kMaxChoiceBits);
-          if (lookup.kind == Lookup::Kind::Select) continue;
-          CHECK(lookup.node == nodes++);
-          noise += lookup.message_bits;
-        }
-        CHECK(noise <= 64);  // one word of noise serves an instance's step
-      }
-      CHECK(nodes <= kNoNode);
-      CHECK(plan.carry_node() < nodes);
-      CHECK((plan.low_node() < nodes) == (shift > 0));
-    }
+/// From the stocks, over several rounds in both directions, beside batches that do without.
+void stocks() {
+  LookupPair pair;
+  pair.set_up();
+  for (const std::size_t count : {1U, 5U, 100U, 3U}) {
+    check_relus(pair, 37, 12, random_words(count), random_words(count), Source::Stock);
+    check_relus(pair, 13, 0, random_words(count), random_words(count));
+    check_relus(pair, 20, 7, random_words(count), random_words(count), Source::Stock);
   }
-  CHECK_THROWS(UsageError, ReluPlan(1, 0));
-  CHECK_THROWS(UsageError, ReluPlan(65, 0));
-  CHECK_THROWS(UsageError, ReluPlan(37, 36));
+  CHECK(pair.holder.stock().transfers().round() >= 8);
+  CHECK(pair.holder.stock_back().transfers().round() >= 2);
+  const ReluPlan plan(8, 2);
+  const auto h = pair.holder.prepare(plan, random_words(1), Source::Stock);
+  const auto c = pair.chooser.prepare(plan, 1, Source::Stock);
+  Message back(plan.back_bytes(1));
+  CHECK_THROWS(StateError, h->correct(back));
+  CHECK_THROWS(StateError, c->take_back(back));
+  pair.draw(*h, *c);
+  const auto other = pair.holder.prepare(plan, random_words(1));
+  CHECK_THROWS(StateError, other->draw());
 }
 
-void figures() {
-  const ReluPlan plan(37, 12);
-  CHECK(plan.steps().size() == 4);  // leaves, two levels of merges, the selection
-  CHECK(plan.lookups() == 9 + 3 + 1 + 1);
-  CHECK(plan.transfers() == 37 - 1 + (4 + 5 + 5) + 4 + 3);
-  const auto [holder_offline, chooser_offline] = plan.offline_bytes(kLookupChunk);
-  CHECK(holder_offline == kHeaderBytes + choice_body_bytes(kLookupChunk));
-  CHECK(chooser_offline == kHeaderBytes + choice_body_bytes(kLookupChunk * plan.transfers()));
-}
-
-/// The field behind the pads, and that each entry has a tweak of its own.
-void pads() {
-  CHECK(times_x({0, std::uint64_t{1} << 63U}) == (Block{0x87, 0}));
-  CHECK(times_x({std::uint64_t{1} << 63U, 0}) == (Block{0, 1}));
-  const Block delta{rng()(), rng()()};
-  const Multiples multiples = multiples_of(delta);
-  Block labels[kMaxChoiceBits];
-  for (std::size_t j = 0; j < kMaxEntries; ++j) {
-    for (std::size_t i = 0; i < kMaxChoiceBits; ++i) labels[i] = select(j >> i, delta);
-    CHECK(combined(labels, kMaxChoiceBits) == multiples[j]);
-  }
-  const ReluPlan plan(37, 12);
-  std::uint64_t next = 0;
-  for (std::size_t instance = 0; instance < 3; ++instance) {
-    for (const auto& step : plan.steps()) {
-      for (const Lookup& lookup : step) {
-        CHECK(lookup_tweak(plan, instance, lookup) == next);
-        next += kMaxEntries;
-      }
-    }
-  }
-  CHECK(back_tweak(plan, 3, 0) == next);
-  CHECK(tweaks_of(plan, 3) == next + 6);
-}
-
-/// What the chooser gets is uniform whatever the shares are, and so is what it says: with 20,000
-/// instances each bit is set within 6 standard deviations of half of the time, or a test of some
-/// 300 bits fails with probability below 10^-6.
+/// What the chooser gets is uniform whatever the shares are, and so is what it says, and so are
+/// the tables: with 20,000 instances each bit is set within 6 standard deviations of half of the
+/// time, or a test of some 600 bits fails with probability below 2 10^-6.
 class Watching : public LookupPair {
  public:
   void tamper(Message& message) override { messages.push_back(message); }
@@ -183,7 +146,7 @@ void uniform_messages() {
   }
   for (const auto& step : plan.steps()) {
     for (const Lookup& lookup : step) {
-      if (lookup.kind == Lookup::Kind::Select) continue;
+      if (lookup.table.has_numbers) continue;
       std::size_t greater = 0, equal = 0;
       for (const NodeBits& nodes : chooser->node_shares()) {
         greater += bit_at(nodes.greater, lookup.node);
@@ -195,15 +158,21 @@ void uniform_messages() {
   }
   const std::size_t first = pair.messages.size() - 2 * plan.steps().size();
   for (std::size_t step = 0; step < plan.steps().size(); ++step) {
-    const Message& choose = pair.messages[first + 2 * step];
-    const std::size_t bits = (choose.size() - kHeaderBytes) * 8 / kCount;
-    for (std::size_t bit = 0; bit < bits; ++bit) {
-      std::size_t ones = 0;
-      for (std::size_t i = 0; i < kCount; ++i) {
-        const std::size_t at = i * bits + bit;
-        ones += bit_at(choose[kHeaderBytes + at / 8], at % 8);
+    for (const bool from_holder : {false, true}) {
+      const Message& message = pair.messages[first + 2 * step + (from_holder ? 1 : 0)];
+      std::size_t start = 0;
+      for (const Lookup& lookup : plan.steps()[step]) {
+        const std::size_t bits = from_holder ? lookup.table_bits : lookup.choose_bits;
+        for (std::size_t bit = 0; bit < bits; ++bit) {
+          std::size_t ones = 0;
+          for (std::size_t i = 0; i < kCount; ++i) {
+            const std::size_t at = start + i * bits + bit;
+            ones += bit_at(message[kHeaderBytes + at / 8], at % 8);
+          }
+          CHECK(balanced(ones));
+        }
+        start += bits * kCount;
       }
-      CHECK(balanced(ones));
     }
   }
 }
@@ -222,10 +191,13 @@ class Tampering : public LookupPair {
   std::function<void(Message&)> change_;
 };
 
+constexpr std::size_t kSetupMessages = 4;
+constexpr std::size_t kRoundMessages = 3;  // of silent transfers, and the seeds before
+
 enum class Outcome { Right, Wrong, Refused };
 
 /// Set-up and one batch: every type of message.
-Outcome play(std::size_t target, const std::function<void(Message&)>& change,
+Outcome play(Source source, std::size_t target, const std::function<void(Message&)>& change,
              std::size_t* messages = nullptr) {
   constexpr std::size_t kCount = 5;
   const ReluPlan plan(9, 3);
@@ -234,7 +206,7 @@ Outcome play(std::size_t target, const std::function<void(Message&)>& change,
   Outcome outcome = Outcome::Right;
   try {
     pair.set_up();
-    const auto out = pair.run(plan, masks, a, b);
+    const auto out = pair.run(plan, masks, a, b, source);
     for (std::size_t i = 0; i < kCount; ++i) {
       CHECK(out[i] < Word{1} << 9U);
       if (out[i] != expected(9, 3, a[i], b[i], masks[i])) outcome = Outcome::Wrong;
@@ -251,38 +223,38 @@ void flip_bit(Message& message, std::size_t from, std::size_t end) {
   message[from + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
 }
 
-void corruption() {
+/// `before` messages come before the first Choose message.
+void corruption(Source source, std::size_t before) {
+  const auto flip = [](Message& m) { flip_bit(m, kHeaderBytes, m.size()); };
   std::size_t messages = 0;
   CHECK(play(
-            ~std::size_t{0}, [](Message&) {}, &messages) == Outcome::Right);
-  const std::size_t steps = ReluPlan(9, 3).steps().size();
-  CHECK(messages == 4 + 2 + 2 * steps);
-  for (std::size_t target = 0; target < messages; ++target) {
-    CHECK(play(target, [](Message& m) { m.clear(); }) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
-    CHECK(play(target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
-    for (std::size_t byte = 0; byte < kHeaderBytes; byte += 8) {
-      CHECK(play(target, [byte](Message& m) { m[byte] ^= 0x10; }) == Outcome::Refused);
+            source, ~std::size_t{0}, [](Message&) {}, &messages) == Outcome::Right);
+  CHECK(messages == before + 2 * ReluPlan(9, 3).steps().size());
+  // The set-up and the steps are the same from either source.
+  const std::size_t first = source == Source::Stock ? kSetupMessages : 0;
+  const std::size_t end = source == Source::Stock ? before : messages;
+  for (std::size_t target = first; target < end; ++target) {
+    CHECK(play(source, target, [](Message& m) { m.clear(); }) == Outcome::Refused);
+    CHECK(play(source, target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
+    CHECK(play(source, target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
+    for (std::size_t byte = 0; byte < kHeaderBytes; byte += 9) {
+      CHECK(play(source, target, [byte](Message& m) { m[byte] ^= 0x10; }) == Outcome::Refused);
     }
   }
-  // Corrections are checked before anything is made of them, from either side, and so is all of
-  // the set-up that was said before.
-  for (std::size_t target = 0; target < 6; ++target) {
-    for (int i = 0; i < 3; ++i) {
-      const auto flip = [](Message& m) { flip_bit(m, kHeaderBytes, m.size()); };
-      CHECK(play(target, flip) == Outcome::Refused);
-    }
+  // Transfers are checked before anything is made of them, from either side, and so is all of the
+  // set-up that was said before.
+  for (std::size_t target = first; target < before; ++target) {
+    for (int i = 0; i < 2; ++i) CHECK(play(source, target, flip) == Outcome::Refused);
   }
   std::size_t wrong = 0;
-  for (std::size_t target = 6; target < messages; ++target) {
+  for (std::size_t target = before; target < end; ++target) {
     for (int i = 0; i < 3; ++i) {
-      const auto flip = [](Message& m) { flip_bit(m, kHeaderBytes, m.size()); };
-      const Outcome outcome = play(target, flip);
+      const Outcome outcome = play(source, target, flip);
       CHECK(outcome != Outcome::Refused);
       if (outcome == Outcome::Wrong) ++wrong;
     }
   }
-  CHECK(wrong > 0);  // else the flips would not reach what is used
+  CHECK(wrong > 0 || end == before);  // else the flips would not reach what is used
 }
 
 void order() {
@@ -332,16 +304,15 @@ void order() {
 
 int main() {
   return run_tests([] {
-    every_plan_fits();
-    figures();
-    pads();
     LookupPair pair;
     pair.set_up();
     all_shares_of_small_rings(pair);
     large_rings(pair);
     paths();
     uniform_messages();
-    corruption();
+    stocks();
+    corruption(Source::Corrections, kSetupMessages + 2);
+    corruption(Source::Stock, kSetupMessages + 2 * (1 + kRoundMessages));
     order();
   });
 }

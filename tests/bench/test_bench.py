@@ -114,11 +114,13 @@ def test_table_1_has_the_papers_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     later = timings[timings["step"] == "1c"].assign(step="3")
     run = MeasuredRun(1.0, 2.0, pd.concat([timings, later]), {})
     monkeypatch.setattr("capc.bench.table1.measured_run", lambda **_: run)
-    cells = measured_cells("N = 8192", "config/10.json", 3, 8192)
+    cells = measured_cells("N = 8192", "config/10.json", 3, 8192, 1)
     assert [cell.steps for cell in cells] == ["1a", "1b-1c", "2-3"]
     assert cells[0].paper_s == 14.22 and cells[0].mean_s == pytest.approx(2.1)
     assert cells[0].ratio == pytest.approx(14.22 / 2.1)
-    assert measured_cells("no encryption", "config/10.json", 3, None)[0].paper_s == 0.152
+    twice = measured_cells("N = 8192", "config/10.json", 3, 8192, 2)
+    assert [cell.n for cell in twice] == [2 * cell.n for cell in cells]
+    assert measured_cells("no encryption", "config/10.json", 3, None, 1)[0].paper_s == 0.152
 
 
 def test_ckks_row_of_two_processes() -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from capc.data.datasets import dataset_info, load_dataset, queries, require_task
-from capc.data.fitting import fitted, range_of, scaled
+from capc.data.fitting import assumed_range, fitted, range_of, scaled
 from capc.data.saved_queries import asked_queries, load_saved_queries, read_saved_queries
 from capc.errors import ConfigError
 
@@ -81,6 +81,13 @@ def test_a_range_holds_the_data_and_says_little(
     low: float, high: float, expected: tuple[float, float]
 ) -> None:
     assert range_of(np.array([low, high])) == expected
+
+
+def test_a_range_that_is_assumed_is_said() -> None:
+    assert assumed_range("values", (0.0, 1.0)) is None
+    said = assumed_range("the values of samples", (-4.0, 4.0))
+    assert said is not None and said.startswith("the values of samples are no bytes")
+    assert "[-4, 4] holds them and is assumed for every query" in said
 
 
 def test_bytes_are_scaled_and_other_values_are_not() -> None:
@@ -172,6 +179,28 @@ def test_names_of_classes_are_sorted_and_images_may_have_none(tmp_path: Path) ->
     assert labels.tolist() == [0, 1]
     assert np.array_equal(np.rint(images * 255), colour[::-1])
     assert load_saved_queries(tmp_path / "cats")[1] is None
+
+
+def test_grey_images_of_other_kinds_have_the_same_bytes(tmp_path: Path) -> None:
+    grey = RANDOM.integers(0, 256, (6, 5), dtype=np.uint8)
+    image(tmp_path / "0.png", grey)
+    image(tmp_path / "1.png", grey.astype(np.uint16) * 256 + 7)
+    image(tmp_path / "2.png", np.stack([grey, np.full_like(grey, 9)], axis=-1))
+    image(tmp_path / "3.png", np.stack([grey, grey, grey, np.zeros_like(grey)], axis=-1))
+    images, _ = load_saved_queries(tmp_path, (6, 5, 1))
+    assert np.array_equal(np.rint(images[..., 0] * 255), np.stack([grey] * 4))
+
+
+def test_samples_of_every_kind_of_numbers(tmp_path: Path) -> None:
+    bits = RANDOM.integers(0, 2, (4, 6, 5, 1))
+    for kind in (bool, np.int8, np.float16, ">f4", np.float64):
+        np.save(tmp_path / "samples.npy", np.asfortranarray(bits.astype(kind)))
+        samples, _ = load_saved_queries(tmp_path, (6, 5, 1))
+        assert samples.dtype == np.float32
+        assert np.array_equal(samples, bits)
+    np.save(tmp_path / "samples.npy", np.array([bits, None], dtype=object), allow_pickle=True)
+    with pytest.raises(ConfigError, match="not a NumPy file of numbers: it holds objects"):
+        load_saved_queries(tmp_path)
 
 
 def test_images_of_two_sizes_and_files_that_are_none(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from gc_parties import both
 
 from capc.errors import ProtocolError
 from capc.fixed_point import Int64, modulo, uniform_bits
-from capc.gc import ChooserSession, HolderSession, ReluLookups, _engine, relu_circuit
+from capc.gc import ChooserSession, HolderSession, ReluLookups, _engine, lookups, relu_circuit
 from capc.transport.duplex import MemoryDuplex
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "garbled-circuits.md"
@@ -132,11 +132,38 @@ def test_the_documented_bytes() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     rows = re.findall(r"^\| look-ups, . = (\d+), f = (\d+) \| (.+) \|$", text, re.MULTILINE)
     assert len(rows) >= 3
+    per_transfer = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
     for ring_bits, shift, cells in rows:
         relu, count = ReluLookups(int(ring_bits), int(shift)), 65536
-        offline, online = sum(relu.offline_bytes(count)), sum(relu.online_bytes(count))
+        plan = relu.plan
+        corrections, online = sum(plan.offline_bytes(count)), sum(relu.online_bytes(count))
+        stock = (plan.transfers + plan.back_transfers) * per_transfer
         circuit = relu_circuit(int(ring_bits), int(shift))
         garbled = sum(circuit.offline_bytes(count)) + sum(circuit.online_bytes(count))
-        figures = [offline, online, offline + online, garbled]
-        expected = [f"{figure / count:,.0f}" for figure in figures]
-        assert cells.split(" | ") == [*expected, str(relu.rounds)]
+        assert cells.split(" | ") == [
+            f"{corrections / count:.0f}",
+            f"{stock:.1f}",
+            f"{online / count:.1f}",
+            f"{stock + online / count:.0f}",
+            f"{garbled / count:,.0f}",
+            str(relu.rounds),
+        ]
+
+
+@pytest.mark.slow
+def test_large_layers_take_their_transfers_from_the_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two batches: the first pays for the seeds and a round each way, the second for nothing."""
+    relu = ReluLookups(20, 5)
+    monkeypatch.setattr(lookups, "STOCK_FROM", 100 * relu.plan.transfers)
+    a, b, masks = (uniform_bits(20, 100).reshape(-1, 1) for _ in range(3))
+    left, right = MemoryDuplex.pair(60.0)
+    holder, chooser = sessions(left, right)
+    expected, _ = relu_circuit(20, 5).plain_evaluate(a, masks, b)
+    for first in (True, False):
+        before = left.bytes_sent + right.bytes_sent
+        np.testing.assert_array_equal(evaluate(holder, chooser, relu, [a, b, masks]), expected)
+        ahead = left.bytes_sent + right.bytes_sent - before - sum(relu.online_bytes(100))
+        seeds = holder._engine.stock.seed_bytes + holder._engine.stock_back.seed_bytes
+        assert ahead == (seeds + 2 * _engine.STOCK_ROUND_BYTES if first else 0)
+    assert sum(relu.offline_bytes(100)) < 100 * 0.11 * 100
+    assert not relu.uses_stock(99)

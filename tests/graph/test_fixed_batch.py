@@ -81,6 +81,25 @@ def test_a_constant_batch_size(tmp_path: Path, name: str, batch: int) -> None:
     agrees(path)
 
 
+# A graph of one image may reduce its batch axis: it has one element.
+OF_ONE: dict[str, Body] = {
+    "mean": lambda x: last(tf.reshape(tf.reduce_mean(conv(x), 0), [1, 60])),
+    "kept": lambda x: dense(tf.reduce_max(conv(x), 0, keepdims=True)),
+    "counted from the end": lambda x: last(tf.reshape(tf.reduce_sum(conv(x), -4), [1, 60])),
+    "with others": lambda x: last(tf.expand_dims(tf.reduce_min(conv(x), [0, 1, 2]), 0)),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+def test_one_image_reduced_over_its_batch_axis(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "graph.pb"
+    write(path, OF_ONE[name], 1)
+    agrees(path)
+    write(path, OF_ONE[name], 2)
+    with pytest.raises(ModelError, match="mixes the images of a batch"):
+        import_network(path)
+
+
 def size(x: Any) -> Any:
     return tf.shape(x)[0]
 
@@ -107,6 +126,10 @@ REFUSED: dict[str, tuple[Body, str]] = {
         r"node 'own' \(AddV2\) has another constant for each of the 4 images",
     ),
     "another number": (lambda x: dense(tf.reshape(x, [5, 48], name="cut")), r"node 'cut'"),
+    "mean of a batch": (
+        lambda x: dense(x - tf.reduce_mean(x, 0, keepdims=True, name="mean")),
+        r"node 'mean' \(Mean\) is over axes \[0\].*mixes the images of a batch",
+    ),
     "half of the batch": (lambda x: dense(x[:2]), "cuts the batch axis"),
 }
 

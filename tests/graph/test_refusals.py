@@ -88,10 +88,22 @@ CASES: dict[str, tuple[Body, str, str, str]] = {
         r"repeats by \[2, 1, 1, 1\]",
         "work on the axes of one image alone",
     ),
+    "chosen": (
+        lambda x: dense(tf.where(conv(x) > 0.0, conv(x), 0.5, name="chosen")),
+        "chosen",
+        "of type SelectV2",
+        "write max.* as ReLU",
+    ),
+    "softmax spelled out": (
+        lambda x: renamed(tf.exp(tf.reduce_mean(conv(x), [1, 2]), name="powers")),
+        "powers",
+        "of type Exp",
+        "name the logits before it with --output_node",
+    ),
     "summed away": (
         lambda x: renamed(tf.reduce_sum(x, [1, 2, 3], name="all")),
         "all",
-        "must keep the batch axis and one more",
+        "must keep an axis of an image",
         "keepdims=True",
     ),
     "rounded": (
@@ -164,8 +176,8 @@ def test_each_way_out_is_for_an_operation_of_tensorflow(kind: str) -> None:
 
 
 def scaled(factor: np.float32, x: Any) -> Any:
-    """A classifier whose activations are all multiplied by a factor."""
-    return dense(tf.nn.relu(conv(x)) * factor)
+    """A classifier whose first layer is multiplied by a factor that no later one can undo."""
+    return dense(tf.nn.relu6(conv(x) * factor))
 
 
 def test_weights_that_are_no_numbers_and_too_wide_ranges(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small weights are doubled: the same function up to a power of two, in no larger a ring."""
+"""Small weights are doubled and large ones halved: the same function up to a power of two."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_networks import random_images, random_network
 
-from capc.errors import ModelError
+from capc.errors import ModelError, RangeError
 from capc.fixed_point import FixedPoint
+from capc.graph.agreement import agree, agreed_integers
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import (
     Add,
@@ -33,7 +34,7 @@ from capc.graph.layers import (
     WeightedLayer,
 )
 from capc.graph.quantize import quantize, required_ring_bits
-from capc.graph.ring_choice import to_ring, why_vanishing
+from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
 from capc.graph.scaling import in_ring, scaled
 from capc.inference.plan import plan_to_json, public_part
 from capc.inference.reference import evaluate
@@ -84,6 +85,7 @@ def chain(*middle: type[Layer] | Layer, width: int = 12) -> Network:
     return Network((*layers[:-1], replace(last, bias=last.bias - typical)))
 
 
+BOUNDED = BoundedRelu("", (), (), cap=6.0)
 LEAKY = LeakyRelu("", (), (), slope=0.25)
 MODELS = {
     "last layer": (chain(Relu), {"d1": 1 / 3000}),
@@ -93,7 +95,7 @@ MODELS = {
     "square": (chain(Square), {"d0": 1e-3}),
     "step": (chain(Step), {"d0": 1e-6, "d1": 1e-6}),
     "sigmoid, last layer": (chain(PiecewiseLinear("", (), (), function="sigmoid")), {"d1": 1e-4}),
-    "bounded, last layer": (chain(BoundedRelu("", (), (), cap=6.0)), {"d1": 1e-4}),
+    "bounded, last layer": (chain(BOUNDED), {"d1": 1e-4}),
 }
 
 
@@ -115,6 +117,63 @@ def test_labels_are_those_of_the_float_model(name: str) -> None:
     assert len(set(found.argmax(axis=1))) > 2
     assert integers.fixed_point == RING
     assert why_vanishing(small, UNIT, RING) is None
+
+
+LARGE = {
+    "last layer": (chain(Relu), {"d1": 1e9}),
+    "first layer": (chain(Relu), {"d0": 1e9}),
+    "every layer": (chain(Relu, LEAKY, Relu), dict.fromkeys(("d0", "d1", "d2", "d3"), 3e3)),
+    "made up for later": (chain(Relu), {"d0": 1e10, "d1": 1e-10}),
+    "square": (chain(Square), {"d0": 1e6}),
+    "step": (chain(Step), {"d0": 1e9, "d1": 1e9}),
+    "sigmoid, last layer": (chain(PiecewiseLinear("", (), (), function="sigmoid")), {"d1": 1e10}),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_weights_cost_no_fractional_bits(name: str) -> None:
+    network, factors = LARGE[name]
+    large = shrunk(network, factors)
+    with pytest.raises(RangeError):
+        required_ring_bits(large, 12, UNIT, most=57)
+    images = random_images(large, 3, 300)
+    expected = evaluate_float(large, images)
+    integers = to_ring(large, UNIT, 36.0)
+    assert integers.fixed_point.fraction_bits == 12
+    assert integers.logit_scale <= 1
+    found = integers.model_logits(evaluate(integers, images))
+    spread = expected.max() - expected.min()
+    near = np.abs(found - expected).max(axis=1) < 0.01 * spread
+    assert near.mean() > (0.97 if name == "step" else 0.999)
+    order = np.sort(expected, axis=1)
+    clear = near & (order[:, -1] - order[:, -2] > 0.02 * spread)
+    assert np.array_equal(found.argmax(axis=1)[clear], expected.argmax(axis=1)[clear])
+    assert why_fewer_bits(large, UNIT, integers.fixed_point) is None
+
+
+def test_a_ring_that_is_given_holds_large_weights_halved_and_none_clipped() -> None:
+    large = shrunk(chain(Relu), {"d1": 1e6})
+    agreed = agree([large], UNIT, 36.0, ring_bits=41)
+    assert agreed.clipped == [0]
+    served = agreed_integers(large, agreed.agreements[0], UNIT)
+    images = random_images(large, 6, 50)
+    labels = evaluate_float(large, images).argmax(axis=1)
+    assert (evaluate(served, images).argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_large_weights_that_cannot_be_halved_cost_bits_and_are_named() -> None:
+    """A bounded activation lets no factor through, and neither does a bias."""
+    bounded = chain(BOUNDED)
+    first = next(layer for layer in bounded.layers if isinstance(layer, Dense))
+    for changed in (
+        replace(first, weight=first.weight * 1e11),
+        replace(first, bias=first.bias + 1e14),
+    ):
+        large = Network(tuple(changed if one is first else one for one in bounded.layers))
+        ring = to_ring(large, UNIT, 36.0).fixed_point
+        assert ring.fraction_bits < 12
+        said = why_fewer_bits(large, UNIT, ring)
+        assert said is not None and "with 12, layer 'd0'" in said
 
 
 def test_a_network_whose_weights_are_large_enough_stays_as_it_is() -> None:
@@ -191,7 +250,7 @@ def test_different_powers_that_are_added_are_left_alone() -> None:
 def test_what_cannot_be_scaled_is_said(end: str) -> None:
     kinds: dict[str, Layer] = {
         "sigmoid": PiecewiseLinear("", (), (), function="sigmoid"),
-        "bounded": BoundedRelu("", (), (), cap=6.0),
+        "bounded": BOUNDED,
     }
     small = shrunk(chain(kinds[end]), {"d0": 1e-4})
     said = why_vanishing(small, UNIT, RING)

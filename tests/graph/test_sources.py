@@ -253,6 +253,41 @@ def save_v1_heads(model: Any, path: Path) -> None:
         builder.save()
 
 
+class Signed(tf.Module):  # type: ignore[misc]
+    """A classifier and an embedding, each with a signature of its own."""
+
+    def __init__(self) -> None:
+        self.kernel = tf.Variable(np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32))
+
+    def predict(self, images: Any) -> Any:
+        return {"logits": tf.reshape(images, [-1, 6]) @ self.kernel}
+
+    def embed(self, images: Any) -> Any:
+        return {"features": tf.nn.relu(tf.reshape(images, [-1, 6]))}
+
+
+@pytest.mark.parametrize("serving", [False, True])
+def test_one_of_several_signatures_is_meant(tmp_path: Path, serving: bool) -> None:
+    """Without a serving one, none is taken unless its output is named."""
+    model, images = Signed(), np.random.default_rng(2).uniform(0, 1, (4, 3, 2, 1))
+    signature = [tf.TensorSpec((None, 3, 2, 1), tf.float32)]
+    named = {
+        "embed": tf.function(model.embed, signature),
+        "serving_default" if serving else "predict": tf.function(model.predict, signature),
+    }
+    tf.saved_model.save(model, str(tmp_path / "saved"), signatures=named)
+    expected = model.predict(images.astype(np.float32))["logits"].numpy()
+    network = import_network(tmp_path / "saved", output_node="logits")
+    np.testing.assert_allclose(evaluate_float(network, images), expected, atol=1e-5)
+    assert import_network(tmp_path / "saved", output_node="features").output.shape == (6,)
+    if serving:
+        assert import_network(tmp_path / "saved").output.shape == (3,)
+        return
+    with pytest.raises(ModelError, match=r"none is serving_default.*--output_node") as refusal:
+        import_network(tmp_path / "saved")
+    assert "embed (features), predict (logits)" in str(refusal.value)
+
+
 HEADS = {
     ".keras": "logits",
     ".h5": "logits:0",

@@ -6,11 +6,11 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from html_pages import Page
 from scripted_runs import World, scripted_run
 
 from capc.harness.pages import drawings
@@ -22,39 +22,6 @@ from capc.harness.tables import TIMING_COLUMNS
 
 WORLD = World((1, 1, 2))
 EMPTY = Tables([], [], [])
-
-
-class Page(HTMLParser):
-    """Fails on a tag that is not closed; keeps texts, tags and all that could leave the page."""
-
-    VOID = frozenset(("meta",))
-    LEAVES = ("src", "href", "action", "data", "xlink:href", "onload", "onclick")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.leaves: list[str | None] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.leaves += [value for name, value in attrs if name in self.LEAVES]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def said(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def page_of(folder: Path) -> Page:

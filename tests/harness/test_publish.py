@@ -150,6 +150,7 @@ def learning_folder(folder: Path, **privacy: object) -> Path:
     columns = "seed,strategy,asked,answered,labels_right,plain_votes_right"
     (folder / "queries.csv").write_text(f"{columns}\n1,gap,9,8,0.5,0.75\n")
     (folder / "figures" / "accuracy.png").write_bytes(b"\x89PNG")
+    (folder / "report.html").write_text("<p>accuracy 0.5</p>")
     (folder / "private" / "votes.csv").write_text("plain_votes_right\n0.75\n")
     return folder
 
@@ -161,12 +162,19 @@ def test_of_a_learning_experiment_only_what_noise_covers(tmp_path: Path, publish
     assert files_of(tmp_path / "shown") == {"run.json", "queries.csv"}
     assert "0.75" not in (tmp_path / "shown" / "queries.csv").read_text()
     assert "jane" not in (tmp_path / "shown" / "run.json").read_text()
-    for name in ("models.csv", "accuracy.csv", "classes.csv", "summary.csv", "figures"):
+    for name in (
+        "models.csv",
+        "accuracy.csv",
+        "classes.csv",
+        "summary.csv",
+        "figures",
+        "report.html",
+    ):
         assert f"  {name}: measured on models and votes without noise" in said
     assert publish(folder, tmp_path / "all", "--public_data")[0] == 0
     assert files_of(tmp_path / "all") == {
         *("run.json", "queries.csv", "models.csv", "accuracy.csv", "classes.csv", "summary.csv"),
-        "figures/accuracy.png",
+        *("figures/accuracy.png", "report.html"),
     }
     assert (tmp_path / "all" / "figures").stat().st_mode & 0o777 == 0o755
 

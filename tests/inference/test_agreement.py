@@ -18,6 +18,7 @@ from capc.fixed_point import MAX_LOGIT, FixedPoint, Float64
 from capc.graph.agreement import Agreement, agree, agreed_integers, architecture, with_agreement
 from capc.graph.calibration import Calibration, calibrated, calibration_bounds, with_bounds
 from capc.graph.layers import (
+    BoundedRelu,
     Conv2D,
     Dense,
     Input,
@@ -62,6 +63,18 @@ def network(seed: int, scale: float, name: str = "", trained: bool = False) -> N
         Dense(f"{name}o", (f"{name}l",), (3,), last, weights(3)),
     )  # fmt: skip
     return Network(layers)
+
+
+def bounded(model: Network) -> Network:
+    """The same with activations that let no factor through, so that no weight is halved."""
+    return Network(
+        tuple(
+            BoundedRelu(layer.name, layer.inputs, layer.shape, cap=1024.0)
+            if isinstance(layer, Relu | LeakyRelu)
+            else layer
+            for layer in model.layers
+        )
+    )
 
 
 MODELS = [network(0, 0.05, "a/", trained=True), network(1, 0.1), network(2, 1.0, "dense_7")]
@@ -139,20 +152,23 @@ def test_it_runs_bit_for_bit_with_the_constants_of_larger_models() -> None:
     assert_bit_for_bit(served(MODELS)[1], images)
 
 
-def test_too_small_a_ring_clips_weights() -> None:
-    agreed = agree(MODELS, RANGE, MAX_LOGIT, ring_bits=37)
+def test_too_small_a_ring_halves_weights_and_else_clips_them() -> None:
+    halved = agree(MODELS, RANGE, MAX_LOGIT, ring_bits=37)
+    assert list(halved.clipped) == [0, 0, 0]
+    models = [bounded(model) for model in (*MODELS[:2], network(2, 8.0, "dense_7"))]
+    agreed = agree(models, RANGE, MAX_LOGIT, ring_bits=37)
     assert agreed.ring == FixedPoint(37, 12)
     assert agreed.clipped[1] == 0 < agreed.clipped[2]
-    assert agreed.networks[1] is MODELS[1]
+    assert agreed.networks[1] is models[1]
     clipped = agreed.networks[2].layer("dense_7d")
-    given = MODELS[2].layer("dense_7d")
+    given = models[2].layer("dense_7d")
     assert isinstance(clipped, Dense)
     assert isinstance(given, Dense)
     limit = float(np.abs(clipped.weight).max())
     assert math.log2(limit).is_integer()
     np.testing.assert_array_equal(clipped.weight, np.clip(given.weight, -limit, limit))
     with_agreement(agreed.networks[2], agreed.agreements[2], RANGE)
-    assert len({plan_as_sent(integers) for integers in served(MODELS, ring_bits=37)}) == 1
+    assert len({plan_as_sent(integers) for integers in served(models, ring_bits=37)}) == 1
 
 
 def test_architectures_have_constants_of_their_own_but_one_ring() -> None:
@@ -175,7 +191,7 @@ def test_a_model_that_needs_more_than_was_agreed_is_refused() -> None:
 def test_fraction_bits_alone() -> None:
     assert agree(MODELS, RANGE, MAX_LOGIT, fraction_bits=8).ring.fraction_bits == 8
     with pytest.raises(RangeError, match="needs"):
-        agree([network(5, 40.0)], RANGE, MAX_LOGIT, fraction_bits=16)
+        agree([bounded(network(5, 4e4))], RANGE, MAX_LOGIT, fraction_bits=16)
 
 
 def test_there_and_back() -> None:

@@ -215,3 +215,27 @@ def test_weights_beside_a_model_keep_their_names(tmp_path: Path) -> None:
     folder.mkdir()
     assert linked_files(folder, "0") == [("0", folder)]
     assert linked_files(tmp_path / "1.keras", "0") == [("0.keras", tmp_path / "1.keras")]
+    onnx = pytest.importorskip("onnx")
+    helper, numbers = onnx.helper, onnx.TensorProto.FLOAT
+    weights = onnx.numpy_helper.from_array(np.ones((FEATURES, CLASSES), np.float32), "w")
+    ends = [
+        helper.make_tensor_value_info(name, numbers, [1, size])
+        for name, size in (("x", FEATURES), ("y", CLASSES))
+    ]
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([product], "graph", ends[:1], ends[1:], [weights])
+    file = tmp_path / "1.onnx"
+    onnx.save_model(
+        helper.make_model(graph),
+        str(file),
+        save_as_external_data=True,
+        location="w.bin",
+        size_threshold=0,
+    )
+    assert linked_files(file, "0") == [("0.onnx", file), ("w.bin", tmp_path / "w.bin")]
+
+
+def test_public_queries_go_to_given_models_too(folder: Path, tmp_path: Path) -> None:
+    out = learn(folder, tmp_path, "query", "--queries=public")
+    rows = pd.read_csv(out / "queries.csv").query("party == -1")
+    assert rows["asked"].iloc[0] == rows["answered"].iloc[0] == 20

@@ -257,6 +257,7 @@ def test_the_program_leaves_tables_and_figures_for_its_owner_alone(
         "models.csv",
         "private",
         "queries.csv",
+        "report.html",
         "run.json",
         "summary.csv",
     }

@@ -17,14 +17,8 @@ from capc.graph.tensorflow.loader import load_tensorflow
 from capc.learning.architectures import build_model, model_types
 from capc.learning.experiment import Training
 from capc.learning.optimizers import optimizer_for
-from capc.learning.training import (
-    Trainer,
-    fresh_weights,
-    load_weights,
-    rates,
-    save_weights,
-    trainer_for,
-)
+from capc.learning.training import Trainer, trainer_for
+from capc.learning.weights import fresh_weights, load_weights, rates, save_weights
 
 Float32 = NDArray[np.float32]
 

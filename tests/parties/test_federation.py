@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 from federations import NAMES, federation
 
 from capc.parties.federation.audit_log import entries
+from capc.roles import STEPS
 
 
 def events(path: Path, event: str) -> list[dict[str, object]]:
@@ -22,6 +24,7 @@ def test_two_hospitals_and_a_guardian_get_labels_without_a_driver(
     with federation(tmp_path) as made:
         for name in NAMES:
             made.change(name, "federation.toml", 'noise = "guardian"', f'noise = "{noise}"')
+            made.change(name, "party.toml", "log = ", 'debug = true\nlog_format = "json"\nlog = ')
         made.start("querying", "answering-1", "answering-0", "guardian")
         ended = {name: made.wait(name) for name in NAMES}
     assert [status for status, _ in ended.values()] == [0] * 4, ended
@@ -38,3 +41,9 @@ def test_two_hospitals_and_a_guardian_get_labels_without_a_driver(
     for name in NAMES[:3]:
         assert not (tmp_path / name / "labels.csv").exists()
         assert '"label"' not in (tmp_path / name / "audit.jsonl").read_text()
+    for name, (_, said) in ended.items():
+        lines = [json.loads(line) for line in said.splitlines()]
+        assert {line["role"] for line in lines} == {name}
+        assert {line["step"] for line in lines} <= {None, *STEPS}
+        assert {"3"} <= {line["step"] for line in lines} or name.startswith("answering")
+        assert "label" not in said

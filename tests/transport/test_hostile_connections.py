@@ -19,6 +19,7 @@ from capc.transport import handshakes
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, Peer, connect
 from capc.transport.framing import MessageType, encode_header
+from capc.transport.limits import DEFAULT_LIMITS, Limits
 from capc.transport.tls import Identity
 
 HOST = "127.0.0.1"
@@ -32,8 +33,8 @@ def in_thread(work: Callable[[], Any]) -> threading.Thread:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Listener]:
-    listener = Listener(HOST)
+def listening(limits: Limits = DEFAULT_LIMITS) -> Iterator[Listener]:
+    listener = Listener(HOST, limits=limits)
     yield listener
     listener.close()
 
@@ -68,11 +69,10 @@ def test_silent_strangers_delay_nobody(count: int) -> None:
         assert time.monotonic() - start < 3
 
 
-def test_a_stranger_that_drips_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stranger_that_drips_is_dropped() -> None:
     """A byte now and then does not prolong the time for a handshake."""
-    monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 0.5)
     dropped = threading.Event()
-    with listening() as listener:
+    with listening(Limits(handshake_seconds=0.5)) as listener:
 
         def drip() -> None:
             with socket.create_connection((HOST, listener.port)) as stranger, dropped_by(dropped):
@@ -178,11 +178,9 @@ def test_a_message_that_drips_ends_in_time(
     thread.join()
 
 
-def test_a_reader_that_drips_ends_a_send_in_time(
-    ends: tuple[Channel, socket.socket], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(channel_module, "BYTES_PER_SECOND", 1 << 26)
+def test_a_reader_that_drips_ends_a_send_in_time(ends: tuple[Channel, socket.socket]) -> None:
     one, other = ends
+    one._limits = Limits(bytes_per_second=1 << 26)
     stop = threading.Event()
 
     def read() -> None:
@@ -211,6 +209,16 @@ def test_a_long_message_has_longer(ends: tuple[Channel, socket.socket]) -> None:
     thread = in_thread(send)
     assert len(one.recv(MessageType.QUERY, 1 << 17)) == 1 << 17
     thread.join()
+
+
+def test_a_message_beyond_a_partys_own_limit_is_refused(
+    ends: tuple[Channel, socket.socket],
+) -> None:
+    one, other = ends
+    one._limits = Limits(message_mib=1)
+    other.sendall(encode_header(MessageType.QUERY, (1 << 20) + 1))
+    with pytest.raises(ProtocolError, match="more than this party's message_mib of 1 MiB"):
+        one.recv(MessageType.QUERY, 1 << 30)
 
 
 def test_memory_grows_with_what_arrives(ends: tuple[Channel, socket.socket]) -> None:

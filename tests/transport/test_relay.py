@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -75,12 +76,14 @@ def test_a_program_that_is_gone_ends_the_connection(relay: Relay, program: socke
 
 
 def test_connections_beyond_the_limit_are_closed(
-    relay: Relay, program: socket.socket, monkeypatch: pytest.MonkeyPatch
+    program: socket.socket,
 ) -> None:
-    monkeypatch.setattr("capc.transport.relay._MOST_CONNECTIONS", 1)
-    outside, inside = joined(relay, program)
-    with outside, inside, socket.create_connection((HOST, relay.port), timeout=5) as second:
-        assert second.recv(1) == b""
+    refused = threading.Event()
+    with Relay(HOST, 0, program.getsockname()[1], most=1, on_refusal=refused.set) as relay:
+        outside, inside = joined(relay, program)
+        with outside, inside, socket.create_connection((HOST, relay.port), timeout=5) as second:
+            assert second.recv(1) == b""
+            assert refused.wait(5)
 
 
 def test_a_taken_port_is_named(relay: Relay) -> None:

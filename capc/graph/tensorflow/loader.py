@@ -7,6 +7,7 @@ change what is trained and read, or end it.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -26,6 +27,8 @@ _SETTINGS: dict[str, str | None] = {
     "TF_USE_LEGACY_KERAS": None,
 }
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_TENSORFLOW, _JAX = "tensorflow", "jax"
+_backends = [_TENSORFLOW]  # of this process's Keras; the last one holds
 
 
 def load_tensorflow() -> Any:
@@ -56,8 +59,12 @@ def load_keras() -> Any:
 
     They are set on every call, also where the process has imported Keras and set others. Raises
     ConfigError as `load_tensorflow` does, and where Keras already runs on another backend.
+
+    In a process that has called `load_keras_on_jax`, it is Keras on JAX.
     """
-    load_tensorflow()
+    backend = _backends[-1]
+    if backend == _TENSORFLOW:
+        load_tensorflow()
     try:
         keras = sys.modules.get("keras") or _imported_keras()
     except (ImportError, OSError) as error:
@@ -65,10 +72,10 @@ def load_keras() -> Any:
             f"Keras does not load ({error}); install it with: pip install 'keras>=3'"
         ) from error
     config = keras.config
-    if config.backend() != "tensorflow":
+    if config.backend() != backend:
         raise ConfigError(
             f"Keras runs on {config.backend()} in this process; start it with "
-            "KERAS_BACKEND=tensorflow, or read the model in a process of its own"
+            f"KERAS_BACKEND={backend}, or do this in a process of its own"
         )
     config.set_image_data_format("channels_last")
     config.set_floatx("float32")
@@ -77,17 +84,35 @@ def load_keras() -> Any:
     return keras
 
 
+def load_keras_on_jax() -> Any:
+    """Keras 3 on JAX, with the same defaults, for all that this process does with Keras from now.
+
+    JAX finds the accelerators itself. Raises ConfigError where it is not installed, or where Keras
+    already runs on another backend in this process.
+    """
+    if importlib.util.find_spec(_JAX) is None:
+        raise ConfigError(
+            "the vectorised trainer needs JAX: pip install 'capc[gpu]', or choose --trainer process"
+        )
+    _backends.append(_JAX)
+    return load_keras()
+
+
 def _imported_keras() -> Any:
-    with _settings_of_this_program():
+    on_jax = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES"), "KERAS_BACKEND": _JAX}
+    with _settings_of_this_program(on_jax if _backends[-1] == _JAX else {}):
         return importlib.import_module("keras")
 
 
 @contextmanager
-def _settings_of_this_program() -> Iterator[None]:
-    """The environment and keras.json that this program needs, and afterwards those of the user."""
+def _settings_of_this_program(others: Mapping[str, str | None] = {}) -> Iterator[None]:
+    """The environment and keras.json that this program needs, and afterwards those of the user.
+
+    `others` are settings in the place of this module's.
+    """
     is_first = "keras" not in sys.modules
     with tempfile.TemporaryDirectory(prefix="capc-keras-") as empty:
-        settings = _SETTINGS | {"KERAS_HOME": empty}
+        settings = {**_SETTINGS, **others, "KERAS_HOME": empty}
         settings[_LOG_LEVEL] = os.environ.get(_LOG_LEVEL, "3")
         before = {name: os.environ.get(name) for name in settings}
         _set_environment(settings)

@@ -62,6 +62,12 @@ def _row(builder: Builder, node: Any, source: str, axes: Iterable[int]) -> str:
     )
 
 
+def without_batch(builder: Builder, name: str, source: str) -> str:
+    """The value without its batch axis, in a graph that takes one image."""
+    shape = builder.shape(source)
+    return _bare(builder, Reshape(builder.unused(f"{name}/one"), (source,), shape))
+
+
 def _bare(builder: Builder, layer: Reshape) -> str:
     name = builder.add(layer)
     builder.bare.add(name)

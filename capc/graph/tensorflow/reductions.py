@@ -11,14 +11,22 @@ import numpy as np
 from capc.errors import ModelError
 from capc.graph.layers import AvgPool, MaxPool, Negative, Reshape, Transpose
 from capc.graph.tensorflow.builder import Builder, Value
+from capc.graph.tensorflow.movements import without_batch
 from capc.graph.tensorflow.operands import constant_at, tensor_at
 
 
 def reduced(builder: Builder, node: Any, values: Sequence[Value]) -> str:
-    """Mean, Sum, Max and Min over the axes of a constant, the batch axis counted."""
-    rank = len(builder.shape(tensor_at(node, values))) + 1
+    """Mean, Sum, Max and Min over the axes of a constant, the batch axis counted.
+
+    In a graph that takes one image, that axis has one element: it stays or goes with it.
+    """
+    source, keep = tensor_at(node, values), bool(node.attr["keep_dims"].b)
+    rank = len(builder.shape(source)) + 1
     axes = [int(axis) % rank - 1 for axis in np.ravel(constant_at(node, values))]
-    return over_axes(builder, node, tensor_at(node, values), axes, keep=node.attr["keep_dims"].b)
+    if -1 not in axes or builder.batch != 1:
+        return over_axes(builder, node, source, axes, keep=keep)
+    result = over_axes(builder, node, source, [axis for axis in axes if axis != -1], keep=keep)
+    return result if keep else without_batch(builder, node.name, result)
 
 
 def over_axes(builder: Builder, node: Any, source: str, of: Sequence[int], *, keep: bool) -> str:
@@ -31,10 +39,14 @@ def over_axes(builder: Builder, node: Any, source: str, of: Sequence[int], *, ke
     if keep:
         shape = tuple(1 if axis in named else size for axis, size in enumerate(given))
     if -1 in named or not shape:
+        reason = (
+            "it mixes the images of a batch, and a query is one image; reduce the axes after it"
+            if -1 in named
+            else "it must keep an axis of an image; reduce fewer axes, or with keepdims=True"
+        )
         raise ModelError(
             f"node '{node.name}' ({node.op}) is over axes {[axis + 1 for axis in axes]} of "
-            f"{('batch', *given)}: it must keep the batch axis and one more; "
-            "reduce fewer axes, or with keepdims=True"
+            f"{('batch', *given)}: {reason}"
         )
     if not axes:
         return source

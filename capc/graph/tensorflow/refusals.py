@@ -13,6 +13,10 @@ _PREPROCESSING = "do this to the images before they enter the model"
 _LABELS = "name the logits before it with --output_node: the protocol takes the argmax itself"
 _RANDOM = "export the model for inference (training=False)"
 _NORMALISATION = "use batch normalisation, whose statistics are constants"
+_CHOICE = (
+    "a choice between values has no circuit: write max(x, 0) as ReLU, a slope below it as LeakyReLU"
+)
+_QUANTISED = "take the quantisation of training out, and save the model with its float weights"
 
 CONTROL_FLOW = (
     *("If", "StatelessIf", "While", "StatelessWhile", "Case", "Switch", "Merge", "Enter"),
@@ -35,6 +39,18 @@ WAYS_OUT = {
         _RANDOM,
     ),
     **dict.fromkeys(("Rsqrt", "Sqrt", "LRN", "SquaredDifference", "L2Loss"), _NORMALISATION),
+    **dict.fromkeys(("Select", "SelectV2"), _CHOICE),
+    **dict.fromkeys(
+        (
+            *("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "QuantizeAndDequantizeV4"),
+            "FakeQuantWithMinMaxVarsPerChannel",
+        ),
+        _QUANTISED,
+    ),
+    "Exp": (
+        "at the end, alone or over its sum, it moves no label: name the logits before it with "
+        "--output_node"
+    ),
     "Log": "at the end it is dropped, where it is of a softmax; " + ANY_WAY_OUT,
     "Softmax": (
         "inside a network it has no circuit: only at the end it is dropped; take it out, or end at "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from capc.errors import ModelError
 from capc.graph.tensorflow.loader import load_tensorflow
-from capc.graph.tensorflow.names import Nodes, plain_name, resolve
+from capc.graph.tensorflow.names import DEFAULT_OUTPUT, Nodes, plain_name, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ _EXPORT = (
 )
 
 
-def read_saved_model(path: Path) -> Frozen:
-    """The serving signature of a SavedModel.
+def read_saved_model(path: Path, output_node: str = DEFAULT_OUTPUT) -> Frozen:
+    """The signature of a SavedModel that has the output, else the serving one or the only one.
 
     What TensorFlow 2's loader cannot restore as objects (legacy optimizers of Keras 2, classes that
     are gone), TensorFlow 1's loader may still read as a graph. Raises ModelError with the reason.
@@ -39,11 +39,11 @@ def read_saved_model(path: Path) -> Frozen:
     tf = load_tensorflow()
     try:
         with _quiet_logs():
-            return _objects(tf, path)
+            return _objects(tf, path, output_node)
     except ModelError:
         raise
     except Exception as first:
-        return _graph_or_refusal(tf, path, first)
+        return _graph_or_refusal(tf, path, output_node, first)
 
 
 def freeze(tf: Any, function: Any, names: Sequence[str] = ()) -> Frozen:
@@ -107,16 +107,32 @@ def first_line(error: BaseException) -> str:
     return line if len(line) <= 300 else f"{line[:300]}..."
 
 
-def _objects(tf: Any, path: Path) -> Frozen:
+def _signature(path: Path, outputs: Mapping[str, Collection[str]], output_node: str) -> str:
+    """Which signature is meant, of those with these outputs. Raises ModelError where none is."""
+    if not outputs:
+        raise ModelError(f"{path} has no signature: export it with a serving signature")
+    named = [key for key, names in outputs.items() if plain_name(output_node) in names]
+    if len(named) == 1:
+        return named[0]
+    if _SERVING in outputs:
+        return _SERVING
+    if len(outputs) == 1:
+        return next(iter(outputs))
+    shown = ", ".join(f"{key} ({', '.join(sorted(names))})" for key, names in outputs.items())
+    raise ModelError(
+        f"{path} has {len(outputs)} signatures and none is {_SERVING}: name an output of the one "
+        f"that is meant with --output_node; they are {shown}"
+    )
+
+
+def _objects(tf: Any, path: Path, output_node: str) -> Frozen:
     loaded = tf.saved_model.load(str(path))
     signatures = getattr(loaded, "signatures", {})
-    if not signatures:
-        raise ModelError(f"{path} has no signature: export it with a serving signature")
-    key = _SERVING if _SERVING in signatures else next(iter(signatures))
-    return freeze(tf, signatures[key])
+    outputs = {key: _keys(found.structured_outputs) for key, found in signatures.items()}
+    return freeze(tf, signatures[_signature(path, outputs, output_node)])
 
 
-def _graph_or_refusal(tf: Any, path: Path, first: Exception) -> Frozen:
+def _graph_or_refusal(tf: Any, path: Path, output_node: str, first: Exception) -> Frozen:
     from tensorflow.python.saved_model.loader_impl import parse_saved_model  # noqa: PLC0415
 
     try:
@@ -126,23 +142,22 @@ def _graph_or_refusal(tf: Any, path: Path, first: Exception) -> Frozen:
     serving = [graph for graph in graphs if "serve" in graph.meta_info_def.tags]
     try:
         with _quiet_logs():
-            return _graph(tf, path, (serving or list(graphs))[0])
+            return _graph(tf, path, (serving or list(graphs))[0], output_node)
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(f"{path} cannot be read ({first_line(first)}); {_EXPORT}") from error
 
 
-def _graph(tf: Any, path: Path, description: Any) -> Frozen:
+def _graph(tf: Any, path: Path, description: Any, output_node: str) -> Frozen:
     """TensorFlow 1's way: nodes and variables, without the objects that they were made by."""
     from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415
         convert_variables_to_constants_from_session_graph,
     )
 
     known = {key: found for key, found in description.signature_def.items() if found.inputs}
-    if not known:
-        raise ModelError(f"{path} has no signature: export it with a serving signature")
-    signature = known[_SERVING if _SERVING in known else min(known)]
+    named = {key: list(found.outputs) for key, found in known.items()}
+    signature = known[_signature(path, named, output_node)]
     inputs = {key: plain_name(tensor.name) for key, tensor in signature.inputs.items()}
     outputs = {key: plain_name(tensor.name) for key, tensor in sorted(signature.outputs.items())}
     with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:

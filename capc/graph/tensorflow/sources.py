@@ -72,7 +72,7 @@ def read_graph(path: Path, input_node: str, output_node: str) -> FrozenGraph:
         outer = [node.name for node in graph.node]
         names = input_and_output(path.name, nodes, outer, input_node, output_node)
         return FrozenGraph(nodes, *names, _called(graph))
-    frozen = read_saved_model(path) if kind == "folder" else _keras(path, kind)
+    frozen = read_saved_model(path, output_node) if kind == "folder" else _keras(path, kind)
     nodes = inlined_nodes(frozen.graph)
     first, last = ends(str(path), nodes, frozen, (input_node, output_node))
     return FrozenGraph(nodes, first, last, _called(frozen.graph))

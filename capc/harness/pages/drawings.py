@@ -10,7 +10,7 @@ from capc.harness.pages.markup import Markup, element, join
 from capc.harness.pages.tables_of_run import Bar, Row, number
 from capc.roles import ANSWERING, GUARDIAN, QUERYING, STEPS, role_of
 
-_WIDTH = 480
+WIDTH = 480
 _LANES = {QUERYING: 68, ANSWERING: 240, GUARDIAN: 412}
 _MAX_PARTIES = 12  # lanes of the timeline; further answering parties look like these
 
@@ -33,10 +33,10 @@ def protocol_drawing(parties: int, summary: Sequence[Row], *, encrypted: bool) -
     parts = [_line(x, 36, x, height - 8) for x in _LANES.values()]
     for role, x in _LANES.items():
         parts.append(element("rect", x=x - 66, y=4, width=132, height=30, rx=6, class_="box"))
-        parts.append(_text(x, 23, names[role], font_size=12))
+        parts.append(text_at(x, 23, names[role], font_size=12))
     for place, step in enumerate(steps):
         parts.append(_arrow(step, 66 + 74 * place, summary, encrypted=encrypted))
-    return _svg(height, "The protocol, with the seconds and bytes of this run", *parts)
+    return svg(height, "The protocol, with the seconds and bytes of this run", *parts)
 
 
 def _arrow(step: str, top: float, summary: Sequence[Row], *, encrypted: bool) -> Markup:
@@ -56,10 +56,10 @@ def _arrow(step: str, top: float, summary: Sequence[Row], *, encrypted: bool) ->
     head = [_head(right, y, 1, step), *([_head(left, y, -1, step)] if both else [])]
     line = element("line", x1=left, y1=y, x2=right, y2=y, class_=f"s{step}", stroke_width=1.6)
     lines = [
-        _text(middle, y + 15 + 14 * place, text, class_="small")
+        text_at(middle, y + 15 + 14 * place, text, class_="small")
         for place, text in enumerate(figures)
     ]
-    label = _text(middle, y - 7, f"{step}  {said}", font_size=12, class_=f"s{step}")
+    label = text_at(middle, y - 7, f"{step}  {said}", font_size=12, class_=f"s{step}")
     return join([ground if covers else "", line, *head, label, *lines])
 
 
@@ -74,7 +74,7 @@ def timeline_drawing(found: Sequence[Bar]) -> Markup:
     answering = [name for name in names if role_of(name) == ANSWERING]
     left_out = answering[_MAX_PARTIES:]
     shown = [name for name in names if name not in left_out]
-    left, right = 92, _WIDTH - 8
+    left, right = 92, WIDTH - 8
     end = max(bar.start + bar.seconds for bar in found) or 1.0
     height = 22 * len(shown) + 48
     scale = (right - left) / end
@@ -82,9 +82,9 @@ def timeline_drawing(found: Sequence[Bar]) -> Markup:
     for tick in _ticks(end):
         x = left + tick * scale
         parts.append(_line(x, 4, x, height - 40))
-        parts.append(_text(x, height - 26, seconds_text(tick), class_="small"))
+        parts.append(text_at(x, height - 26, seconds_text(tick), class_="small"))
     for lane, name in enumerate(shown):
-        parts.append(_text(left - 6, 18 + 22 * lane, name, font_size=11.5, text_anchor="end"))
+        parts.append(text_at(left - 6, 18 + 22 * lane, name, font_size=11.5, text_anchor="end"))
         for bar in (bar for bar in found if bar.party == name):
             title = f"{name}, {bar.step} {bar.phase}: {seconds_text(bar.seconds)}"
             parts.append(
@@ -100,14 +100,14 @@ def timeline_drawing(found: Sequence[Bar]) -> Markup:
             )
     if left_out:
         more = f"and {len(left_out)} more answering parties"
-        parts.append(_text(right, height - 40, more, class_="small", text_anchor="end"))
+        parts.append(text_at(right, height - 40, more, class_="small", text_anchor="end"))
     used = [step for step in STEPS if any(bar.step == step for bar in found)]
     for place, step in enumerate(used):
         x = left + 44 * place
         parts.append(element("rect", x=x, y=height - 14, width=11, height=11, class_=f"s{step}"))
-        parts.append(_text(x + 16, height - 5, step, font_size=11, text_anchor="start"))
-    parts.append(_text(right, height - 5, "pale: offline", class_="small", text_anchor="end"))
-    return _svg(height, "What each party did when, for one query", *parts)
+        parts.append(text_at(x + 16, height - 5, step, font_size=11, text_anchor="start"))
+    parts.append(text_at(right, height - 5, "pale: offline", class_="small", text_anchor="end"))
+    return svg(height, "What each party did when, for one query", *parts)
 
 
 def _place(party: str) -> tuple[int, int]:
@@ -125,7 +125,7 @@ def _ticks(end: float) -> list[float]:
 
 def epsilon_drawing(spent: Sequence[float], budget: float | None) -> Markup:
     """Epsilon after each query, and the budget as a line."""
-    left, right, top, bottom = 44, _WIDTH - 8, 12, 108
+    left, right, top, bottom = 44, WIDTH - 8, 12, 108
     highest = max(*spent, budget or 0.0, 1e-9) * 1.05
     width = (right - left) / len(spent)
 
@@ -141,26 +141,28 @@ def epsilon_drawing(spent: Sequence[float], budget: float | None) -> Markup:
     if budget is not None:
         line = {"x1": left, "x2": right, "y1": y(budget), "y2": y(budget)}
         parts.append(element("line", class_="limit", **line))
-        parts.append(_text(right, y(budget) - 3, "budget", class_="small", text_anchor="end"))
+        parts.append(text_at(right, y(budget) - 3, "budget", class_="small", text_anchor="end"))
         marks = [0.0, budget] if abs(y(budget) - y(spent[-1])) < 12 else [*marks, budget]
     parts += [
-        _text(left - 5, y(mark) + 4, f"{mark:.4g}", class_="small", text_anchor="end")
+        text_at(left - 5, y(mark) + 4, f"{mark:.4g}", class_="small", text_anchor="end")
         for mark in marks
     ]
     asked = "1 query" if len(spent) == 1 else f"{len(spent)} queries"
-    parts.append(_text(right, bottom + 14, f"after {asked}", class_="small", text_anchor="end"))
-    return _svg(128, "Epsilon after each query", *parts)
+    parts.append(text_at(right, bottom + 14, f"after {asked}", class_="small", text_anchor="end"))
+    return svg(128, "Epsilon after each query", *parts)
 
 
-def _svg(height: float, label: str, *parts: object) -> Markup:
-    return element("svg", *parts, viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=label)
+def svg(height: float, label: str, *parts: object) -> Markup:
+    """A drawing WIDTH wide; `label` is for those who do not see it."""
+    return element("svg", *parts, viewBox=f"0 0 {WIDTH} {height}", role="img", aria_label=label)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:
     return element("line", x1=_short(x1), y1=y1, x2=_short(x2), y2=y2, class_="line")
 
 
-def _text(x: float, y: float, said: str, **attributes: object) -> Markup:
+def text_at(x: float, y: float, said: str, **attributes: object) -> Markup:
+    """Text at a place, centred there unless `text_anchor` says otherwise."""
     given = {"text_anchor": "middle", **attributes}
     return element("text", said, x=_short(x), y=_short(y), **given)
 

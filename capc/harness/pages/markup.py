@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Iterable, Sequence
 
@@ -30,6 +31,8 @@ def element(tag: str, *content: object, **attributes: object) -> Markup:
         f' {name.rstrip("_").replace("_", "-")}="{text(value)}"'
         for name, value in attributes.items()
     )
+    if tag == "img":  # has no end
+        return Markup(f"<{tag}{named}>")
     return Markup(f"<{tag}{named}>{join(content)}</{tag}>")
 
 
@@ -55,9 +58,26 @@ def section(title: str, *content: object) -> Markup:
     return element("section", element("h2", title), *content)
 
 
-def page(title: str, *content: object) -> str:
-    """A whole document: no script, no network."""
+def picture(png: bytes, said: str, *, broad: bool = False) -> Markup:
+    """An image within the page; `said` is for those who do not see it.
+
+    A `broad` one stays legible on a phone, where it scrolls.
+    """
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    if not broad:
+        return element("img", src=source, alt=said)
+    return element("div", element("img", src=source, alt=said, class_="broad"), class_="wide")
+
+
+def figure(drawing: object, caption: object) -> Markup:
+    """A drawing and what its marks mean."""
+    return element("figure", drawing, element("figcaption", caption))
+
+
+def page(title: str, *content: object, images: bool = False) -> str:
+    """A whole document: no script, no network; `images` allows those within the page itself."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    policy += "; img-src data:" if images else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

@@ -16,7 +16,8 @@ from capc.data.own_data import title
 from capc.files import REPOSITORY
 from capc.harness.command_again import command_again
 from capc.harness.pages import drawings
-from capc.harness.pages.markup import Markup, element, join, page, section, table
+from capc.harness.pages.environment import environment_table
+from capc.harness.pages.markup import Markup, element, figure, join, page, section, table
 from capc.harness.pages.tables_of_run import Row, Tables, bars, middle_query, number
 from capc.harness.paper import PAPER_NOTE
 from capc.harness.published_records import run_record
@@ -161,7 +162,7 @@ def _drawn(shown: Mapping[str, Any], tables: Tables) -> list[Markup]:
             "Medians over the queries: the querying party's seconds (where it has none, those of "
             "who took longest), and the bytes that all parties sent. Every link is TLS 1.3."
         )
-        found.append(section("The protocol in this run", _figure(drawing, caption)))
+        found.append(section("The protocol in this run", figure(drawing, caption)))
     query = middle_query(tables.timings)
     if query is not None:
         caption = (
@@ -170,12 +171,8 @@ def _drawn(shown: Mapping[str, Any], tables: Tables) -> list[Markup]:
             "it. Waiting for the querying party is left out."
         )
         drawing = drawings.timeline_drawing(bars(tables.timings, query))
-        found.append(section("One query in time", _figure(drawing, caption)))
+        found.append(section("One query in time", figure(drawing, caption)))
     return found
-
-
-def _figure(drawing: Markup, caption: str) -> Markup:
-    return element("figure", drawing, element("figcaption", caption))
 
 
 def _labels(shown: Mapping[str, Any], tables: Tables) -> list[Markup]:
@@ -187,7 +184,7 @@ def _labels(shown: Mapping[str, Any], tables: Tables) -> list[Markup]:
     if finite:
         budget = drawings.budget_of_flags(shown["flags"].get("epsilon"))
         caption = "Epsilon spent after each query" + _left(budget, max(finite))
-        parts.append(_figure(drawings.epsilon_drawing(finite, budget), caption))
+        parts.append(figure(drawings.epsilon_drawing(finite, budget), caption))
     rows = [
         (
             row["query"],
@@ -266,21 +263,8 @@ def _time_row(row: Row, *, beside: bool) -> list[str]:
 
 def _repeat(record: Mapping[str, Any], shown: Mapping[str, Any], dropped: Sequence[str]) -> Markup:
     """The machine, and the command; a text that names a file is left out of it."""
-    machine = shown["machine"]
-    versions = ", ".join(
-        f"{name} {version}" for name, version in (machine.get("versions") or {}).items() if version
-    )
-    memory = machine.get("memory_bytes")
-    rows: list[tuple[str, object]] = [
-        ("processor", f"{machine.get('cpu')}, {machine.get('cores')} cores"),
-        ("memory", "unknown" if memory is None else bytes_text(memory)),
-        ("system", element("span", machine.get("platform"), class_="long")),
-        ("Python", machine.get("python")),
-        ("commit", element("span", machine.get("commit") or "unknown", class_="long")),
-        ("packages", versions),
-    ]
     command, hides = _command(record["flags"], shown["flags"], dropped)
-    parts = [table(("what", "value"), rows), element("pre", command)]
+    parts = [environment_table(shown["machine"]), element("pre", command)]
     if hides:
         parts.append(element("p", "... stands for a name of a file or user", class_="dim"))
     return section("Environment, and the command to repeat it", *parts)

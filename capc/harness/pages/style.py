@@ -26,6 +26,9 @@ a { color: var(--link); }
 .dim, figcaption { color: var(--dim); font-size: .9rem; }
 figure { margin: 0 0 1rem; max-width: 38rem; }
 figcaption { margin-top: .4rem; }
+img { max-width: 100%; height: auto; background: #fff; }
+figure:has(.broad) { max-width: none; }
+.broad { min-width: 46rem; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--ink); font-family: inherit; }
 svg .small { font-size: 11px; fill: var(--dim); }
@@ -36,6 +39,7 @@ svg .ground { fill: var(--ground); }
 .s1c { fill: var(--s1c); stroke: var(--s1c); } .s2 { fill: var(--s2); stroke: var(--s2); }
 .s3 { fill: var(--s3); stroke: var(--s3); }
 rect.s1a, rect.s1b, rect.s1c, rect.s2, rect.s3 { stroke-width: .5; }
+svg .whisker { stroke: var(--ink); stroke-width: 1.5; }
 .offline { fill-opacity: .35; }
 svg text.s1a, svg text.s1b, svg text.s1c, svg text.s2, svg text.s3 { stroke: none; }
 svg text.s1a { fill: var(--s1a); } svg text.s1b { fill: var(--s1b); }
@@ -49,6 +53,8 @@ th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px soli
   vertical-align: top; }
 th { color: var(--dim); font-weight: 600; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th.n { white-space: normal; }
+.below { display: block; color: var(--dim); font-size: .85em; }
 .long { overflow-wrap: anywhere; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
   gap: .6rem; margin: 1rem 0; }
@@ -62,7 +68,7 @@ th { color: var(--dim); font-weight: 600; }
 pre { background: var(--soft); border: 1px solid var(--line); border-radius: .4rem;
   padding: .6rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .88rem; }
 @media (max-width: 34rem) {
-  th, td { padding-right: .5rem; font-size: .86rem; }
+  th, td { padding-right: .5rem; font-size: .8rem; }
 }
 @media print {
   :root { --ground: #fff; --ink: #000; --dim: #444; --line: #bbb; --soft: #fff;
@@ -70,6 +76,7 @@ pre { background: var(--soft); border: 1px solid var(--line); border-radius: .4r
     --s1a: #2f6fdb; --s1b: #12908f; --s1c: #7a4fd0; --s2: #c07a00; --s3: #c8385f; }
   body { font-size: 10.5pt; }
   main { max-width: none; padding: 0; }
+  .broad { min-width: 0; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   figure, .note, .facts, tr { break-inside: avoid; }
   h2 { break-after: avoid; }

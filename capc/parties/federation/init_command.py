@@ -10,6 +10,7 @@ from capc.errors import ConfigError
 from capc.files import write_whole
 from capc.roles import ANSWERING, GUARDIAN, PARTY_NAME, QUERYING, role_of
 from capc.transport.identity_file import LIFETIME, save_identity
+from capc.transport.limits import DEFAULT_LIMITS
 from capc.transport.tls import Identity, fingerprint
 
 _OWN = """\
@@ -29,6 +30,12 @@ log = "audit.jsonl"
 # How long to wait for the other parties at the start, and for each of their messages, in seconds.
 meet_seconds = 300
 timeout_seconds = 600
+
+# Lines of the log on standard error: "text", or "json" for a collector of logs.
+# log_format = "json"
+
+# Health and figures for Prometheus, at this port of 127.0.0.1.
+# metrics_port = 9100
 """
 _LISTENING = """
 # The address at which to listen. The ports are that of federation.toml, and the next one for the
@@ -53,6 +60,21 @@ model = "model.npz"
 account = "account.json"
 """,
 }
+_MEANINGS = {
+    "strangers": "connections at a time that have not authenticated",
+    "handshake_seconds": "for each of them",
+    "program_connections": "at a time, at the port of the circuit program",
+    "message_seconds": "for a whole message of a party, from its first byte on",
+    "bytes_per_second": "and a second more for so many bytes of it",
+    "message_mib": "the largest message that a party may announce",
+}
+_LIMITS = """
+# What strangers and the other parties may take, with the defaults. It stays the last of the file.
+# [limits]
+""" + "".join(
+    f"# {name} = {getattr(DEFAULT_LIMITS, name):g}".ljust(32) + f"# {meaning}\n"
+    for name, meaning in _MEANINGS.items()
+)
 
 
 def main(argv: list[str]) -> int:
@@ -93,7 +115,12 @@ def _write(party: str, folder: Path, host: str, port: int) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     save_identity(identity, folder / "party.key", folder / "party.crt")
     listens = party != QUERYING
-    text = _OWN.format(party=party) + (_LISTENING if listens else "") + _OF_ROLE[role_of(party)]
+    text = (
+        _OWN.format(party=party)
+        + (_LISTENING if listens else "")
+        + _OF_ROLE[role_of(party)]
+        + _LIMITS
+    )
     write_whole(own, text)
     found = fingerprint(identity.certificate)
     body = "".join(identity.certificate.splitlines()[1:-1])

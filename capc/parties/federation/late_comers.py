@@ -12,7 +12,7 @@ from capc.errors import CapcError, ProtocolError
 from capc.roles import ANSWERING, role_of
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, MissingPeersError, Peer
-from capc.transport.handshakes import HANDSHAKE_SECONDS
+from capc.transport.limits import DEFAULT_LIMITS
 from capc.transport.tls import Identity
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class LateComers:
                 arrived = self._listener.accept(
                     *(self._host.identity, certificates),
                     count=1,
-                    timeout_seconds=HANDSHAKE_SECONDS,
+                    timeout_seconds=DEFAULT_LIMITS.handshake_seconds,
                     until=time.monotonic() + _LOOK_SECONDS,
                 )
             except MissingPeersError:

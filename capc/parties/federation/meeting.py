@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from capc.errors import ConfigError, PeerGoneError, ProtocolError
+from capc.errors import PeerGoneError, ProtocolError
 from capc.gc.programs import CircuitProgram
 from capc.parties.federation.late_comers import LateComers
 from capc.parties.federation.party_file import PartyFile
@@ -34,7 +33,7 @@ from capc.parties.federation.terms import (
 from capc.parties.messages import ProgramAddress
 from capc.roles import ANSWERING, GUARDIAN, role_of
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, MissingPeersError, Peer, connect
+from capc.transport.endpoints import Listener, MissingPeersError, Peer, connect, looked_up
 from capc.transport.relay import Relay
 from capc.transport.tls import Identity
 
@@ -86,14 +85,21 @@ class FederatedMeeting:
 
     def listener(self) -> Listener:
         """At the port that the others were told."""
-        return Listener(self._own.listen, self._own.port or 0, exactly=True)
+        return Listener(
+            *(self._own.listen, self._own.port or 0),
+            exactly=True,
+            limits=self._own.limits,
+            on_refusal=self._records.metrics.connection_refused,
+        )
 
     def connect(self, peer: Peer, seconds: float | None = None) -> Channel:
         """A channel to a peer that may start later; `seconds` in place of the common deadline."""
         logger.info("connecting to %s", where(peer))
         until = self._deadline if seconds is None else time.monotonic() + seconds
         try:
-            channel = connect(self.identity, peer, self._timeout, until=until)
+            channel = connect(
+                self.identity, peer, self._timeout, until=until, limits=self._own.limits
+            )
         except ProtocolError as error:
             said = str(error).removeprefix(peer.name)
             raise ProtocolError(f"{where(peer)}{said}") from None
@@ -183,15 +189,16 @@ class FederatedMeeting:
     @contextmanager
     def address(self, program: CircuitProgram) -> Iterator[ProgramAddress]:
         """A port of this machine before the program's own."""
-        with Relay(self._own.listen, self._own.program_port, program.port) as relay:
+        with Relay(
+            *(self._own.listen, self._own.program_port, program.port),
+            most=self._own.limits.program_connections,
+            on_refusal=self._records.metrics.connection_refused,
+        ) as relay:
             yield ProgramAddress(relay.port, program.key)
 
     def program_host(self, peer: Peer) -> str:
         """The peer's host, looked up."""
-        try:
-            return socket.gethostbyname(peer.host)
-        except OSError as error:
-            raise ConfigError(f"the host of {where(peer)} is not known: {error}") from None
+        return looked_up(peer.host, where(peer))
 
     @property
     def _deadline(self) -> float:

@@ -20,8 +20,9 @@ from capc.he.parameters import EncryptionParameters
 from capc.parties.config import CONFIG_VERSION, PartyConfig
 from capc.parties.federation.tables import Table
 from capc.roles import ANSWERING, GUARDIAN, PARTY_NAME, QUERYING, answering, role_of
-from capc.transport.endpoints import Peer
+from capc.transport.endpoints import EVERY_ADDRESS, Peer
 from capc.transport.identity_file import load_identity
+from capc.transport.limits import DEFAULT_LIMITS, Limits
 from capc.transport.tls import Identity, fingerprint
 
 _RUN = (
@@ -35,7 +36,8 @@ _PRIVACY = (
 _MEMBER = ("name", "host", "port", "fingerprint", "certificate")
 _OWN = (
     *("party", "federation", "key", "certificate", "listen", "program_port", "log"),
-    *("meet_seconds", "timeout_seconds", "num_threads", "debug"),
+    *("meet_seconds", "timeout_seconds", "num_threads", "debug", "log_format", "metrics_port"),
+    "limits",
 )
 _OWN_OF_ROLE = {
     QUERYING: ("labels", "dataset", "queries", "start", "shape"),
@@ -44,6 +46,7 @@ _OWN_OF_ROLE = {
 }
 _DEFAULT_MEET_SECONDS = 300.0
 _DEFAULT_TIMEOUT_SECONDS = 600.0
+_MOST_OF_A_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ class PartyFile:
     """One party's own settings.
 
     `listen` is the address at which it listens, `port` what the others were told; `program_port`
-    is that of its circuit program. `labels` is None but for the querying party.
+    is that of its circuit program. `labels` is None but for the querying party. `metrics_port` is
+    that of its figures on loopback, None for none.
     """
 
     config: PartyConfig
@@ -126,6 +130,8 @@ class PartyFile:
     log: Path
     labels: Path | None
     meet_seconds: float
+    limits: Limits
+    metrics_port: int | None
 
     @classmethod
     def read(cls, path: Path) -> PartyFile:
@@ -152,12 +158,14 @@ class PartyFile:
             config=_config(table, party, federation),
             federation=federation,
             identity=identity,
-            listen=table.get("listen", str, "0.0.0.0"),  # noqa: S104  strangers are told nothing
+            listen=table.get("listen", str, EVERY_ADDRESS),
             port=member.port,
             program_port=_port(table, "program_port", 0, (member.port or -1) + 1),
             log=table.path("log", "audit.jsonl"),
             labels=table.path("labels", "labels.csv") if party == QUERYING else None,
             meet_seconds=table.get("meet_seconds", float, _DEFAULT_MEET_SECONDS),
+            limits=_limits(table.table("limits")) if table.has("limits") else DEFAULT_LIMITS,
+            metrics_port=_port(table, "metrics_port", 1) if table.has("metrics_port") else None,
         )
 
 
@@ -189,6 +197,16 @@ def _member(table: Table) -> Peer:
     if name == QUERYING:
         return Peer(name, table.get("host", str, "-"), None, certificate)
     return Peer(name, table.get("host", str), _port(table, "port", 1), certificate)
+
+
+def _limits(table: Table) -> Limits:
+    defaults = vars(DEFAULT_LIMITS)
+    table.require_known(defaults)
+    given = {name: table.get(name, type(default), default) for name, default in defaults.items()}
+    for name, value in given.items():
+        if not 0 < value <= _MOST_OF_A_LIMIT:
+            raise table.error(name, f"is {value}; allowed is more than 0, up to {_MOST_OF_A_LIMIT}")
+    return Limits(**given)
 
 
 def _port(table: Table, field: str, least: int, default: int | None = None) -> int:
@@ -228,9 +246,12 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
         "debug": table.get("debug", bool, False),
         "num_threads": table.get("num_threads", int, 1),
         "log_level": 0,
+        "log_format": table.get("log_format", str, "text"),
         "gc_backend": "builtin",
         "nonlinear": nonlinear,
         "port": federation.members[party].port or 0,
+        "address": federation.members[party].host,
+        "listen": table.get("listen", str, EVERY_ADDRESS),
         "log_file": None,
         "timeout_seconds": table.get("timeout_seconds", float, _DEFAULT_TIMEOUT_SECONDS),
         "ring": ring,

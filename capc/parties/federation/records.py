@@ -11,16 +11,29 @@ import logging
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capc.errors import StoppedError
 from capc.parties.federation.audit_log import AuditLog, entries
 from capc.parties.federation.labels import Labels
+from capc.parties.federation.metrics import (
+    DONE,
+    FAILED,
+    RUNNING,
+    STOPPING,
+    Metrics,
+)
 from capc.parties.federation.party_file import PartyFile
 from capc.roles import ANSWERING, role_of
+from capc.transport.channel import Traffic
 from capc.transport.endpoints import Peer
 
+if TYPE_CHECKING:
+    from capc.parties.federation.metrics_server import MetricsServer
+
 logger = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 0.5
 
 
 class OwnRecords:
@@ -32,6 +45,8 @@ class OwnRecords:
     def __init__(self, own: PartyFile) -> None:
         """Opens the files. Raises ConfigError or FileError for one that cannot be written."""
         self._own = own
+        self.metrics = Metrics(own.config)
+        self._server: MetricsServer | None = None
         self.log = AuditLog(own.log)
         self.run = ""
         self._asked = _asked(own) if own.labels is not None else {}
@@ -39,9 +54,15 @@ class OwnRecords:
         self._stopping = False
         self._busy = False  # not to be interrupted
         try:
+            if own.metrics_port is not None:
+                # Imported here: a party that serves no figures needs no HTTP.
+                from capc.parties.federation.metrics_server import MetricsServer  # noqa: PLC0415
+
+                self._server = MetricsServer(own.metrics_port, self.metrics)
             self._labels = None if own.labels is None else Labels(own.labels)
             self.log.append("start", party=own.config.party, queries=own.config.n_queries)
         except BaseException:
+            self._close_server()
             self.log.close()
             raise
 
@@ -51,11 +72,15 @@ class OwnRecords:
         Before a run is ready it does so at once, and an answering party between two queries too:
         it has nobody to tell.
         """
-        signal.signal(signal.SIGTERM, self._stop)
+        for number in (signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, self._stop)
 
     def _stop(self, _signal: int, _frame: object) -> None:
         self._stopping = True
+        self.metrics.state = STOPPING
         if not self._busy:
+            # Once more where the error is lost: a handler of the log swallows those within it.
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
             raise StoppedError("stopped by its owner")
 
     def _note(self, event: str, **fields: Any) -> None:
@@ -71,6 +96,7 @@ class OwnRecords:
 
     def met(self, peer: str, log_head: str) -> None:
         """A peer whose certificate was checked and whose terms are this party's."""
+        self.metrics.peer_met()
         self._note("met", peer=peer, log=log_head)
 
     def named(self, run: bytes) -> None:
@@ -102,6 +128,7 @@ class OwnRecords:
     def ready(self) -> None:
         """Set-up is over."""
         self._busy = role_of(self._own.config.party) != ANSWERING
+        self.metrics.state = RUNNING
         self._note("ready")
 
     def hold(self, query: int | None, step: str, phase: str) -> None:
@@ -125,7 +152,10 @@ class OwnRecords:
         count: int = 1,
     ) -> None:
         """What was asked, and what it cost."""
+        traffic = Traffic(bytes_sent, bytes_received, rounds)
+        self.metrics.step(step, phase, seconds, traffic, count)
         cost = {"seconds": round(seconds, 6), "sent": bytes_sent, "received": bytes_received}
+        cost["rounds"] = rounds
         self._note("step", query=query, count=count, step=step, phase=phase, **cost)
 
     def answer(
@@ -135,12 +165,15 @@ class OwnRecords:
         count = self._own.config.n_parties if voters is None else len(voters)
         if self._labels is not None:
             self._labels.append(self.run, query, answered, count, label)
+        self.metrics.query(answered=answered)
         self._note("answer", query=query, answered=answered, voters=count)
 
     def spent(
         self, query: int, epsilon: float, delta: float, conversion: str, answered: bool
     ) -> None:
         """The guardian's account after a query."""
+        self.metrics.query(answered=answered)
+        self.metrics.spent(epsilon)
         spent = {"epsilon": round(epsilon, 6), "delta": delta, "conversion": conversion}
         self._note("spent", query=query, answered=answered, **spent)
 
@@ -163,6 +196,7 @@ class OwnRecords:
 
     def refused(self, query: int, reason: str) -> None:
         """The budget is spent."""
+        self.metrics.refused(self._own.config.n_queries - query)
         self._note("refused", query=query, reason=reason)
 
     def left_out(self, peer: str, reason: str) -> None:
@@ -181,17 +215,25 @@ class OwnRecords:
 
     def error(self, message: str, *, of_a_peer: bool = False, waits_for: str | None = None) -> None:
         """Why this party fails."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self.metrics.state = FAILED
         self._note("failed", reason=message, of_a_peer=of_a_peer)
 
     def done(self) -> None:
         """The party has done its part."""
+        self.metrics.state = DONE
         self._note("done")
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and the port of the figures."""
+        self._close_server()
         if self._labels is not None:
             self._labels.close()
         self.log.close()
+
+    def _close_server(self) -> None:
+        if self._server is not None:
+            self._server.close()
 
 
 def _asked(own: PartyFile) -> dict[str, tuple[int, str]]:

@@ -68,6 +68,13 @@ class Table:
         """Whether the field is there."""
         return field in self._fields
 
+    def names(self, field: str) -> list[str]:
+        """A list of texts, which has to be there."""
+        value = self._fields.get(field)
+        if type(value) is not list or any(type(entry) is not str for entry in value):
+            raise self.error(field, f"is {value!r}; allowed is a list of texts")
+        return value
+
     def table(self, field: str) -> Table:
         """A table within this one, which has to be there."""
         value = self._fields.get(field)

@@ -1,0 +1,94 @@
+"""hosts.toml: on which machines the parties of a run are, and how they are reached by ssh."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from capc.errors import ConfigError
+from capc.files import expanded
+from capc.parties.federation.tables import Table
+from capc.roles import GUARDIAN, QUERYING, answering
+from capc.transport.endpoints import EVERY_ADDRESS
+
+_FIELDS = ("host", "address", "listen", "python", "folder", "ssh", "parties")
+_SSH = "ssh -T -o BatchMode=yes -o ServerAliveInterval=15"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine: what ssh calls it, its address for the other parties, and where capc is there.
+
+    `python` is the interpreter that has capc; below `folder` each run has a folder of its own
+    while it lasts. `ssh` are the words before the name of the host.
+    """
+
+    host: str
+    address: str
+    listen: str
+    python: str
+    folder: str
+    ssh: tuple[str, ...]
+
+
+def hosts_of(flags: argparse.Namespace) -> Mapping[str, Host] | None:
+    """What --hosts says, None without it; ConfigError beside a flag that needs one machine."""
+    if flags.hosts is None:
+        return None
+    if flags.account is not None:
+        raise ConfigError(
+            "--account is a file of this machine, and with --hosts the guardian may be on another; "
+            "leave one of them out (docs/parties.md: a federation keeps its account there)"
+        )
+    return read_hosts(expanded(flags.hosts), flags.n_parties)
+
+
+def read_hosts(path: Path, n_parties: int) -> Mapping[str, Host]:
+    """The host of each party, by the party's name.
+
+    A host that names no `parties` takes its turn in having those that none names. Raises
+    ConfigError, naming file and field.
+    """
+    table = Table.read(path)
+    table.require_known(("host", "ssh"))
+    ssh = table.get("ssh", str, _SSH)
+    names = [*map(answering, range(n_parties)), GUARDIAN, QUERYING]
+    found: dict[str, Host] = {}
+    free: list[Host] = []
+    for entry in table.tables("host"):
+        entry.require_known(_FIELDS)
+        host = _host(entry, ssh)
+        if not entry.has("parties"):
+            free.append(host)
+            continue
+        for name in entry.names("parties"):
+            if name not in names:
+                raise entry.error("parties", f"has {name!r}; the run has {', '.join(names)}")
+            if name in found:
+                raise entry.error("parties", f"has {name}, which is on {found[name].host} already")
+            found[name] = host
+    left = [name for name in names if name not in found]
+    if left and not free:
+        raise ConfigError(f"{path}: no host is left for {', '.join(left)}")
+    return found | dict(zip(left, itertools.cycle(free), strict=False))
+
+
+def _host(table: Table, ssh: str) -> Host:
+    name = table.get("host", str)
+    if not name or name.startswith("-"):
+        raise table.error("host", f"is {name!r}; allowed is the name of a machine")
+    words = tuple(shlex.split(table.get("ssh", str, ssh)))
+    if not words:
+        raise table.error("ssh", "is empty; leave it out to take the default")
+    return Host(
+        host=name,
+        address=table.get("address", str, name.rpartition("@")[2]),
+        listen=table.get("listen", str, EVERY_ADDRESS),
+        python=table.get("python", str),
+        folder=table.get("folder", str),
+        ssh=words,
+    )

@@ -1,0 +1,1 @@
+"""Training of many parties' models at once, on one device, by JAX."""

@@ -1,0 +1,140 @@
+#include "lookups.hpp"
+
+#include <algorithm>
+
+namespace capc::gc::bench {
+namespace {
+
+using Message = std::vector<std::uint8_t>;
+
+[[nodiscard]] Message receive(Connection& connection, std::size_t size) {
+  Message message(size);
+  connection.receive(message);
+  return message;
+}
+
+/// `work` on each batch's first instance and size.
+template <class Work>
+void for_each_batch(std::size_t instances, Work work) {
+  for (std::size_t first = 0; first < instances; first += kMaxLookupInstances) {
+    work(first, std::min(kMaxLookupInstances, instances - first));
+  }
+}
+
+void fill(StockSender& stock, Connection& connection) {
+  const SilentParameters& parameters = stock.transfers().parameters();
+  if (!stock.transfers().is_seeded()) {
+    stock.take_seeds(receive(connection, stock_seed_bytes(parameters)));
+  }
+  Message trees(stock_trees_bytes(parameters)), proof(kStockProofBytes);
+  stock.grow(trees);
+  connection.send(trees);
+  stock.prove(receive(connection, kStockPointBytes), proof);
+  connection.send(proof);
+}
+
+void fill(StockReceiver& stock, Connection& connection) {
+  const SilentParameters& parameters = stock.transfers().parameters();
+  if (!stock.transfers().is_seeded()) {
+    Message seeds(stock_seed_bytes(parameters));
+    stock.send_seeds(seeds);
+    connection.send(seeds);
+  }
+  Message point(kStockPointBytes);
+  stock.answer(receive(connection, stock_trees_bytes(parameters)), point);
+  connection.send(point);
+  stock.finish(receive(connection, kStockProofBytes));
+}
+
+template <class Session, class Batch>
+void draw(Session& session, Batch& batch, Connection& connection) {
+  while (!batch.is_prepared()) {
+    if (session.stock().transfers().available() < batch.plan().transfers()) {
+      fill(session.stock(), connection);
+    }
+    if (session.stock_back().transfers().available() < batch.plan().back_transfers()) {
+      fill(session.stock_back(), connection);
+    }
+    batch.draw();
+  }
+}
+
+void prepare(HolderBatch& batch, Connection& connection) {
+  Message back(batch.plan().back_bytes(batch.instances()));
+  batch.correct(back);
+  connection.send(back);
+  for (std::size_t i = 0; i < ReluPlan::chunk_count(batch.instances()); ++i) {
+    batch.take_correlations(
+        receive(connection, batch.plan().correlate_bytes(batch.instances(), i)));
+  }
+}
+
+void prepare(ChooserBatch& batch, Connection& connection) {
+  batch.take_back(receive(connection, batch.plan().back_bytes(batch.instances())));
+  for (std::size_t i = 0; i < ReluPlan::chunk_count(batch.instances()); ++i) {
+    Message correlations(batch.plan().correlate_bytes(batch.instances(), i));
+    batch.correlate(correlations);
+    connection.send(correlations);
+  }
+}
+
+}  // namespace
+
+void set_up(HolderSession& session, Connection& connection) {
+  Message choice(kLookupChoiceBytes), trees(kLookupTreesBytes);
+  session.setup_choose(receive(connection, kLookupOfferBytes), choice);
+  connection.send(choice);
+  session.setup_finish(receive(connection, kLookupAnswerBytes), trees);
+  connection.send(trees);
+}
+
+void set_up(ChooserSession& session, Connection& connection) {
+  Message offer(kLookupOfferBytes), answer(kLookupAnswerBytes);
+  session.setup_offer(offer);
+  connection.send(offer);
+  session.setup_answer(receive(connection, kLookupChoiceBytes), answer);
+  connection.send(answer);
+  session.setup_finish(receive(connection, kLookupTreesBytes));
+}
+
+void run_lookups(HolderSession& session, const ReluPlan& plan, std::span<const Word> masks,
+                 std::span<const Word> shares, Source source, Connection& connection) {
+  for_each_batch(masks.size(), [&](std::size_t first, std::size_t count) {
+    const auto batch = session.prepare(plan, masks.subspan(first, count), source);
+    if (source == Source::Stock) {
+      draw(session, *batch, connection);
+    } else {
+      prepare(*batch, connection);
+    }
+    batch->begin(shares.subspan(first, count));
+    for (std::size_t step = 0; step < plan.steps().size(); ++step) {
+      Message table(plan.table_bytes(count, step));
+      batch->answer(receive(connection, plan.choose_bytes(count, step)), table);
+      connection.send(table);
+    }
+  });
+}
+
+std::vector<Word> run_lookups(ChooserSession& session, const ReluPlan& plan,
+                              std::span<const Word> shares, Source source, Connection& connection) {
+  std::vector<Word> outputs;
+  for_each_batch(shares.size(), [&](std::size_t first, std::size_t count) {
+    const auto batch = session.prepare(plan, count, source);
+    if (source == Source::Stock) {
+      draw(session, *batch, connection);
+    } else {
+      prepare(*batch, connection);
+    }
+    batch->begin(shares.subspan(first, count));
+    for (std::size_t step = 0; step < plan.steps().size(); ++step) {
+      Message choose(plan.choose_bytes(count, step));
+      batch->choose(choose);
+      connection.send(choose);
+      batch->take_table(receive(connection, plan.table_bytes(count, step)));
+    }
+    outputs.insert(outputs.end(), batch->outputs().begin(), batch->outputs().end());
+  });
+  return outputs;
+}
+
+}  // namespace capc::gc::bench

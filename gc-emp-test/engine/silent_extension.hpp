@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "block.hpp"
+#include "hashing.hpp"
+#include "kernels.hpp"
+#include "point_trees.hpp"
+#include "secret.hpp"
+#include "wire_format.hpp"
+
+namespace capc::gc {
+
+// Silent transfers: millions of random correlated transfers from some hundred thousand, for a
+// tenth of a byte each. Yang, Weng, Lan, Zhang and Wang, "Ferret", CCS 2020: with regular noise, in
+// the primal form. The receiver's choices are A r + e: r those of the transfers put in, A a sparse
+// public matrix, e 1 at one place of each of `trees` equal parts, so that they look random under
+// the assumption of learning parity with noise. The first outputs are the next round's inputs.
+//
+// A round is three messages: the sender's trees, the receiver's point, the sender's proof. A
+// receiver that deviates changes its own outputs only. A sender that deviates might have outputs
+// depend on places of e: the check over all trees ends the session before an output is there, but
+// for a guess of places, which it pays for with a bit of failure for each bit that it learns.
+
+/// Sizes of a round; public.
+struct SilentParameters {
+  std::size_t trees;
+  std::size_t depth;    ///< of a tree: 2^depth outputs for each
+  std::size_t secrets;  ///< the length of r
+
+  [[nodiscard]] constexpr std::size_t outputs() const { return trees << depth; }
+  /// Transfers that a round uses up: for the secrets, the levels of the trees, and the check's
+  /// mask.
+  [[nodiscard]] constexpr std::size_t inputs() const {
+    return secrets + trees * depth + 8 * sizeof(Block);
+  }
+  /// What a round gives beside the inputs of the next one.
+  [[nodiscard]] constexpr std::size_t gain() const { return outputs() - inputs(); }
+  [[nodiscard]] constexpr std::size_t trees_bytes() const {
+    return trees * (2 * depth + 1) * sizeof(Block);
+  }
+};
+
+/// scripts/silent_security.py estimates what attacks on these take: 2^128 operations and more.
+constexpr SilentParameters kSilent{1024, 12, 327680};
+static_assert(kSilent.trees_bytes() < kSilent.gain() / 8);  // less than a bit a transfer
+constexpr std::size_t kSilentPointBytes = sizeof(Block);
+constexpr std::size_t kSilentProofBytes = sizeof(Digest);
+
+/// What both ends have in common. The lowest bit of a label is 0 at the sender and the choice at
+/// the receiver, which fits since the lowest bit of Δ is 1.
+class SilentStock {
+ public:
+  /// Random correlated transfers that are there to be taken.
+  [[nodiscard]] std::size_t available() const {
+    return is_due_ ? parameters_.gain() : outputs_.size() - taken_;
+  }
+  /// The next `count` labels, which stay where they are until the next round: it drops what was not
+  /// taken. StateError where there are fewer, or a round is under way.
+  [[nodiscard]] const Block* take(std::size_t count);
+  /// The first round's inputs: parameters().inputs() labels.
+  void seed(const Block* labels);
+  [[nodiscard]] bool is_seeded() const { return inputs_.size() > 0; }
+  [[nodiscard]] const SilentParameters& parameters() const { return parameters_; }
+  [[nodiscard]] std::uint64_t round() const { return round_; }
+
+ protected:
+  SilentStock(const Kernels& kernels, const Digest& session, const SilentParameters& parameters);
+
+  void begin_round();
+  /// The leaves are checked. The rest needs no message, so it waits for `take` or the next round,
+  /// and the other party can go on.
+  void end_round();
+  /// The pads of all levels' sums under `labels` and, for the other side, `labels` ^ difference.
+  [[nodiscard]] SecretArray<LevelSums> pads(Block difference) const;
+  [[nodiscard]] Digest challenge_of(ConstBytes trees) const;
+  /// The sum over all leaves of a random public coefficient times the leaf. With `choices`, also
+  /// the sum of the coefficients of leaves whose lowest bit is 1.
+  [[nodiscard]] Block hash_leaves(Block* choices) const;
+  [[nodiscard]] Digest proof_of(Block hashed) const;
+  /// The labels whose choices mask the receiver's point.
+  [[nodiscard]] const Block* mask_labels() const {
+    return &inputs_[parameters_.secrets + parameters_.trees * parameters_.depth];
+  }
+
+  const Kernels* kernels_;
+  Sha256 sha256_;
+  SilentParameters parameters_;
+  SecretArray<Block> inputs_;   // of the next round, or of the one under way
+  SecretArray<Block> outputs_;  // until they are made: the leaves
+  Digest challenge_{};
+  bool midway_ = false;
+
+ private:
+  void make_outputs();
+
+  Digest session_;
+  RoundKeys code_;
+  Block start_;  // of the hash that makes pads
+  std::uint64_t round_ = 0;
+  bool is_due_ = false;  // the outputs of the round that ended last
+  std::size_t taken_ = 0;
+};
+
+class SilentSender : public SilentStock {
+ public:
+  SilentSender(const Kernels& kernels, const Digest& session, Block delta,
+               const SilentParameters& parameters);
+
+  /// A round's first message: parameters().trees_bytes().
+  void grow(Bytes trees);
+  /// From the receiver's point (kSilentPointBytes) to the proof (kSilentProofBytes).
+  void prove(ConstBytes point, Bytes proof);
+
+ private:
+  Secret<Block> delta_;
+};
+
+class SilentReceiver : public SilentStock {
+ public:
+  SilentReceiver(const Kernels& kernels, const Digest& session, const SilentParameters& parameters);
+
+  void answer(ConstBytes trees, Bytes point);
+  /// ProtocolError, and no outputs, unless the proof holds.
+  void finish(ConstBytes proof);
+
+ private:
+  Secret<Block> hashed_;  // what the proof must fit
+};
+
+}  // namespace capc::gc

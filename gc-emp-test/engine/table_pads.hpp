@@ -1,0 +1,89 @@
+#pragma once
+
+// The pads of tables from correlated transfers; for the engine's own sources only.
+
+#include <array>
+#include <vector>
+
+#include "block.hpp"
+#include "node_tables.hpp"
+#include "relu_plan.hpp"
+#include "secret.hpp"
+#include "session_core.hpp"
+
+namespace capc::gc {
+
+// The k transfers of a table have labels t_i = q_i ^ c_i Δ. In GF(2^128), with the choice's bits
+// as a polynomial c(x), T = sum x^i t_i = Q ^ c(x) Δ. So H(Q ^ j(x) Δ) is a pad for each entry j,
+// of which the receiver has the one at c: the others lie a non-zero multiple of Δ away.
+
+/// j(x) Δ for every j of a table.
+using Multiples = std::array<Block, kMaxEntries>;
+
+[[nodiscard]] constexpr Multiples multiples_of(Block delta) {
+  Multiples result{};
+  for (std::size_t j = 1; j < kMaxEntries; ++j) {
+    result[j] = times_x(result[j / 2]) ^ select(j & 1U, delta);
+  }
+  return result;
+}
+
+/// Pads of some instances' tables of one direction, at the party that fills the tables.
+class SenderPads {
+ public:
+  SenderPads(const std::vector<Table>& tables, std::size_t instances);
+
+  /// For `count` instances from `first` on, from the labels of their transfers, one instance after
+  /// the other. `tweak`: that of the first table of instance 0.
+  void fill(const SessionCore& core, const Multiples& multiples, std::uint64_t tweak,
+            std::size_t first, std::size_t count, const Block* labels);
+
+  /// All entries' pads of a table of bits.
+  [[nodiscard]] NodeTable bits(const Table& table, std::size_t instance) const {
+    return bits_[table.index * instances_ + instance];
+  }
+  /// Of entry j of a table of numbers.
+  [[nodiscard]] Word number(const Table& table, std::size_t instance, Word j) const {
+    const Word* const pair = &numbers_[2 * (places_[table.index] * instances_ + instance)];
+    return pair[0] ^ ((pair[0] ^ pair[1]) & mask_of(j));
+  }
+
+ private:
+  std::vector<Table> tables_;
+  std::size_t instances_;
+  std::size_t transfers_ = 0;
+  std::vector<std::size_t> places_;  // of tables of numbers among each other
+  SecretArray<NodeTable> bits_;
+  SecretArray<Word> numbers_;
+};
+
+/// The same at the party that reads: one pad each, and the random choice that it stands at.
+class ReceiverPads {
+ public:
+  ReceiverPads(const std::vector<Table>& tables, std::size_t instances);
+
+  /// As SenderPads::fill; a label's lowest bit is its choice.
+  void fill(const SessionCore& core, std::uint64_t tweak, std::size_t first, std::size_t count,
+            const Block* labels);
+
+  [[nodiscard]] Word choice(const Table& table, std::size_t instance) const {
+    return bits_[table.index * instances_ + instance] >> 2U;
+  }
+  /// A node's two bits: `greater` in bit 0, `equal` in bit 1.
+  [[nodiscard]] Word bits(const Table& table, std::size_t instance) const {
+    return bits_[table.index * instances_ + instance] & 3U;
+  }
+  [[nodiscard]] Word number(const Table& table, std::size_t instance) const {
+    return numbers_[places_[table.index] * instances_ + instance];
+  }
+
+ private:
+  std::vector<Table> tables_;
+  std::size_t instances_;
+  std::size_t transfers_ = 0;
+  std::vector<std::size_t> places_;
+  SecretArray<std::uint8_t> bits_;  // and the choice above them
+  SecretArray<Word> numbers_;
+};
+
+}  // namespace capc::gc

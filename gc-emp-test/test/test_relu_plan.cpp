@@ -1,0 +1,129 @@
+// The plan of a ReLU by table look-ups: what each step has, its figures, the tables of nodes
+// against what they are to say, and the field behind their pads.
+
+#include "check.hpp"
+#include "errors.hpp"
+#include "lookup_pads.hpp"
+
+using namespace capc::gc;
+using namespace capc::gc::test;
+
+namespace {
+
+void every_plan_fits() {
+  for (std::size_t ring_bits = 2; ring_bits <= 64; ++ring_bits) {
+    for (std::size_t shift = 0; shift + 2 <= ring_bits; ++shift) {
+      const ReluPlan plan(ring_bits, shift);
+      std::size_t nodes = 0;
+      for (const auto& step : plan.steps()) {
+        CHECK(!step.empty());
+        for (const Lookup& lookup : step) {
+          CHECK(lookup.table.choice_bits >= 1 && lookup.table.choice_bits <= kMaxChoiceBits);
+          CHECK(lookup.table.message_bits >= 1);
+          if (lookup.table.has_numbers) {
+            CHECK(lookup.table.choice_bits == 1);
+            continue;
+          }
+          CHECK(lookup.table.message_bits == (lookup.with_equal ? 2U : 1U));
+          CHECK(lookup.node == nodes++);
+        }
+      }
+      CHECK(nodes <= kNoNode);
+      CHECK(plan.carry_node() < nodes);
+      CHECK((plan.low_node() < nodes) == (shift > 0));
+      CHECK(plan.back_transfers() < kNoTransfer);
+      CHECK(plan.equal_transfer(plan.carry_node()) == kNoTransfer);
+    }
+  }
+  CHECK_THROWS(UsageError, ReluPlan(1, 0));
+  CHECK_THROWS(UsageError, ReluPlan(65, 0));
+  CHECK_THROWS(UsageError, ReluPlan(37, 36));
+}
+
+/// The table of docs/garbled-circuits.md.
+void figures() {
+  const ReluPlan plan(37, 12);
+  CHECK(plan.steps().size() == 4);  // leaves, a level of merges, the merge of all, the selection
+  CHECK(plan.tables().size() == 12 + 4 + 1 + 3);
+  CHECK(plan.transfers() == 37 - 1 + (3 + 2 + 2 + 1) + 3 + 3);
+  CHECK(plan.back_transfers() == (3 + 2 + 2 + 1) + 3 + 1);
+  std::size_t choose = 0, table = 0;
+  for (const auto& step : plan.steps()) {
+    for (const Lookup& lookup : step) {
+      choose += lookup.choose_bits;
+      table += lookup.table_bits;
+    }
+  }
+  CHECK(choose == plan.transfers() + 7 + (2 + 6 + 6) + 7 + 37);
+  CHECK(table == 7 + 11 * 14 + 8 + 7 + (2 + 6 + 6 + 3) + 8 + 12 + 37 + 2 * 37);
+  const auto [holder_offline, chooser_offline] = plan.offline_bytes(kLookupChunk);
+  CHECK(holder_offline == kHeaderBytes + choice_body_bytes(kLookupChunk * plan.back_transfers()));
+  CHECK(chooser_offline == kHeaderBytes + choice_body_bytes(kLookupChunk * plan.transfers()));
+}
+
+/// The field behind the pads, and that each table has a tweak of its own.
+void pads() {
+  CHECK(times_x({0, std::uint64_t{1} << 63U}) == (Block{0x87, 0}));
+  CHECK(times_x({std::uint64_t{1} << 63U, 0}) == (Block{0, 1}));
+  const Block delta{rng()(), rng()()};
+  const Multiples multiples = multiples_of(delta);
+  Block labels[kMaxChoiceBits];
+  for (std::size_t j = 0; j < kMaxEntries; ++j) {
+    for (std::size_t i = 0; i < kMaxChoiceBits; ++i) labels[i] = select(j >> i, delta);
+    CHECK(polynomial(labels, kMaxChoiceBits) == multiples[j]);
+  }
+  const ReluPlan plan(37, 12);
+  std::size_t next = 0, next_back = 0, transfer = 0, transfer_back = 0;
+  for (const auto& step : plan.steps()) {
+    for (const Lookup& lookup : step) {
+      CHECK(lookup.table.index == next++ && lookup.table.first_transfer == transfer);
+      transfer += lookup.table.choice_bits;
+      if (lookup.back.choice_bits == 0) continue;
+      CHECK(lookup.back.index == next_back++ && lookup.back.first_transfer == transfer_back);
+      transfer_back += lookup.back.choice_bits;
+    }
+  }
+  CHECK(back_tweak(plan, 3) == 3 * next);
+  CHECK(tweaks_of(plan, 3) == 3 * (next + next_back));
+}
+
+/// Tables of nodes against what they are to say, entry by entry.
+void node_tables() {
+  for (Word own = 0; own < 8; ++own) {
+    for (Word other = 0; other < 8; ++other) {
+      const Word entry = entry_of(leaf_table(own), other);
+      CHECK(entry == ((own > other ? 1U : 0U) | (own == other ? 2U : 0U)));
+      CHECK(entry_of(moved(leaf_table(own), other), 5) == entry_of(leaf_table(own), 5 ^ other));
+    }
+  }
+  for (std::size_t count = 2; count <= 4; ++count) {
+    Lookup merge;
+    merge.child_count = count;
+    for (std::size_t i = 0; i < count; ++i) merge.children[i] = 3 * i;
+    for (int i = 0; i < 200; ++i) {
+      const NodeBits mine{rng()(), rng()()}, other{rng()(), rng()()};
+      const Word equal = mine.equal ^ other.equal, greater = mine.greater ^ other.greater;
+      Word expected_greater = 0, all_equal = 1;
+      for (std::size_t child = count; child-- > 0;) {
+        expected_greater ^= all_equal & bit_at(greater, 3 * child);
+        all_equal &= bit_at(equal, 3 * child);
+      }
+      const Word from_both = entry_of(merge_table(merge, mine), equals_of(merge, other.equal)) ^
+                             entry_of(merge_table(merge, other), equals_of(merge, mine.equal));
+      const Word highest = highest_of(merge, mine) ^ highest_of(merge, other);
+      CHECK(((from_both & 1U) ^ highest) == expected_greater);
+      CHECK(from_both >> 1U == all_equal);
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  return run_tests([] {
+    every_plan_fits();
+    figures();
+    pads();
+    node_tables();
+  });
+}

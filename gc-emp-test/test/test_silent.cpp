@@ -1,0 +1,239 @@
+// Silent transfers: trees and code against an independent AES, q_i = t_i ^ c_i Δ over several
+// rounds and on every path, choices that look random, and what a sender that deviates passes with.
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <set>
+
+#include "errors.hpp"
+#include "point_trees.hpp"
+#include "silent_pair.hpp"
+#include "sparse_code.hpp"
+
+using namespace capc::gc;
+using namespace capc::gc::test;
+
+namespace {
+
+/// AES-128 by OpenSSL.
+Block aes(Block key, Block in) {
+  const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context(
+      EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free);
+  Block out;
+  int length = 0;
+  const auto bytes = [](auto& block) { return reinterpret_cast<std::uint8_t*>(&block); };
+  CHECK(EVP_EncryptInit_ex2(context.get(), EVP_aes_128_ecb(), bytes(key), nullptr, nullptr) == 1);
+  CHECK(EVP_EncryptUpdate(context.get(), bytes(out), &length, bytes(in), sizeof in) == 1);
+  return out;
+}
+
+/// Leaf `index` under `root`, by its path.
+Block leaf_under(Block root, std::size_t depth, std::size_t index) {
+  for (std::size_t level = depth; level-- > 0;) root = aes(root, {index >> level & 1U, 0});
+  return {root.lo & ~std::uint64_t{1}, root.hi};
+}
+
+void trees(Path path) {
+  const Block delta{rng()() | 1U, rng()()}, root{rng()(), rng()()};
+  for (const std::size_t depth : {1U, 2U, 5U}) {
+    PointTree tree(kernels_of(path), depth);
+    std::vector<LevelSums> sums(depth);
+    std::vector<Block> leaves(tree.leaves()), punctured(tree.leaves());
+    const Block sum = tree.grow(root, sums.data(), leaves.data());
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      CHECK(leaves[i] == leaf_under(root, depth, i));
+    }
+    for (std::uint64_t place = 0; place < leaves.size(); ++place) {
+      std::vector<Block> off_path(depth);
+      for (std::size_t level = 0; level < depth; ++level) {
+        off_path[level] = sums[level].side[~(place >> (depth - 1 - level)) & 1U];
+      }
+      tree.grow_punctured(place, off_path.data(), sum ^ delta, punctured.data());
+      for (std::size_t i = 0; i < leaves.size(); ++i) {
+        CHECK(punctured[i] == (i == place ? leaves[i] ^ delta : leaves[i]));
+      }
+    }
+  }
+}
+
+void code(Path path) {
+  constexpr std::size_t kLength = 700, kCount = 2 * kCodeRows;
+  const Block key{rng()(), rng()()};
+  RoundKeys expanded;
+  kernels_of(path).expand_key(key, expanded);
+  std::vector<Block> secrets(kLength), rows(kCount);
+  for (Block& block : secrets) block = {rng()(), rng()()};
+  for (Block& block : rows) block = {rng()(), rng()()};
+  const std::vector<Block> before = rows;
+  add_code_rows(kernels_of(path), expanded, kCodeRows, kCount, secrets.data(), kLength,
+                rows.data());
+  for (std::size_t i = 0; i < kCount; i += 101) {
+    Block sum = before[i];
+    for (std::size_t j = 0; j < kCodeWeight; ++j) {
+      const std::size_t number = (kCodeRows + i) * kCodeWeight + j;
+      const Block block = aes(key, {number / 4, 0});
+      std::uint32_t words[4];
+      std::memcpy(words, &block, sizeof block);
+      sum ^= secrets[words[number % 4] * std::uint64_t{kLength} >> 32U];
+    }
+    CHECK(rows[i] == sum);
+  }
+}
+
+void rounds(SilentPair& pair, std::size_t count) {
+  const SilentParameters& parameters = pair.sender.parameters();
+  std::set<std::pair<std::uint64_t, std::uint64_t>> seen;
+  std::size_t ones = 0, total = 0;
+  for (std::size_t round = 0; round < count; ++round) {
+    CHECK(pair.sender.round() == round && pair.receiver.round() == round);
+    pair.run_round();
+    CHECK(pair.sender.available() == parameters.gain());
+    for (const std::size_t part : {std::size_t{1}, parameters.gain() - 1}) {
+      const Block* const q = pair.sender.take(part);
+      const Block* const t = pair.receiver.take(part);
+      for (std::size_t i = 0; i < part; ++i) {
+        CHECK(q[i].colour() == 0);
+        CHECK(q[i] == (t[i] ^ select(t[i].lo, pair.delta)));
+        ones += t[i].colour();
+        if (i < 1000) seen.insert({q[i].lo, q[i].hi});
+      }
+      total += part;
+    }
+    CHECK(pair.sender.available() == 0 && pair.receiver.available() == 0);
+  }
+  CHECK(seen.size() == count * (1 + std::min<std::size_t>(1000, parameters.gain() - 1)));
+  // Six standard deviations: random choices are further from half with probability below 2e-9.
+  const double half = static_cast<double>(total) / 2;
+  CHECK(std::abs(static_cast<double>(ones) - half) < 6 * std::sqrt(half / 2));
+}
+
+void paths() {
+  const Path best = best_path();
+  for (const auto& [sender, receiver] : {std::pair(Path::Portable, best), {best, Path::Portable}}) {
+    SilentPair pair(kFew, sender, receiver);
+    rounds(pair, 2);
+  }
+  if (!is_supported(Path::AesNi)) return;
+  SilentPair pair(kFew, Path::AesNi, Path::AesNi);
+  rounds(pair, 2);
+}
+
+/// A round whose trees are bent at one byte, the receiver's point and the proof at others.
+enum class Bent { Trees, Point, Proof };
+bool passes(Bent what, std::size_t byte) {
+  SilentPair pair;
+  const auto bend = [&](Bent now, std::vector<std::uint8_t>& message) {
+    if (now == what) message[byte] ^= 0x40;
+  };
+  pair.sender.grow(pair.trees);
+  bend(Bent::Trees, pair.trees);
+  pair.receiver.answer(pair.trees, pair.point);
+  bend(Bent::Point, pair.point);
+  pair.sender.prove(pair.point, pair.proof);
+  bend(Bent::Proof, pair.proof);
+  try {
+    pair.receiver.finish(pair.proof);
+  } catch (const ProtocolError&) {
+    CHECK_THROWS(StateError, (void)pair.receiver.take(1));
+    return false;
+  }
+  return true;
+}
+
+void bent_messages() {
+  for (std::size_t byte = 0; byte < kSilentPointBytes; ++byte) CHECK(!passes(Bent::Point, byte));
+  for (std::size_t byte = 0; byte < kSilentProofBytes; byte += 3) {
+    CHECK(!passes(Bent::Proof, byte));
+  }
+  // The proof is about the trees as they were sent: even what the receiver does not read counts.
+  for (std::size_t byte = 0; byte < kFew.trees_bytes(); byte += 97) {
+    CHECK(!passes(Bent::Trees, byte));
+  }
+}
+
+/// A sender that sends a wrong sum of one side and proves what it sent learns one bit of the path
+/// by whether the session goes on: both happen, each in one of two sessions.
+void a_lie_is_a_guess_of_the_path() {
+  int passed = 0;
+  constexpr int kSessions = 64;
+  for (int session = 0; session < kSessions; ++session) {
+    // Such a sender has the same Δ, roots and labels, and hashes the trees that it sent.
+    class Lying : public SilentSender {
+     public:
+      using SilentSender::SilentSender;
+      void lie(Bytes sent) {
+        sent[sizeof(Block)] ^= 1;  // the right side of the first tree's first level
+        challenge_ = challenge_of(sent);
+      }
+    };
+    SilentPair honest;
+    Lying sender(kernels_of(best_path()), honest.session, honest.delta, kFew);
+    std::vector<Block> labels(kFew.inputs());
+    for (Block& label : labels) label = {rng()() & ~std::uint64_t{1}, rng()()};
+    sender.seed(labels.data());
+    const std::vector<std::uint64_t> choices = random_words(kFew.inputs() / 64 + 1);
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      labels[i] ^= select(choices[i / 64] >> (i % 64), honest.delta);
+    }
+    SilentReceiver receiver(kernels_of(best_path()), honest.session, kFew);
+    receiver.seed(labels.data());
+    sender.grow(honest.trees);
+    sender.lie(honest.trees);
+    receiver.answer(honest.trees, honest.point);
+    sender.prove(honest.point, honest.proof);
+    const bool reads_right = (choices[kFew.secrets / 64] >> (kFew.secrets % 64) & 1U) != 0;
+    bool goes_on = true;
+    try {
+      receiver.finish(honest.proof);
+    } catch (const ProtocolError&) {
+      goes_on = false;
+    }
+    CHECK(goes_on == !reads_right);
+    passed += goes_on ? 1 : 0;
+  }
+  CHECK(passed > 8 && passed < kSessions - 8);  // else with probability below 1e-9
+}
+
+void lengths_and_order() {
+  SilentPair pair;
+  CHECK_THROWS(StateError, (void)pair.sender.take(1));
+  CHECK_THROWS(StateError, pair.sender.seed(nullptr));
+  CHECK_THROWS(StateError, pair.sender.prove(pair.point, pair.proof));
+  CHECK_THROWS(StateError, pair.receiver.finish(pair.proof));
+  pair.sender.grow(pair.trees);
+  CHECK_THROWS(StateError, pair.sender.grow(pair.trees));
+  auto longer = pair.trees;
+  longer.push_back(0);
+  CHECK_THROWS(ProtocolError, pair.receiver.answer(longer, pair.point));
+  SilentPair other;
+  other.sender.grow(other.trees);
+  other.trees.pop_back();
+  CHECK_THROWS(ProtocolError, other.receiver.answer(other.trees, other.point));
+  SilentReceiver fresh(kernels_of(best_path()), pair.session, kFew);
+  CHECK(!fresh.is_seeded() && fresh.available() == 0);
+  CHECK_THROWS(StateError, fresh.answer(pair.trees, pair.point));
+}
+
+}  // namespace
+
+int main() {
+  return run_tests([] {
+    for (const Path path : {Path::Portable, Path::AesNi, Path::Vaes}) {
+      if (!is_supported(path)) continue;
+      trees(path);
+      code(path);
+    }
+    SilentPair few;
+    rounds(few, 4);
+    paths();
+    bent_messages();
+    a_lie_is_a_guess_of_the_path();
+    lengths_and_order();
+    SilentPair full(kSilent);
+    rounds(full, 2);
+  });
+}
