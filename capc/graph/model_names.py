@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from capc.errors import ConfigError
-from capc.files import existing
+from capc.files import all_existing
 
 MODEL_SUFFIXES = (".pb", ".keras", ".h5", ".hdf5", ".onnx")
 SAVED_MODEL = "saved_model.pb"
@@ -34,11 +34,12 @@ def find_model(folder: Path, name: str) -> Path | None:
 def model_at(path: Path) -> Path:
     """The model that a path names; its suffix may be missing. The path itself where there is none.
 
-    Raises ConfigError where two models have that name.
+    It is looked for here and below the repository. Raises ConfigError where two models have that
+    name.
     """
     if path.is_file() or (path / SAVED_MODEL).is_file():
         return path
-    return find_model(path.parent, path.name) or path
+    return model_at_path(str(path)) or path
 
 
 def is_path(name: str) -> bool:
@@ -50,8 +51,9 @@ def is_path(name: str) -> bool:
 
 def model_at_path(name: str) -> Path | None:
     """The model that `is_path` found in a name, looked for here and below the repository."""
-    folder = existing(str(Path(name).parent))
-    return None if folder is None else find_model(folder, Path(name).name)
+    folders = all_existing(str(Path(name).parent))
+    found = (find_model(folder, Path(name).name) for folder in folders)
+    return next((model for model in found if model is not None), None)
 
 
 def models_in(folder: Path) -> list[Path]:
