@@ -173,7 +173,7 @@ sdist: setup
 	$(PYTHON_RUN) -m build --no-isolation --sdist
 
 check-wheel: setup
-	scripts/check_wheel.sh
+	scripts/check_wheel.sh $(PYTHON_RUN)
 
 clean:
 	rm -rf $(VENV) build dist gc-emp-test/bin *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

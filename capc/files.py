@@ -159,6 +159,16 @@ def _sweep(place: Path, prefix: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def owner_only() -> Iterator[None]:
+    """What this process and its children make meanwhile is their owner's alone."""
+    umask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
 def expanded(name: str | Path) -> Path:
     """A path as its user means it, absolute: ~ is home. A ~ of nobody stays as it is."""
     path = Path(name)

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds the sources and, from them, the wheel as pip would; installs the wheel in an environment of
 # its own; asks a query in an empty folder; installs over it once more, as an upgrade does.
+# The argument is the Python that builds.
 set -euo pipefail
+python=$(realpath --no-symlinks "$1")
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -9,12 +11,12 @@ unset PYTHONPATH
 say() { printf 'check-wheel: %s\n' "$*"; }
 
 say "building"
-"$root/.venv/bin/python" -m build --no-isolation --outdir "$folder/dist" "$root" >"$folder/build.log" 2>&1 \
+"$python" -m build --no-isolation --outdir "$folder/dist" "$root" >"$folder/build.log" 2>&1 \
     || { tail -n 30 "$folder/build.log" >&2; exit 1; }
 wheel=("$folder"/dist/*.whl)
 
 say "installing $(basename "${wheel[0]}")"
-"$root/.venv/bin/python" -m venv "$folder/venv"
+"$python" -m venv "$folder/venv"
 "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}"
 
 mkdir "$folder/empty"

@@ -62,13 +62,19 @@ def main(argv: Sequence[str] | None = None, program: str = "capc run") -> int:
         return run(settings)
 
 
-def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
+def run(
+    settings: Settings,
+    modules: Mapping[str, str] | None = None,
+    console: Console | None = None,
+    begun: Callable[[Path], object] | None = None,
+) -> int:
     """Run one experiment; the exit status, as --help lists them.
 
-    Raises CapcError for what is wrong before any party starts, and for a results folder that
-    cannot be written.
+    It is shown on `console`, by default standard output. `begun` gets the run's folder once there
+    is one. Raises CapcError for what is wrong before any party starts, and for a results folder
+    that cannot be written.
     """
-    console = table_console()
+    console = console or table_console()
     if settings.private:
         require_private(settings)
     if settings.step:
@@ -85,6 +91,8 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
         remarks=ready.remarks,
         agreements=ready.agreed.agreements,
     )
+    if begun is not None:
+        begun(this_run.folder)
     return this_run.run(
         console,
         lambda recorder: check_run(
@@ -140,6 +148,11 @@ class Run:
         )
         self._directory = RunDirectory(settings.results_dir)
         self._record: dict[str, Any] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Where the run leaves its files."""
+        return self._directory.path
 
     def run(self, console: Console, check: Callable[[Recorder], dict[int, Check]]) -> int:
         """Everything after the preparations; always leaves run.json and no process."""
