@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from rich.console import Console
 
 from capc.api.flags import FlagValue, StrPath, settings_of
+from capc.console import plain_console
 from capc.data.fitting import Range, fitted, scaled, settled
 from capc.fixed_point import Float64, Int64
 from capc.graph.float_reference import evaluate_float
@@ -104,7 +104,7 @@ class Model:
 
         Raises ModelError or ConfigError, naming the layer, where the model does not run.
         """
-        console = Console(width=120, color_system=None)
+        console = plain_console(width=120, color_system=None)
         parameters = read_encryption_params(encryption_params, allow_insecure=True)
         needs = self.fraction_bits, self.input_range
         costs, said = cost_table(self._network, *needs, parameters, batch_size=batch_size)

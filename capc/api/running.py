@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from rich.console import Console
 
 from capc.api.flags import FlagValue, StrPath, settings_of
 from capc.api.result import RunResult, load_run
+from capc.console import plain_console
 from capc.errors import BudgetError, ConfigError, DisagreementError, ExitStatus, ProgramError
 from capc.files import owner_only
 from capc.harness import experiment
@@ -75,7 +75,7 @@ def run(
         "results_dir": results_dir,
         "launcher": launcher,
     }
-    console = None if show else Console(file=io.StringIO(), quiet=True)
+    console = None if show else plain_console(file=io.StringIO(), quiet=True)
     with _saved(images, labels) as asked, interruptible(), owner_only():
         if asked and flags.get("dataset_path") is not None:
             raise ConfigError("images and dataset_path are two places for the queries: give one")

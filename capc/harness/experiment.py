@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from capc.command_line import ExitStatus, run_command
-from capc.console import show_line, table_console
+from capc.console import plain_console, show_line, table_console
 from capc.errors import CapcError, FileError
 from capc.graph.agreement import Agreement
 from capc.graph.prepared import load_network
@@ -171,7 +171,7 @@ class Run:
                 if log_format == "json"
                 else directory.log_file("driver").open("a", encoding="utf-8")
             ) as log:
-                consoles = [console, Console(file=log, width=120)]
+                consoles = [console, plain_console(file=log, width=120)]
                 status = self._run(consoles, check)
         except CapcError as error:
             self._record["failure"] = str(error)
