@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the sources and, from them, the wheel as pip would; installs the wheel in an environment of
-# its own; asks a query in an empty folder; installs over it once more, as an upgrade does.
-# The argument is the Python that builds.
+# its own; asks a query in an empty folder; installs over it once more, as an upgrade does. Both are
+# in dist/ then. The argument is the Python that builds.
 set -euo pipefail
 python=$(realpath --no-symlinks "$1")
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -34,4 +34,6 @@ before=$(find "$folder/venv" -path '*/capc/*' -type f -not -name '*.pyc' | sort)
 after=$(find "$folder/venv" -path '*/capc/*' -type f -not -name '*.pyc' | sort)
 [ "$before" = "$after" ] || { say "files of the former installation are left"; exit 1; }
 "$capc" doctor --without_run
-say "done"
+mkdir -p "$root/dist"
+cp "$folder"/dist/* "$root/dist/"
+say "done: $(cd "$folder/dist" && echo *) in dist/"
