@@ -41,10 +41,10 @@ class Account:
 class RunResult:
     """A run that has ended, by its folder.
 
-    `labels` has an entry for each query in order: a class, with several labels a set of classes,
-    None for a query that was not answered. `true_labels` likewise, None where they are not known.
-    `succeeded` is whether every label may be used. `failure` says what went wrong, None if nothing
-    did. `record` is run.json.
+    `labels` has an entry for each query that the run came to, in order: a class, with several
+    labels a set of classes, None for a query that was not answered. `true_labels` likewise, None
+    where they are not known. `succeeded` is whether every label may be used. `failure` says what
+    went wrong, None if nothing did. `record` is run.json.
     """
 
     folder: Path
@@ -94,7 +94,8 @@ def load_run(folder: StrPath) -> RunResult:
     try:
         record = read_json(path / "run.json")
         flags = record["flags"]
-        rows, several = tables_of(path).queries, flags["task"] == TASKS[1]
+        several = flags["task"] == TASKS[1]
+        rows = sorted(tables_of(path).queries, key=lambda row: int(row["query"]))
         labels = tuple(_label(row["label"], several=several) for row in rows)
         true_labels = tuple(_label(row["true_label"], several=several) for row in rows)
         account = _account(rows, float(flags["epsilon"]))
@@ -122,7 +123,7 @@ def _account(rows: Sequence[Row], limit: float) -> Account:
         conversion=None if last is None else last["conversion"],
         limit=None if limit == float("inf") else limit,
         answered=sum(row["answered"] == "true" for row in rows),
-        refused=len(rows) - len(charged),
+        refused=sum(row["answered"] == "false" and not row["epsilon_spent"] for row in rows),
     )
 
 
