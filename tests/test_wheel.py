@@ -28,6 +28,7 @@ import json, sys
 from pathlib import Path
 import capc
 from capc.files import BUILD_AGAIN, IN_CLONE, REPOSITORY
+from capc.graph.model_names import model_at
 from capc.harness.models import model_files
 from capc.harness.settings import parse_settings
 from capc.learning.experiment import load_experiment
@@ -45,6 +46,7 @@ print(json.dumps({
     "again": BUILD_AGAIN,
     "before": before,
     "with_folder": found(""),
+    "inspected": str(model_at(Path("models/cryptonets-relu.pb"))),
     "degree": parse_settings([]).encryption_parameters.poly_modulus_degree,
     "learning": load_experiment(Path("config/learning/mnist.json")).dataset,
 }))
@@ -127,5 +129,6 @@ def test_the_package_finds_its_files_without_a_clone(
     assert "make" not in seen["again"]
     shipped = str(site / "capc" / "shipped" / "models" / "cryptonets-relu.pb")
     assert seen["before"] == seen["with_folder"] == [str(empty / "models"), shipped]
+    assert seen["inspected"] == shipped
     assert seen["degree"] == 8192
     assert seen["learning"] == "mnist"
