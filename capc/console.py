@@ -70,6 +70,8 @@ def show_table(
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
 def plain_console(**settings: Any) -> Console:
     """A console that writes to its file in a notebook too, where rich would show a page instead."""
     return Console(force_jupyter=False, **settings)
