@@ -80,6 +80,14 @@ def cache_root() -> Path:
     return path
 
 
+def state_root() -> Path | None:
+    """$XDG_STATE_HOME/capc, else ~/.local/state/capc; None for a user without a home."""
+    named, own = os.environ.get("XDG_STATE_HOME"), home()
+    if named and Path(named).is_absolute():
+        return Path(named) / "capc"
+    return None if own is None else own / ".local" / "state" / "capc"
+
+
 def temporary_folder() -> Path:
     """Where temporary files go; ConfigError that names TMPDIR where nothing can be written."""
     try:
