@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from capc.errors import ConfigError
@@ -14,13 +15,14 @@ SAVED_MODEL = "saved_model.pb"
 def find_model(folder: Path, name: str) -> Path | None:
     """The model `name` in a folder: a file, or a SavedModel's folder.
 
-    The name may have the file's suffix. Raises ConfigError, naming both, where there are two.
+    The name may have the file's suffix. Raises ConfigError, naming both, where there are two, and
+    for what has the name of a model and cannot be read: nothing may be trained in its place.
     """
     named = folder / name
-    if named.suffix in MODEL_SUFFIXES and named.is_file():
+    if named.suffix in MODEL_SUFFIXES and _is_file(named):
         return named
     files = [folder / f"{name}{suffix}" for suffix in MODEL_SUFFIXES]
-    found = [file for file in files if file.is_file()]
+    found = [file for file in files if _is_file(file)]
     if (named / SAVED_MODEL).is_file():
         found.append(named)
     if len(found) > 1:
@@ -88,6 +90,17 @@ def models_of_parties(folder: Path, parties: int, count_name: str) -> list[Path 
 def model_name(path: Path) -> str:
     """A model's name without the suffix of its kind."""
     return path.stem if path.suffix in MODEL_SUFFIXES and not path.is_dir() else path.name
+
+
+def _is_file(path: Path) -> bool:
+    if path.is_file():
+        return True
+    if os.path.lexists(path) and not path.is_dir():
+        raise ConfigError(
+            f"{path} is a link that leads nowhere, or no regular file: put the model there, or "
+            "remove it"
+        )
+    return False
 
 
 def _shown(path: Path) -> str:

@@ -6,6 +6,7 @@ import argparse
 import math
 
 from capc.errors import ConfigError
+from capc.files import shortened
 from capc.privacy.voting_rules import Voting
 
 
@@ -37,7 +38,7 @@ def voting_of(flags: argparse.Namespace) -> Voting:
 def whole(name: str, value: int, low: int, high: int) -> None:
     """Raise ConfigError unless the flag is one of these whole numbers."""
     if not low <= value <= high:
-        raise ConfigError(f"--{name} is {value}; allowed is {low} to {high}")
+        raise ConfigError(f"--{name} is {shortened(value)}; allowed is {low} to {high}")
 
 
 def positive(name: str, value: float, high: float = math.inf) -> None:
