@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ from capc.harness.verify import Check, check_run
 from capc.log_lines import LogStream, formatter_of
 from capc.private_memory import keep_memory_private
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
-from capc.unforeseen import keep_trace, one_line
+from capc.unforeseen import FULL, keep_trace, one_line
 
 logger = logging.getLogger("capc.driver")
 
@@ -182,6 +182,8 @@ class Run:
             self._record["failure"] = "stopped"
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+                error.filename = str(directory.path)  # what is written late does not say where
             kept = keep_trace(error, directory.path / "logs")
             said = one_line(error) or f"unforeseen {type(error).__name__}: {error}"
             self._record["failure"] = said
@@ -189,7 +191,8 @@ class Run:
             raise
         finally:
             logger.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # of a full disk: no reason to leave anything
+                handler.close()
             self._finish(console, status)
         return status
 
