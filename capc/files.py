@@ -178,11 +178,18 @@ def owner_only() -> Iterator[None]:
 
 
 def expanded(name: str | Path) -> Path:
-    """A path as its user means it, absolute: ~ is home. A ~ of nobody stays as it is."""
+    """A path as its user means it, absolute: ~ is home. A ~ of nobody stays as it is.
+
+    It needs no folder that stands before a "..", such as the working folder, to be there later.
+    """
     path = Path(name)
     with contextlib.suppress(RuntimeError):
         path = path.expanduser()
-    return path.absolute()
+    path = path.absolute()
+    if ".." in path.parts:
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a loop of links, an odd name
+            return path.resolve()
+    return path
 
 
 def existing(name: str) -> Path | None:

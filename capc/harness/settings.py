@@ -208,7 +208,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         session=flags.session,
         cards=flags.panes == "card",
         step=flags.step,
-        results_dir=Path(flags.results_dir).absolute(),
+        results_dir=expanded(flags.results_dir),
         log_timing_file=(
             None if flags.log_timing_file is None else Path(flags.log_timing_file).absolute()
         ),

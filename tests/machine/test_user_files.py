@@ -20,6 +20,7 @@ from capc.errors import CapcError
 from capc.files import (
     cache_root,
     existing,
+    expanded,
     parse_json,
     read_bounded,
     read_json,
@@ -168,6 +169,16 @@ def test_the_cache_lies_where_the_system_keeps_caches(
     assert cache_root() == tmp_path / "caches" / "capc"
     monkeypatch.setenv("CAPC_CACHE", str(tmp_path / "own"))
     assert cache_root() == tmp_path / "own"
+
+
+def test_a_path_outlives_the_folder_before_its_dots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    monkeypatch.chdir(tmp_path / "gone")
+    assert expanded("../results") == tmp_path / "results"
+    assert expanded(tmp_path / "link") == tmp_path / "link"
 
 
 @pytest.fixture
