@@ -23,8 +23,8 @@ SIDE_BY_SIDE := -n $(TEST_PROCESSES) --maxprocesses=5 --dist=loadfile --no-loads
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp format-cpp types \
-	hooks fuzz audit faults random-models network container-check bench table1 figures scaling artefact \
-	pictures docs lock clean
+	hooks fuzz audit faults random-models network container-check bench table1 figures scaling \
+	artefact pictures docs lock wheel sdist check-wheel notebooks clean
 
 help:
 	@echo "make setup                     everything that the rest needs (once; idempotent)"
@@ -54,7 +54,11 @@ help:
 	@echo "make scaling [SIZE=small]      seconds and bytes against parties, classes, model size and batch"
 	@echo "make artefact [SIZE=full]      all that a reviewer needs, into results/artefact: 4 to 12 minutes"
 	@echo "make pictures                  the pictures of the parties' cards in docs/figures"
+	@echo "make notebooks                 run each of notebooks/, to build/notebooks: minutes"
 	@echo "make lock                      requirements.lock anew, from pyproject.toml"
+	@echo "make wheel                     a wheel for this Python, to dist/"
+	@echo "make sdist                     the sources as pip takes them, to dist/"
+	@echo "make check-wheel               build both, install the wheel in an empty place, ask a query there"
 	@echo "make clean                     remove what was built (results and models stay)"
 
 setup:
@@ -164,11 +168,23 @@ docs: setup
 	$(PYTHON_RUN) -m sphinx --quiet --fail-on-warning --keep-going -b html -c docs/site . build/site
 	@echo "the documents: build/site/index.html"
 
+notebooks: setup
+	$(PYTHON_RUN) tests/notebooks/execute.py build/notebooks notebooks/*.ipynb
+
 # Needs uv (PyPI): one lock for Python 3.10 to 3.13.
 lock:
 	uv pip compile --universal --python-version 3.10 --extra dev --extra docs --generate-hashes --no-header \
 		--no-annotate --quiet pyproject.toml --output-file requirements.lock
 
+wheel: setup
+	$(PYTHON_RUN) -m build --no-isolation --wheel
+
+sdist: setup
+	$(PYTHON_RUN) -m build --no-isolation --sdist
+
+check-wheel: setup
+	scripts/check_wheel.sh $(PYTHON_RUN)
+
 clean:
-	rm -rf $(VENV) build gc-emp-test/bin *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist gc-emp-test/bin *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+import capc
 from capc.command_line import ExitStatus, run_command, status_table
 from capc.errors import ConfigError
+from capc.files import BUILD_AGAIN
 from capc.roles import MODULES as PARTIES
 
 
@@ -128,6 +130,9 @@ def _dispatch(arguments: list[str], program: str) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         _print_usage(sys.stdout if arguments else sys.stderr)
         return ExitStatus.OK if arguments else ExitStatus.USAGE
+    if arguments[0] == "--version":
+        sys.stdout.write(f"capc {capc.__version__}\n")
+        return ExitStatus.OK
     name, rest = arguments[0], arguments[1:]
     if name == "party":
         return _dispatch_party(rest)
@@ -171,7 +176,7 @@ def _import(module: str, command: str) -> Any:
         if error.name is not None and module.startswith(error.name):
             raise ConfigError(f"this installation has no `capc {command}`") from None
         raise ConfigError(
-            f"the Python package {error.name} is missing: run `make setup`, or pip install it"
+            f"the Python package {error.name} is missing: run `{BUILD_AGAIN}`, or pip install it"
         ) from None
 
 
@@ -181,7 +186,12 @@ def _print_usage(out: TextIO) -> None:
     lines += [f"  {name:<{width}}  {command.help}" for name, command in _COMMANDS.items()]
     lines += ["", "examples:"]
     lines += [f"  {command.example}" for command in _COMMANDS.values()]
-    lines += ["", status_table(), "", "capc SUBCOMMAND --help shows its flags."]
+    lines += [
+        "",
+        status_table(),
+        "",
+        "capc SUBCOMMAND --help shows its flags, capc --version the version.",
+    ]
     out.write("\n".join(lines) + "\n")
 
 

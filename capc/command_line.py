@@ -7,7 +7,6 @@ import contextlib
 import difflib
 import errno
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from capc.errors import CapcError, ConfigError, ExitStatus
+from capc.files import owner_only
 from capc.standard_streams import OutputError, ReaderGoneError, abandon_output, guard, say
 from capc.unforeseen import one_line, unforeseen
 
@@ -132,26 +132,24 @@ def run_command(entry: Callable[[], int], *, debug: bool = False) -> int:
     `debug`. Files and folders made meanwhile, by children too, are their owner's alone.
     """
     logging.raiseExceptions = debug  # a log on a full disk loses lines, not the run
-    umask = os.umask(0o077)
-    try:
-        guard()
-        _require_working_folder()
-        return _all_written(entry)
-    except KeyboardInterrupt:
-        say("capc: stopped")
-        return ExitStatus.INTERRUPTED
-    except ReaderGoneError:
-        abandon_output()
-        return ExitStatus.FAILED
-    except OutputError as error:
-        abandon_output()
-        return _failed(str(error), error, debug)
-    except CapcError as error:
-        return _failed(str(error), error, debug)
-    except Exception as error:
-        return _failed(one_line(error) or unforeseen(error), error, debug)
-    finally:
-        os.umask(umask)
+    with owner_only():
+        try:
+            guard()
+            _require_working_folder()
+            return _all_written(entry)
+        except KeyboardInterrupt:
+            say("capc: stopped")
+            return ExitStatus.INTERRUPTED
+        except ReaderGoneError:
+            abandon_output()
+            return ExitStatus.FAILED
+        except OutputError as error:
+            abandon_output()
+            return _failed(str(error), error, debug)
+        except CapcError as error:
+            return _failed(str(error), error, debug)
+        except Exception as error:
+            return _failed(one_line(error) or unforeseen(error), error, debug)
 
 
 def _all_written(entry: Callable[[], int]) -> int:

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -42,8 +42,13 @@ class MinuteLines:
 
 
 def table_console(width: int = 120) -> Console:
-    """Standard output: as wide as the terminal, or `width` columns where there is none."""
+    """Standard output: as wide as the terminal, or `width` columns where there is none.
+
+    A notebook's gets plain lines. It says that it is a terminal, and has no cursor to move.
+    """
     console = Console()
+    if console.is_jupyter:
+        return plain_console(width=width, force_terminal=False)
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=width)
 
 
@@ -65,6 +70,11 @@ def show_table(
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def plain_console(**settings: Any) -> Console:
+    """A console that writes to its file in a notebook too, where rich would show a page instead."""
+    return Console(force_jupyter=False, **settings)
 
 
 def bytes_text(count: float) -> str:

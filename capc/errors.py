@@ -74,5 +74,13 @@ class ProgramError(CapcError):
     exit_status = ExitStatus.FAILED
 
 
+class DisagreementError(CapcError):
+    """Labels that differ from the reference on the same models: they must not be used."""
+
+    exit_status = ExitStatus.DISAGREES
+
+
 class BudgetError(CapcError):
     """A query that would exceed the privacy budget (epsilon, delta)."""
+
+    exit_status = ExitStatus.NOTHING_ANSWERED

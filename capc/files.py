@@ -1,4 +1,4 @@
-"""Where the repository lies, files read within bounds, and files written whole or not at all."""
+"""Where what ships lies, files read within bounds, and files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from typing import IO, Any
 import capc
 from capc.errors import CapcError, ConfigError
 
-REPOSITORY = Path(capc.__file__).resolve().parents[1]
+_PACKAGE = Path(capc.__file__).resolve().parent
+IN_CLONE = (_PACKAGE.parent / "gc-emp-test" / "CMakeLists.txt").is_file()
+REPOSITORY = _PACKAGE.parent if IN_CLONE else _PACKAGE / "shipped"
+"""Where `config/` and `models/` lie: the clone, or the part of it that an installed package has."""
+
+BUILD_AGAIN = "make setup" if IN_CLONE else "pip install --force-reinstall capc-….whl"
+"""The command that brings what is missing: the engine, a program, a package that CaPC needs."""
 
 OWNER, EVERYONE = 0o600, 0o644  # who may read a file
 _FOLDER_MODE = {OWNER: 0o700, EVERYONE: 0o755}
@@ -44,13 +50,16 @@ def home() -> Path | None:
 
 
 def cache_root() -> Path:
-    """$CAPC_CACHE, else ~/.cache/capc; for a user without a home a folder of temporary files.
+    """$CAPC_CACHE, else capc in $XDG_CACHE_HOME or ~/.cache; else a folder of temporary files.
 
     That last one is made here, for this user alone: another's at its place is a ConfigError.
     """
     root = os.environ.get("CAPC_CACHE")
     if root:
         return Path(root)
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if caches.is_absolute():  # the XDG specification has others ignored
+        return caches / "capc"
     own = home()
     if own is not None:
         return own / ".cache" / "capc"
@@ -69,6 +78,14 @@ def cache_root() -> Path:
             "CAPC_CACHE"
         )
     return path
+
+
+def state_root() -> Path | None:
+    """$XDG_STATE_HOME/capc, else ~/.local/state/capc; None for a user without a home."""
+    named, own = os.environ.get("XDG_STATE_HOME"), home()
+    if named and Path(named).is_absolute():
+        return Path(named) / "capc"
+    return None if own is None else own / ".local" / "state" / "capc"
 
 
 def temporary_folder() -> Path:
@@ -150,16 +167,51 @@ def _sweep(place: Path, prefix: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def owner_only() -> Iterator[None]:
+    """What this process and its children make meanwhile is their owner's alone."""
+    umask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
 def expanded(name: str | Path) -> Path:
-    """A path as its user means it, absolute: ~ is home. A ~ of nobody stays as it is."""
+    """A path as its user means it, absolute: ~ is home. A ~ of nobody stays as it is.
+
+    It needs no folder that stands before a "..", such as the working folder, to be there later.
+    """
     path = Path(name)
     with contextlib.suppress(RuntimeError):
         path = path.expanduser()
-    return path.absolute()
+    path = path.absolute()
+    if ".." in path.parts:
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a loop of links, an odd name
+            return path.resolve()
+    return path
 
 
 def existing(name: str) -> Path | None:
-    """The absolute path of a file or folder as it is named, or else below the repository."""
+    """The absolute path of a file or folder as it is named, or else below the repository.
+
+    ConfigError for what is no name of a file.
+    """
+    return next(all_existing(name), None)
+
+
+def place_to_write(name: str) -> Path:
+    """A folder to write into: `existing`, but nothing within an installed package, else as named.
+
+    It need not exist. ConfigError as `existing`.
+    """
+    path = existing(name)
+    shipped = path is not None and not IN_CLONE and path.is_relative_to(REPOSITORY)
+    return expanded(name) if path is None or shipped else path
+
+
+def all_existing(name: str) -> Iterator[Path]:
+    """All that `existing` may find, in its order."""
     for path in (expanded(name), REPOSITORY / name):
         try:
             path.stat()
@@ -169,8 +221,7 @@ def existing(name: str) -> Path | None:
             raise ConfigError(f"{shortened(name)} cannot be used: {error.strerror}") from None
         except ValueError:
             raise ConfigError(f"{shortened(name)!r} is no name of a file") from None
-        return path
-    return None
+        yield path
 
 
 def shortened(name: object, most: int = 80) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 from capc.files import cache_root, shortened
 
 _MOST = 400  # characters of an error's own text
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ADVICE = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
+    **dict.fromkeys(FULL, "free some space, or raise the limit of a file's size (ulimit -f)"),
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "this machine has too many files open",
     errno.EAGAIN: "raise the limit of processes (ulimit -u)",

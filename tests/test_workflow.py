@@ -39,7 +39,8 @@ def test_every_promised_python_is_tested() -> None:
     found = re.search(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', project, re.MULTILINE)
     assert found is not None
     promised = [f"3.{minor}" for minor in range(int(found[1]), int(found[2]))]
-    assert JOBS["ubuntu"]["strategy"]["matrix"]["python"] == promised
+    for job in ("ubuntu", "wheels"):
+        assert JOBS[job]["strategy"]["matrix"]["python"] == promised
     assert f"Python {promised[0]} to {promised[-1]}" in README
 
 
@@ -51,6 +52,13 @@ def test_every_promised_system_is_tested() -> None:
     for job in ("ubuntu", "sanitizers"):
         matrix = JOBS[job]["strategy"]["matrix"]
         assert matrix["os"] == [f"ubuntu-{found[2]}", f"ubuntu-{found[3]}"]
+
+
+def test_wheels_are_built_on_the_oldest_ubuntu_and_tried() -> None:
+    assert JOBS["wheels"]["runs-on"] == min(JOBS["ubuntu"]["strategy"]["matrix"]["os"])
+    assert make_targets("wheels") == {"check-wheel"}
+    (kept,) = (step["with"] for step in JOBS["wheels"]["steps"] if "artifact" in str(step))
+    assert kept["path"] == "dist/"
 
 
 def test_the_jobs_together_are_make_test() -> None:

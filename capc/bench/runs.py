@@ -77,7 +77,7 @@ def measured_run(
     with tempfile.TemporaryDirectory(prefix="capc-bench-") as folder:
         command = [
             sys.executable,
-            str(REPOSITORY / "run_experiment.py"),
+            *("-m", "capc.cli", "run"),
             f"--n_parties={n_parties}",
             "--ignore_parties",
             f"--encryption_params={REPOSITORY / config}",

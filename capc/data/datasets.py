@@ -143,8 +143,8 @@ def require_task(name: str, *, multi_label: bool) -> DatasetInfo:
 def load_dataset(name: str) -> Dataset:
     """The data set, from the cache or from the first source that answers.
 
-    The cache is `datasets` in $CAPC_CACHE, else in ~/.cache/capc. Raises ConfigError for an
-    unknown name, and where no source answers, with what each one said.
+    The cache is `datasets` in capc.files.cache_root. Raises ConfigError for an unknown name, and
+    where no source answers, with what each one said.
     """
     arrays = _arrays(name, [field.name for field in fields(Dataset)])
     return Dataset(

@@ -255,6 +255,8 @@ def _samples_file(path: Path) -> Path:
                 "folder of them, or a folder of images"
             )
         return path
+    if not path.is_dir():
+        raise ConfigError(f"--dataset_path {path} is neither a regular file nor a folder")
     files = sorted(path.glob("*.npy"))
     for kind in (_RAW, _SAMPLES):
         found = [file for file in files if _kind(file) == kind]
@@ -288,8 +290,10 @@ def _labels_beside(samples: Path, kind: str = _LABELS) -> NDArray[Any] | None:
 def _read(path: Path) -> NDArray[Any]:
     try:
         values = load_array(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"{path} is not a NumPy file of numbers: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, EOFError) as error:
+        raise ConfigError(f"{path} is not a NumPy file of numbers") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or not values.size:
         raise ConfigError(f"{path} holds no numbers")
     return values

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from capc.errors import ConfigError
+from capc.files import BUILD_AGAIN, IN_CLONE, REPOSITORY
 
 ProgramName = Literal["argmax_1", "sum_histogram"]
 BackEnd = Literal["auto", "builtin", "emp"]
@@ -37,10 +38,8 @@ def find_program(name: ProgramName, back_end: BackEnd = "auto") -> Path:
             f"{name}-emp is not built; install EMP 0.3 (docs/emp.md), then: "
             "cd gc-emp-test && cmake -DGC_BACKEND=emp . && make"
         )
-    raise ConfigError(
-        f"the circuit program {name} is not built; run `make setup`, or: "
-        "cd gc-emp-test && cmake . && make"
-    )
+    by_hand = ", or: cd gc-emp-test && cmake . && make" if IN_CLONE else ""
+    raise ConfigError(f"the circuit program {name} is not built; run `{BUILD_AGAIN}`{by_hand}")
 
 
 def runs_emp(name: ProgramName, back_end: BackEnd = "auto") -> bool:
@@ -54,5 +53,4 @@ def runs_emp(name: ProgramName, back_end: BackEnd = "auto") -> bool:
 def _folders() -> list[Path]:
     if chosen := os.environ.get("CAPC_GC_BIN"):
         return [Path(chosen)]
-    here = Path(__file__).resolve().parent
-    return [here.parents[1] / "gc-emp-test" / "bin", here / "bin"]
+    return [REPOSITORY / "gc-emp-test" / "bin", Path(__file__).resolve().parent / "bin"]

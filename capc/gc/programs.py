@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from capc.errors import PeerGoneError, ProtocolError, SilentPeerError
+from capc.files import BUILD_AGAIN
 from capc.fixed_point import VOTE_BITS, Int64
 from capc.gc.circuits import (
     MAX_PAYLOAD_BYTES,
@@ -327,7 +328,7 @@ class CircuitProgram:
     def _receive(self, expected: int) -> _Frame:
         magic, version, frame_type, length = _HEADER.unpack(self._read(_HEADER.size))
         if magic != b"CG" or version != _VERSION or length > MAX_PAYLOAD_BYTES:
-            raise self._failure("is of another version; build it anew with `make setup`")
+            raise self._failure(f"is of another version; build it anew with `{BUILD_AGAIN}`")
         frame = _Frame(frame_type, self._read(length))
         self._process.listen()
         if frame_type == _ERROR:

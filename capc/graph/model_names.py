@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from capc.errors import ConfigError
-from capc.files import existing
+from capc.files import all_existing
 
 MODEL_SUFFIXES = (".pb", ".keras", ".h5", ".hdf5", ".onnx")
 SAVED_MODEL = "saved_model.pb"
@@ -14,13 +15,14 @@ SAVED_MODEL = "saved_model.pb"
 def find_model(folder: Path, name: str) -> Path | None:
     """The model `name` in a folder: a file, or a SavedModel's folder.
 
-    The name may have the file's suffix. Raises ConfigError, naming both, where there are two.
+    The name may have the file's suffix. Raises ConfigError, naming both, where there are two, and
+    for what has the name of a model and cannot be read: nothing may be trained in its place.
     """
     named = folder / name
-    if named.suffix in MODEL_SUFFIXES and named.is_file():
+    if named.suffix in MODEL_SUFFIXES and _is_file(named):
         return named
     files = [folder / f"{name}{suffix}" for suffix in MODEL_SUFFIXES]
-    found = [file for file in files if file.is_file()]
+    found = [file for file in files if _is_file(file)]
     if (named / SAVED_MODEL).is_file():
         found.append(named)
     if len(found) > 1:
@@ -34,11 +36,12 @@ def find_model(folder: Path, name: str) -> Path | None:
 def model_at(path: Path) -> Path:
     """The model that a path names; its suffix may be missing. The path itself where there is none.
 
-    Raises ConfigError where two models have that name.
+    It is looked for here and below the repository. Raises ConfigError where two models have that
+    name.
     """
     if path.is_file() or (path / SAVED_MODEL).is_file():
         return path
-    return find_model(path.parent, path.name) or path
+    return model_at_path(str(path)) or path
 
 
 def is_path(name: str) -> bool:
@@ -50,8 +53,9 @@ def is_path(name: str) -> bool:
 
 def model_at_path(name: str) -> Path | None:
     """The model that `is_path` found in a name, looked for here and below the repository."""
-    folder = existing(str(Path(name).parent))
-    return None if folder is None else find_model(folder, Path(name).name)
+    folders = all_existing(str(Path(name).parent))
+    found = (find_model(folder, Path(name).name) for folder in folders)
+    return next((model for model in found if model is not None), None)
 
 
 def models_in(folder: Path) -> list[Path]:
@@ -86,6 +90,17 @@ def models_of_parties(folder: Path, parties: int, count_name: str) -> list[Path 
 def model_name(path: Path) -> str:
     """A model's name without the suffix of its kind."""
     return path.stem if path.suffix in MODEL_SUFFIXES and not path.is_dir() else path.name
+
+
+def _is_file(path: Path) -> bool:
+    if path.is_file():
+        return True
+    if os.path.lexists(path) and not path.is_dir():
+        raise ConfigError(
+            f"{path} is a link that leads nowhere, or no regular file: put the model there, or "
+            "remove it"
+        )
+    return False
 
 
 def _shown(path: Path) -> str:

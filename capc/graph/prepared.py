@@ -166,7 +166,7 @@ def cache_key(
 
 
 def default_cache_dir() -> Path:
-    """`prepared` in the cache of this user: $CAPC_CACHE, else ~/.cache/capc."""
+    """`prepared` in the cache of this user: capc.files.cache_root."""
     return cache_root() / "prepared"
 
 

@@ -24,7 +24,7 @@ def command_again(flags: Mapping[str, Any], unknown: Collection[str] = ()) -> st
         if name in unknown:
             words.append(f"--{name}=...")
         elif name in flags and str(_plain(flags[name])) != str(_plain(default)):
-            words += _words(name, flags[name])
+            words += flag_words(name, flags[name])
     return shlex.join(words)
 
 
@@ -41,7 +41,10 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _words(name: str, value: Any) -> list[str]:
+def flag_words(name: str, value: Any) -> list[str]:
+    """The words of a flag on a command line; none for a switch that is off, or for no value."""
+    if value is None or value is False:
+        return []
     if value is True:
         return [f"--{name}"]
     if isinstance(value, list | tuple):

@@ -7,14 +7,14 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from capc.command_line import ExitStatus, run_command
-from capc.console import show_line, table_console
+from capc.console import plain_console, show_line, table_console
 from capc.errors import CapcError, FileError
 from capc.graph.agreement import Agreement
 from capc.graph.prepared import load_network
@@ -49,7 +49,7 @@ from capc.harness.verify import Check, check_run
 from capc.log_lines import LogStream, formatter_of
 from capc.private_memory import keep_memory_private
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
-from capc.unforeseen import keep_trace, one_line
+from capc.unforeseen import FULL, keep_trace, one_line
 
 NAMING_SECONDS = 10.0
 
@@ -65,13 +65,19 @@ def main(argv: Sequence[str] | None = None, program: str = "capc run") -> int:
         return run(settings)
 
 
-def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
+def run(
+    settings: Settings,
+    modules: Mapping[str, str] | None = None,
+    console: Console | None = None,
+    begun: Callable[[Path], object] | None = None,
+) -> int:
     """Run one experiment; the exit status, as --help lists them.
 
-    Raises CapcError for what is wrong before any party starts, and for a results folder that
-    cannot be written.
+    It is shown on `console`, by default standard output. `begun` gets the run's folder once there
+    is one. Raises CapcError for what is wrong before any party starts, and for a results folder
+    that cannot be written.
     """
-    console = table_console()
+    console = console or table_console()
     if settings.private:
         require_private(settings)
     if settings.step:
@@ -88,6 +94,8 @@ def run(settings: Settings, modules: Mapping[str, str] | None = None) -> int:
         remarks=ready.remarks,
         agreements=ready.agreed.agreements,
     )
+    if begun is not None:
+        begun(this_run.folder)
     return this_run.run(
         console,
         lambda recorder: check_run(
@@ -146,6 +154,11 @@ class Run:
         )
         self._record: dict[str, Any] = {}
 
+    @property
+    def folder(self) -> Path:
+        """Where the run leaves its files."""
+        return self._directory.path
+
     def run(self, console: Console, check: Callable[[Recorder], dict[int, Check]]) -> int:
         """Everything after the preparations; always leaves run.json and no process."""
         directory = self._directory
@@ -163,7 +176,7 @@ class Run:
                 if log_format == "json"
                 else directory.log_file("driver").open("a", encoding="utf-8")
             ) as log:
-                consoles = [console, Console(file=log, width=120)]
+                consoles = [console, plain_console(file=log, width=120)]
                 status = self._run(consoles, check)
         except CapcError as error:
             self._record["failure"] = str(error)
@@ -174,6 +187,8 @@ class Run:
             self._record["failure"] = "stopped"
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+                error.filename = str(directory.path)  # what is written late does not say where
             kept = keep_trace(error, directory.path / "logs")
             said = one_line(error) or f"unforeseen {type(error).__name__}: {error}"
             self._record["failure"] = said
@@ -181,7 +196,8 @@ class Run:
             raise
         finally:
             logger.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # of a full disk: no reason to leave anything
+                handler.close()
             self._finish(console, status)
         return status
 

@@ -6,6 +6,7 @@ import argparse
 import math
 
 from capc.errors import ConfigError
+from capc.files import shortened
 from capc.privacy.voting_rules import Voting
 
 
@@ -48,7 +49,7 @@ def check_min_parties(flags: argparse.Namespace) -> None:
 def whole(name: str, value: int, low: int, high: int) -> None:
     """Raise ConfigError unless the flag is one of these whole numbers."""
     if not low <= value <= high:
-        raise ConfigError(f"--{name} is {value}; allowed is {low} to {high}")
+        raise ConfigError(f"--{name} is {shortened(value)}; allowed is {low} to {high}")
 
 
 def positive(name: str, value: float, high: float = math.inf) -> None:

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 from capc.console import bytes_text
 from capc.errors import ConfigError
-from capc.files import cache_root, temporary_folder
+from capc.files import BUILD_AGAIN, IN_CLONE, cache_root, temporary_folder
 from capc.machine import cores, memory_bytes, package_version
 
 State = Literal["ok", "note", "missing"]
@@ -111,14 +111,14 @@ def _python() -> Finding:
 def _packages() -> Finding:
     lacks = [name for module, name in PACKAGES.items() if importlib.util.find_spec(module) is None]
     if lacks:
-        return Finding("packages", "missing", f"without {', '.join(lacks)}", "make setup")
+        return Finding("packages", "missing", f"without {', '.join(lacks)}", BUILD_AGAIN)
     seal = package_version("seal-python") or "of unknown version"
     return Finding("packages", "ok", f"all {len(PACKAGES)}, seal-python {seal}")
 
 
 def _engine() -> Finding:
     if _engine_path() is None:
-        return Finding("circuit engine", "missing", "not built for this Python", "make setup")
+        return Finding("circuit engine", "missing", "not built for this Python", BUILD_AGAIN)
     return Finding("circuit engine", "ok", "built")
 
 
@@ -127,13 +127,13 @@ def _programs() -> Finding:
     try:
         programs = importlib.import_module("capc.gc.program_files")
     except ImportError:
-        return Finding("circuit programs", "missing", "the engine is not built", "make setup")
+        return Finding("circuit programs", "missing", "the engine is not built", BUILD_AGAIN)
     places = []
     for name in get_args(programs.ProgramName):
         try:
             places.append(programs.find_program(name).name)
         except ConfigError:
-            return Finding("circuit programs", "missing", f"{name} is not built", "make setup")
+            return Finding("circuit programs", "missing", f"{name} is not built", BUILD_AGAIN)
     return Finding("circuit programs", "ok", ", ".join(places))
 
 
@@ -156,7 +156,7 @@ def _tmux() -> Finding:
     try:
         importlib.import_module("capc.harness.launchers.panes").require_tmux()
     except ImportError as error:
-        return Finding("tmux", "note", f"not looked at: {error.name} is missing", "make setup")
+        return Finding("tmux", "note", f"not looked at: {error.name} is missing", BUILD_AGAIN)
     except ConfigError as error:
         return Finding("tmux", "note", "no panes", str(error))
     return Finding("tmux", "ok", shutil.which("tmux") or "")
@@ -164,6 +164,8 @@ def _tmux() -> Finding:
 
 def _compiler() -> Finding:
     """Needed to build, not to run."""
+    if not IN_CLONE:
+        return Finding("compiler", "ok", "not needed: the installed package has its engine")
     tools = {os.environ.get("CXX", "c++"): "g++"} | {
         name: package for name, package in _SYSTEM_PACKAGES.items() if name != "c++"
     }

@@ -73,6 +73,8 @@ def _shared_model(settings: Settings) -> Path:
     found = model_at_path(name) if is_path(name) else find_model(folder, name)
     if found is None and is_path(name):
         found = find_model(folder / Path(name).parent, Path(name).name)
+    if found is None:  # the folder is here, and the model is one that ships
+        found = model_at_path(f"{settings.flags['checkpoint_dir']}/{name}")
     if found is None:
         there = [model_name(path) for path in models_in(folder)]
         have = f"; {folder} has {', '.join(there[:8])}" if there else ""

@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from capc.command_line import ExitStatus
+from capc.console import plain_console
 from capc.data.saved_queries import save_queries
 from capc.errors import CapcError
 from capc.graph.layers import Dense, Input, Network, Relu, Reshape
@@ -37,7 +38,7 @@ def self_test() -> Finding:
     said = io.StringIO()
     with tempfile.TemporaryDirectory(prefix="capc-doctor-") as folder:
         try:
-            status = _run(Path(folder), Console(file=said, width=200))
+            status = _run(Path(folder), plain_console(file=said, width=200))
         except CapcError as error:
             return Finding("self-test", "missing", str(error), "see the lines above for what lacks")
     seconds = time.monotonic() - started

@@ -16,7 +16,7 @@ from capc.data.datasets import dataset_info
 from capc.data.fitting import Range, stated_range
 from capc.data.own_data import with_absolute_path
 from capc.errors import ConfigError
-from capc.files import existing, expanded
+from capc.files import existing, expanded, place_to_write
 from capc.fixed_point import RING_BITS
 from capc.gc.circuits import most_classes
 from capc.gc.program_files import BackEnd, ProgramName, runs_emp
@@ -216,7 +216,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         session=flags.session,
         cards=flags.panes == "card",
         step=flags.step,
-        results_dir=Path(flags.results_dir).absolute(),
+        results_dir=expanded(flags.results_dir),
         log_timing_file=(
             None if flags.log_timing_file is None else Path(flags.log_timing_file).absolute()
         ),
@@ -387,7 +387,7 @@ def _calibration(flags: argparse.Namespace) -> Calibration | None:
 
 def _checkpoint_dir(name: str) -> Path:
     """A folder that need not exist yet: missing models are trained into it."""
-    path = existing(name) or expanded(name)
+    path = place_to_write(name)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--checkpoint_dir names {name}, which is not a folder")
     return path

@@ -35,7 +35,7 @@ INSECURE = "CAPC_INSECURE"
 MIXED_BATCH = 64  # images a batch of the mixed protocol
 MAX_VALUES = 1 << 24  # of all tensors of a batch, and of its results
 MAX_REACH = 2.0**64
-VERSION = 2  # of the first two messages; 1 did not say so
+VERSION = 3  # of the first messages; 2 knew no `doublings`, and 1 did not say what it was
 REFUSALS = {
     "names": "it takes tensors of other names: ask its operator which",
     "sizes": "the data do not fit its tensors in this batch size",
@@ -49,6 +49,7 @@ REFUSALS = {
 _MAX_HELLO_BYTES = 1 << 16
 _MAX_TENSORS = 256
 _MAX_FINISHES = 16
+_MAX_DOUBLINGS = 1000
 _SILENCE_SECONDS = 3600.0
 _CONNECT_SECONDS = 60.0
 _RETRY_SECONDS = 0.1
@@ -120,7 +121,8 @@ class Welcome:
     what the client still applies to the results (Softmax, ...), `shapes` the tensors' shapes,
     `parameters` those of `mixed`, as JSON. There `layout` says what an image is: a row of the one
     tensor ("image"), a row of all tensors side by side in the order of their names ("rows"), all
-    of them ("whole"). `result` is the shape of the results.
+    of them ("whole"). `result` is the shape of the results. The second answer of `mixed` says by
+    `doublings` how often the results are doubled beside those of the graph.
     """
 
     mode: str
@@ -130,6 +132,7 @@ class Welcome:
     parameters: str = ""
     layout: str = "image"
     result: tuple[int, ...] = ()
+    doublings: int = 0
 
     def send(self, channel: Channel) -> None:
         """Send it to the client, which learns all of it."""
@@ -151,7 +154,10 @@ class Welcome:
                 str(value["parameters"]),
                 str(value["layout"]),
                 tuple(int(n) for n in value["result"]),
+                int(value["doublings"]),
             )
+            if not 0 <= welcome.doublings <= _MAX_DOUBLINGS:
+                raise ValueError(f"{welcome.doublings} doublings")
         except _UNREADABLE as error:
             raise ProtocolError(f"the server's first message is not readable ({error})") from None
         if welcome.mode == "refused":

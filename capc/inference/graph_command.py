@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--input_node", default=DEFAULT_INPUT, help="default %(default)s")
         command.add_argument("--output_node", default=DEFAULT_OUTPUT, help="default %(default)s")
         command.add_argument(
-            "--cache_dir", type=Path, help="default $CAPC_CACHE/prepared or ~/.cache/capc/prepared"
+            "--cache_dir", type=Path, help="default: prepared in the user's cache ($CAPC_CACHE)"
         )
         command.add_argument(
             "--input_range",

@@ -1,9 +1,10 @@
-"""Every architecture by name: those of `private_models`, VGG-5 and 7, ResNet-6 to 18.
+"""Every architecture by name: those of `private_models`, VGG-5 to 19, ResNet-6 to 18.
 
 VGG (Simonyan and Zisserman, ICLR 2015) and ResNet with basic blocks (He et al., CVPR 2016,
-section 3.3) with batch normalisation, cut down as the paper's section 4 does: VGG-n has n - 1
-convolutions and a dense layer; ResNet-n has (n - 2) / 2 blocks over four widths. A name may carry
-the first width, 64 unless given: `resnet-8:16`.
+section 3.3) with batch normalisation, cut down as the paper's section 4 does: VGG-5 and VGG-7 have
+4 and 6 convolutions, and VGG-11 to VGG-19 those of configurations A, B, D and E; all have one dense
+layer. ResNet-n has (n - 2) / 2 blocks over four widths. A name may carry the first width, 64 unless
+given: `resnet-8:16`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from capc.learning.private_models import build_model as build_private_model
 
 WIDTH = 64
 
-# Convolutions per stage, as multiples of the first width; a max pool follows each stage.
+# Convolutions per stage, as multiples of the first width; a max pool follows each stage, as long as
+# there is more than one pixel.
 _VGG: dict[str, tuple[tuple[int, ...], ...]] = {
     "vgg-5": ((1,), (2,), (4,), (8,)),
     "vgg-7": ((1,), (2,), (4, 4), (8, 8)),
+    "vgg-11": ((1,), (2,), (4,) * 2, (8,) * 2, (8,) * 2),
+    "vgg-13": ((1,) * 2, (2,) * 2, (4,) * 2, (8,) * 2, (8,) * 2),
+    "vgg-16": ((1,) * 2, (2,) * 2, (4,) * 3, (8,) * 3, (8,) * 3),
+    "vgg-19": ((1,) * 2, (2,) * 2, (4,) * 4, (8,) * 4, (8,) * 4),
 }
 
 # Basic blocks per stage; the width doubles and the side halves from stage to stage.
@@ -87,7 +93,8 @@ def _vgg(values: Any, name: str, width: int) -> Any:
             label = f"conv{stage}_{place}"
             values = _convolution(values, width * factor, label)
             values = layers.ReLU(name=f"{label}_relu")(values)
-        values = layers.MaxPooling2D(2, name=f"pool{stage}")(values)
+        if min(values.shape[1:3]) > 1:
+            values = layers.MaxPooling2D(2, name=f"pool{stage}")(values)
     return layers.Flatten(name="flatten")(values)
 
 

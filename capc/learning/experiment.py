@@ -341,7 +341,7 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     Raises ConfigError that names the file, the field, the value and what is allowed.
     """
     try:
-        document = read_json(path)
+        document = read_json(existing(str(path)) or path)
     except OSError as error:
         raise ConfigError(f"--config {path} cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from capc.command_line import ExitStatus, Parser, run_command
 from capc.data.own_data import title, with_absolute_path
-from capc.files import REPOSITORY
+from capc.files import place_to_write
 from capc.learning.party_models import TrainedModel, TrainingPlan, train_party_models
 from capc.progress import progress_bars
 
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         n_parties=chosen.n_parties,
         dataset_name=with_absolute_path(chosen.dataset_name),
         model_type=chosen.model_type,
-        checkpoint_dir=chosen.checkpoint_dir,
+        checkpoint_dir=place_to_write(chosen.checkpoint_dir),
         seed=chosen.seed,
         epochs=chosen.epochs,
         shared=chosen.ignore_parties,
@@ -80,9 +79,7 @@ def _parser() -> Parser:
         help="a known one, or NAME=FILE.npz; default %(default)s",
     )
     parser.add_argument("--model_type", default="cryptonets-relu", help="default %(default)s")
-    parser.add_argument(
-        "--checkpoint_dir", type=Path, default=REPOSITORY / "models", help="default models/"
-    )
+    parser.add_argument("--checkpoint_dir", default="models/", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=2, help="shards and first weights, default 2")
     parser.add_argument("--epochs", type=int, help="default: by the size of a shard, 8 to 30")
     parser.add_argument(

@@ -18,6 +18,7 @@ from types import TracebackType
 
 from capc.errors import ConfigError
 from capc.files import MAX_JSON_BYTES, write_whole
+from capc.privacy.account_record import History, remember, require_latest
 from capc.privacy.accountant import Accountant
 
 _ATTEMPTS = 100  # each costs another run's save between two system calls
@@ -30,12 +31,14 @@ class AccountFile:
     system frees it when the process ends, however it ends. Each save first looks whether the
     account is still the very file, with the very content, that was read or written last: one that
     was replaced, restored, mounted over, edited or linked under another name meanwhile is refused.
+    So is one that is older than what this user's runs have left of it (`account_record`).
 
     `owners` names the set of answering parties whose data the account is to cover. An account that
     has none yet, a new one or one of version 1, gets these at its next save.
 
     Raises ConfigError for a file that another run holds, that has a second name, that cannot be
-    read, whose account is of other owners, or is data-dependent, hence private.
+    read, that is an older copy, whose account is of other owners, or is data-dependent, hence
+    private.
     """
 
     def __init__(self, path: str | Path, owners: str | None = None) -> None:
@@ -50,6 +53,9 @@ class AccountFile:
                     f"account {path} is data-dependent and private: a run goes on from "
                     "published() only"
                 )
+            self._history = self.account.history
+            if self._history is not None:
+                require_latest(self._history, self._content, path)
             self._require_owners(owners)
         except BaseException:
             self.close()
@@ -63,6 +69,8 @@ class AccountFile:
         if self._lock is None:
             raise ConfigError(f"account {self._shown} is closed; open it again to write it")
         self._require_unchanged(self._lock)
+        self._history = (self._history or History.new()).saved()
+        account.history = self._history
         content = account.to_json().encode()
         held: list[int] = []
         try:
@@ -77,6 +85,7 @@ class AccountFile:
             raise
         os.close(self._lock)
         self._lock, self._content = held[0], content
+        remember(self._history, content)
 
     def close(self) -> None:
         """Let the next run have it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from capc.errors import ConfigError
 from capc.files import MAX_JSON_BYTES, parse_json, read_bounded, write_whole
 from capc.fixed_point import Float64
+from capc.privacy.account_record import History
 from capc.privacy.conversion import (
     Conversion,
     PrivacyLoss,
@@ -50,12 +51,14 @@ class Accountant:
     """Charges by mechanism, over a grid of orders (the default one unless given).
 
     One account covers one set of answering parties, whoever asks: three querying parties that ask
-    the same models charge the same account. `owners` names that set; None: not said yet.
+    the same models charge the same account. `owners` names that set; None: not said yet. `history`
+    tells the states of one account apart; None: no run has saved it.
     """
 
     def __init__(self, orders: ArrayLike | None = None, owners: str | None = None) -> None:
         self.orders: Float64 = default_orders() if orders is None else check_orders(orders)
         self.owners = owners
+        self.history: History | None = None
         self._counts: Counter[Mechanism] = Counter()
         self._total: Float64 | None = None
 
@@ -141,7 +144,7 @@ class Accountant:
 
     def to_json(self) -> str:
         """The account as `save` writes it."""
-        document = {
+        document: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "owners": self.owners,
@@ -149,6 +152,8 @@ class Accountant:
             "orders": self.orders.tolist(),
             "charges": [_charge_fields(m, count) for m, count in self._counts.items()],
         }
+        if self.history is not None:
+            document["history"] = asdict(self.history)
         return json.dumps(document, allow_nan=False, indent=1) + "\n"
 
     @classmethod
@@ -189,6 +194,7 @@ class Accountant:
         if not isinstance(charges, list):
             raise ConfigError("charges must be a list")
         account = cls(orders, owners)
+        account.history = History.from_document(document.get("history"))
         for position, entry in enumerate(charges):
             account._load_charge(position, entry)
         if document.get("private") is not account.private:

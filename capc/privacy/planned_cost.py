@@ -9,6 +9,7 @@ from capc.errors import ConfigError
 from capc.privacy.budget import Budget
 from capc.privacy.distributed import excess_text
 from capc.privacy.noise_flags import add_noise_source, distributed_mechanism, refuse_answered
+from capc.privacy.planning import guardian_budget
 from capc.privacy.rdp import Mechanism
 
 COST_EXAMPLES = (
@@ -70,14 +71,13 @@ def _budget(options: argparse.Namespace, distributed: Mechanism | None) -> Budge
     refuse_answered(options)
     if distributed is None and options.threshold is not None and options.sigma_threshold is None:
         raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
-    compared = options.threshold is not None or options.sigma_threshold is not None
-    return Budget(
+    return guardian_budget(
         options.epsilon,
-        options.delta,
         options.sigma,
-        (options.threshold or 0.0) if compared else None,
-        options.sigma_threshold or 0.0,
-        distributed_over=None if distributed is None else options.parties,
+        options.sigma_threshold,
+        options.delta,
+        options.conversion,
+        parties=None if distributed is None else options.parties,
         colluding=options.colluding,
-        conversion=options.conversion,
+        threshold=options.threshold,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,20 @@ def test_samples_of_another_form_are_refused(
     np.save(tmp_path / "samples.npy", values)
     with pytest.raises(ConfigError, match=message):
         load_saved_queries(tmp_path)
+
+
+def test_what_is_no_regular_file_is_said(tmp_path: Path) -> None:
+    samples, pipe = tmp_path / "samples.npy", tmp_path / "pipe.npy"
+    samples.symlink_to(samples)
+    with pytest.raises(ConfigError, match="cannot be read: Too many levels of symbolic links"):
+        load_saved_queries(tmp_path)
+    samples.unlink()
+    os.mkfifo(samples)
+    with pytest.raises(ConfigError, match="cannot be read: Not a regular file"):
+        load_saved_queries(tmp_path)
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="is neither a regular file nor a folder"):
+        load_saved_queries(pipe)
 
 
 def test_raw_samples_are_preferred_whatever_lies_beside(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def check_python(words: list[str]) -> None:
 
 def check_capc(words: list[str]) -> None:
     """The subcommand and its flags, by the parsers."""
-    if not words or words == ["--help"] or words[0] in ("…", "SUBCOMMAND"):
+    if not words or words in (["--help"], ["--version"]) or words[0] in ("…", "SUBCOMMAND"):
         return
     name, rest = words[0], words[1:]
     subcommands = re.findall(r"^  ([a-z][\w-]+)  ", capc_help(), re.MULTILINE)

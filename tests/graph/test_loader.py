@@ -103,6 +103,9 @@ def test_keras_keeps_its_own_folder(tmp_path: Path) -> None:
     code += "from keras.src.backend.config import keras_home\nprint(keras_home())\n"
     for settings, expected in (({}, tmp_path / ".keras"), ({"KERAS_HOME": "k"}, Path("k"))):
         run(code + f"assert keras_home() == {str(expected)!r}, keras_home()", tmp_path, **settings)
+    homeless = "import os, pwd\ndel os.environ['HOME']\n"
+    homeless += "def absent(_): raise KeyError\npwd.getpwuid = absent\n"
+    run(homeless + code + "assert keras_home() == '/tmp/.keras', keras_home()", tmp_path)
 
 
 def test_keras_on_another_backend_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import capc
 from capc import cli
 from capc.errors import ModelError
 from capc.files import REPOSITORY
@@ -23,6 +24,13 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert "example" in shown
     assert cli.main([]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"capc {capc.__version__}\n"
+    assert cli.main(["--help"]) == 0
+    assert "capc --version" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("role", ["querying", "answering", "guardian"])

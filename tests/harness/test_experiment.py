@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
+import logging
 import os
 import subprocess
 from collections.abc import Callable
@@ -306,6 +308,22 @@ def test_a_timing_log_on_a_full_disk(bench: Bench) -> None:
     with pytest.raises(FileError, match="/dev/full: No space left"):
         bench.run("--log_timing_file=/dev/full")
     assert "No space left" in bench.json()["failure"]
+
+
+def test_a_full_disk_names_the_run_s_folder_and_leaves_no_party_s(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Recorder, "_on_timing", full)
+    monkeypatch.setattr(logging.FileHandler, "close", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        bench.run()
+    assert raised.value.filename == str(bench.latest.resolve())
+    assert bench.json()["failure"].startswith(f"{bench.latest.resolve()}: No space left on device")
+    assert bench.json()["exit_status"] == 1
+    assert not (bench.latest / "parties").exists()
 
 
 def test_what_nobody_foresaw_leaves_its_trace_in_the_run_s_folder(

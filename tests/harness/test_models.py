@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,21 @@ def test_nothing_is_trained_beside_somebodys_models(tmp_path: Path, kind: str) -
         train_party_models(TrainingPlan(2, checkpoint_dir=tmp_path))
     with pytest.raises(ConfigError, match="was not trained here"):
         train_party_models(TrainingPlan(2, checkpoint_dir=tmp_path), force=True)
+
+
+@pytest.mark.parametrize("kind", ["dangling", "loop", "fifo"])
+def test_nothing_is_trained_in_place_of_what_cannot_be_read(tmp_path: Path, kind: str) -> None:
+    odd = tmp_path / "2" / "0.pb"
+    odd.parent.mkdir()
+    if kind == "fifo":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to(odd if kind == "loop" else tmp_path / "not-mounted")
+    with pytest.raises(ConfigError, match=f"{odd} is a link that leads nowhere, or no regular"):
+        models.models_missing(settings(tmp_path, "--n_parties=2"))
+    odd.rename(tmp_path / "mine.pb")
+    with pytest.raises(ConfigError, match="leads nowhere, or no regular file"):
+        models.model_files(settings(tmp_path, "--ignore_parties", "--model_type=mine"), print)
 
 
 @pytest.mark.parametrize("kind", ["3.keras", "mine.h5", "other/"])

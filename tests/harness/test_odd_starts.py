@@ -84,6 +84,7 @@ def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
     [
         (FileNotFoundError(errno.ENOENT, "No such file", "/a/b"), "/a/b: No such file"),
         (OSError(errno.ENOSPC, "No space left on device", "/a"), "/a: No space left on device; "),
+        (OSError(errno.EFBIG, "File too large", "/a"), "(ulimit -f)"),
         (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "ulimit -u"),
         (MemoryError(), "out of memory"),

@@ -143,6 +143,13 @@ def test_more_classes_than_a_frame_of_tables_holds() -> None:
         with_classes(parse_settings([]), classes)
 
 
+def test_a_number_of_400_digits_fits_a_line() -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_settings(["--n_queries=" + "9" * 400])
+    assert str(refused.value).startswith("--n_queries is 9999")
+    assert len(str(refused.value)) < 150
+
+
 def test_flags_without_effect_are_accepted_and_named() -> None:
     settings = parse_settings(["--rstar_exp=10", "--round_exp=3"])
     assert settings.without_effect == ("rstar_exp", "round_exp")

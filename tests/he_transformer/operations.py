@@ -103,6 +103,15 @@ CASES: dict[str, tuple[tuple[int, ...], Make]] = {
     "power_3": ((4, 3), lambda x: tf.pow(x, 3.0)),
     "relu_first": ((4, 3), tf.nn.relu),
     "relu_after_sum": ((4, 3), lambda x: tf.nn.relu(x + ROW)),
+    "relu_after_small_weights": ((4, 3), lambda x: tf.nn.relu(tf.matmul(x, ROWS.T / 3000))),
+    "relu_between_small_and_large_weights": (
+        (4, 3),
+        lambda x: tf.matmul(tf.nn.relu(tf.matmul(x, ROWS.T / 1000)), 1000 * ROWS),
+    ),
+    "relu_between_large_and_small_weights": (
+        (4, 3),
+        lambda x: tf.matmul(tf.nn.relu(tf.matmul(x, ROWS.T * 1e4)), ROWS / 1e4),
+    ),
     "relu_after_reduce_sum": ((4, 3), lambda x: tf.nn.relu(tf.reduce_sum(x, 1, keepdims=True))),
     "relu_after_pad": ((4, 3), lambda x: tf.nn.relu(tf.pad(x, [[0, 0], [1, 0]]) - 0.1)),
     "relu_after_dot": ((4, 3), lambda x: tf.nn.relu(tf.matmul(x, ROWS.T))),

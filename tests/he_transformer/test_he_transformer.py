@@ -237,6 +237,7 @@ def test_two_tensors_of_a_client_and_one_of_the_server(
             REFUSALS["sizes"],
         ),
         ("client_levels", "has no prime for keys", "its own log says why"),
+        ("client_vanishing", "results would be off by up to 0.4", "its own log says why"),
     ],
 )
 def test_the_server_knows_why_and_the_client_of_which_kind(

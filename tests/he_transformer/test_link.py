@@ -29,6 +29,7 @@ HELLO = {
 WELCOME = {
     "version": link.VERSION, "mode": "mixed", "reason": "", "shapes": {"b": [1, 4]}, "finish": [],
     "parameters": "", "layout": "image", "result": [1, 4],
+    "doublings": 0,
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from capc.errors import CapcError
 from capc.files import (
     cache_root,
     existing,
+    expanded,
     parse_json,
     read_bounded,
     read_json,
@@ -157,6 +158,29 @@ def test_a_tilde_of_nobody_is_a_name() -> None:
     assert existing("~nobody-of-this-name/file") is None
 
 
+def test_the_cache_lies_where_the_system_keeps_caches(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("CAPC_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_root() == tmp_path / ".cache" / "capc"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert cache_root() == tmp_path / "caches" / "capc"
+    monkeypatch.setenv("CAPC_CACHE", str(tmp_path / "own"))
+    assert cache_root() == tmp_path / "own"
+
+
+def test_a_path_outlives_the_folder_before_its_dots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    monkeypatch.chdir(tmp_path / "gone")
+    assert expanded("../results") == tmp_path / "results"
+    assert expanded(tmp_path / "link") == tmp_path / "link"
+
+
 @pytest.fixture
 def homeless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def absent(_number: int) -> object:
@@ -164,6 +188,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("CAPC_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", absent)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path / f"capc-cache-{os.getuid()}"

@@ -7,7 +7,7 @@ import subprocess
 
 from capc.bench.rows import Row, parse_rows, skipped
 from capc.errors import ConfigError, ProgramError
-from capc.files import REPOSITORY
+from capc.files import IN_CLONE, REPOSITORY
 
 _FOLDER = REPOSITORY / "gc-emp-test" / "bin"
 
@@ -19,7 +19,8 @@ def run(repeat: int) -> list[Row]:
     """
     rows = _rows("bench_gc", repeat)
     if rows is None:
-        raise ConfigError("gc-emp-test/bin/bench_gc is not built; run `make setup`")
+        missing = "gc-emp-test/bin/bench_gc is not built; run `make setup`"
+        raise ConfigError(missing if IN_CLONE else f"{missing} in a clone: a wheel is without it")
     peer = _rows("bench_emp", repeat)
     return rows + (peer or [skipped("relu_1080x47", "emp-0.3", "EMP 0.3 is not installed")])
 

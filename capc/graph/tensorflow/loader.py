@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from capc.errors import ConfigError
+from capc.files import home
 
 # During the import; None is unset. Keras reads keras.json in KERAS_HOME, here an empty folder.
 _SETTINGS: dict[str, str | None] = {
@@ -137,8 +138,9 @@ def _restore_keras_home() -> None:
     config: Any = sys.modules.get("keras.src.backend.config")
     if not hasattr(config, "_KERAS_DIR"):
         return
-    home = Path.home()
-    base = home if os.access(home, os.W_OK) else Path("/tmp")  # noqa: S108  Keras's own choice
+    base = home()
+    if base is None or not os.access(base, os.W_OK):
+        base = Path("/tmp")  # noqa: S108  Keras's own choice
     config._KERAS_DIR = os.environ.get("KERAS_HOME", str(base / ".keras"))
 
 

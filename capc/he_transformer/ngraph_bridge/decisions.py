@@ -9,18 +9,20 @@ import numpy as np
 
 from capc.ckks.network import is_polynomial
 from capc.errors import CapcError
-from capc.fixed_point import FixedPoint, Float64, choose_ring_bits
+from capc.fixed_point import Float64
+from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Layer, Network, QuantizedNetwork, Shape, WeightedLayer
-from capc.graph.quantize import quantize, required_ring_bits
+from capc.graph.probes import probe_images
+from capc.graph.ring_choice import to_ring, why_fewer_bits, why_vanishing
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.he.parameters import EncryptionParameters
 from capc.he.planner import Product, plan
 from capc.he_transformer.link import INSECURE, OfferedTensor, RefusedError, insecure_allowed
 from capc.he_transformer.ngraph_bridge.settings import BridgeSettings
 from capc.he_transformer.ngraph_bridge.subgraph import Subgraph
+from capc.inference.precision import ALLOWED_ERROR
 from capc.inference.protocols import linear_shape, require_supported
-
-FRACTION_BITS = 12
+from capc.inference.reference import evaluate
 
 
 def full_shape(name: str, static: list[int | None], count: int, batch: int) -> Shape:
@@ -95,12 +97,23 @@ def together(offers: Sequence[OfferedTensor]) -> OfferedTensor:
 
 
 def integer_network(network: Network, offer: OfferedTensor) -> QuantizedNetwork:
-    """The network in the smallest public ring that holds it, for the range that the client says."""
+    """The network in the smallest public ring that holds it, for the range that the client says.
+
+    Weights and values that would vanish beside the fraction are doubled: the results are to be
+    divided by `logit_scale`. With large ones there are fewer fractional bits. RefusedError, with
+    the layer, where results may then be off by more than ALLOWED_ERROR of the largest.
+    """
     value_range = (offer.low, offer.high)
-    needed = required_ring_bits(network, FRACTION_BITS, value_range)
-    limit = 1 << (needed - 1)
-    ring = FixedPoint(choose_ring_bits([(-limit, limit - 1)]), FRACTION_BITS)
-    return quantize(network, ring, value_range)
+    integers = to_ring(network, value_range, 0.0)
+    doubt = why_fewer_bits(network, value_range, integers.fixed_point)
+    doubt = doubt or why_vanishing(network, value_range, integers.fixed_point)
+    if doubt is not None:
+        images = probe_images(network.input.shape, value_range)
+        expected = evaluate_float(network, images)
+        error = np.abs(integers.model_logits(evaluate(integers, images)) - expected).max()
+        if error > ALLOWED_ERROR * np.abs(expected).max():
+            raise RefusedError("network", f"results would be off by up to {error:.3g}: {doubt}")
+    return integers
 
 
 def require_hiding(network: QuantizedNetwork, parameters: EncryptionParameters) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -272,7 +273,7 @@ class _ClientSession:
         except CapcError as error:
             _refuse(self._channel, error)
             raise
-        Welcome("mixed").send(self._channel)
+        Welcome("mixed", doublings=int(math.log2(quantized.logit_scale))).send(self._channel)
         server = InferenceServer(
             self._channel, quantized, parameters, allow_insecure=insecure_allowed()
         )

@@ -128,7 +128,7 @@ class HESealClient:
     def _mixed(self, channel: Channel, welcome: Welcome, secret: Mapping[str, Float64]) -> Float64:
         """Linear layers encrypted, the others in garbled circuits, the logits opened here."""
         images = _as_images(secret, welcome.layout)
-        Welcome.receive(channel)  # or a reason why not
+        doublings = Welcome.receive(channel).doublings  # or a reason why not
         try:
             parameters = EncryptionParameters.from_text(welcome.parameters)
         except ConfigError as error:
@@ -148,7 +148,7 @@ class HESealClient:
             other = receive_words(channel, MessageType.LOGIT_SHARE, share.shape)
             bits = plan.fraction_bits[plan.output.name]
             results.append(ring.decode(ring.reduce(share + other), fraction_bits=bits))
-        return np.concatenate(results)
+        return np.ldexp(np.concatenate(results), -doublings)
 
 
 def _as_images(values: Mapping[str, Float64], layout: str) -> Float64:

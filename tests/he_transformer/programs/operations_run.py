@@ -89,8 +89,8 @@ def outcome(name: str, kind: str, port: int) -> str:
         return f"raw: {type(error).__name__}: {error}"
     if np.shape(want) != np.shape(got):
         return f"wrong shape: {np.shape(got)} for {np.shape(want)}"
-    off = float(np.abs(want - got).max())
-    return "right" if off < 0.02 else f"wrong: off by {off:.3g}"
+    off, largest = float(np.abs(want - got).max()), float(np.abs(want).max())
+    return "right" if off < 0.02 * min(largest, 1) else f"wrong: off by {off:.3g} of {largest:.3g}"
 
 
 if __name__ == "__main__":

@@ -117,15 +117,35 @@ def with_client(
             before(port)
         return pyhe_client.HESealClient(host, port, batch, tensors).get_results()
 
+    return served(made, result, {s: SERVER}, ask)
+
+
+def served(made: Any, result: Any, feeds: Mapping[Any, Any], ask: Callable[[], Any]) -> Any:
+    """What a client in a thread gets, or what server and client are told."""
     with ThreadPoolExecutor(1) as pool:
         client = pool.submit(ask)
         try:
             with tf1.Session(config=made) as session:
-                session.run(result, {s: SERVER})
+                session.run(result, feeds)
         except CapcError as error:
             told = client.exception(timeout=60)
             return [f"{type(error).__name__}: {error}", f"{type(told).__name__}: {told}"]
         return client.result(timeout=60)
+
+
+def vanishing() -> Any:
+    """Weights below 2^-12 before an activation with an end, so that nothing can be raised."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    x = tf1.placeholder(tf.float32, (1, 4), name="x")
+    result = tf.nn.relu6(tf.matmul(x, np.full((4, 3), 1e-4, np.float32)))
+    made = config(x="client_input", enable_client="True", port=str(port))
+
+    def ask() -> Any:
+        data = {"x": ("encrypt", (1000.0,) * 4)}
+        return pyhe_client.HESealClient("localhost", port, 1, data).get_results()
+
+    return served(made, result, {x: np.zeros((1, 4))}, ask)
 
 
 def over_tls(right: bool) -> Any:
@@ -236,6 +256,7 @@ report("client_count", lambda: with_client(ENCRYPTED, 4))
 report("client_batch", lambda: with_client(ENCRYPTED, 2, rows=3))
 ONE = SMALL.replace("8192", "2048").replace("50, 30, 30, 30, 50", "54") % "false"
 report("client_levels", lambda: with_client(ENCRYPTED, 3, encryption_parameters=ONE))
+report("client_vanishing", vanishing)
 report(
     "client_far",
     lambda: pyhe_client.HESealClient("192.0.2.1", 1, 1, {"a": ("encrypt", DATA)}).get_results(),
