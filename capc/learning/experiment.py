@@ -28,7 +28,7 @@ PUBLIC = "public"  # not a party's own queries: one public set, whose answers al
 K_CENTRE = "k-centre"
 STRATEGIES = ("random", "entropy", "gap", K_CENTRE, PUBLIC)
 OPTIMIZERS = ("sgd", "adam")
-SCHEDULES = ("constant", "steps", "cosine")
+SCHEDULES = ("constant", "steps", "cosine", "plateau")
 NOISES = ("exact", "seeded")
 BOUNDS = ("independent", "dependent")
 LABEL_STRATEGIES = ("random", K_CENTRE, PUBLIC)  # the others need one class a sample
@@ -65,7 +65,8 @@ class Training:
     """One optimizer's settings; `weight_decay` is an L2 penalty's gradient, as in the paper's code.
 
     `sgd` has `momentum` (the paper's); `adam` takes it as its first decay rate. `steps` multiplies
-    the rate by 0.1 at 50, 75 and 90 % of the epochs. `clip_norm` None: none.
+    the rate by 0.1 at 50, 75 and 90 % of the epochs, `plateau` whenever the loss stays where it is
+    for more than ten. `clip_norm` None: none.
     """
 
     optimizer: str = "sgd"

@@ -20,7 +20,7 @@ from capc.graph.tensorflow.loader import load_keras, load_tensorflow
 from capc.learning.architectures import build_model
 from capc.learning.experiment import Training
 from capc.learning.optimizers import optimizer_for
-from capc.learning.weights import Weights, fresh_weights, rates
+from capc.learning.weights import LearningRate, Weights, fresh_weights
 
 Images = NDArray[np.float32]
 
@@ -103,9 +103,12 @@ class Trainer:
         self._optimizer.reset()
         batch = min(self._training.batch_size, len(labels))
         all_images, all_labels = self._tf.constant(images), self._tf.constant(labels)
-        for rate in rates(self._training):
+        learning_rate = LearningRate(self._training)
+        for epoch in range(self._training.epochs):
             order = generator.permutation(len(labels))[: len(labels) // batch * batch]
-            self._epoch(all_images, all_labels, order, np.int64(batch), np.float32(rate))
+            rate = np.float32(learning_rate.at(epoch))
+            loss = self._epoch(all_images, all_labels, order, np.int64(batch), rate)
+            learning_rate.heard(float(loss))
         if not all(bool(np.all(np.isfinite(weight))) for weight in self.weights()):
             raise ModelError(
                 f"training of {self._label} diverged; lower training.learning_rate, or set "
@@ -133,15 +136,17 @@ class Trainer:
         """Write a frozen graph for the protocol, with the original's node names."""
         save_keras(self.model, self._label, path)
 
-    def _one_epoch(self, images: Any, labels: Any, order: Any, batch: Any, rate: Any) -> None:
+    def _one_epoch(self, images: Any, labels: Any, order: Any, batch: Any, rate: Any) -> Any:
+        """All steps of an epoch; the mean of their losses."""
         tf = self._tf
-        place = tf.zeros((), tf.int64)
+        place, total = tf.zeros((), tf.int64), tf.zeros(())
         while place < tf.size(order, tf.int64):  # a loop in the graph: autograph turns it
             chosen = order[place : place + batch]
-            self._step(tf.gather(images, chosen), tf.gather(labels, chosen), rate)
+            total += self._step(tf.gather(images, chosen), tf.gather(labels, chosen), rate)
             place += batch
+        return total * tf.cast(batch, tf.float32) / tf.cast(place, tf.float32)
 
-    def _step(self, images: Any, labels: Any, rate: Any) -> None:
+    def _step(self, images: Any, labels: Any, rate: Any) -> Any:
         tf, training = self._tf, self._training
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
@@ -153,6 +158,7 @@ class Trainer:
         decay = training.weight_decay
         decayed = [g + decay * v for g, v in zip(gradients, variables, strict=True)]
         self._optimizer.apply(decayed, rate)
+        return loss
 
     def _losses(self, labels: Any, logits: Any) -> Any:
         tf = self._tf

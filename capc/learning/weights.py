@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ Weights = list[NDArray[np.float32]]
 """A model's variables, in Keras's order."""
 
 _DROPS = (0.5, 0.75, 0.9)  # of the epochs (paper's code): the rate falls to a tenth at each
+_PATIENCE, _SMALLEST_GAIN = 10, 1e-4  # of the schedule `plateau`
 
 
 def fresh_weights(
@@ -35,16 +36,39 @@ def fresh_weights(
     return drawn
 
 
-def rates(training: Training) -> Iterator[float]:
-    """The learning rate of each epoch."""
-    for epoch in range(training.epochs):
+class LearningRate:
+    """The learning rate of one model, epoch after epoch.
+
+    With the schedule `plateau` it falls to a tenth when the loss has not become smaller by 1 in
+    10,000 for more than ten epochs, as PyTorch's ReduceLROnPlateau does unless told otherwise.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._on_plateau = training.learning_rate
+        self._best = math.inf
+        self._waited = 0
+
+    def at(self, epoch: int) -> float:
+        """The rate of an epoch, counted from 0, when all before it were `heard`."""
+        training = self._training
         done = epoch / training.epochs
         if training.schedule == "steps":
-            yield training.learning_rate * 0.1 ** sum(done >= drop for drop in _DROPS)
-        elif training.schedule == "cosine":
-            yield training.learning_rate * (1.0 + math.cos(math.pi * done)) / 2.0
-        else:
-            yield training.learning_rate
+            return training.learning_rate * 0.1 ** sum(done >= drop for drop in _DROPS)
+        if training.schedule == "cosine":
+            return training.learning_rate * (1.0 + math.cos(math.pi * done)) / 2.0
+        return self._on_plateau
+
+    def heard(self, loss: float) -> None:
+        """The mean loss of the epoch that is over."""
+        if self._training.schedule != "plateau":
+            return
+        if loss < self._best * (1.0 - _SMALLEST_GAIN):
+            self._best, self._waited = loss, 0
+            return
+        self._waited += 1
+        if self._waited > _PATIENCE:
+            self._on_plateau, self._waited = 0.1 * self._on_plateau, 0
 
 
 def save_weights(weights: Weights, path: Path) -> None:

@@ -18,7 +18,7 @@ from capc.learning.architectures import build_model, model_types
 from capc.learning.experiment import Training
 from capc.learning.optimizers import optimizer_for
 from capc.learning.training import Trainer, trainer_for
-from capc.learning.weights import fresh_weights, load_weights, rates, save_weights
+from capc.learning.weights import LearningRate, fresh_weights, load_weights, save_weights
 
 Float32 = NDArray[np.float32]
 
@@ -143,14 +143,32 @@ def test_first_weights_keep_biases_and_bound_kernels() -> None:
     assert 0.5 * limit < np.abs(kernel).max() <= limit
 
 
+def rates(training: Training) -> list[float]:
+    learning_rate = LearningRate(training)
+    return [learning_rate.at(epoch) for epoch in range(training.epochs)]
+
+
+def test_the_rate_falls_where_the_loss_stays() -> None:
+    learning_rate = LearningRate(Training(learning_rate=1.0, epochs=60, schedule="plateau"))
+    losses = [2.0, 1.0, *([1.0] * 5), 0.5, *([0.49999] * 22)]
+    found = []
+    for epoch, loss in enumerate(losses):
+        found.append(learning_rate.at(epoch))
+        learning_rate.heard(loss)
+    # the last gain is at epoch 7; then eleven epochs without one, and eleven more
+    assert found[:19] == [1.0] * 19
+    assert np.allclose(found[19:], 0.1)
+    assert learning_rate.at(30) == pytest.approx(0.01)
+
+
 def test_rates_follow_the_published_schedule() -> None:
-    found = list(rates(Training(learning_rate=1.0, epochs=20, schedule="steps")))
+    found = rates(Training(learning_rate=1.0, epochs=20, schedule="steps"))
     assert found[:10] == [1.0] * 10
     assert np.allclose(found[10:15], 0.1)
     assert np.allclose(found[15:18], 0.01)
     assert np.allclose(found[18:], 0.001)
-    assert list(rates(Training(learning_rate=0.3, epochs=2, schedule="constant"))) == [0.3, 0.3]
-    cosine = list(rates(Training(learning_rate=1.0, epochs=4, schedule="cosine")))
+    assert rates(Training(learning_rate=0.3, epochs=2, schedule="constant")) == [0.3, 0.3]
+    cosine = rates(Training(learning_rate=1.0, epochs=4, schedule="cosine"))
     assert np.allclose(cosine, [1.0, 0.853553, 0.5, 0.146447], atol=1e-6)
 
 

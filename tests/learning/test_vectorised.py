@@ -121,7 +121,7 @@ def stop_and_go_on(folder: str) -> None:
     from capc.learning.vectorised.trainer import VectorisedTrainer  # noqa: PLC0415  JAX
 
     images, labels = made_images(64, 3)
-    trainer = VectorisedTrainer("dense", SHAPE, 4, SHORT)
+    trainer = VectorisedTrainer("dense", SHAPE, 4, replace(SHORT, schedule="plateau"))
     work = (images, labels.astype(np.int64), [np.arange(40), np.arange(40, 64)], [5, 6])
     whole = trainer.fit(*work)
     path = Path(folder) / "group.npz"

@@ -23,7 +23,7 @@ from capc.learning.experiment import Training
 from capc.learning.splits import Indices
 from capc.learning.vectorised.checkpoints import Checkpoint
 from capc.learning.vectorised.optimizers import Rule, rule_for
-from capc.learning.weights import Weights, fresh_weights, rates
+from capc.learning.weights import LearningRate, Weights, fresh_weights
 from capc.machine import memory_bytes
 
 _PREDICTION_BATCH = 500
@@ -100,17 +100,22 @@ class VectorisedTrainer:
         weights = [fresh_weights(self._built, generator) for generator in generators]
         stacked = [np.stack(values) for values in zip(*weights, strict=True)]
         state = self._state(stacked)
+        heard = np.zeros((self._training.epochs, len(shards)), dtype=np.float32)  # losses
         start = 0
-        if checkpoint is not None and (found := checkpoint.load(state)) is not None:
-            start, state = found
+        if checkpoint is not None and (found := checkpoint.load((state, heard))) is not None:
+            start, (state, heard) = found
         examples = self._jax.device_put((samples, self._answers(labels)))
-        for epoch, rate in enumerate(rates(self._training)):
+        learning_rates = [LearningRate(self._training) for _ in shards]
+        for epoch in range(self._training.epochs):
             orders, active = _orders(shards, generators, batch)
-            if epoch < start:  # the generators are where they were
-                continue
-            state = self._epoch(state, examples, orders, active, np.float32(rate))
-            if checkpoint is not None:
-                checkpoint.offer(epoch + 1, state)
+            if epoch >= start:  # before, the generators and rates go where they were
+                rates = np.array([of_one.at(epoch) for of_one in learning_rates], dtype=np.float32)
+                state, losses = self._epoch(state, examples, orders, active, rates)
+                heard[epoch] = losses
+            for of_one, loss in zip(learning_rates, heard[epoch], strict=True):
+                of_one.heard(float(loss))
+            if checkpoint is not None and epoch >= start:
+                checkpoint.offer(epoch + 1, (state, heard))
         trained = self._weights(state)
         for party, values in enumerate(trained):
             if not all(bool(np.all(np.isfinite(value))) for value in values):
@@ -177,18 +182,25 @@ class VectorisedTrainer:
             stacked[place] = np.asarray(values)
         return [list(party) for party in zip(*stacked, strict=True)]
 
-    def _one_epoch(self, state: Any, examples: Any, orders: Any, active: Any, rate: Any) -> Any:
-        """All steps of an epoch; `orders` (steps, parties, batch), `active` (steps, parties)."""
+    def _one_epoch(self, state: Any, examples: Any, orders: Any, active: Any, rates: Any) -> Any:
+        """All steps of an epoch; `orders` (steps, parties, batch), `active` (steps, parties).
+
+        The state after them, and each party's mean loss.
+        """
         jax = self._jax
-        step = jax.vmap(self._step, in_axes=(0, None, 0, 0, None))
+        step = jax.vmap(self._step, in_axes=(0, None, 0, 0, 0))
 
         def go_on(carried: Any, inputs: Any) -> Any:
-            return step(carried, examples, *inputs, rate), None
+            return step(carried, examples, *inputs, rates)
 
-        return jax.lax.scan(go_on, state, (orders, active))[0]
+        after, losses = jax.lax.scan(go_on, state, (orders, active))
+        return after, (losses * active).sum(axis=0) / active.sum(axis=0)
 
     def _step(self, state: Any, examples: Any, chosen: Any, active: Any, rate: Any) -> Any:
-        """One step of one party on the `chosen` examples; nothing moves unless it is active."""
+        """One step of one party on the `chosen` examples; nothing moves unless it is active.
+
+        The state after it, and the loss before it.
+        """
         jax, np_ = self._jax, self._jax.numpy
         table, labels = examples
         trainable, others, moments = state
@@ -198,13 +210,13 @@ class VectorisedTrainer:
             logits, updated = self.model.stateless_call(values, others, samples, training=True)
             return np_.mean(self._losses(labels[chosen], logits)), updated
 
-        gradients, updated = jax.grad(loss, has_aux=True)(trainable)
+        (cost, updated), gradients = jax.value_and_grad(loss, has_aux=True)(trainable)
         gradients = self._clipped(gradients)
         decay = self._training.weight_decay
         decayed = [g + decay * v for g, v in zip(gradients, trainable, strict=True)]
         moved, moments_after = self._rule.step(trainable, decayed, moments, rate)
         after = (moved, list(updated), moments_after)
-        return jax.tree.map(lambda new, old: np_.where(active, new, old), after, state)
+        return jax.tree.map(lambda new, old: np_.where(active, new, old), after, state), cost
 
     def _clipped(self, gradients: list[Any]) -> list[Any]:
         most = self._training.clip_norm
