@@ -149,7 +149,9 @@ class _Command:
         table = results.query_rows(self._session, queries)
         results.write_table(self._folder, "queries", table)
         votes = results.vote_rows(self._session, queries)
-        results.write_table(results.private_folder(self._folder), "votes", votes)
+        private = results.private_folder(self._folder)
+        results.write_table(private, "votes", votes)
+        results.write_table(private, "ensemble", results.noisy_vote_rows(self._session, models))
         self._warn_of_dependent_counts()
         if self._options.include_private:
             private = results.write_private(self._session, self._folder, queries)

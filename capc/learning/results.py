@@ -20,19 +20,21 @@ from typing import TYPE_CHECKING, Any
 from capc.errors import ConfigError
 from capc.files import write_whole
 from capc.learning.experiment import Experiment
-from capc.learning.measures import Score, mean_interval
-from capc.learning.query_stage import PATE, asked_by
+from capc.learning.measures import Score, judged, mean_interval
+from capc.learning.query_stage import PATE, asked_by, total_votes
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.retrain_stage import Trial
 from capc.learning.session import Session
+from capc.learning.splits import generator_for
 from capc.learning.store import read_json
 from capc.learning.train_stage import STAGE as MODELS
-from capc.learning.voting import epsilon_of
+from capc.learning.voting import epsilon_of, seeded_sampler
 from capc.privacy.accountant import Accountant
 
 if TYPE_CHECKING:
     import pandas
 
+_NOISE_FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # multiples of the experiment's sigma
 METRICS = ("accuracy", "balanced_accuracy", "weak_accuracy")
 SWEEP_COLUMNS = (
     *("parties", "seed", "strategy", "asked", "answered", "labels_right", "epsilon_independent"),
@@ -43,6 +45,7 @@ _PRIVATE_README = """\
 Do not publish this folder: it tells of votes without noise, which no epsilon covers.
 
 votes.csv             how often the vote without noise is right
+ensemble.csv          how often the vote of all is right, under more and less noise
 secure.csv            the protocol's labels beside the simulation's and the reference
 seed*/**/votes.npy    the raw votes (--include_private)
 seed*/**/private_epsilon.json    a data-dependent epsilon: it is computed from the votes
@@ -104,6 +107,32 @@ def vote_rows(session: Session, queries: Mapping[int, str]) -> list[dict[str, An
         for _, outcomes in _outcomes(session, queries, session.experiment.own_strategies)
         for columns, outcome in outcomes
     ]
+
+
+def noisy_vote_rows(session: Session, models: Mapping[int, list[str]]) -> list[dict[str, Any]]:
+    """The vote of all parties as a classifier, by the noise on its counts: one draw for each.
+
+    Every query is answered. For the private folder: sigma 0 is there, and no account covers this.
+    """
+    experiment = session.experiment
+    rule = experiment.rule
+    rows = []
+    for seed, keys in models.items():
+        evaluation = session.test_parts(seed).evaluation
+        votes = total_votes(session, keys)[evaluation]
+        truth = session.dataset.test_labels[evaluation]
+        for factor in _NOISE_FACTORS:
+            sigma = factor * experiment.privacy.sigma
+            sampler = seeded_sampler(generator_for("ensemble", seed, factor))
+            noise = sampler(sigma, votes.size).reshape(votes.shape)
+            found = judged(
+                rule.answers(votes + noise, experiment.parties),
+                *(truth, rule.outputs),
+                multi_label=rule.multi_label,
+            )
+            columns = {"seed": seed, "sigma": sigma, "accuracy": found.accuracy}
+            rows.append(columns | {"balanced_accuracy": found.balanced})
+    return rows
 
 
 def _outcomes(

@@ -248,7 +248,12 @@ def test_the_program_leaves_tables_and_figures_for_its_owner_alone(
     modes = {path.stat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
     assert modes == {0o600, 0o700}
     votes = pd.read_csv(folder / "private" / "votes.csv")
+    ensemble = pd.read_csv(folder / "private" / "ensemble.csv")
     assert votes["plain_votes_right"].between(0, 1).all()
+    assert ensemble["sigma"].tolist() == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0]
+    without_noise = pd.read_csv(folder / "accuracy.csv").query("arm == 'ensemble'")
+    assert ensemble["accuracy"][0] == pytest.approx(without_noise["accuracy"].iloc[0])
+    assert ensemble["accuracy"][5] < ensemble["accuracy"][0]
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "accuracy.csv",
@@ -281,7 +286,11 @@ def test_private_figures_are_written_only_when_asked(
     assert call(store, tmp_path, "query", *dependent) == 0
     assert "how many were asked tells about the votes" in " ".join(capsys.readouterr().err.split())
     folder = tmp_path / "out" / "tiny"
-    assert {path.name for path in (folder / "private").iterdir()} == {"README", "votes.csv"}
+    assert {path.name for path in (folder / "private").iterdir()} == {
+        "README",
+        "ensemble.csv",
+        "votes.csv",
+    }
     texts = [path.read_text() for path in folder.iterdir() if path.is_file()]
     assert call(store, tmp_path, "query", *dependent, "--include_private") == 0
     private = folder / "private"
