@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -20,7 +19,6 @@ from capc.graph.agreement import Agreement
 from capc.graph.prepared import load_network
 from capc.harness import report
 from capc.harness.account import AccountBefore, epsilon_after
-from capc.harness.constants import constants_record
 from capc.harness.estimate import estimate, plan_lines
 from capc.harness.launchers.feed import Fed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
@@ -39,10 +37,10 @@ from capc.harness.queries import Queries
 from capc.harness.recorder import Recorder, Results
 from capc.harness.remarks import Remark
 from capc.harness.resume import ACCOUNT
-from capc.harness.rundir import RunDirectory, machine, now
+from capc.harness.run_record import run_record
+from capc.harness.rundir import RunDirectory, now
 from capc.harness.settings import Settings, parse_settings
 from capc.harness.signals import interruptible
-from capc.harness.suitability import noise_record
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_summary
 from capc.harness.verify import Check, check_run
@@ -167,7 +165,9 @@ class Run:
         handler.setFormatter(formatter_of(log_format, "driver"))
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG if self._settings.debug else logging.INFO)
-        self._record = self._run_record()
+        self._record = run_record(
+            self._settings, directory.run_id, self._account_before, self._agreements or []
+        )
         directory.write_run_json(self._record)
         status: int = ExitStatus.FAILED
         try:
@@ -385,33 +385,6 @@ class Run:
             log_file = None if self._launcher.redirects(spec.name) else spec.log_file
             command = bridge_command(hosts[spec.name], module, config, control, log_file)
         return dataclasses.replace(spec, command=command)
-
-    def _run_record(self) -> dict[str, Any]:
-        settings = self._settings
-        switches = settings.insecure_switches
-        before, privacy = self._account_before, settings.privacy
-        account: dict[str, Any] = {}
-        if before is not None:
-            held = {"epsilon_before": before.epsilon, "other_rule_before": before.other_rule}
-            account = {"account": {"file": privacy.account, "owners": privacy.owners, **held}}
-        return {
-            **account,
-            "run_id": self._directory.run_id,
-            "noise": noise_record(settings),
-            "start": now(),
-            "flags": settings.flags,
-            "dataset_path": None if settings.dataset_path is None else str(settings.dataset_path),
-            "encryption_parameters": settings.encryption_parameters.to_fields(),
-            "seed": settings.seed,
-            "user": settings.user,
-            "qp_id": settings.qp_id,
-            "num_threads": settings.num_threads,
-            "constants": constants_record(self._agreements or []),
-            "insecure": switches.split("+") if switches else [],
-            "exit_status": None,
-            "machine": machine(),
-            "monotonic_start": time.monotonic(),
-        }
 
 
 def _as_dict(value: Any) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from capc.graph.ring_choice import FEWEST_FRACTION_BITS
 from capc.harness.flag_checks import check_min_parties, not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
 from capc.harness.hosts import Host, hosts_of
+from capc.harness.noise_checks import check_noise_source, noise_fits
 from capc.harness.resume import resumed
 from capc.he.parameter_flags import read_encryption_params
 from capc.he.parameters import EncryptionParameters
@@ -35,7 +36,6 @@ from capc.log_lines import LogFormat
 from capc.machine import cores
 from capc.parties.config import PrivacySettings
 from capc.privacy.conversion import DEFAULT_DELTA
-from capc.privacy.noise import refuse_unusable, refuse_wrap, reserved_range
 from capc.privacy.voting_rules import Voting, VotingRule
 from capc.transport.control_messages import MAX_PARTIES
 
@@ -247,7 +247,7 @@ def with_classes(settings: Settings, classes: int) -> Settings:
     whole("num_classes", classes, 2, most_classes())
     flags = argparse.Namespace(**settings.flags)
     sigma_flag = "dp_noise_scale" if flags.sigma is None else "sigma"
-    _noise_fits(flags, sigma_flag, settings.privacy.sigma, settings.rule(classes).counts)
+    noise_fits(flags, sigma_flag, settings.privacy.sigma, settings.rule(classes).counts)
     return replace(settings, num_classes=classes)
 
 
@@ -300,10 +300,10 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         raise ConfigError("--sigma_threshold needs --threshold")
     if flags.threshold is not None:
         whole("threshold", flags.threshold, 1, 1 << 30)
-    _check_noise_source(flags)
-    _noise_fits(flags, sigma_flag, sigma, flags.num_classes or _USUAL_CLASSES)
+    check_noise_source(flags)
+    noise_fits(flags, sigma_flag, sigma, flags.num_classes or _USUAL_CLASSES)
     if flags.sigma_threshold is not None:
-        _noise_fits(flags, "sigma_threshold", flags.sigma_threshold, 1)
+        noise_fits(flags, "sigma_threshold", flags.sigma_threshold, 1)
     if math.isnan(flags.epsilon) or flags.epsilon <= 0:
         raise ConfigError(f"--epsilon is {flags.epsilon:g}; allowed is a number above 0, or inf")
     delta = DEFAULT_DELTA if flags.delta is None else flags.delta
@@ -323,23 +323,6 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
     )
 
 
-def _check_noise_source(flags: argparse.Namespace) -> None:
-    if flags.noise == "distributed":
-        whole("colluding", flags.colluding, 0, (flags.min_parties or flags.n_parties) - 1)
-        if flags.sigma_threshold is not None:
-            raise ConfigError(
-                "--sigma_threshold is refused with --noise distributed: label and threshold come "
-                "from the same noisy counts; leave it out"
-            )
-        return
-    if flags.colluding:
-        raise ConfigError("--colluding needs --noise distributed")
-    if flags.threshold is not None:
-        if flags.sigma_threshold is None:
-            raise ConfigError("--threshold needs --sigma_threshold, the noise on the comparison")
-        not_negative("sigma_threshold", flags.sigma_threshold)
-
-
 def _owners(flags: argparse.Namespace) -> str:
     """Whose data the account covers: as named, or by the place of the parties' models.
 
@@ -352,22 +335,6 @@ def _owners(flags: argparse.Namespace) -> str:
     place = named if flags.ignore_parties and named.exists() else folder / named
     count = "1 party" if flags.n_parties == 1 else f"{flags.n_parties} parties"
     return f"{count} of {os.path.realpath(place)}"
-
-
-def _noise_fits(flags: argparse.Namespace, name: str, sigma: float, draws: int) -> None:
-    """As who draws it will check it: noisy votes must not wrap in the circuit's 32 bits."""
-    draws *= flags.n_queries
-    reserved = reserved_range(flags.n_parties, flags.threshold)
-    try:
-        if flags.noise == "distributed":
-            refuse_unusable(
-                *(sigma, flags.n_parties, flags.colluding, draws, flags.threshold),
-                fewest=flags.min_parties,
-            )
-        else:
-            refuse_wrap(sigma, draws, reserved=reserved)
-    except ConfigError as error:
-        raise ConfigError(f"--{name}: {error}") from None
 
 
 def _existing_path(flag: str, name: str) -> Path:
