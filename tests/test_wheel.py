@@ -25,6 +25,8 @@ build_wheel(sys.argv[1], {"wheel.cmake": "false"})
 # What an installed package sees, in an empty folder.
 _LOOK = """
 import json, sys
+# An editable install finds the clone before the path is asked.
+sys.meta_path = [f for f in sys.meta_path if not type(f).__module__.startswith("_editable")]
 from pathlib import Path
 import capc
 from capc.files import BUILD_AGAIN, IN_CLONE, REPOSITORY

@@ -50,7 +50,7 @@ SLOW = (
     "graph/onnx_models/test_onnx_operations.py",
     "graph/onnx_models/test_onnx_sources.py",
     # start many processes
-    "api/test_run.py",
+    "api/test_api_run.py",
     "harness/test_card_panes.py",
     "harness/test_doctor.py",
     "harness/test_experiment.py",

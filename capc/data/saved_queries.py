@@ -28,6 +28,7 @@ from capc.data.own_data import (
     read_images,
 )
 from capc.errors import ConfigError
+from capc.files import shortened
 from capc.privacy.voting_rules import numbered
 
 _SAMPLES, _RAW, _LABELS, _AGGREGATED = "samples", "raw-samples", "labels", "aggregated-labels"
@@ -293,7 +294,7 @@ def _read(path: Path) -> NDArray[Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, EOFError) as error:
-        raise ConfigError(f"{path} is not a NumPy file of numbers") from error
+        raise ConfigError(f"{path} is not a NumPy file of numbers: {shortened(error)}") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or not values.size:
         raise ConfigError(f"{path} holds no numbers")
     return values

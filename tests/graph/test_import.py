@@ -353,7 +353,10 @@ REFUSALS: dict[str, tuple[Body, str]] = {
         "data_format NCHW",
     ),
     "power of three": (lambda x: dense(tf.pow(x, 3.0)), "exponent 2"),
-    "mean over the batch": (lambda x: dense(tf.reduce_mean(x, [0, 3])), "must keep the batch"),
+    "mean over the batch": (
+        lambda x: dense(tf.reduce_mean(x, [0, 3])),
+        "mixes the images of a batch",
+    ),
     "batch moved": (lambda x: dense(tf.reshape(x, [5, 60])), "must keep the batch axis"),
     "transposed batch": (
         lambda x: dense(tf.reshape(tf.transpose(x, [1, 0, 2, 3]), [-1, 12])),

@@ -6,12 +6,13 @@ import datetime
 import io
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from scripted_runs import World, scripted_run
 
-from capc.cli import main
 from capc.log_lines import JsonFormatter, LogStream, in_step
 
 FIELDS = ["time", "level", "role", "step", "message"]
@@ -79,10 +80,15 @@ def test_a_driver_writes_one_format(tmp_path: Path, log_format: str) -> None:
 
 
 def test_a_party_says_in_json_what_is_wrong_with_its_settings(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     missing = str(tmp_path / "party.toml")
-    assert main(["party", "guardian", "--config", missing, "--log_format", "json"]) == 1
-    (line,) = lines(capsys.readouterr().err)
+    # in a process of its own: a party ends the logging of its process
+    words = ["party", "guardian", "--config", missing, "--log_format", "json"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "capc.cli", *words], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    (line,) = lines(ended.stderr)
     assert (line["level"], line["role"]) == ("error", "guardian")
     assert missing in str(line["message"])

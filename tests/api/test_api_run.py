@@ -107,9 +107,9 @@ def test_several_labels_are_sets(result: tuple[capc.RunResult, str], tmp_path: P
     flags = {**result[0].record["flags"], "task": "multi-label"}
     folder = changed(result[0], tmp_path / "run", flags=flags)
     header, *rows = (folder / "queries.csv").read_text().splitlines()
-    texts = [f"0,,0 2,true{rows[0].partition('true')[2]}", "1,,none,true,3.5,1e-05,improved,"]
+    texts = [f"0,,0 2,true{rows[0].partition('true')[2]}", "1,,none,true,3,3.5,1e-05,improved,"]
     # a query of which only one party had spoken is written last
-    (folder / "queries.csv").write_text("\n".join([header, "2,,,false,,,,", *texts, ""]))
+    (folder / "queries.csv").write_text("\n".join([header, "2,,,false,,,,,", *texts, ""]))
     run = capc.load_run(folder)
     assert run.labels == (frozenset({0, 2}), frozenset(), None)
     assert run.true_labels == (None, None, None)
