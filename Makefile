@@ -97,7 +97,7 @@ test-quick: setup
 	$(PYTHON_RUN) -m pytest $(SIDE_BY_SIDE) -q -m "not slow" $(ARGS)
 
 test-cpp: setup
-	ctest --test-dir build/gc --output-on-failure
+	ctest --test-dir build/gc --output-on-failure --parallel 2
 
 # The engine and the programs' parts under AddressSanitizer and UndefinedBehaviorSanitizer.
 test-sanitizers: setup

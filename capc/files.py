@@ -225,9 +225,12 @@ def all_existing(name: str) -> Iterator[Path]:
 
 
 def shortened(name: object, most: int = 80) -> str:
-    """A name that fits a line."""
+    """A name that fits a line; of a long one the beginning and the end, where a file's name is."""
     text = str(name)
-    return text if len(text) <= most else f"{text[: most - 4]}[..]"
+    if len(text) <= most:
+        return text
+    each = (most - 4) // 2
+    return f"{text[:each]}[..]{text[-each:]}"
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from capc.errors import ConfigError
 from capc.fixed_point import VOTE_BITS, FixedPoint
-from capc.graph.layers import Dense, Input, Network, Reshape
+from capc.graph.layers import BoundedRelu, Dense, Input, Network, Reshape
 from capc.graph.quantize import quantize
 from capc.harness.expectations import expectations
 from capc.harness.queries import Queries
@@ -45,6 +45,15 @@ def network(seed: int) -> Network:
 def with_weights(net: Network, weight: NDArray[Any]) -> Network:
     assert isinstance(net.output, Dense)
     return Network((*net.layers[:-1], replace(net.output, weight=weight)))
+
+
+def before_a_cap(net: Network, factor: float) -> Network:
+    """The network with a bounded activation after weights that this factor enlarges."""
+    assert isinstance(net.output, Dense)
+    large = replace(net.output, name="large", weight=factor * net.output.weight)
+    cap = BoundedRelu("cap", ("large",), (CLASSES,), 6.0)
+    same = Dense("logits", ("cap",), (CLASSES,), np.eye(CLASSES), np.zeros(CLASSES))
+    return Network((*net.layers[:-1], large, cap, same))
 
 
 NETWORKS = [network(1), network(5), network(8)]  # the top count is 1, 2 and 3 over the queries
@@ -155,7 +164,7 @@ def test_examples_of_another_scale_and_too_few_bits_are_said(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"pixels outside \[0, 1\], the range of the queries"):
         check_models(NETWORKS, QUERIES, parse_settings(flags))
     assert check_models(NETWORKS, QUERIES, parse_settings(flags[1:])).remarks == []
-    wide = with_weights(NETWORKS[0], 1e10 * NETWORKS[0].output.weight)  # type: ignore[attr-defined]
+    wide = before_a_cap(NETWORKS[0], 1e10)
     said = check_models([NETWORKS[1], wide], QUERIES, parse_settings([*flags[1:], "--cpu"])).remarks
     assert len(said) == 1
     assert "answering party 1: " in said[0].shown
