@@ -101,8 +101,8 @@ test-cpp: setup
 
 # The engine and the programs' parts under AddressSanitizer and UndefinedBehaviorSanitizer.
 test-sanitizers: setup
-	@cmake -S gc-emp-test -B build/sanitizers -DCMAKE_BUILD_TYPE=RelWithDebInfo -DGC_BACKEND=builtin \
-		-DCMAKE_CXX_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+	@cmake -S gc-emp-test -B build/sanitizers -DCMAKE_BUILD_TYPE=None -DGC_BACKEND=builtin \
+		-DCMAKE_CXX_FLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		-DCMAKE_RUNTIME_OUTPUT_DIRECTORY="$(CURDIR)/build/sanitizers/bin" >build/sanitizers.log
 	@cmake --build build/sanitizers --parallel 2 >>build/sanitizers.log || { tail -n 30 build/sanitizers.log; exit 1; }
 	ctest --test-dir build/sanitizers --output-on-failure --parallel 2
