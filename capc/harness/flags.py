@@ -39,7 +39,9 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     privacy = parser.add_argument_group("privacy")
     _add_noise(privacy)
     _add_budget(privacy)
-    _add_running(parser.add_argument_group("running"))
+    running = parser.add_argument_group("running")
+    _add_launching(running)
+    _add_running(running)
     _add_without_effect(parser.add_argument_group("accepted, without effect"))
     return parser
 
@@ -287,7 +289,7 @@ def _add_budget(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_running(group: argparse._ArgumentGroup) -> None:
+def _add_launching(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--launcher",
@@ -314,6 +316,10 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="hold the run before each step until a key is pressed, and say what comes next",
     )
+
+
+def _add_running(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add_results_dir(group, "results", "where runs are kept")
     add(
         "--resume",

@@ -17,12 +17,7 @@ from typing import Any
 from capc.errors import ProtocolError
 from capc.files import socket_folder
 from capc.harness.deadlines import Deadlines
-from capc.harness.launchers.processes import (
-    Launcher,
-    PartySpec,
-    end_stragglers,
-    status_text,
-)
+from capc.harness.launchers.processes import Launcher, PartySpec, end_stragglers, status_text
 from capc.harness.lecture import Lecture
 from capc.harness.outcome import Failure, Observer, Outcome
 from capc.harness.signals import SignalEvents
@@ -202,8 +197,7 @@ class Supervisor:
                 return
             party = introduced(self._parties, messages[0] if messages else None)
         except ProtocolError as error:
-            self._selector.unregister(listener)
-            listener.close()
+            self._drop(listener)
             self._fail(
                 None, f"a process opened the control channel with an invalid message: {error}"
             )
@@ -217,8 +211,7 @@ class Supervisor:
         try:
             messages = connection.receive()
             if messages is None:
-                self._selector.unregister(connection)
-                connection.close()
+                self._drop(connection)
                 if not party.done and not self._ending:
                     # Its exit says why, and is an event of its own: allow it the grace period.
                     party.lost = True
@@ -226,10 +219,13 @@ class Supervisor:
                 return
             self._dispatch(party, messages)
         except ProtocolError as error:
-            self._selector.unregister(connection)
-            connection.close()
+            self._drop(connection)
             party.complained = True
             self._fail(party.name, f"sent an invalid control message: {error}")
+
+    def _drop(self, connection: ControlConnection) -> None:
+        self._selector.unregister(connection)
+        connection.close()
 
     def _dispatch(self, party: SupervisedParty, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -327,8 +323,7 @@ class Supervisor:
                 self._dispatch(party, messages)
         except ProtocolError as error:
             self._fail(party.name, f"sent an invalid control message: {error}")
-        self._selector.unregister(connection)
-        connection.close()
+        self._drop(connection)
 
     def _fail(self, party: str | None, reason: str, **about: Any) -> None:
         """`about`: the other fields of the Failure."""
