@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from capc.data.fitting import fitted
 from capc.errors import ConfigError, ProtocolError
@@ -22,6 +22,7 @@ from capc.transport.channel import Channel
 
 logger = logging.getLogger(__name__)
 
+Inference: TypeAlias = InferenceClient | UnencryptedClient
 Result = TypeVar("Result")
 
 
@@ -31,7 +32,7 @@ class Link:
 
     name: str
     channel: Channel
-    inference: InferenceClient | UnencryptedClient
+    inference: Inference
     argmax: CircuitProgram
     rule: VotingRule
 
@@ -103,15 +104,6 @@ class Links:
             self.add(link)
 
     @property
-    def names(self) -> Collection[str]:
-        """Who takes part."""
-        return self._links.keys()
-
-    def of(self, name: str) -> Link:
-        """The session with one that takes part."""
-        return self._links[name]
-
-    @property
     def image_bytes(self) -> int:
         """What is kept in memory for one query that is prepared."""
         return sum(link.inference.image_bytes for link in self._links.values())
@@ -155,7 +147,7 @@ class Links:
 def joined_link(
     config: PartyConfig,
     channel: Channel,
-    inference: InferenceClient | UnencryptedClient,
+    inference: Inference,
     host: str,
 ) -> Link:
     """The session over a channel whose steps 1a and 1b are set up; its program is at `host`."""
@@ -175,7 +167,7 @@ def require_agreed_ring(config: PartyConfig, peer: str, ring: FixedPoint) -> Non
 
 def inference_starter(
     config: PartyConfig,
-) -> Callable[[Channel], InferenceClient | UnencryptedClient]:
+) -> Callable[[Channel], Inference]:
     """Set-up of steps 1a and 1b with one answering party; all share this run's fresh keys."""
     if config.unencrypted:
         logger.warning("no encryption: every answering party sees every query")

@@ -24,6 +24,7 @@ from capc.gc.programs import CircuitProgram
 from capc.inference.layout import queries_at_once
 from capc.parties.config import PartyConfig
 from capc.parties.links import (
+    Inference,
     Link,
     Links,
     inference_starter,
@@ -38,6 +39,7 @@ from capc.parties.voters import receive_members, receive_voters, send_voters
 from capc.roles import GUARDIAN
 from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
+from capc.transport.endpoints import Peer
 
 logger = logging.getLogger(__name__)
 
@@ -206,18 +208,19 @@ def take_part(runtime: Runtime) -> ExitStatus:
         def traffic() -> Traffic:
             return total_traffic(channels)
 
+        def joined(peer: Peer, channel: Channel, inference: Inference) -> Link:
+            link = joined_link(config, channel, inference, meeting.program_host(peer))
+            resources.enter_context(link.argmax)
+            return link
+
         with runtime.timed(None, "1a", "setup", traffic):
             start = inference_starter(config)
             inferences = list(pool.map(start, channels))
             for channel, inference in zip(channels, inferences, strict=True):
                 require_agreed_ring(config, channel.peer, inference.plan.fixed_point)
         with runtime.timed(None, "1c", "setup", traffic):
-            links = [
-                joined_link(config, channel, inference, meeting.program_host(peer))
-                for peer, channel, inference in zip(answering, channels, inferences, strict=True)
-            ]
-            for link in links:
-                resources.enter_context(link.argmax)
+            ends = zip(answering, channels, inferences, strict=True)
+            links = [joined(*end) for end in ends]
             for link in links:
                 link.argmax.wait_until_ready()
         with runtime.timed(None, "3", "setup", lambda: guardian.traffic):
@@ -236,8 +239,8 @@ def take_part(runtime: Runtime) -> ExitStatus:
             channel.wait_at_most(config.patience_seconds)
             inference = start(channel)
             require_agreed_ring(config, channel.peer, inference.plan.fixed_point)
-            link = joined_link(config, channel, inference, meeting.program_host(peer))
-            resources.enter_context(link.argmax).wait_until_ready()
+            link = joined(peer, channel, inference)
+            link.argmax.wait_until_ready()
             return link
 
         sessions = Links(links, pool, config, runtime.control.left_out)
