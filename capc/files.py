@@ -57,12 +57,9 @@ def cache_root() -> Path:
     root = os.environ.get("CAPC_CACHE")
     if root:
         return Path(root)
-    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if caches.is_absolute():  # the XDG specification has others ignored
-        return caches / "capc"
-    own = home()
-    if own is not None:
-        return own / ".cache" / "capc"
+    caches = _xdg_folder("XDG_CACHE_HOME", ".cache")
+    if caches is not None:
+        return caches
     path = temporary_folder() / f"capc-cache-{os.getuid()}"
     try:
         path.mkdir(mode=0o700, exist_ok=True)
@@ -82,10 +79,15 @@ def cache_root() -> Path:
 
 def state_root() -> Path | None:
     """$XDG_STATE_HOME/capc, else ~/.local/state/capc; None for a user without a home."""
-    named, own = os.environ.get("XDG_STATE_HOME"), home()
-    if named and Path(named).is_absolute():
-        return Path(named) / "capc"
-    return None if own is None else own / ".local" / "state" / "capc"
+    return _xdg_folder("XDG_STATE_HOME", ".local/state")
+
+
+def _xdg_folder(variable: str, below_home: str) -> Path | None:
+    """capc in the folder that a variable of the XDG specification names, else below home."""
+    named, own = Path(os.environ.get(variable, "")), home()
+    if named.is_absolute():  # the specification has others ignored
+        return named / "capc"
+    return None if own is None else own / below_home / "capc"
 
 
 def temporary_folder() -> Path:

@@ -12,8 +12,9 @@ from capc.graph.agreement import Agreement
 from capc.harness.lecture import PATIENCE_SECONDS
 from capc.harness.queries import Queries
 from capc.harness.settings import Settings
-from capc.parties.config import LOOPBACK, OwnNoise, PartyConfig, PrivacySettings, QuerySource
+from capc.parties.config import OwnNoise, PartyConfig, PrivacySettings, QuerySource
 from capc.roles import GUARDIAN, QUERYING
+from capc.transport.endpoints import LOOPBACK
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,7 @@ from pathlib import Path
 from capc.errors import ConfigError
 from capc.gc.program_files import find_program
 from capc.harness.settings import Settings
-from capc.parties.config import LOOPBACK
-from capc.transport.endpoints import Listener
+from capc.transport.endpoints import LOOPBACK, Listener
 
 
 def check_machine(settings: Settings) -> None:

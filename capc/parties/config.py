@@ -40,10 +40,10 @@ from capc.parties.config_fields import (
 from capc.privacy.conversion import CONVERSIONS, Conversion
 from capc.privacy.distributed import NOISE_SOURCES, VOTE_SHIFT, NoiseSource
 from capc.privacy.voting_rules import Voting, VotingRule
+from capc.transport.endpoints import LOOPBACK
 
 CONFIG_VERSION = 8
 PATIENCE_PARTS = 8  # one for each of the five steps that may wait for a party, and room
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)

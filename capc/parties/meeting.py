@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from capc.gc.programs import CircuitProgram
-from capc.parties.config import LOOPBACK
 from capc.parties.messages import ProgramAddress
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, Peer, connect, looked_up
+from capc.transport.endpoints import LOOPBACK, Listener, Peer, connect, looked_up
 from capc.transport.relay import Relay
 from capc.transport.tls import Identity
 

@@ -16,6 +16,7 @@ from capc.transport.handshakes import Doorway, Greeting, secure
 from capc.transport.limits import DEFAULT_LIMITS, Limits
 from capc.transport.tls import Identity, peer_name
 
+LOOPBACK = "127.0.0.1"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  of this machine; strangers there are told nothing
 _BACKLOG = 512
 _PORTS = 1 << 16

@@ -12,10 +12,9 @@ import socket
 import threading
 from collections.abc import Callable
 
-from capc.transport.endpoints import listening
+from capc.transport.endpoints import LOOPBACK, listening
 from capc.transport.limits import DEFAULT_LIMITS
 
-_LOOPBACK = "127.0.0.1"
 _MOST_BYTES = 1 << 18  # read at a time
 
 
@@ -73,7 +72,7 @@ class Relay:
             except OSError:
                 return
             try:
-                inside = socket.create_connection((_LOOPBACK, self._target))
+                inside = socket.create_connection((LOOPBACK, self._target))
             except OSError:  # the program has its peer, and listens no more
                 outside.close()
                 continue

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler
 
 from capc.errors import ConfigError
 from capc.parties.federation.metrics import FAILED, Metrics
+from capc.transport.endpoints import LOOPBACK
 
-_LOOPBACK = "127.0.0.1"
-_OWN_NAMES = (_LOOPBACK, "localhost")
+_OWN_NAMES = (LOOPBACK, "localhost")
 _REQUEST_SECONDS = 3.0  # for a whole request and its answer
 _TEXT, _JSON = "text/plain; version=0.0.4; charset=utf-8", "application/json"
 
@@ -28,7 +28,7 @@ class MetricsServer:
     def __init__(self, port: int, metrics: Metrics) -> None:
         handler = type("Handler", (_Handler,), {"metrics": metrics})
         try:
-            self._server = _Server((_LOOPBACK, port), handler)
+            self._server = _Server((LOOPBACK, port), handler)
         except OSError as error:
             raise ConfigError(f"metrics_port {port} cannot be used: {error.strerror}") from None
         self._closed = False
