@@ -50,7 +50,7 @@ def hosts_of(flags: argparse.Namespace) -> Mapping[str, Host] | None:
 def read_hosts(path: Path, n_parties: int) -> Mapping[str, Host]:
     """The host of each party, by the party's name.
 
-    A host that names no `parties` takes its turn in having those that none names. Raises
+    Parties that no host names go, in turn, to the hosts without `parties`. Raises
     ConfigError, naming file and field.
     """
     table = Table.read(path)

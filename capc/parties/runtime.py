@@ -167,7 +167,9 @@ def run_party(
         parser.print_help(sys.stderr)
         return ExitStatus.USAGE
     if flags.control is not None and flags.metrics_port is not None:
-        raise ConfigError("--metrics_port is of a party of its own: it does not go with --control")
+        raise ConfigError(
+            "--metrics_port is for a party without a driver: it does not go with --control"
+        )
     return _take_part(flags, role, take_part)
 
 

@@ -100,10 +100,10 @@ class OwnRecords:
         self._note("met", peer=peer, log=log_head)
 
     def named(self, run: bytes) -> None:
-        """All parties have met: the run begins."""
+        """The guardian has named the run, which begins."""
         self.run = run.hex()
         self._note("run", run=self.run, **self._asking)
-        logger.info("all parties have met: run %s", self.run[:16])
+        logger.info("run %s begins", self.run[:16])
 
     def come_back(self) -> None:
         """The party was cut off from its run, and is about to meet the others again."""
