@@ -23,6 +23,7 @@ from capc.gc.lookups import (
     HolderBatch,
     HolderSession,
     ReluLookups,
+    summed,
 )
 
 Evaluate = Callable[[ReluLookups, Int64], Int64]  # shares (n,) of x -> of max(x, 0) >> shift
@@ -92,11 +93,11 @@ class LookupLayer:
 
     def offline_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
-        return _sums([r.offline_bytes(instances * count) for r, count in self.stages])
+        return summed(relu.offline_bytes(instances * count) for relu, count in self.stages)
 
     def online_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
-        return _sums([r.online_bytes(instances * count) for r, count in self.stages])
+        return summed(relu.online_bytes(instances * count) for relu, count in self.stages)
 
 
 def relu_lookups(ring_bits: int, shift: int) -> LookupLayer:
@@ -205,7 +206,3 @@ def choose(
 
     words = as_words(shares, layer.words)
     return modulo(layer.ring_bits, layer.program(words, evaluate, lambda _: 0)).reshape(-1, 1)
-
-
-def _sums(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)

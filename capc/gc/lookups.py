@@ -1,4 +1,4 @@
-"""ReLUs by table look-ups: an eighth of the bytes of garbled circuits, in more rounds.
+"""ReLUs by table look-ups: a ninth of the bytes of garbled circuits, or less, in more rounds.
 
 The holder has a share of x, the chooser the other; the result is shared afresh under the holder's
 masks, exactly as relu_circuit shares it. A session begins with base oblivious transfers in both
@@ -9,7 +9,7 @@ plan. After a ProtocolError a session is dead: open another. Trust is as in capc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,11 +60,11 @@ class ReluLookups:
                 round(instances * self.plan.transfers * per_transfer),
                 round(instances * self.plan.back_transfers * per_transfer),
             )
-        return _sums(self.plan.offline_bytes(count) for count in _pieces(instances))
+        return summed(self.plan.offline_bytes(count) for count in _pieces(instances))
 
     def online_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
-        return _sums(self.plan.online_bytes(count) for count in _pieces(instances))
+        return summed(self.plan.online_bytes(count) for count in _pieces(instances))
 
 
 class HolderBatch:
@@ -209,11 +209,12 @@ def _pieces(instances: int) -> Iterator[int]:
     """The sizes of the engine's batches, which hold so many instances together."""
     if instances < 1:
         raise ValueError(f"{instances} instances; at least 1 is needed")
-    step = _engine.MAX_LOOKUP_INSTANCES
-    return (min(step, instances - start) for start in range(0, instances, step))
+    starts = range(0, instances, MAX_INSTANCES)
+    return (min(MAX_INSTANCES, instances - start) for start in starts)
 
 
-def _sums(pairs: Iterator[tuple[int, int]]) -> tuple[int, int]:
+def summed(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Bytes of each direction, over all of `pairs`."""
     holder = chooser = 0
     for from_holder, from_chooser in pairs:
         holder += from_holder
