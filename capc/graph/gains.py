@@ -10,7 +10,7 @@ and Bias Correction", ICCV 2019, of whole layers and by powers of two.)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from capc.graph.layers import (
@@ -69,6 +69,13 @@ class Groups:
     def free(self) -> list[str]:
         """The roots of the groups that may be scaled, in the order of the layers."""
         return [name for name in self.gains if self.root(name) == name not in self.fixed]
+
+    def members(self, network: Network, root: str) -> Iterator[tuple[Layer, int]]:
+        """The layers whose outputs a root scales, each with its power (`Gain.times`)."""
+        for layer in network.layers:
+            gain = self.outputs[layer.name]
+            if gain.group is not None and self.root(gain.group) == root:
+                yield layer, gain.times
 
     def fix(self, gain: Gain) -> None:
         """Let nothing be multiplied that has this gain."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import RING_BITS, FixedPoint, choose_ring_bits
 from capc.graph.layers import Network, QuantizedNetwork
@@ -83,10 +85,8 @@ def _needed_bits(
         smaller = lowered(network, fraction_bits, input_range)
         if smaller is network:
             raise
-        try:
+        with contextlib.suppress(RangeError):
             return needed(smaller)
-        except RangeError:
-            pass
         raise
 
 

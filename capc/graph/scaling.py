@@ -155,16 +155,13 @@ def _spare(
 ) -> int:
     """How often all that a group scales may be halved and keep units PLENTY."""
     stored, spare = _stored(network), []
-    for layer in network.layers:
-        gain = groups.outputs[layer.name]
-        if gain.group is None or groups.root(gain.group) != group:
-            continue
+    for layer, times in groups.members(network, group):
         if isinstance(layer, WeightedLayer):
             shift = groups.exponent(layer.name) - groups.exponent(layer.inputs[0])
             spare += _halvings(_size(layer.weights), shift + fraction_bits)
         if layer.name in stored:
             shift = groups.exponent(layer.name) + fraction_bits
-            spare += [times // gain.times for times in _halvings(typical[layer.name], shift)]
+            spare += [count // times for count in _halvings(typical[layer.name], shift)]
     return max(min(spare, default=0), 0)
 
 
@@ -185,10 +182,7 @@ def _raise(
     wanted, room = 0, _LARGEST_GAIN - groups.gains[group]
     stored, fraction_bits = _stored(network), ring.fraction_bits
     largest_value = math.ldexp(1.0, ring.ring_bits - 1 - 2 * fraction_bits)
-    for layer in network.layers:
-        gain = groups.outputs[layer.name]
-        if gain.group is None or groups.root(gain.group) != group:
-            continue
+    for layer, times in groups.members(network, group):
         if isinstance(layer, WeightedLayer):
             shift = groups.exponent(layer.name) - groups.exponent(layer.inputs[0])
             wanted = max(wanted, _doublings(_size(layer.weights), shift + fraction_bits))
@@ -196,7 +190,7 @@ def _raise(
             room = min(room, _room(layer.offsets, largest_value) - groups.exponent(layer.name))
         if layer.name in stored:
             shift = groups.exponent(layer.name) + fraction_bits
-            wanted = max(wanted, -(-_doublings(typical[layer.name], shift) // gain.times))
+            wanted = max(wanted, -(-_doublings(typical[layer.name], shift) // times))
     return max(min(wanted, room), 0)
 
 
@@ -291,6 +285,7 @@ def _stored(network: Network) -> set[str]:
 
 
 def _size(weights: Float64) -> float:
-    """The root mean square of the weights that are not zero; 0 where all are."""
+    """The root mean square of the weights that are not zero; 0 where all are, inf if too large."""
     present = weights[weights != 0]
-    return float(np.sqrt(np.mean(np.square(present)))) if present.size else 0.0
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(np.square(present)))) if present.size else 0.0

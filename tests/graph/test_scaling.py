@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -263,6 +264,14 @@ def test_weights_that_are_no_numbers_are_refused_as_before() -> None:
         network = shrunk(chain(Relu), {"d0": bad})
         with pytest.raises(ModelError):
             to_ring(network, UNIT, 36.0)
+
+
+def test_weights_too_large_to_square_are_refused_without_a_warning() -> None:
+    network = shrunk(chain(Relu), {"d0": 1e300})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RangeError):
+            in_ring(network, RING, UNIT)
 
 
 @settings(max_examples=150, deadline=None)
