@@ -5,14 +5,6 @@
 namespace capc::gc::bench {
 namespace {
 
-using Message = std::vector<std::uint8_t>;
-
-[[nodiscard]] Message receive(Connection& connection, std::size_t size) {
-  Message message(size);
-  connection.receive(message);
-  return message;
-}
-
 /// `work` on each batch's first instance and size.
 template <class Work>
 void for_each_batch(std::size_t instances, Work work) {
@@ -24,12 +16,12 @@ void for_each_batch(std::size_t instances, Work work) {
 void fill(StockSender& stock, Connection& connection) {
   const SilentParameters& parameters = stock.transfers().parameters();
   if (!stock.transfers().is_seeded()) {
-    stock.take_seeds(receive(connection, stock_seed_bytes(parameters)));
+    stock.take_seeds(connection.receive(stock_seed_bytes(parameters)));
   }
   Message trees(stock_trees_bytes(parameters)), proof(kStockProofBytes);
   stock.grow(trees);
   connection.send(trees);
-  stock.prove(receive(connection, kStockPointBytes), proof);
+  stock.prove(connection.receive(kStockPointBytes), proof);
   connection.send(proof);
 }
 
@@ -41,9 +33,9 @@ void fill(StockReceiver& stock, Connection& connection) {
     connection.send(seeds);
   }
   Message point(kStockPointBytes);
-  stock.answer(receive(connection, stock_trees_bytes(parameters)), point);
+  stock.answer(connection.receive(stock_trees_bytes(parameters)), point);
   connection.send(point);
-  stock.finish(receive(connection, kStockProofBytes));
+  stock.finish(connection.receive(kStockProofBytes));
 }
 
 template <class Session, class Batch>
@@ -64,13 +56,12 @@ void prepare(HolderBatch& batch, Connection& connection) {
   batch.correct(back);
   connection.send(back);
   for (std::size_t i = 0; i < ReluPlan::chunk_count(batch.instances()); ++i) {
-    batch.take_correlations(
-        receive(connection, batch.plan().correlate_bytes(batch.instances(), i)));
+    batch.take_correlations(connection.receive(batch.plan().correlate_bytes(batch.instances(), i)));
   }
 }
 
 void prepare(ChooserBatch& batch, Connection& connection) {
-  batch.take_back(receive(connection, batch.plan().back_bytes(batch.instances())));
+  batch.take_back(connection.receive(batch.plan().back_bytes(batch.instances())));
   for (std::size_t i = 0; i < ReluPlan::chunk_count(batch.instances()); ++i) {
     Message correlations(batch.plan().correlate_bytes(batch.instances(), i));
     batch.correlate(correlations);
@@ -82,9 +73,9 @@ void prepare(ChooserBatch& batch, Connection& connection) {
 
 void set_up(HolderSession& session, Connection& connection) {
   Message choice(kLookupChoiceBytes), trees(kLookupTreesBytes);
-  session.setup_choose(receive(connection, kLookupOfferBytes), choice);
+  session.setup_choose(connection.receive(kLookupOfferBytes), choice);
   connection.send(choice);
-  session.setup_finish(receive(connection, kLookupAnswerBytes), trees);
+  session.setup_finish(connection.receive(kLookupAnswerBytes), trees);
   connection.send(trees);
 }
 
@@ -92,9 +83,9 @@ void set_up(ChooserSession& session, Connection& connection) {
   Message offer(kLookupOfferBytes), answer(kLookupAnswerBytes);
   session.setup_offer(offer);
   connection.send(offer);
-  session.setup_answer(receive(connection, kLookupChoiceBytes), answer);
+  session.setup_answer(connection.receive(kLookupChoiceBytes), answer);
   connection.send(answer);
-  session.setup_finish(receive(connection, kLookupTreesBytes));
+  session.setup_finish(connection.receive(kLookupTreesBytes));
 }
 
 void run_lookups(HolderSession& session, const ReluPlan& plan, std::span<const Word> masks,
@@ -109,7 +100,7 @@ void run_lookups(HolderSession& session, const ReluPlan& plan, std::span<const W
     batch->begin(shares.subspan(first, count));
     for (std::size_t step = 0; step < plan.steps().size(); ++step) {
       Message table(plan.table_bytes(count, step));
-      batch->answer(receive(connection, plan.choose_bytes(count, step)), table);
+      batch->answer(connection.receive(plan.choose_bytes(count, step)), table);
       connection.send(table);
     }
   });
@@ -130,7 +121,7 @@ std::vector<Word> run_lookups(ChooserSession& session, const ReluPlan& plan,
       Message choose(plan.choose_bytes(count, step));
       batch->choose(choose);
       connection.send(choose);
-      batch->take_table(receive(connection, plan.table_bytes(count, step)));
+      batch->take_table(connection.receive(plan.table_bytes(count, step)));
     }
     outputs.insert(outputs.end(), batch->outputs().begin(), batch->outputs().end());
   });

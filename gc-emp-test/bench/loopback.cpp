@@ -79,6 +79,12 @@ void Connection::receive(std::span<std::uint8_t> bytes) {
   }
 }
 
+Message Connection::receive(std::size_t size) {
+  Message message(size);
+  receive(message);
+  return message;
+}
+
 void run_two_processes(const std::function<void(Connection&)>& child,
                        const std::function<void(Connection&)>& parent) {
   const int listener = open_socket();

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 namespace capc::gc::bench {
+
+using Message = std::vector<std::uint8_t>;
 
 /// A connected TCP socket that moves exact numbers of bytes and counts them.
 class Connection {
@@ -17,6 +21,7 @@ class Connection {
 
   void send(std::span<const std::uint8_t> bytes);
   void receive(std::span<std::uint8_t> bytes);
+  [[nodiscard]] Message receive(std::size_t size);
 
   std::uint64_t sent = 0;
   std::uint64_t received = 0;

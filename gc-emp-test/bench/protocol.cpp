@@ -3,25 +3,14 @@
 #include <algorithm>
 
 namespace capc::gc::bench {
-namespace {
-
-using Message = std::vector<std::uint8_t>;
-
-[[nodiscard]] Message receive(Connection& connection, std::size_t size) {
-  Message message(size);
-  connection.receive(message);
-  return message;
-}
-
-}  // namespace
 
 void set_up(GarblerSession& session, Connection& connection) {
-  const Message offer = receive(connection, kSetupOfferBytes);
+  const Message offer = connection.receive(kSetupOfferBytes);
   Message choice(kSetupChoiceBytes);
   session.setup_choose(offer, choice);
   connection.send(choice);
   session.setup_keys();
-  session.setup_finish(receive(connection, kSetupTreesBytes));
+  session.setup_finish(connection.receive(kSetupTreesBytes));
 }
 
 void set_up(EvaluatorSession& session, Connection& connection) {
@@ -29,7 +18,7 @@ void set_up(EvaluatorSession& session, Connection& connection) {
   session.setup_offer(offer);
   connection.send(offer);
   Message trees(kSetupTreesBytes);
-  session.setup_answer(receive(connection, kSetupChoiceBytes), trees);
+  session.setup_answer(connection.receive(kSetupChoiceBytes), trees);
   connection.send(trees);
 }
 
@@ -67,7 +56,7 @@ void transfer(EvaluatorBatch& batch, Connection& connection) {
 
 void online(GarblerBatch& batch, std::span<const Word> shares, Connection& connection) {
   const BatchLayout& layout = batch.layout();
-  batch.take_masked(receive(connection, layout.masked_bytes()), shares);
+  batch.take_masked(connection.receive(layout.masked_bytes()), shares);
   Message labels(layout.labels_bytes(0));
   for (std::size_t i = 0; i < layout.chunk_count(); ++i) {
     labels.resize(layout.labels_bytes(i));
