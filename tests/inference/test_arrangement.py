@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from padded_pool import convolution, padded_maximum
 from two_party import assert_bit_for_bit
 
 from capc.fixed_point import FixedPoint
 from capc.graph.layers import (
     Add,
     BoundedRelu,
-    Conv2D,
     Dense,
-    Input,
     Layer,
-    MaxPool,
     Network,
     QuantizedNetwork,
     Relu,
@@ -40,14 +38,8 @@ def network(*, cap: float | None = None, used_twice: bool = False) -> QuantizedN
         relu = BoundedRelu("r", ("p",), (6, 6, 2), cap=cap)
     end = "s" if used_twice else "r"
     layers: tuple[Layer, ...] = (
-        Input("x", (), (6, 6, 1)),
-        Conv2D(
-            *("c", ("x",), (6, 6, 2)),
-            kernel=random.normal(0, 0.9, (3, 3, 1, 2)),
-            bias=np.zeros(2),
-            padding=((1, 1), (1, 1)),
-        ),
-        MaxPool(*("p", ("c",), (6, 6, 2)), window=(3, 3), strides=(1, 1), padding=((1, 1), (2, 0))),
+        *convolution(random, 0.9),
+        padded_maximum("c"),
         relu,
         *((Add("s", ("p", "r"), (6, 6, 2)),) if used_twice else ()),
         Reshape("f", (end,), (72,)),

@@ -6,10 +6,10 @@ import logging
 import socket
 import threading
 import time
-from typing import Any
 
 import numpy as np
 import pytest
+from padded_pool import convolution, padded_maximum
 from two_party import TINY, assert_bit_for_bit, run
 
 from capc.errors import ConfigError, ProtocolError
@@ -17,11 +17,8 @@ from capc.fixed_point import FixedPoint
 from capc.gc import lookup_layers
 from capc.graph.layers import (
     BoundedRelu,
-    Conv2D,
     Dense,
-    Input,
     Layer,
-    MaxPool,
     Network,
     QuantizedNetwork,
     Relu,
@@ -50,21 +47,11 @@ FAR = Link.parse("2s,10gbit")
 def network(*, pool_first: bool = False) -> QuantizedNetwork:
     """Convolution, ReLU, padded maximum, bounded ReLU, square, dense; or the maximum before."""
     random = np.random.default_rng(11)
-    pool: dict[str, Any] = {"window": (3, 3), "strides": (1, 1), "padding": ((1, 1), (2, 0))}
-    middle: tuple[Layer, ...] = (
-        Relu("r", ("c",), (6, 6, 2)),
-        MaxPool("p", ("r",), (6, 6, 2), **pool),
-    )
+    middle: tuple[Layer, ...] = (Relu("r", ("c",), (6, 6, 2)), padded_maximum("r"))
     if pool_first:
-        middle = (MaxPool("p", ("c",), (6, 6, 2), **pool), Relu("r", ("p",), (6, 6, 2)))
+        middle = (padded_maximum("c"), Relu("r", ("p",), (6, 6, 2)))
     layers: tuple[Layer, ...] = (
-        Input("x", (), (6, 6, 1)),
-        Conv2D(
-            *("c", ("x",), (6, 6, 2)),
-            kernel=random.normal(0, 0.4, (3, 3, 1, 2)),
-            bias=np.zeros(2),
-            padding=((1, 1), (1, 1)),
-        ),
+        *convolution(random, 0.4),
         *middle,
         Reshape("f", (middle[-1].name,), (72,)),
         Dense("d", ("f",), (12,), random.normal(0, 0.3, (72, 12)), np.zeros(12)),
