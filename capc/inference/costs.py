@@ -223,10 +223,10 @@ def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> Layer
             online_rounds=once * rounds,
         )
     if isinstance(function, LookupLayer):
-        answered, rounds = answered + prepared, rounds + before
+        moved, rounds = prepared + answered, before + rounds
     else:
-        answered = prepared  # a circuit that is garbled with the query has one phase
+        moved = prepared  # a circuit that is garbled with the query has one phase
     return LayerCost(
-        *(f"{work}, online", 0, answered, 0.0, ahead + online),
+        *(f"{work}, online", 0, moved, 0.0, ahead + online),
         online_rounds=once * rounds,
     )
