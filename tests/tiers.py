@@ -21,6 +21,7 @@ SLOW = (
     "graph/test_import_defaults.py",
     "graph/test_import_keras.py",
     "graph/test_import_operations.py",
+    "graph/test_import_refusals.py",
     "graph/test_loader.py",
     "graph/test_joins.py",
     "graph/test_prepared.py",
