@@ -56,11 +56,6 @@ class LookupLayer:
         return tuple(found)
 
     @property
-    def relus(self) -> int:
-        """ReLUs of one instance."""
-        return sum(count for _, count in self.stages)
-
-    @property
     def rounds(self) -> int:
         """Round trips of the online phase, for at most `piece_instances`."""
         return sum(relu.rounds for relu, _ in self.stages)
