@@ -8,7 +8,7 @@ from typing import Any
 from capc.bench.rows import Row, ratios
 from capc.console import significant
 from capc.harness.pages.drawings import WIDTH, svg, text_at
-from capc.harness.pages.environment import environment_table
+from capc.harness.pages.environment import repeat_section
 from capc.harness.pages.markup import Markup, element, figure, join, page, section, table
 
 HEAD = (
@@ -53,14 +53,7 @@ def bench_page(areas: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], l
         parts.append(section(area, *found))
     command = f"capc bench {' '.join(areas)}"
     note = f"Load of the machine when this page was written: {load}"
-    parts.append(
-        section(
-            "Environment, and the command to repeat it",
-            environment_table(machine),
-            element("p", note, class_="dim"),
-            element("pre", command),
-        )
-    )
+    parts.append(repeat_section(machine, element("p", note, class_="dim"), element("pre", command)))
     return page("CaPC benchmarks", *parts)
 
 

@@ -1,4 +1,4 @@
-"""The machine on which the figures of a page were measured."""
+"""The machine on which the figures of a page were measured, and how to measure them again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from capc.console import bytes_text
-from capc.harness.pages.markup import Markup, element, table
+from capc.harness.pages.markup import Markup, element, section, table
 
 
 def environment_table(machine: Mapping[str, Any]) -> Markup:
@@ -24,3 +24,9 @@ def environment_table(machine: Mapping[str, Any]) -> Markup:
         ("packages", versions),
     ]
     return table(("what", "value"), rows)
+
+
+def repeat_section(machine: Mapping[str, Any], *command: Markup) -> Markup:
+    """The last section of a page: the machine, then the command and notes on it."""
+    title = "Environment, and the command to repeat it"
+    return section(title, environment_table(machine), *command)

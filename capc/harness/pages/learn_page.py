@@ -11,7 +11,7 @@ from typing import Any
 
 from capc.console import epsilon_text
 from capc.data.own_data import title
-from capc.harness.pages.environment import environment_table
+from capc.harness.pages.environment import repeat_section
 from capc.harness.pages.markup import Markup, element, figure, join, page, picture, section, table
 from capc.harness.pages.tables_of_run import Row, number
 from capc.learning.query_stage import PATE
@@ -189,9 +189,8 @@ def _percent(cell: str) -> str:
 
 def _repeat(record: Mapping[str, Any]) -> Markup:
     note = "experiment.json is the field `experiment` of run.json, as a file."
-    return section(
-        "Environment, and the command to repeat it",
-        environment_table(record["machine"]),
+    return repeat_section(
+        record["machine"],
         element("pre", f"capc learn {record['stage']} --config experiment.json"),
         element("p", note, class_="dim"),
     )

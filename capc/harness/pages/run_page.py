@@ -16,7 +16,7 @@ from capc.data.own_data import title
 from capc.files import REPOSITORY
 from capc.harness.command_again import command_again
 from capc.harness.pages import drawings
-from capc.harness.pages.environment import environment_table
+from capc.harness.pages.environment import repeat_section
 from capc.harness.pages.markup import Markup, element, figure, join, page, section, table
 from capc.harness.pages.tables_of_run import Row, Tables, bars, middle_query, number
 from capc.harness.paper import PAPER_NOTE
@@ -264,10 +264,10 @@ def _time_row(row: Row, *, beside: bool) -> list[str]:
 def _repeat(record: Mapping[str, Any], shown: Mapping[str, Any], dropped: Sequence[str]) -> Markup:
     """The machine, and the command; a text that names a file is left out of it."""
     command, hides = _command(record["flags"], shown["flags"], dropped)
-    parts = [environment_table(shown["machine"]), element("pre", command)]
+    parts = [element("pre", command)]
     if hides:
         parts.append(element("p", "... stands for a name of a file or user", class_="dim"))
-    return section("Environment, and the command to repeat it", *parts)
+    return repeat_section(shown["machine"], *parts)
 
 
 def _command(
