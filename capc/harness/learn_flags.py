@@ -43,6 +43,7 @@ def learn_parser() -> Parser:
     parser = Parser("capc learn", description=_DESCRIPTION, examples=_EXAMPLES)
     parser.add_argument("stage", choices=STAGES, help="how far to go")
     _add_experiment(parser)
+    _add_fields(parser)
     _add_running(parser)
     _add_secure(parser.add_argument_group("labels from the real protocol"))
     return parser
@@ -69,8 +70,7 @@ def chosen_experiment(options: argparse.Namespace) -> Experiment:
 
 
 def _add_experiment(parser: Parser) -> None:
-    """What is learned."""
-    add = parser.add_argument
+    """Which experiment, and how much of it."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--config", type=Path, metavar="FILE", help="an experiment, JSON")
     which.add_argument(
@@ -79,13 +79,18 @@ def _add_experiment(parser: Parser) -> None:
         metavar="NAME",
         help="one that comes with this program: %(choices)s",
     )
-    add(
+    parser.add_argument(
         "--scale",
         type=float,
         default=1.0,
         help="so much of its parties, epochs, queries and repetitions, 0 to 1; noise and "
         "thresholds shrink with the parties, so that privacy is less (default 1)",
     )
+
+
+def _add_fields(parser: Parser) -> None:
+    """Other values for its fields."""
+    add = parser.add_argument
     add(
         "--set",
         action="append",
