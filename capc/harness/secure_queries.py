@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capc.child_process import run_child
-from capc.data.datasets import dataset_info, normalised
+from capc.data.datasets import normalised
 from capc.data.saved_queries import save_queries
 from capc.errors import ConfigError, ProtocolError
 from capc.files import REPOSITORY
@@ -30,6 +30,7 @@ from capc.harness.secure_flags import label_flags, limit, privacy_flags
 from capc.harness.secure_tables import answers_of, read_queries, read_table, truth
 from capc.learning.experiment import Privacy
 from capc.learning.given_models import given_files, linked_files
+from capc.learning.jobs import trainer_arguments
 from capc.learning.query_stage import STAGE as QUERIES
 from capc.learning.query_stage import Ask, Ballot, query_key, query_seed, simulated
 from capc.learning.session import Session
@@ -136,10 +137,7 @@ def freeze_one(root: str, key: str, job: TrainingJob) -> None:
     """A worker's task."""
     from capc.learning.training import trainer_for  # noqa: PLC0415  TensorFlow
 
-    store, info = Store(Path(root)), dataset_info(job.dataset)
-    trainer = trainer_for(
-        *(job.model_type, info.image_shape, info.num_classes, job.training), info.multi_label
-    )
+    store, trainer = Store(Path(root)), trainer_for(*trainer_arguments(job))
     trainer.set_weights(load_weights(store.folder(MODELS, key) / "weights.npz"))
     with store.writing(FROZEN, _frozen_key(key)) as folder:
         trainer.freeze(folder / "model.pb")

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from capc.data.datasets import dataset_info, normalised
+from capc.data.datasets import normalised
 from capc.learning.experiment import Experiment
+from capc.learning.jobs import trainer_arguments
 from capc.learning.session import Session, dataset_of
 from capc.learning.train_stage import TrainingJob, training_jobs
 from capc.learning.vectorised.choice import VECTORISED
@@ -83,12 +84,8 @@ def measure_one(path: str, jobs: list[TrainingJob]) -> None:
     """A worker's task: the rate of one process."""
     from capc.learning.training import Trainer  # noqa: PLC0415  TensorFlow
 
-    job = jobs[0]
-    info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
-    trainer = Trainer(
-        *(job.model_type, info.image_shape, info.num_classes),
-        *(replace(job.training, epochs=1), info.multi_label),
-    )
+    job = _of_one_epoch(jobs[0])
+    dataset, trainer = dataset_of(job.dataset), Trainer(*trainer_arguments(job))
     images = normalised(dataset.train_images[job.shard])
     labels = dataset.train_labels[job.shard]
     _measure(path, lambda: trainer.fit(images, labels, job.seed), len(job.shard))
@@ -98,12 +95,8 @@ def measure_group(path: str, jobs: list[TrainingJob]) -> None:
     """A worker's task: the rate of one device with as many models as it holds together."""
     from capc.learning.vectorised.trainer import VectorisedTrainer  # noqa: PLC0415  JAX
 
-    first = jobs[0]
-    info, dataset = dataset_info(first.dataset), dataset_of(first.dataset)
-    trainer = VectorisedTrainer(
-        *(first.model_type, info.image_shape, info.num_classes),
-        *(replace(first.training, epochs=1), info.multi_label),
-    )
+    first = _of_one_epoch(jobs[0])
+    dataset, trainer = dataset_of(first.dataset), VectorisedTrainer(*trainer_arguments(first))
     jobs = jobs[: trainer.most_parties()]
     smallest = min(len(job.shard) for job in jobs)
     shards = [job.shard[:smallest] for job in jobs]
@@ -114,6 +107,10 @@ def measure_group(path: str, jobs: list[TrainingJob]) -> None:
         lambda: trainer.fit(dataset.train_images, labels, shards, seeds),
         smallest * len(shards),
     )
+
+
+def _of_one_epoch(job: TrainingJob) -> TrainingJob:
+    return replace(job, training=replace(job.training, epochs=1))
 
 
 def _measure(path: str, epoch: Callable[[], object], images: int) -> None:

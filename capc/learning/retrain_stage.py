@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from capc.data.datasets import Float32, dataset_info, normalised
 from capc.data.saved_queries import answer_count, load_answers
 from capc.learning.experiment import Training
+from capc.learning.jobs import trainer_arguments, training_tasks
 from capc.learning.measures import Score, judged
 from capc.learning.query_stage import PATE, asked_by
 from capc.learning.query_stage import STAGE as QUERIES
@@ -26,9 +27,8 @@ from capc.learning.session import Session, dataset_digest, dataset_of, index_dig
 from capc.learning.splits import Indices, seed_for
 from capc.learning.store import Store, content_key, digest_of, read_json, write_json
 from capc.learning.train_stage import classes_of, in_parts, other_trainer
-from capc.learning.vectorised.choice import PROCESS, VECTORISED
-from capc.learning.vectorised.groups import checkpoint_of, grouped, parts_of
-from capc.learning.workers import Task
+from capc.learning.vectorised.choice import PROCESS
+from capc.learning.vectorised.groups import checkpoint_of, parts_of
 
 STAGE = "retrained"
 
@@ -94,26 +94,16 @@ def retrain(session: Session, trials: list[Trial]) -> list[Score]:
     """Train what the store lacks; the scores on the evaluation set, in the trials' order."""
     by_key = {trial.job.key: trial for trial in trials}
     left = {key: trial for key, trial in by_key.items() if not session.store.has(STAGE, key)}
-    session.run("retraining", _tasks(session, left))
+    jobs = {key: trial.job for key, trial in left.items()}
+    names = {
+        key: f"{trial.arm} of party {trial.party} (seed {trial.seed}, {trial.retraining_seed})"
+        for key, trial in left.items()
+    }
+    tasks = training_tasks(
+        *(session, jobs, names, "retrained models"), one=retrain_one, together=retrain_together
+    )
+    session.run("retraining", tasks)
     return [score_of(session, trial.job) for trial in trials]
-
-
-def _tasks(session: Session, trials: dict[str, Trial]) -> list[Task]:
-    root = str(session.root)
-    if session.trainer == VECTORISED:
-        jobs = {key: trial.job for key, trial in trials.items()}
-        return [
-            Task(f"{len(group)} retrained models", retrain_together, (root, group), on_device=True)
-            for group in grouped(jobs)
-        ]
-    return [
-        Task(
-            f"{trial.arm} of party {trial.party} (seed {trial.seed}, {trial.retraining_seed})",
-            retrain_one,
-            (root, key, trial.job),
-        )
-        for key, trial in trials.items()
-    ]
 
 
 def score_of(session: Session, job: RetrainingJob) -> Score:
@@ -176,10 +166,7 @@ def retrain_one(root: str, key: str, job: RetrainingJob) -> None:
     """A worker's task."""
     from capc.learning.training import trainer_for  # noqa: PLC0415  TensorFlow
 
-    info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
-    trainer = trainer_for(
-        *(job.model_type, info.image_shape, info.num_classes, job.training), info.multi_label
-    )
+    dataset, trainer = dataset_of(job.dataset), trainer_for(*trainer_arguments(job))
     trainer.fit(*_examples(job), job.seed)
     _keep(root, key, job, in_parts(trainer.logits, dataset.test_images[job.evaluation]))
 
@@ -189,10 +176,8 @@ def retrain_together(root: str, jobs: dict[str, RetrainingJob]) -> None:
     from capc.learning.vectorised.trainer import vectorised_trainer_for  # noqa: PLC0415  JAX
 
     first = next(iter(jobs.values()))
-    info, dataset = dataset_info(first.dataset), dataset_of(first.dataset)
-    trainer = vectorised_trainer_for(
-        *(first.model_type, info.image_shape, info.num_classes, first.training), info.multi_label
-    )
+    dataset = dataset_of(first.dataset)
+    trainer = vectorised_trainer_for(*trainer_arguments(first))
     for part in parts_of(jobs, trainer.most_parties()):
         examples = [_examples(job) for job in part.values()]
         counts = [len(labels) for _, labels in examples]

@@ -19,14 +19,14 @@ from capc.arrays import load_array
 from capc.data.datasets import Float32, dataset_info, normalised
 from capc.data.fitting import Range, scaled
 from capc.learning.experiment import Training
+from capc.learning.jobs import trainer_arguments, training_tasks
 from capc.learning.measures import judged
 from capc.learning.session import Session, dataset_digest, dataset_of, index_digest
 from capc.learning.splits import Indices, seed_for
 from capc.learning.store import Store, content_key, write_json
-from capc.learning.vectorised.choice import PROCESS, VECTORISED
-from capc.learning.vectorised.groups import checkpoint_of, grouped, parts_of
+from capc.learning.vectorised.choice import PROCESS
+from capc.learning.vectorised.groups import checkpoint_of, parts_of
 from capc.learning.weights import Weights, save_weights
-from capc.learning.workers import Task
 from capc.privacy.voting_rules import numbered
 
 STAGE = "models"
@@ -102,28 +102,17 @@ def train(session: Session) -> dict[int, list[str]]:
             if not session.store.has(STAGE, key):
                 left[key] = job
                 names[key] = f"model of party {party} (seed {seed})"
-    session.run("private models", _tasks(session, left, names))
+    called = "private models"
+    tasks = training_tasks(session, left, names, called, one=train_one, together=train_together)
+    session.run(called, tasks)
     return keys
-
-
-def _tasks(session: Session, jobs: dict[str, TrainingJob], names: dict[str, str]) -> list[Task]:
-    root = str(session.root)
-    if session.trainer == VECTORISED:
-        return [
-            Task(f"{len(group)} private models", train_together, (root, group), on_device=True)
-            for group in grouped(jobs)
-        ]
-    return [Task(names[key], train_one, (root, key, job)) for key, job in jobs.items()]
 
 
 def train_one(root: str, key: str, job: TrainingJob) -> None:
     """A worker's task."""
     from capc.learning.training import trainer_for  # noqa: PLC0415  TensorFlow
 
-    info, dataset = dataset_info(job.dataset), dataset_of(job.dataset)
-    trainer = trainer_for(
-        *(job.model_type, info.image_shape, info.num_classes, job.training), info.multi_label
-    )
+    dataset, trainer = dataset_of(job.dataset), trainer_for(*trainer_arguments(job))
     own = normalised(dataset.train_images[job.shard])
     trainer.fit(own, dataset.train_labels[job.shard], job.seed)
     logits = in_parts(trainer.logits, dataset.test_images)
@@ -135,10 +124,8 @@ def train_together(root: str, jobs: dict[str, TrainingJob]) -> None:
     from capc.learning.vectorised.trainer import vectorised_trainer_for  # noqa: PLC0415  JAX
 
     first = next(iter(jobs.values()))
-    info, dataset = dataset_info(first.dataset), dataset_of(first.dataset)
-    trainer = vectorised_trainer_for(
-        *(first.model_type, info.image_shape, info.num_classes, first.training), info.multi_label
-    )
+    dataset = dataset_of(first.dataset)
+    trainer = vectorised_trainer_for(*trainer_arguments(first))
     for part in parts_of(jobs, trainer.most_parties()):
         checkpoint = checkpoint_of(Path(root), part)
         weights = trainer.fit(
