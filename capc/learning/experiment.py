@@ -271,6 +271,11 @@ class Experiment:
         return dataset_info(self.dataset).train_size
 
     @property
+    def share(self) -> int:
+        """The examples of a party: as stated, or the training set shared out evenly."""
+        return self.examples_per_party or self.train_size // self.parties
+
+    @property
     def multi_label(self) -> bool:
         """Whether a sample has a set of labels."""
         return self.task == "multi-label"

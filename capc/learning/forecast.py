@@ -48,7 +48,7 @@ def images_to_train(experiment: Experiment, *, retraining: bool = True) -> dict[
     Each querying party retrains alone, with its answers by each strategy, and with the vote's.
     `retraining` False: private models alone.
     """
-    of_party = experiment.examples_per_party or experiment.train_size // experiment.parties
+    of_party = experiment.share
     again = experiment.retraining or experiment.training
     answers = min(
         experiment.pool // experiment.querying_parties, experiment.queries or experiment.pool

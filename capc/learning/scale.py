@@ -52,16 +52,11 @@ def scaled_down(experiment: Experiment, scale: float) -> Experiment:
         pooled=shorter(experiment.pooled),
         pool=part(experiment.pool, querying),
         queries=None if experiment.queries is None else part(experiment.queries),
-        examples_per_party=experiment.examples_per_party or _share(experiment),
+        examples_per_party=experiment.share,
         privacy=_with_noise(privacy, here, scale),
         retraining_seeds=part(experiment.retraining_seeds),
         sweep=tuple(points.values()),
     )
-
-
-def _share(experiment: Experiment) -> int:
-    """The examples of a party where the whole training set is shared out."""
-    return experiment.train_size // experiment.parties
 
 
 def _with_noise(privacy: Privacy, point: SweepPoint, scale: float) -> Privacy:
