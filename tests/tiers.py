@@ -10,6 +10,7 @@ TESTS = Path(__file__).resolve().parent
 SLOW = (
     # import TensorFlow
     "bench/test_accuracy.py",
+    "bench/test_network_area.py",
     "data/test_party_models.py",
     "gc/test_gc_loading.py",
     "graph/test_calibration.py",

@@ -1,4 +1,4 @@
-"""Steps 1a and 1b between two processes over loopback, compared with what they should give.
+"""Steps 1a and 1b between two processes, over loopback or between emulated hosts.
 
 The answering party's process also tells its share of the logits: this is the experimenter's check,
 with models and images of its own, and no run of the protocol.
@@ -12,12 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from capc.bench.emulated_hosts import Host
 from capc.errors import ProgramError
 from capc.files import REPOSITORY
 from capc.fixed_point import MAX_LOGIT, Float64, Int64
@@ -29,26 +30,35 @@ from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.reference import encode_images
 from capc.inference.server import InferenceServer
-from capc.transport.channel import Channel
+from capc.transport.channel import Channel, Traffic
 
 TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """One phase at the querying party: seconds, and bytes of both directions with headers."""
+    """One phase at the querying party: seconds, and its traffic."""
 
     seconds: float
-    traffic_bytes: int
+    traffic: Traffic
+
+    @property
+    def traffic_bytes(self) -> int:
+        """Of both directions, with headers."""
+        return self.traffic.bytes_sent + self.traffic.bytes_received
 
 
 @dataclass(frozen=True)
 class PhaseCosts:
-    """Set-up, which happens once; offline and online phase of one query, medians over all."""
+    """Set-up, which happens once; offline and online phase of one query, medians over all.
+
+    `query_seconds` are those of each query, both phases.
+    """
 
     setup: PhaseCost
     offline: PhaseCost
     online: PhaseCost
+    query_seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,23 +78,27 @@ def run_encrypted(
     advance: Callable[[], None] = lambda: None,
     *,
     choice: NonlinearChoice = GARBLED,
+    between: tuple[Host, Host] | None = None,
 ) -> EncryptedRun:
     """The querying party here, the answering party in a process of its own, query by query.
 
     `network` is what `to_ring` makes of the prepared file with MAX_LOGIT. `advance` is called after
-    each query. Raises ProgramError where the other process fails.
+    each query. `between` are the hosts of the querying and the answering party; without them the
+    two meet over loopback. Raises ProgramError where the other process fails.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with _listener(between) as listener:
         listener.settimeout(TIMEOUT_SECONDS)
         task = {
             "prepared": str(prepared),
             "parameters": parameters.to_json(),
             "input_range": network.input_range,
-            "port": listener.getsockname()[1],
+            "address": listener.getsockname(),
             "queries": len(images),
             "nonlinear": choice.to_fields(),
         }
         command = [sys.executable, "-m", __name__, json.dumps(task)]
+        if between is not None:
+            command = between[1].inside(command)
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as answering:
             connection, _ = listener.accept()
             keys = KeyRing(parameters)
@@ -98,6 +112,13 @@ def run_encrypted(
     ring = network.fixed_point
     logits = ring.signed(ring.reduce(share + np.array(answer["share"], dtype=np.int64)))
     return EncryptedRun(logits, costs, answer["peak_mib"])
+
+
+def _listener(between: tuple[Host, Host] | None) -> socket.socket:
+    if between is None:
+        return socket.create_server(("127.0.0.1", 0))
+    with between[0].entered():
+        return socket.create_server((between[0].address, 0))
 
 
 def _ask(
@@ -114,8 +135,7 @@ def _ask(
     def mark() -> None:
         nonlocal before, last
         now, traffic = time.perf_counter(), channel.traffic
-        spent = traffic - before
-        marks.append(PhaseCost(now - last, spent.bytes_sent + spent.bytes_received))
+        marks.append(PhaseCost(now - last, traffic - before))
         before, last = traffic, now
 
     mark()
@@ -130,13 +150,20 @@ def _ask(
         mark()
         advance()
     # Set-up, then for each query: waiting to begin, offline, online.
-    return np.stack(shares), PhaseCosts(marks[0], _median(marks[2::3]), _median(marks[3::3]))
+    offline, online = marks[2::3], marks[3::3]
+    queries = tuple(map(_both_seconds, offline, online))
+    return np.stack(shares), PhaseCosts(marks[0], _median(offline), _median(online), queries)
+
+
+def _both_seconds(offline: PhaseCost, online: PhaseCost) -> float:
+    return offline.seconds + online.seconds
 
 
 def _median(costs: Sequence[PhaseCost]) -> PhaseCost:
+    counts = np.array([astuple(cost.traffic) for cost in costs])
     return PhaseCost(
         float(np.median([cost.seconds for cost in costs])),
-        int(np.median([cost.traffic_bytes for cost in costs])),
+        Traffic(*map(int, np.median(counts, axis=0))),
     )
 
 
@@ -145,7 +172,7 @@ def _answer(description: str) -> None:
     task = json.loads(description)
     low, high = task["input_range"]
     network = to_ring(load_network(Path(task["prepared"])), (low, high), MAX_LOGIT)
-    connection = socket.create_connection(("127.0.0.1", task["port"]), timeout=TIMEOUT_SECONDS)
+    connection = socket.create_connection(tuple(task["address"]), timeout=TIMEOUT_SECONDS)
     with Channel(_tuned(connection), "querying") as channel:
         parameters = EncryptionParameters.from_json(task["parameters"])
         choice = NonlinearChoice.of(task["nonlinear"]["way"], task["nonlinear"]["link"])

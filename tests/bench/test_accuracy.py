@@ -24,6 +24,7 @@ from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network, prepare
 from capc.graph.tensorflow.loader import load_tensorflow
 from capc.inference.reference import evaluate
+from capc.transport.channel import Traffic
 
 SHIPPED = Path(__file__).parents[2] / "models" / "cryptonets-relu.pb"
 COUNT = 8
@@ -58,7 +59,11 @@ def test_shares_errors_and_the_encrypted_run(capsys: pytest.CaptureFixture[str])
     assert min(found["setup_seconds"], found["offline_seconds"], found["online_seconds"]) > 0
 
 
-COSTS = PhaseCosts(PhaseCost(0.1, 1), PhaseCost(0.2, 2_000_000), PhaseCost(0.3, 3_000_000))
+COSTS = PhaseCosts(
+    PhaseCost(0.1, Traffic(1)),
+    PhaseCost(0.2, Traffic(1_500_000, 500_000)),
+    PhaseCost(0.3, Traffic(0, 3_000_000)),
+)
 
 
 def test_one_wrong_bit_is_status_3(

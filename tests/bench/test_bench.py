@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from capc.bench import bench_command as bench
-from capc.bench.areas import ckks, gc, inference, privacy
+from capc.bench.areas import ckks, gc, inference, privacy, spu_peers
 from capc.bench.rows import COLUMNS, Row, measured, parse_rows, skipped, write_rows
 from capc.bench.runs import MeasuredRun
 from capc.bench.table1 import measured_cells
@@ -60,9 +60,9 @@ def test_a_run_is_read_query_by_query_as_the_querying_party_saw_it() -> None:
 
 
 def test_a_missing_peer_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(inference.SPU_VARIABLE, raising=False)
+    monkeypatch.delenv(spu_peers.VARIABLE, raising=False)
     (row,) = inference.spu(repeat=1)
-    assert row.median_s is None and inference.SPU_VARIABLE in row.note
+    assert row.median_s is None and spu_peers.VARIABLE in row.note
 
 
 def test_the_engines_table_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from links import Host, Link, hosts, why_not
 
+from capc.bench.emulated_hosts import Host, Link, hosts, why_not
 from capc.parties.federation.audit_log import entries
 from capc.roles import GUARDIAN, PHASES, QUERYING, STEPS, answering, role_of
 

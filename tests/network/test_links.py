@@ -7,7 +7,8 @@ import sys
 import time
 
 import pytest
-from links import Line, Link, hosts, why_not
+
+from capc.bench.emulated_hosts import Line, Link, hosts, why_not
 
 _SEND = """
 import socket, sys, time

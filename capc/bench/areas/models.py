@@ -135,31 +135,31 @@ class ModelRow:
 
 def cryptonets() -> Network:
     """CryptoNets with squares, its last layer fitted to MNIST."""
-    return network_of_keras(_built("cryptonets"), "cryptonets")
+    return network_of_keras(built("cryptonets"), "cryptonets")
 
 
 def measure_model(
     name: str, images: int, queries: int, choice: NonlinearChoice = GARBLED
 ) -> ModelRow:
     """Import, choose ring and parameters, compare with TensorFlow, run encrypted queries."""
-    model = _built(name)
-    data = load_dataset("mnist")
+    model = built(name)
     network = network_of_keras(model, name)
-    batch = _resized(data.test_images[:images], model)
+    batch = resized(load_dataset("mnist").test_images[:images], model)
     expected = np.asarray(model.predict(batch.astype(np.float32), verbose=0), dtype=np.float64)
     drift = float(np.abs(evaluate_float(network, batch[:1]) - expected[:1]).max())
     if drift > 1e-3 * max(1.0, float(np.abs(expected).max())):
         raise ConfigError(f"{name}: the imported model is {drift:g} away from TensorFlow's")
-    if name.endswith("-calibrated"):
-        network = _calibrated(network, _resized(data.train_images[:_EXAMPLES], model))
+    network = as_encrypted(name, network, model)
     integers = to_ring(network, INPUT_RANGE, MAX_LOGIT)
-    config = _fitting_config(integers)
+    config = fitting_config(integers)
     logits = evaluate(integers, batch)
     reals = integers.model_logits(logits)
     with tempfile.TemporaryDirectory(prefix="capc-models-") as folder:
         prepared = Path(folder) / "model.npz"
         save_network(network, prepared)
-        run = run_encrypted(integers, prepared, _parameters(config), batch[:queries], choice=choice)
+        run = run_encrypted(
+            integers, prepared, encryption_parameters(config), batch[:queries], choice=choice
+        )
     values, gates = _nonlinear_work(integers, choice)
     return ModelRow(
         model=name,
@@ -187,23 +187,27 @@ def measure_model(
     )
 
 
-def _calibrated(network: Network, images: Float64) -> Network:
+def as_encrypted(name: str, network: Network, model: Any) -> Network:
+    """The imported network as it runs: calibrated with training images where its name says so."""
+    if not name.endswith("-calibrated"):
+        return network
+    images = resized(load_dataset("mnist").train_images[:_EXAMPLES], model)
     with tempfile.TemporaryDirectory(prefix="capc-models-") as folder:
         examples = Path(folder) / "examples.npy"
         np.save(examples, images.astype(np.float32))
         return calibrated(network, Calibration(examples))
 
 
-def _built(name: str) -> Any:
+def built(name: str) -> Any:
     """A Keras model of the table, random but for its statistics and its last layer."""
     load_keras().utils.set_random_seed(_SEED)
     model = MODELS[name]()
     data = load_dataset("mnist")
-    _fit(model, _resized(data.train_images[:_FITTED_IMAGES], model), data.train_labels)
+    _fit(model, resized(data.train_images[:_FITTED_IMAGES], model), data.train_labels)
     return model
 
 
-def _resized(images: Any, model: Any) -> Float64:
+def resized(images: Any, model: Any) -> Float64:
     """Bytes (n, H, W, 1) as pixels in [0, 1] of the size and channels that the model takes."""
     height, width, channels = model.input_shape[1:]
     pixels = normalised(images)
@@ -230,19 +234,20 @@ def _fit(model: Any, images: Float64, labels: Any) -> None:
     last.set_weights([weight, -mean @ weight])
 
 
-def _parameters(config: str) -> EncryptionParameters:
+def encryption_parameters(config: str) -> EncryptionParameters:
+    """A shipped file."""
     return EncryptionParameters.from_json(str(REPOSITORY / config))
 
 
-def _fitting_config(network: QuantizedNetwork) -> str:
+def fitting_config(network: QuantizedNetwork) -> str:
     """The first of CONFIGS under which the network runs, exactly and hiding its weights."""
     for config in CONFIGS[:-1]:
         try:
-            check_encrypted(network, _parameters(config))
+            check_encrypted(network, encryption_parameters(config))
         except ConfigError:
             continue
         return config
-    check_encrypted(network, _parameters(CONFIGS[-1]))
+    check_encrypted(network, encryption_parameters(CONFIGS[-1]))
     return CONFIGS[-1]
 
 

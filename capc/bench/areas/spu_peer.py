@@ -1,8 +1,9 @@
 """One of the two parties of SPU's benchmark, run by SPU's own interpreter: imports nothing of ours.
 
-spu_peer.py RANK FOLDER ADDRESS0 ADDRESS1 REPETITIONS. Rank 0 owns the model (FOLDER/model.npz),
+spu_peer.py RANK FOLDER ADDRESS0 ADDRESS1. Rank 0 owns the model (FOLDER/steps.json and model.npz),
 rank 1 the images (FOLDER/images.npy), in folders of their own. The compiled program comes from the
-shapes alone. Rank 1 writes one JSON object with its times and the labels to standard output.
+steps and shapes alone. Rank 1 writes one JSON object with its times, bytes and the labels to
+standard output.
 """
 
 from __future__ import annotations
@@ -20,17 +21,55 @@ import spu
 from spu import libspu
 from spu.utils import frontend
 
-WEIGHTS = {"kernel": 4, "bias1": 1, "dense1": 2, "bias2": 1, "dense2": 2, "bias3": 1}
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-def cryptonets_relu(image: Any, *weights: Any) -> Any:
-    """Conv 5x5, stride 2, SAME, ReLU; dense, ReLU; dense: logits (1, 10)."""
-    kernel, bias1, dense1, bias2, dense2, bias3 = weights
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    x = jax.lax.conv_general_dilated(image, kernel, (2, 2), "SAME", dimension_numbers=dimensions)
-    x = jnp.maximum(x + bias1, 0).reshape((1, -1))
-    x = jnp.maximum(x @ dense1 + bias2, 0)
-    return x @ dense2 + bias3
+def logits(steps: list[dict[str, Any]], image: Any, weights: dict[str, Any]) -> Any:
+    """What the layers make of one image (1, H, W, C)."""
+    values = {"input": image}
+    for place, step in enumerate(steps):
+        inputs = [values[name] for name in step["inputs"]]
+        mine = [weights[f"{place}.{name}"] for name in ("weight", "bias")] if _owns(step) else []
+        values[step["name"]] = _LAYERS[step["kind"]](step, inputs, *mine)
+    return values[steps[-1]["name"]]
+
+
+def _owns(step: dict[str, Any]) -> bool:
+    return step["kind"] in ("Conv2D", "Dense")
+
+
+def _convolution(step: dict[str, Any], inputs: list[Any], kernel: Any, bias: Any) -> Any:
+    products = jax.lax.conv_general_dilated(
+        inputs[0],
+        kernel,
+        step["strides"],
+        step["padding"],
+        rhs_dilation=step["dilations"],
+        feature_group_count=step["groups"],
+        dimension_numbers=DIMENSIONS,
+    )
+    return products + bias
+
+
+def _windows(step: dict[str, Any], values: Any, start: float, combine: Any) -> Any:
+    window, strides = (1, *step["window"], 1), (1, *step["strides"], 1)
+    return jax.lax.reduce_window(values, start, combine, window, strides, "VALID")
+
+
+def _average(step: dict[str, Any], inputs: list[Any]) -> Any:
+    pixels = step["window"][0] * step["window"][1]
+    return _windows(step, inputs[0], 0.0, jax.lax.add) * (1.0 / pixels)
+
+
+_LAYERS: dict[str, Any] = {
+    "Conv2D": _convolution,
+    "Dense": lambda step, inputs, weight, bias: inputs[0] @ weight + bias,
+    "Relu": lambda step, inputs: jnp.maximum(inputs[0], 0),
+    "Add": lambda step, inputs: sum(inputs[1:], inputs[0]),
+    "MaxPool": lambda step, inputs: _windows(step, inputs[0], -jnp.inf, jax.lax.max),
+    "AvgPool": _average,
+    "Reshape": lambda step, inputs: inputs[0].reshape((1, *step["shape"])),
+}
 
 
 def main() -> None:
@@ -43,17 +82,17 @@ def main() -> None:
     )
     config.experimental_enable_colocated_optimization = True
     runtime, io = spu.Runtime(link, config), spu.Io(2, config)
-    executable = _compiled(link, rank, folder)
-    names = list(executable.input_names)
-    model = np.load(folder / "model.npz") if rank == 0 else {}
-    for name in names[1:]:
-        _share(link, (runtime, io), 0, name, model[name] if rank == 0 else None)
     images = np.load(folder / "images.npy") if rank == 1 else None
-    repetitions = int(sys.argv[5])
-    logits, seconds = [], []
-    for repetition in range(repetitions + 1):
+    model = dict(np.load(folder / "model.npz")) if rank == 0 else {}
+    executable, order, count = _compiled(link, folder, model, images)
+    names = list(executable.input_names)
+    for name, key in zip(names[1:], order, strict=True):
+        _share(link, (runtime, io), 0, name, model[key] if rank == 0 else None)
+    labels, seconds, moved = [], [], []
+    setup = 0.0
+    for repetition in range(count):
         link.barrier()
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), _device_bytes()
         image = None if images is None else images[repetition][None]
         _share(link, (runtime, io), 1, names[0], image)
         runtime.run(executable)
@@ -63,17 +102,28 @@ def main() -> None:
             setup = time.perf_counter() - start
         else:
             seconds.append(time.perf_counter() - begin)
-        logits.append(_opened(link, io, rank, mine))
+            moved.append(_device_bytes() - before)
+        labels.append(int(np.argmax(_opened(link, io, rank, mine))))
     if rank == 1:
-        labels = [int(np.argmax(one)) for one in logits]
-        report = {"setup": [setup], "seconds": seconds, "labels": labels}
+        report = {"setup": setup, "seconds": seconds, "moved_bytes": moved, "labels": labels}
         sys.stdout.write(json.dumps(report) + "\n")
     link.stop_link()
 
 
+def _device_bytes() -> int:
+    """Both directions of this host's network devices, loopback left out."""
+    lines = Path("/proc/self/net/dev").read_text().splitlines()[2:]
+    counts = [line.split(":") for line in lines]
+    return sum(
+        int(numbers.split()[0]) + int(numbers.split()[8])
+        for name, numbers in counts
+        if name.strip() != "lo"
+    )
+
+
 def _link(rank: int, addresses: list[str]) -> Any:
     description = libspu.link.Desc()
-    description.recv_timeout_ms = 120_000
+    description.recv_timeout_ms = 600_000
     description.connect_retry_times = 120
     description.connect_retry_interval_ms = 250
     for index, address in enumerate(addresses):
@@ -81,26 +131,37 @@ def _link(rank: int, addresses: list[str]) -> Any:
     return libspu.link.create_brpc(description, rank)
 
 
-def _compiled(link: Any, rank: int, folder: Path) -> Any:
-    """Both parties compile the same program from the shapes, which the model's owner tells."""
-    shapes: dict[str, list[int]] = {}
-    if rank == 0:
-        model = np.load(folder / "model.npz")
-        shapes = {name: list(model[name].shape) for name in WEIGHTS}
-    told = json.loads(link.broadcast(json.dumps(shapes), 0))
-    arguments = [np.zeros((1, 28, 28, 1), np.float32)]
-    arguments += [np.zeros(told[name], np.float32) for name in WEIGHTS]
+def _compiled(
+    link: Any, folder: Path, model: dict[str, Any], images: Any
+) -> tuple[Any, list[str], int]:
+    """The program that both parties compile from what they tell each other: steps and shapes.
+
+    Also the arrays in the order of its inputs, and the number of images.
+    """
+    mine: dict[str, Any] = {}
+    if model:
+        mine["steps"] = json.loads((folder / "steps.json").read_text())
+        mine["shapes"] = {name: list(values.shape) for name, values in model.items()}
+    told = json.loads(link.broadcast(json.dumps(mine), 0))
+    size = json.loads(link.broadcast(json.dumps([] if images is None else images.shape), 1))
+    order = list(told["shapes"])
+    arguments = [np.zeros((1, *size[1:]), np.float32)]
+    arguments += [np.zeros(told["shapes"][name], np.float32) for name in order]
+
+    def network(image: Any, *weights: Any) -> Any:
+        return logits(told["steps"], image, dict(zip(order, weights, strict=True)))
+
     secret = libspu.Visibility.VIS_SECRET
     executable, _ = frontend.compile(
         frontend.Kind.JAX,
-        cryptonets_relu,
+        network,
         arguments,
         {},
-        ["image", *WEIGHTS],
+        ["image", *(f"w{place}" for place in range(len(order)))],
         [secret] * len(arguments),
         lambda outputs: [f"out{index}" for index in range(len(outputs))],
     )
-    return executable
+    return executable, order, size[0]
 
 
 def _share(link: Any, engine: tuple[Any, Any], owner: int, name: str, values: Any) -> None:

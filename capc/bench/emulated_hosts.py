@@ -8,6 +8,7 @@ line, and half a round trip later.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import multiprocessing
 import os
@@ -27,6 +28,8 @@ _MTU = 9000  # of jumbo frames: fewer packets for a program to hand on
 _ADDRESS = slice(16, 20)  # the destination, in the header of an IPv4 packet
 _HEADER_BYTES = 20
 _LONGEST_QUEUE_SECONDS = 1.0  # of a sender's line; what comes beyond it is dropped
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,19 @@ class Host:
     def inside(self, command: Sequence[str]) -> list[str]:
         """The command, to be run at this host."""
         return ["ip", "netns", "exec", self.namespace, *command]
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Sockets that this thread opens in the block are this host's, for as long as they live."""
+        with (
+            Path("/proc/thread-self/ns/net").open("rb") as before,
+            Path("/run/netns", self.namespace).open("rb") as inside,
+        ):
+            _enter(inside.fileno())
+            try:
+                yield
+            finally:
+                _enter(before.fileno())
 
 
 @dataclass
@@ -124,6 +140,12 @@ def hosts(count: int, link: Link) -> Iterator[list[Host]]:
 
 def _at(count: int) -> range:
     return range(1, count + 1)
+
+
+def _enter(namespace: int) -> None:
+    if _LIBC.setns(namespace, _CLONE_NEWNET):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
 
 
 def _ip(*words: str) -> None:
