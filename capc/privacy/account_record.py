@@ -73,7 +73,8 @@ def require_latest(history: History, content: bytes, shown: object) -> None:
             f"{record}, the record of account {shown}, cannot be read: remove it"
         ) from None
     if saves > history.saves:
-        what = f"is an older copy: it was saved {history.saves} times, and later {saves} times"
+        earlier, later = _times(history.saves), _times(saves)
+        what = f"is an older copy: it was saved {earlier}, and later {later}"
     elif saves == history.saves and digest != _digest(content):
         what = "was edited since a run saved it"
     else:
@@ -91,6 +92,10 @@ def remember(history: History, content: bytes) -> None:
         note = {"saves": history.saves, "sha256": _digest(content)}
         with contextlib.suppress(ConfigError):
             write_whole(record, json.dumps(note), make_folder=True)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _record(history: History) -> Path | None:

@@ -53,7 +53,7 @@ def test_an_older_copy_is_refused_until_its_record_is_removed(path: Path, state:
     old = path.with_name("old.json")
     for name in (old, path):
         shutil.copy(old, path)
-        with pytest.raises(ConfigError, match="an older copy: it was saved 1 times, and later 2"):
+        with pytest.raises(ConfigError, match="copy: it was saved once, and later 2 times"):
             AccountFile(name)
     [record] = state.iterdir()
     with pytest.raises(ConfigError, match=f"remove {record}"):
