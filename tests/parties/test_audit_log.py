@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from capc.cli import main
 from capc.errors import ConfigError, FileError
-from capc.parties.federation.audit_log import AuditLog, BrokenLogError, entries, is_in_use
+from capc.parties.federation import audit_log
+from capc.parties.federation.audit_log import (
+    AuditLog,
+    BrokenLogError,
+    Entry,
+    entries,
+    is_in_use,
+)
 
 
 @pytest.fixture
@@ -96,3 +104,17 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError, match="cannot be opened"):
         AuditLog(tmp_path if kind == "folder" else tmp_path / "nowhere" / "log")
+
+
+def test_what_is_there_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whoever opens the log, which may be long."""
+    reads: list[Path] = []
+    found: list[str] = []
+
+    def counted(file: Path) -> Iterator[Entry]:
+        reads.append(file)
+        return entries(file)
+
+    monkeypatch.setattr(audit_log, "entries", counted)
+    AuditLog(path, lambda entry: found.append(entry.fields["event"])).close()
+    assert (found, reads) == (["start", "ready", "step", "done"], [path])

@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,8 @@ class AuditLog:
     (nothing of it is left then).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read: Callable[[Entry], None] = lambda _entry: None) -> None:
+        """`read` is told each line that is there already, as it is checked."""
         self.path = path
         self._lock = threading.Lock()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
@@ -80,6 +81,7 @@ class AuditLog:
             self._number, self.head = 0, START
             for entry in entries(path):
                 self._number, self.head = entry.number, entry.hash
+                read(entry)
         except OSError:
             os.close(self._file)
             raise ConfigError(f"log {path} is in use: this party runs already") from None

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from capc.errors import StoppedError
-from capc.parties.federation.audit_log import AuditLog, entries
+from capc.parties.federation.audit_log import AuditLog, Entry
 from capc.parties.federation.labels import Labels
 from capc.parties.federation.metrics import (
     DONE,
@@ -47,9 +47,9 @@ class OwnRecords:
         self._own = own
         self.metrics = Metrics(own.config)
         self._server: MetricsServer | None = None
-        self.log = AuditLog(own.log)
+        self._asked: dict[str, tuple[int, str]] = {}
+        self.log = AuditLog(own.log, self._read)
         self.run = ""
-        self._asked = _asked(own) if own.labels is not None else {}
         self._asking: dict[str, Any] = {}
         self._stopping = False
         self._busy = False  # not to be interrupted
@@ -82,6 +82,12 @@ class OwnRecords:
             # Once more where the error is lost: a handler of the log swallows those within it.
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
             raise StoppedError("stopped by its owner")
+
+    def _read(self, entry: Entry) -> None:
+        """Of earlier runs: the last one of each set of queries, by its first query and its name."""
+        fields = entry.fields
+        if fields["event"] == "run" and "queries" in fields:
+            self._asked[fields["queries"]] = (fields["first"], fields["run"])
 
     def _note(self, event: str, **fields: Any) -> None:
         """A line of the log, which SIGTERM does not interrupt."""
@@ -234,12 +240,3 @@ class OwnRecords:
     def _close_server(self) -> None:
         if self._server is not None:
             self._server.close()
-
-
-def _asked(own: PartyFile) -> dict[str, tuple[int, str]]:
-    """The last run of each set of queries, by its mark: with which it began, and its name."""
-    return {
-        entry.fields["queries"]: (entry.fields["first"], entry.fields["run"])
-        for entry in entries(own.log)
-        if entry.fields["event"] == "run" and "queries" in entry.fields
-    }
