@@ -49,11 +49,14 @@ class PeerGoneError(ProtocolError):
 
 
 class SilentPeerError(ProtocolError):
-    """A peer that sent nothing in time; it may itself have waited for another."""
+    """A peer that sent nothing in time; it may itself have waited for another.
 
-    def __init__(self, peer: str, said: str) -> None:
+    `party` is its name in the protocol.
+    """
+
+    def __init__(self, party: str, said: str) -> None:
         super().__init__(said)
-        self.peer = peer
+        self.party = party
 
 
 class StoppedError(CapcError):

@@ -33,7 +33,7 @@ from capc.gc.circuits import (
 )
 from capc.gc.program_files import BackEnd, ProgramName, find_program
 from capc.gc.program_process import ProgramProcess
-from capc.transport.channel import Traffic
+from capc.transport.channel import Channel, Traffic
 
 KEY_BYTES = 32
 
@@ -102,7 +102,7 @@ class CircuitProgram:
     (evaluator, 0 where it is not answered), without a threshold the label alone.
 
     Anything that goes wrong in the program or at its peer is a ProtocolError with the program's
-    own last line; the program is dead then. `peer` is what such an error calls the other side.
+    own last line; the program is dead then.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class CircuitProgram:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
         self.name = task.name
-        self.peer = ""
+        self._peer = self._peer_party = ""
         self.port = port
         self.key = key
         self.circuit = task.circuit()
@@ -213,6 +213,10 @@ class CircuitProgram:
     def pid(self) -> int:
         """The program's process id."""
         return self._process.pid
+
+    def is_with(self, channel: Channel) -> None:
+        """Errors call the other side what this channel's are told to call it."""
+        self._peer, self._peer_party = channel.peer, channel.party
 
     def wait_until_ready(self) -> None:
         """Set-up: return once the link stands and the base transfers are done."""
@@ -352,15 +356,15 @@ class CircuitProgram:
         """End the program and say what it said last."""
         self._process.end()
         said = f"{self._called} {what}{self._reason()}"
-        if self.peer and _SILENT in self._process.last_line:
-            return SilentPeerError(self.peer, said)
-        if self.peer and _GONE in self._process.last_line:
+        if self._peer and _SILENT in self._process.last_line:
+            return SilentPeerError(self._peer_party, said)
+        if self._peer and _GONE in self._process.last_line:
             return PeerGoneError(said)
         return ProtocolError(said)
 
     @property
     def _called(self) -> str:
-        return f"{self.name} with {self.peer}" if self.peer else self.name
+        return f"{self.name} with {self._peer}" if self._peer else self.name
 
     def _reason(self) -> str:
         said = self._process.last_line or ("this party closed it" if self._is_closed else "")

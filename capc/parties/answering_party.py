@@ -207,7 +207,7 @@ def take_part(runtime: Runtime) -> None:
                     timeout_seconds=config.timeout_seconds,
                 )
             )
-            program.peer = querying.peer
+            program.is_with(querying)
             resources.enter_context(meeting.address(program)).send(querying)
             program.wait_until_ready()
         own_noise = None

@@ -30,7 +30,6 @@ Result = TypeVar("Result")
 class Link:
     """The querying party's end of its session with one answering party."""
 
-    name: str
     channel: Channel
     inference: Inference
     argmax: CircuitProgram
@@ -62,8 +61,13 @@ class Link:
 
     @property
     def party(self) -> str:
-        """The answering party's name; `name` may say where it is, too."""
-        return self.name.partition(" ")[0]
+        """The answering party's name."""
+        return self.channel.party
+
+    @property
+    def name(self) -> str:
+        """What errors call it: where it is, too."""
+        return self.channel.peer
 
     def vote_share(self, logit_share: Int64) -> Int64:
         """Step 1c: 2^vote_shift onehot(argmax z) - s-hat modulo 2^32, (count, counts)."""
@@ -153,7 +157,7 @@ def joined_link(
     """The session over a channel whose steps 1a and 1b are set up; its program is at `host`."""
     ring_bits = inference.plan.fixed_point.ring_bits
     argmax = join_program(config, "argmax_1", channel, host, ring_bits)
-    return Link(channel.peer, channel, inference, argmax, config.rule)
+    return Link(channel, inference, argmax, config.rule)
 
 
 def require_agreed_ring(config: PartyConfig, peer: str, ring: FixedPoint) -> None:
@@ -198,5 +202,5 @@ def join_program(
         backend=config.gc_backend,
         timeout_seconds=(config.patience_seconds if name == "argmax_1" else config.timeout_seconds),
     )
-    program.peer = channel.peer
+    program.is_with(channel)
     return program

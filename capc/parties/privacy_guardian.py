@@ -229,7 +229,7 @@ def take_part(runtime: Runtime) -> None:
                     timeout_seconds=config.timeout_seconds,
                 )
             )
-            program.peer = channels[QUERYING].peer
+            program.is_with(channels[QUERYING])
             resources.enter_context(meeting.address(program)).send(channels[QUERYING])
             program.wait_until_ready()
         if settings.sigma == 0:

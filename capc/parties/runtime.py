@@ -269,7 +269,7 @@ def _report(control: Control | None, error: Exception, debug: bool) -> None:
     if control is None:
         return
     try:
-        peer = error.peer.partition(" ")[0] if isinstance(error, SilentPeerError) else None
+        peer = error.party if isinstance(error, SilentPeerError) else None
         control.error(message, of_a_peer=isinstance(error, PeerGoneError), waits_for=peer)
     except CapcError as lost:
         logger.debug("the driver did not hear of it: %s", lost)

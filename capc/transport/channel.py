@@ -64,6 +64,9 @@ def total_traffic(connections: Sequence[Counted]) -> Traffic:
 class Channel:
     """Typed messages over a connected socket. Not thread-safe: one thread a channel at a time.
 
+    `party` is the peer's name in the protocol. `peer` is what errors call it: that name too, until
+    whoever knows the peer's host writes it there.
+
     Every failure of the peer (gone, silent, slow, another version, an unexpected type, a length
     over the caller's limit) is a ProtocolError that names the peer.
 
@@ -76,13 +79,14 @@ class Channel:
     def __init__(
         self,
         connection: socket.socket,
-        peer: str,
+        party: str,
         traffic: Traffic | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """`traffic` is what was sent and received before the channel was made."""
         self._socket = connection
-        self.peer = peer
+        self.party = party
+        self.peer = party
         self._limits = limits
         self._traffic = Traffic() if traffic is None else traffic
         timeout = connection.gettimeout()
@@ -118,7 +122,7 @@ class Channel:
                 self._write(view, deadline)
         except TimeoutError:
             said = f"{self.peer} did not accept the data in time"
-            raise SilentPeerError(self.peer, said) from None
+            raise SilentPeerError(self.party, said) from None
         except (OSError, ValueError) as error:
             raise PeerGoneError(f"{self.peer} is gone ({error})") from None
         self._traffic += Traffic(bytes_sent=len(header) + len(view))
@@ -209,7 +213,7 @@ class Channel:
                 have += count
         except TimeoutError:
             what = f"{have} of {length} bytes" if have else "nothing"
-            raise SilentPeerError(self.peer, f"{self.peer} sent {what} in time") from None
+            raise SilentPeerError(self.party, f"{self.peer} sent {what} in time") from None
         except (OSError, ValueError) as error:
             raise PeerGoneError(f"{self.peer} is gone ({error})") from None
         return buffer

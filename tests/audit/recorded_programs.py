@@ -19,7 +19,7 @@ from capc.fixed_point import Int64
 from capc.gc.circuits import noisy_argmax_circuit
 from capc.gc.programs import CircuitProgram
 from capc.gc.session import EvaluatorSession, GarblerSession
-from capc.transport.channel import Traffic
+from capc.transport.channel import Channel, Traffic
 
 _LENGTH = struct.Struct("<Q")
 
@@ -69,7 +69,6 @@ class RecordedProgram:
         opens_index: bool,
     ) -> None:
         self.name = task.name
-        self.peer = ""  # what the party calls the other side
         self._place = place
         self.key = key
         self.circuit = task.circuit()
@@ -85,6 +84,9 @@ class RecordedProgram:
         if self._garbles:
             self._listener = socket.create_server(("127.0.0.1", 0))
             self.port = self._listener.getsockname()[1]
+
+    def is_with(self, channel: Channel) -> None:
+        """What errors call the other side: here none names it."""
 
     def wait_until_ready(self) -> None:
         """Connect, and run the session's set-up."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capc.errors import ConfigError, ProtocolError
+from capc.errors import ConfigError, ProtocolError, SilentPeerError
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, Peer, connect
 from capc.transport.framing import HEADER, MAGIC, MessageType, decode_header, encode_header
@@ -98,8 +98,10 @@ def test_a_huge_announcement_allocates_nothing(ends: tuple[Channel, Channel]) ->
 def test_a_peer_that_is_gone_or_silent(ends: tuple[Channel, Channel]) -> None:
     one, two = ends
     two._wait_seconds = 0.05
-    with pytest.raises(ProtocolError, match="in time"):
+    two.peer = "right-peer (b.example:7000)"
+    with pytest.raises(SilentPeerError, match=r"^right-peer \(b\.example:7000\) sent") as silent:
         two.recv(MessageType.QUERY, LIMIT)
+    assert silent.value.party == "right-peer"
     one.close()
     with pytest.raises(ProtocolError, match=r"closed|gone"):
         two.recv(MessageType.QUERY, LIMIT)
