@@ -68,6 +68,7 @@ SLOW = (
     "learning/test_workers_store.py",
     "inference/test_hostile_plans.py",
     "parties/test_coming_back.py",
+    "parties/test_cuts.py",
     "parties/test_federation.py",
     "parties/test_federation_faults.py",
     "protocol",

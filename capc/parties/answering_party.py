@@ -185,6 +185,7 @@ def take_part(runtime: Runtime) -> None:
         meeting = runtime.meeting
         listener = meeting.listener()
         resources.callback(listener.close)
+        resources.callback(meeting.close)
         noise = draw_own_noise(config)
         runtime.control.announce(config.address, listener.port, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)

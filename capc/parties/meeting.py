@@ -7,7 +7,7 @@ each other from a file, and keep their own records (`capc.parties.federation`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -114,6 +114,9 @@ class Meeting(Protocol):
     def listener(self) -> Listener:
         """Where the party's peers connect."""
 
+    def close(self) -> None:
+        """Once all channels are closed: what they have sent arrives, or a deadline passes."""
+
     def connect(self, peer: Peer, seconds: float | None = None) -> Channel:
         """A channel to a peer, which agrees with this party on the run.
 
@@ -123,10 +126,8 @@ class Meeting(Protocol):
     def accept(self, listener: Listener, peers: Mapping[str, Peer]) -> dict[str, Channel]:
         """Channels from all these peers, which agree with this party on the run."""
 
-    def late_comers(
-        self, listener: Listener, peers: Mapping[str, Peer]
-    ) -> AbstractContextManager[Callable[[], Mapping[str, Channel]]]:
-        """At the guardian: what gives the answering parties that have come since the last call."""
+    def late_comers(self) -> Mapping[str, Channel]:
+        """At the guardian: the answering parties that have come since the last call."""
 
     def address(self, program: CircuitProgram) -> AbstractContextManager[ProgramAddress]:
         """Where a peer's circuit program reaches the garbler's, while the block lasts."""
@@ -170,12 +171,9 @@ class LocalMeeting:
             timeout_seconds=self.timeout_seconds,
         )
 
-    @contextmanager
-    def late_comers(
-        self, listener: Listener, peers: Mapping[str, Peer]
-    ) -> Iterator[Callable[[], Mapping[str, Channel]]]:
+    def late_comers(self) -> Mapping[str, Channel]:
         """Nobody: a party that the driver has ended does not come back."""
-        yield dict
+        return {}
 
     @contextmanager
     def address(self, program: CircuitProgram) -> Iterator[ProgramAddress]:
@@ -185,6 +183,9 @@ class LocalMeeting:
             return
         with Relay(self.listen, 0, program.port) as relay:
             yield ProgramAddress(relay.port, program.key)
+
+    def close(self) -> None:
+        """Nothing to wait for: a connection that is cut ends the run."""
 
     def program_host(self, peer: Peer) -> str:
         """As the driver was told it, looked up."""

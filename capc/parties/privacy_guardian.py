@@ -207,6 +207,7 @@ def take_part(runtime: Runtime) -> None:
         meeting = runtime.meeting
         listener = meeting.listener()
         resources.callback(listener.close)
+        resources.callback(meeting.close)
         account = None
         if settings.account is not None:
             account = resources.enter_context(AccountFile(settings.account, settings.owners))
@@ -238,12 +239,11 @@ def take_part(runtime: Runtime) -> None:
         warnings.simplefilter("ignore", GridEdgeWarning)
         runtime.control.ready()
         answering = {name: channel for name, channel in channels.items() if name != QUERYING}
-        late_comers = resources.enter_context(meeting.late_comers(listener, expected))
         Guardian(
             *(runtime, channels[QUERYING], answering, program),
             account=account,
             noise=noise,
-            late_comers=late_comers,
+            late_comers=meeting.late_comers,
         ).serve()
 
 

@@ -196,6 +196,7 @@ def take_part(runtime: Runtime) -> ExitStatus:
     with ExitStack() as resources, runtime.failures():
         pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.n_parties))
         meeting = runtime.meeting
+        resources.callback(meeting.close)
         runtime.control.announce(config.address, None, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
         guardian = resources.enter_context(meeting.connect(peers[GUARDIAN]))

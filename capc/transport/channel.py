@@ -6,6 +6,7 @@ import json
 import math
 import select
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,6 +62,32 @@ def total_traffic(connections: Sequence[Counted]) -> Traffic:
     return reduce(add, (connection.traffic for connection in connections), Traffic())
 
 
+class Stream(Protocol):
+    """What a channel asks of a connection, beside those of sockets of the operating system."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the peer sends nothing more."""
+
+    def gettimeout(self) -> float | None:
+        """As of a socket; the others too."""
+
+    def settimeout(self, seconds: float | None, /) -> None:
+        """Of the next `send` or `recv_into`, which raise TimeoutError."""
+
+    def send(self, view: memoryview, /) -> int:
+        """Send some bytes."""
+
+    def recv_into(self, view: memoryview, /) -> int:
+        """Receive some bytes; 0 at the end."""
+
+    def shutdown(self, how: int, /) -> None:
+        """End it, both ways."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class Channel:
     """Typed messages over a connected socket. Not thread-safe: one thread a channel at a time.
 
@@ -78,12 +105,16 @@ class Channel:
 
     def __init__(
         self,
-        connection: socket.socket,
+        connection: socket.socket | Stream,
         party: str,
         traffic: Traffic | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        first: tuple[MessageType, bytearray] | None = None,
     ) -> None:
-        """`traffic` is what was sent and received before the channel was made."""
+        """`traffic` is what was sent and received before the channel was made.
+
+        `first` is a message of the peer's, received by then, which `recv` has not given yet.
+        """
         self._socket = connection
         self.party = party
         self.peer = party
@@ -92,6 +123,7 @@ class Channel:
         timeout = connection.gettimeout()
         self._wait_seconds = math.inf if timeout is None else timeout
         self._sent_last = False
+        self._first = first
 
     @property
     def traffic(self) -> Traffic:
@@ -101,6 +133,8 @@ class Channel:
     @property
     def has_ended(self) -> bool:
         """Whether the peer sends nothing more; what it has sent before may not be received yet."""
+        if not isinstance(self._socket, socket.socket):
+            return self._socket.has_ended
         poll = select.poll()
         poll.register(self._socket, select.POLLRDHUP)
         return bool(poll.poll(0))
@@ -133,10 +167,14 @@ class Channel:
 
         `max_bytes` is the length that the caller has worked out, or the largest that is allowed.
         """
-        start = self._read(1, time.monotonic() + self._wait_seconds)
-        begun = time.monotonic()
-        rest = self._read(HEADER.size - 1, begun + self._message_seconds(0))
-        message_type, length = decode_header(start + rest)
+        first, self._first = self._first, None
+        if first is not None:
+            message_type, length = first[0], len(first[1])
+        else:
+            start = self._read(1, time.monotonic() + self._wait_seconds)
+            begun = time.monotonic()
+            rest = self._read(HEADER.size - 1, begun + self._message_seconds(0))
+            message_type, length = decode_header(start + rest)
         if message_type is not expected:
             raise ProtocolError(f"{self.peer} sent {message_type.name}, not {expected.name}")
         if length > max_bytes:
@@ -149,7 +187,9 @@ class Channel:
                 f"{self.peer} announced {length} bytes of {expected.name}, more than this party's "
                 f"message_mib of {self._limits.message_mib} MiB"
             )
-        payload = self._read(length, begun + self._message_seconds(length))
+        payload = (
+            self._read(length, begun + self._message_seconds(length)) if first is None else first[1]
+        )
         self._traffic += Traffic(
             bytes_received=HEADER.size + length, rounds=1 if self._sent_last else 0
         )
@@ -167,6 +207,14 @@ class Channel:
     def duplex(self, message_type: MessageType) -> TypedDuplex:
         """The channel as a Duplex whose messages all have one type."""
         return TypedDuplex(self, message_type)
+
+    def detach(self) -> ssl.SSLSocket:
+        """The TLS connection, for another use; the channel sends and receives no more."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            raise TypeError("the channel has no TLS connection of its own")
+        connection = self._socket
+        connection.settimeout(None if self._wait_seconds == math.inf else self._wait_seconds)
+        return connection
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from capc.errors import ConfigError, ProtocolError
 from capc.transport.channel import Channel
-from capc.transport.handshakes import Doorway, Greeting, secure
+from capc.transport.framing import MessageType
+from capc.transport.handshakes import Doorway, Greeting, first_of, secure
 from capc.transport.limits import DEFAULT_LIMITS, Limits
 from capc.transport.tls import Identity, peer_name
 
@@ -31,6 +32,15 @@ class Peer:
     host: str
     port: int | None
     certificate: str
+
+
+@dataclass(frozen=True, repr=False)
+class Arrival:
+    """A channel from a pinned peer, and its first message, which `recv` gives too."""
+
+    channel: Channel
+    kind: MessageType
+    payload: bytearray
 
 
 class MissingPeersError(ProtocolError):
@@ -93,10 +103,12 @@ class Listener:
         count: int,
         timeout_seconds: float,
         until: float | None = None,
+        most_hello_bytes: int | None = None,
     ) -> dict[str, Channel]:
         """Channels from `count` different peers (party name -> certificate), by name.
 
-        They have `timeout_seconds` to arrive, or until the moment `until` (monotonic).
+        They have `timeout_seconds` to arrive, or until the moment `until` (monotonic). Where
+        `most_hello_bytes` is given, a connection has to begin with a HELLO of at most so many.
 
         Connections are greeted side by side, as `handshakes` says: one that is silent or fails to
         authenticate is dropped and counted, and delays nobody. Raises MissingPeersError when
@@ -108,11 +120,15 @@ class Listener:
 
         def greet(connection: socket.socket) -> Greeting[Channel]:
             secured = yield from secure(connection, context)
+            first = None
             try:
-                return _channel(secured, peer_name(secured, peers), timeout_seconds, self._limits)
-            except ProtocolError:
+                party = peer_name(secured, peers)
+                if most_hello_bytes is not None:
+                    first = yield from first_of(secured, {MessageType.HELLO: most_hello_bytes})
+            except BaseException:  # also where the greeting is ended early
                 secured.close()
                 raise
+            return _channel(secured, party, timeout_seconds, self._limits, first)
 
         with Doorway(
             self._socket,
@@ -131,6 +147,39 @@ class Listener:
                 else:
                     channels[channel.peer] = channel
         return channels
+
+    def arrivals(
+        self,
+        identity: Identity,
+        peers: Mapping[str, str],
+        most_bytes: Mapping[MessageType, int],
+        *,
+        timeout_seconds: float,
+    ) -> Doorway[Arrival]:
+        """Who comes, one after the other, once the first message is there.
+
+        `most_bytes` has the types that it may have, each with its longest payload.
+        `timeout_seconds` is that of the channels.
+        """
+        context = identity.server_context(peers)
+
+        def greet(connection: socket.socket) -> Greeting[Arrival]:
+            secured = yield from secure(connection, context)
+            try:
+                party = peer_name(secured, peers)
+                first = yield from first_of(secured, most_bytes)
+            except BaseException:  # also where the greeting is ended early
+                secured.close()
+                raise
+            return Arrival(_channel(secured, party, timeout_seconds, self._limits, first), *first)
+
+        return Doorway(
+            self._socket,
+            greet,
+            expected=len(peers),
+            limits=self._limits,
+            on_refusal=self._on_refusal,
+        )
 
     def close(self) -> None:
         """Stop listening."""
@@ -220,8 +269,14 @@ def _may_retry(until: float | None) -> bool:
     return True
 
 
-def _channel(secured: ssl.SSLSocket, name: str, timeout_seconds: float, limits: Limits) -> Channel:
+def _channel(
+    secured: ssl.SSLSocket,
+    name: str,
+    timeout_seconds: float,
+    limits: Limits,
+    first: tuple[MessageType, bytearray] | None = None,
+) -> Channel:
     with contextlib.suppress(OSError):
         secured.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     secured.settimeout(timeout_seconds)
-    return Channel(secured, name, limits=limits)
+    return Channel(secured, name, limits=limits, first=first)

@@ -13,7 +13,7 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, TypeAlias, TypeVar
@@ -211,10 +211,17 @@ def first_message(
 
     The connection stays open in any case.
     """
+    return (yield from first_of(connection, {expected: max_bytes}))[1]
+
+
+def first_of(
+    connection: socket.socket, most_bytes: Mapping[MessageType, int]
+) -> Greeting[tuple[MessageType, bytearray]]:
+    """The same for a first message of one of several types, each with its longest payload."""
     message_type, length = decode_header((yield from _read(connection, HEADER.size)))
-    if message_type is not expected or length > max_bytes:
+    if length > most_bytes.get(message_type, -1):
         raise ProtocolError(f"it begins with {length} bytes of {message_type.name}")
-    return (yield from _read(connection, length))
+    return message_type, (yield from _read(connection, length))
 
 
 def _read(connection: socket.socket, length: int) -> Greeting[bytearray]:

@@ -16,6 +16,7 @@ from capc.transport.endpoints import LOOPBACK, listening
 from capc.transport.limits import DEFAULT_LIMITS
 
 _MOST_BYTES = 1 << 18  # read at a time
+_ASK_SECONDS = 15  # of an idle link: no router on its way forgets it
 
 
 class Relay:
@@ -88,6 +89,9 @@ class Relay:
             inside.close()
             self._on_refusal()
             return
+        outside.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _ASK_SECONDS)
+        outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_SECONDS)
         ends = [threading.Event(), threading.Event()]
         for place, (source, sink) in enumerate(((outside, inside), (inside, outside))):
             sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

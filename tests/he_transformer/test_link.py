@@ -133,7 +133,7 @@ def server_that_answers(*answers: bytes | dict[str, Any]) -> Iterator[int]:
                 channel.recv(MessageType.HELLO, 1 << 16)
                 for answer in answers:
                     if isinstance(answer, bytes):
-                        channel._socket.sendall(answer)
+                        connection.sendall(answer)
                     else:
                         channel.send_json(MessageType.HELLO, answer)
                 with contextlib.suppress(CapcError):

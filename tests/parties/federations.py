@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cutting import Cutting
 
 from capc.cli import main
 from capc.graph.float_reference import evaluate_float
@@ -78,6 +79,7 @@ class Federation:
         timeout_seconds: int = 20,
         names: Sequence[str] = NAMES,
         min_parties: int | None = None,
+        reconnect_seconds: float = 1,
     ) -> None:
         self.root = root
         self.running: dict[str, subprocess.Popen[str]] = {}
@@ -108,6 +110,9 @@ class Federation:
         shared = re.sub('"garbled"', '"transfers"', shared)
         shared = re.sub("sigma = 7.0", "sigma = 0.01", shared)
         shared = re.sub("epsilon = 20.0", "epsilon = 1e9", shared)
+        shared = re.sub(
+            "reconnect_seconds = 20 ", f"reconnect_seconds = {reconnect_seconds:g} ", shared
+        )
         if min_parties is not None:
             shared = re.sub("# min_parties = 2 ", f"min_parties = {min_parties} ", shared)
         shared += "".join((root / name / "member.toml").read_text() for name in names)
@@ -120,6 +125,15 @@ class Federation:
         text = path.read_text()
         assert old in text, f"{path} has no {old}"
         path.write_text(text.replace(old, new, 1))
+
+    def through(self, name: str, relay: Cutting, caller: str) -> None:
+        """From here on `caller` reaches a party by a relay."""
+        path = self.root / caller / "federation.toml"
+        before, found, after = path.read_text().partition(f'name = "{name}"\n')
+        assert found
+        path.write_text(
+            before + found + re.sub(r"port = \d+", f"port = {relay.port}", after, count=1)
+        )
 
     def start(self, *names: str, prefix: Sequence[str] = (), at: str | None = None) -> None:
         """Start parties as their users would; `at`: with a signal at a step (dying_member)."""
@@ -161,13 +175,17 @@ class Federation:
             process.wait()
 
 
+def port_of(made: Federation, name: str) -> int:
+    """Where a party listens."""
+    text = (made.root / name / "member.toml").read_text()
+    return int(text.partition("port = ")[2].partition("\n")[0])
+
+
 def place(made: Federation, name: str) -> str:
     """A party as errors call it."""
     if name == "querying":
         return f"querying ({HOST})"
-    text = (made.root / name / "member.toml").read_text()
-    port = text.partition("port = ")[2].partition("\n")[0]
-    return f"{name} ({HOST}:{port})"
+    return f"{name} ({HOST}:{port_of(made, name)})"
 
 
 @contextmanager

@@ -90,6 +90,7 @@ def test_unexpected_type_and_length(ends: tuple[Channel, Channel]) -> None:
 
 def test_a_huge_announcement_allocates_nothing(ends: tuple[Channel, Channel]) -> None:
     one, two = ends
+    assert isinstance(one._socket, socket.socket)
     one._socket.sendall(encode_header(MessageType.QUERY, 1 << 62))
     with pytest.raises(ProtocolError, match="announced"):
         two.recv(MessageType.QUERY, LIMIT)

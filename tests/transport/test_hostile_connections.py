@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -236,7 +236,7 @@ def test_memory_grows_with_what_arrives(ends: tuple[Channel, socket.socket]) -> 
             return read(buffer)
 
     one_socket = one._socket
-    one._socket = Watched()  # type: ignore[assignment]
+    one._socket = cast(Any, Watched())
     other.sendall(encode_header(MessageType.QUERY, 1 << 28) + bytes(1000))
     other.shutdown(socket.SHUT_WR)
     with pytest.raises(ProtocolError, match="closed"):

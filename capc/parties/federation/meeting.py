@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -21,6 +21,7 @@ from capc.parties.federation.late_comers import LateComers
 from capc.parties.federation.party_file import PartyFile
 from capc.parties.federation.records import OwnRecords
 from capc.parties.federation.terms import (
+    MOST_BYTES,
     NONCE_BYTES,
     Greeting,
     Named,
@@ -34,7 +35,10 @@ from capc.parties.messages import ProgramAddress
 from capc.roles import ANSWERING, GUARDIAN, role_of
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, MissingPeersError, Peer, connect, looked_up
+from capc.transport.lasting import LastingStream
+from capc.transport.reception import Newcomers, Reception
 from capc.transport.relay import Relay
+from capc.transport.resumption import Awaiting, Redialling, Session
 from capc.transport.tls import Identity
 
 logger = logging.getLogger(__name__)
@@ -61,6 +65,9 @@ class FederatedMeeting:
         self._fewest = own.config.min_parties if own.config.may_lose_parties else None
         self._until: float | None = None
         self._guardian: Channel | None = None
+        self._reception: Reception | None = None
+        self._late_comers = LateComers(self._join)
+        self._streams: list[LastingStream] = []
 
     @property
     def identity(self) -> Identity:
@@ -92,18 +99,20 @@ class FederatedMeeting:
             on_refusal=self._records.metrics.connection_refused,
         )
 
+    def close(self) -> None:
+        """What was sent on lasting connections arrives, or `reconnect_seconds` are over."""
+        until = time.monotonic() + self._own.federation.reconnect_seconds
+        for stream in self._streams:
+            stream.wait_closed(until)
+        if self._reception is not None:
+            self._reception.close()
+        self._late_comers.close()
+
     def connect(self, peer: Peer, seconds: float | None = None) -> Channel:
         """A channel to a peer that may start later; `seconds` in place of the common deadline."""
         logger.info("connecting to %s", where(peer))
         until = self._deadline if seconds is None else time.monotonic() + seconds
-        try:
-            channel = connect(
-                self.identity, peer, self._timeout, until=until, limits=self._own.limits
-            )
-        except ProtocolError as error:
-            said = str(error).removeprefix(peer.name)
-            raise ProtocolError(f"{where(peer)}{said}") from None
-        channel.peer = where(peer)
+        channel = self._dialled(peer, self._timeout, until)
         try:
             greeting = self._greeting
             greeting.send(channel)
@@ -112,10 +121,23 @@ class FederatedMeeting:
                 parties = set(self._own.federation.members)
                 named = receive_run(channel, self._party, greeting, parties, self._fewest)
                 self._name(named)
-                self._guardian = channel
+            channel = self._lasting(channel, peer, dialled=True)
         except BaseException:
             channel.close()
             raise
+        if peer.name == GUARDIAN:
+            self._guardian = channel
+        return channel
+
+    def _dialled(self, peer: Peer, timeout_seconds: float, until: float) -> Channel:
+        try:
+            channel = connect(
+                self.identity, peer, timeout_seconds, until=until, limits=self._own.limits
+            )
+        except ProtocolError as error:
+            said = str(error).removeprefix(peer.name)
+            raise ProtocolError(f"{where(peer)}{said}") from None
+        channel.peer = where(peer)
         return channel
 
     def accept(self, listener: Listener, peers: Mapping[str, Peer]) -> dict[str, Channel]:
@@ -129,12 +151,12 @@ class FederatedMeeting:
             except MissingPeersError as error:
                 channels = error.arrived
                 if self._can_spare(error.missing):
-                    return self._met(channels, peers)
+                    return self._met(listener, channels, peers)
                 missing = ", ".join(where(peers[name]) for name in error.missing)
                 raise ProtocolError(
                     f"{missing} did not connect within {self._own.meet_seconds:g} seconds"
                 ) from None
-            return self._met(channels, peers)
+            return self._met(listener, channels, peers)
         except BaseException as error:
             self._refuse(channels, error)
             raise
@@ -152,6 +174,7 @@ class FederatedMeeting:
                     count=len(certificates),
                     timeout_seconds=self._timeout,
                     until=min(self._deadline, soon),
+                    most_hello_bytes=MOST_BYTES,
                 )
             except MissingPeersError:
                 if self._guardian is not None and self._guardian.has_ended:
@@ -159,32 +182,9 @@ class FederatedMeeting:
                 if time.monotonic() >= self._deadline:
                     raise
 
-    @contextmanager
-    def late_comers(
-        self, listener: Listener, peers: Mapping[str, Peer]
-    ) -> Iterator[Callable[[], Mapping[str, Channel]]]:
-        """At the guardian, where a query can do without some: who comes while the run goes on."""
-        if self._fewest is None:
-            yield dict
-            return
-        comers = LateComers(self, listener, peers)
-        try:
-            yield comers.take
-        finally:
-            comers.close()
-
-    def greet_late(self, channel: Channel, peer: Peer) -> None:
-        """Terms as with everybody; then the name of the run that it may join.
-
-        ProtocolError where the terms differ.
-        """
-        channel.peer = where(peer)
-        greeting = replace(self._greeting, run="")
-        greeting.send(channel)
-        theirs = Greeting.receive(channel)
-        greeting.require_same(theirs, self._party, channel.peer)
-        self._records.met(peer.name, theirs.log)
-        send_running(channel, self._run)
+    def late_comers(self) -> Mapping[str, Channel]:
+        """At the guardian, where a query can do without some: who has come meanwhile."""
+        return self._late_comers.take()
 
     @contextmanager
     def address(self, program: CircuitProgram) -> Iterator[ProgramAddress]:
@@ -228,9 +228,9 @@ class FederatedMeeting:
         return theirs
 
     def _met(
-        self, channels: Mapping[str, Channel], peers: Mapping[str, Peer]
+        self, listener: Listener, channels: Mapping[str, Channel], peers: Mapping[str, Peer]
     ) -> dict[str, Channel]:
-        """Once all have said the same."""
+        """Once all have said the same, the run begins."""
         nonces = {self._party: self._nonce}
         for name, channel in channels.items():
             channel.peer = where(peers[name])
@@ -242,7 +242,63 @@ class FederatedMeeting:
                 send_run(channel, nonces)
             run = run_of(self._own.federation.terms, nonces)
             self._name(Named(run, frozenset(nonces)))
-        return dict(channels)
+        self._receive(listener, peers)
+        return {
+            name: self._lasting(channel, peers[name], dialled=False)
+            for name, channel in channels.items()
+        }
+
+    def _join(self, channel: Channel) -> Channel:
+        """A late comer: terms as with everybody; then the name of the run that it may join.
+
+        ProtocolError where the terms differ.
+        """
+        peer = self._own.federation.members[channel.party]
+        channel.peer = where(peer)
+        greeting = replace(self._greeting, run="")
+        greeting.send(channel)
+        theirs = Greeting.receive(channel)
+        greeting.require_same(theirs, self._party, channel.peer)
+        self._records.met(peer.name, theirs.log)
+        send_running(channel, self._run)
+        return self._lasting(channel, peer, dialled=False)
+
+    def _lasting(self, channel: Channel, peer: Peer, *, dialled: bool) -> Channel:
+        """The same channel over a connection that outlives cuts, where that was agreed."""
+        seconds = self._own.federation.reconnect_seconds
+        if not seconds:
+            return channel
+        limits = self._own.limits
+        session = Session.begun(channel, dialled=dialled)
+        redialling = Redialling(
+            session,
+            lambda seconds, until: self._dialled(peer, seconds, until),
+            limits.handshake_seconds,
+        )
+        awaiting = Awaiting(session, limits.handshake_seconds)
+        stream = LastingStream(
+            channel.detach(),
+            redialling if dialled else awaiting,
+            peer=channel.peer,
+            reconnect_seconds=seconds,
+            on_mend=lambda took: self._records.mended(peer.name, took),
+        )
+        self._streams.append(stream)
+        if not dialled and self._reception is not None:
+            awaiting.wake = stream.wake
+            self._reception.expect(peer.name, awaiting)
+        lasting = Channel(stream, channel.party, channel.traffic, limits)
+        lasting.peer = channel.peer
+        return lasting
+
+    def _receive(self, listener: Listener, peers: Mapping[str, Peer]) -> None:
+        """From here on peers whose connections are cut, and late comers, are taken."""
+        certificates = {name: peer.certificate for name, peer in peers.items()}
+        newcomers = None
+        if self._fewest is not None and self._party == GUARDIAN:
+            newcomers = Newcomers(self._late_comers.let_in, MOST_BYTES)
+        if newcomers is not None or self._own.federation.reconnect_seconds:
+            self._reception = Reception(listener, self.identity, certificates, newcomers)
 
     def _name(self, named: Named) -> None:
         self._run, self._present, self._until = named.run, named.present, None

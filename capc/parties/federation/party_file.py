@@ -27,7 +27,7 @@ from capc.transport.tls import Identity, fingerprint
 
 _RUN = (
     *("num_classes", "n_queries", "batch_size", "input_range", "max_logit"),
-    *("ring_bits", "fraction_bits", "min_parties", "nonlinear", "link"),
+    *("ring_bits", "fraction_bits", "min_parties", "nonlinear", "link", "reconnect_seconds"),
 )
 _PRIVACY = (
     *("noise", "sigma", "threshold", "sigma_threshold", "colluding", "epsilon", "delta"),
@@ -46,6 +46,8 @@ _OWN_OF_ROLE = {
 }
 _DEFAULT_MEET_SECONDS = 300.0
 _DEFAULT_TIMEOUT_SECONDS = 600.0
+_DEFAULT_RECONNECT_SECONDS = 20.0
+_MOST_RECONNECT_SECONDS = 3600.0
 _MOST_OF_A_LIMIT = 1_000_000
 
 
@@ -65,6 +67,11 @@ class Federation:
     def n_parties(self) -> int:
         """Of them, the answering parties."""
         return sum(role_of(name) == ANSWERING for name in self.members)
+
+    @property
+    def reconnect_seconds(self) -> float:
+        """How long a connection that is cut may take to be mended; 0: it is not mended."""
+        return float(self.run["reconnect_seconds"])
 
     @cached_property
     def terms(self) -> dict[str, Any]:
@@ -89,6 +96,12 @@ class Federation:
         privacy.require_known(_PRIVACY)
         for field in ("ring_bits", "fraction_bits"):
             run.get(field, int)
+        reconnect = run.get("reconnect_seconds", float, _DEFAULT_RECONNECT_SECONDS)
+        if not 0 <= reconnect <= _MOST_RECONNECT_SECONDS:
+            raise run.error(
+                "reconnect_seconds",
+                f"is {reconnect:g}; allowed is 0 to {_MOST_RECONNECT_SECONDS:g}",
+            )
         _require_protection(privacy)
         members = [_member(entry) for entry in table.tables("party")]
         named = {member.name: member for member in members}
@@ -106,7 +119,11 @@ class Federation:
             raise ConfigError(f"{path}: encryption_parameters: {error}") from None
         return cls(
             named,
-            {"batch_size": 1, "nonlinear": "garbled", **run.raw()},
+            {
+                **{"batch_size": 1, "nonlinear": "garbled"},
+                "reconnect_seconds": _DEFAULT_RECONNECT_SECONDS,
+                **run.raw(),
+            },
             parameters,
             {"noise": "guardian", "colluding": 0, "conversion": "improved", **privacy.raw()},
         )
@@ -227,6 +244,7 @@ def _config(table: Table, party: str, federation: Federation) -> PartyConfig:
     """The settings as a driver would write them, and checked by the same code."""
     run, privacy, role = dict(federation.run), federation.privacy, role_of(party)
     ring = {name: run.pop(name) for name in ("ring_bits", "fraction_bits")}
+    del run["reconnect_seconds"]
     nonlinear = {"way": run.pop("nonlinear"), "link": run.pop("link", None)}
     distributed = privacy["noise"] == "distributed"
     fields: dict[str, Any] = {

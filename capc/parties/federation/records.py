@@ -105,6 +105,10 @@ class OwnRecords:
         self.metrics.peer_met()
         self._note("met", peer=peer, log=log_head)
 
+    def mended(self, peer: str, seconds: float) -> None:
+        """A connection that was cut goes on, after so long."""
+        self._note("mended", peer=peer, seconds=round(seconds, 3))
+
     def named(self, run: bytes) -> None:
         """The guardian has named the run, which begins."""
         self.run = run.hex()

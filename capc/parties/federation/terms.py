@@ -18,9 +18,9 @@ from capc.roles import ANSWERING, role_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
-VERSION = 2  # of what parties of a federation say to each other, all steps included
+VERSION = 3  # of what parties of a federation say to each other, all steps included
 NONCE_BYTES = 32
-_MOST_BYTES = 1 << 17  # the fingerprints of 400 parties, and the constants
+MOST_BYTES = 1 << 17  # of a greeting: the fingerprints of 400 parties, and the constants
 _MOST_TOLD = 600
 _HEX = re.compile(r"(?:[0-9a-f]{64})?")
 
@@ -131,7 +131,7 @@ def run_of(terms: Mapping[str, Any], nonces: Mapping[str, str]) -> bytes:
 def _received(channel: Channel) -> dict[str, Any]:
     """The next message of a meeting; a refusal is a ProtocolError with the guardian's reason."""
     try:
-        said = channel.recv_json(MessageType.HELLO, _MOST_BYTES)
+        said = channel.recv_json(MessageType.HELLO, MOST_BYTES)
     except ProtocolError as error:
         if channel.peer in str(error):
             raise
