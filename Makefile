@@ -118,7 +118,7 @@ audit: setup
 # Longer than a test may take: what docs/parties.md says of failures, cell by cell.
 faults: setup
 	$(PYTHON_RUN) -m pytest -q tests/parties/five_parties.py
-	PYTHONPATH=tests/parties $(PYTHON_RUN) tests/parties/fault_matrix.py
+	PYTHONPATH=tests:tests/parties $(PYTHON_RUN) tests/parties/fault_matrix.py
 
 random-models: setup
 	$(PYTHON_RUN) tests/graph/random_models.py --count=$(COUNT) --seed=$(SEED)

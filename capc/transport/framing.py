@@ -35,7 +35,7 @@ class MessageType(IntEnum):
     PROBE = 14  # nothing but its size: how fast the line is
     PRESENT = 15  # an answering party can send its share: what its masks are to depend on
     VOTERS = 16  # whose shares are added up, where not all answering parties answer
-    LASTING = 17  # a share of the key by which a connection that was cut is found again
+    LASTING = 17  # the key by which a connection that was cut is found again; that it has come
     RESUME = 18  # the first message on the connection that takes its place
 
 

@@ -1,10 +1,11 @@
 """How two parties go on with a broken connection on another one: who may, and from where.
 
-When a lasting connection begins, each side sends 32 fresh random bytes inside it. A hash of both is
-the key of the session, which no message carries and no file holds. Another connection is taken in
-place of a broken one where the same pinned certificate is shown in its TLS handshake *and* the
-first message proves the key: so a party that was started again, or whoever copied its private key,
-is refused. Attempts count up, and each is taken once: one that was held up in the network is stale.
+When a lasting connection begins, the side that listens draws the key of the session, 32 bytes, and
+sends it inside the connection. No file holds it, and it is not sent again. Another connection is
+taken in place of a broken one where the same pinned certificate is shown in its TLS handshake *and*
+the first message proves the key: so a party that was started again, or whoever copied its private
+key, is refused. Attempts count up, and each is taken once: one that was held up in the network is
+stale.
 
 RESUME, from the side that dials: the session's public name (16 bytes), the attempt and the number
 of bytes received (8 each, little endian), and HMAC-SHA256 of these under the key. The answer is the
@@ -13,7 +14,6 @@ same with the other side's number, and another HMAC.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import ssl
@@ -27,7 +27,7 @@ from capc.errors import ProtocolError
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType, encode_header
 
-SHARE_BYTES = 32
+KEY_BYTES = 32
 _STATE = struct.Struct("<16sQQ")
 _PROOF_BYTES = 32
 RESUME_BYTES = _STATE.size + _PROOF_BYTES
@@ -52,14 +52,15 @@ class Session:
 
     @classmethod
     def begun(cls, channel: Channel, *, dialled: bool) -> Session:
-        """Both sides call it, on the first connection; the one that `dialled` is first."""
-        own = secrets.token_bytes(SHARE_BYTES)
-        channel.send(MessageType.LASTING, own)
-        theirs = bytes(channel.recv(MessageType.LASTING, SHARE_BYTES))
-        if len(theirs) != SHARE_BYTES:
-            raise ProtocolError(f"{channel.peer} sent no share of the session's key")
-        shares = own + theirs if dialled else theirs + own
-        return cls(hashlib.sha256(b"capc lasting connection" + shares).digest())
+        """Both sides call it, on the first connection: one draws the key, the other receives it."""
+        if not dialled:
+            key = secrets.token_bytes(KEY_BYTES)
+            channel.send(MessageType.LASTING, key)
+            return cls(key)
+        key = bytes(channel.recv(MessageType.LASTING, KEY_BYTES))
+        if len(key) != KEY_BYTES:
+            raise ProtocolError(f"{channel.peer} sent no key of a session")
+        return cls(key)
 
     @property
     def name(self) -> bytes:

@@ -24,6 +24,10 @@ ROOT = HERE.parents[1]
 HOST = "127.0.0.1"
 NAMES = ("guardian", "answering-0", "answering-1", "querying")
 FIVE = ("guardian", "answering-0", "answering-1", "answering-2", "querying")
+LINKS = (  # who connects to whom, of NAMES
+    *(("querying", "answering-0"), ("querying", "answering-1"), ("querying", "guardian")),
+    *(("answering-0", "guardian"), ("answering-1", "guardian")),
+)
 CLASSES, INPUTS = 3, 4
 SEEDS = (2, 5)  # of models that agree on queries of several labels
 

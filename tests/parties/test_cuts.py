@@ -8,16 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cutting import Cutting
-from federations import NAMES, Federation, federation, port_of
+from federations import LINKS, NAMES, Federation, federation, port_of
 
 from capc.parties.federation.audit_log import entries
 from capc.privacy.accountant import Accountant
 
 QUERIES = 3
-LINKS = (
-    *(("querying", "answering-0"), ("querying", "answering-1"), ("querying", "guardian")),
-    *(("answering-0", "guardian"), ("answering-1", "guardian")),
-)
 HANDSHAKE_BYTES = 4_000
 
 

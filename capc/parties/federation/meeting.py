@@ -35,6 +35,7 @@ from capc.parties.messages import ProgramAddress
 from capc.roles import ANSWERING, GUARDIAN, role_of
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, MissingPeersError, Peer, connect, looked_up
+from capc.transport.framing import MessageType
 from capc.transport.lasting import LastingStream
 from capc.transport.reception import Newcomers, Reception
 from capc.transport.relay import Relay
@@ -289,6 +290,11 @@ class FederatedMeeting:
             self._reception.expect(peer.name, awaiting)
         lasting = Channel(stream, channel.party, channel.traffic, limits)
         lasting.peer = channel.peer
+        # Who listens is done once the other can go on, too: no cut finds one of them alone.
+        if dialled:
+            lasting.send(MessageType.LASTING, b"")
+        else:
+            lasting.recv(MessageType.LASTING, 0)
         return lasting
 
     def _receive(self, listener: Listener, peers: Mapping[str, Peer]) -> None:
