@@ -23,7 +23,7 @@ SIDE_BY_SIDE := -n $(TEST_PROCESSES) --maxprocesses=5 --dist=loadfile --no-loads
 
 .DELETE_ON_ERROR:
 .PHONY: help setup models run check test test-cpp test-sanitizers test-quick test-python lint lint-python lint-cpp format-cpp types \
-	hooks fuzz audit faults random-models network container-check bench table1 figures scaling \
+	hooks fuzz audit faults federation-check random-models network container-check bench table1 figures scaling \
 	artefact pictures docs lock wheel sdist check-wheel notebooks clean
 
 help:
@@ -44,7 +44,8 @@ help:
 	@echo "make hooks                     check each commit and each push in this clone"
 	@echo "make fuzz [FUZZ_SECONDS=60]    fuzz the C++ half's inputs (FUZZ_TARGETS: some of them)"
 	@echo "make audit [AUDIT_QUERIES=500] record what each party sees of so many queries, and test it"
-	@echo "make faults                    kill and freeze each party of a federation at each step; minutes"
+	@echo "make faults                    kill, freeze and cut off each party of a federation at each step; minutes"
+	@echo "make federation-check          five parties between hosts with a delay; two are killed, the run goes on (root)"
 	@echo "make random-models             COUNT=100 models at random from SEED=0, read and compared with TensorFlow"
 	@echo "make network [QUERIES=5]        a federation of five between hosts with a delay: seconds, bytes, rounds (root)"
 	@echo "make container-check           the image's recipe, step by step in clean root file systems (root, ten minutes)"
@@ -124,6 +125,9 @@ random-models: setup
 	$(PYTHON_RUN) tests/graph/random_models.py --count=$(COUNT) --seed=$(SEED)
 
 # Hosts are network namespaces of this machine. Says why, where it cannot make them.
+federation-check: setup
+	PYTHONPATH=.:tests:tests/parties $(PYTHON_RUN) tests/network/federation_check.py $(ARGS)
+
 network: setup
 	PYTHONPATH=.:tests/network $(PYTHON_RUN) tests/network/network.py --queries=$(QUERIES) $(ARGS)
 

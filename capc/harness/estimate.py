@@ -77,8 +77,8 @@ def _budget(settings: Settings) -> tuple[float, float, int, int | None]:
     """Epsilon before and after, the queries admitted, and the room; by the guardian's own rule."""
     privacy = settings.privacy
     account = None
-    if privacy.account is not None and Path(privacy.account).exists():
-        account = Accountant.load(privacy.account)
+    if settings.account_here is not None and Path(settings.account_here).exists():
+        account = Accountant.load(settings.account_here)
     changes = settings.rule(settings.num_classes or 2).changes
     budget = budget_of(privacy, settings.fewest, account=account, changes=changes)
     with warnings.catch_warnings():

@@ -272,7 +272,8 @@ def _add_budget(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         default=None,
         help="go on from the account in FILE, made where it is missing: --epsilon then covers all "
-        "runs that name it (default: each run starts at 0)",
+        "runs that name it; with --hosts a file on the guardian's host (default: each run starts "
+        "at 0)",
     )
     add(
         "--private",

@@ -36,13 +36,16 @@ class Host:
 
 
 def hosts_of(flags: argparse.Namespace) -> Mapping[str, Host] | None:
-    """What --hosts says, None without it; ConfigError beside a flag that needs one machine."""
+    """What --hosts says, None without it.
+
+    ConfigError beside an account whose place on the guardian's host is not clear.
+    """
     if flags.hosts is None:
         return None
-    if flags.account is not None:
+    if flags.account is not None and not flags.account.startswith("/"):
         raise ConfigError(
-            "--account is a file of this machine, and with --hosts the guardian may be on another; "
-            "leave one of them out (docs/parties.md: a federation keeps its account there)"
+            f"--account is {flags.account!r}; with --hosts it is a file on the guardian's host: "
+            "name it from / on"
         )
     return read_hosts(expanded(flags.hosts), flags.n_parties)
 

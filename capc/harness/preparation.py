@@ -19,6 +19,7 @@ from capc.harness.settings import Settings, with_classes, with_range
 from capc.harness.suitability import data_warnings, noise_warnings
 from capc.harness.verify import check_models, check_shapes
 from capc.inference.costs import LayerCost
+from capc.roles import GUARDIAN
 
 
 class Say(Protocol):
@@ -55,9 +56,12 @@ def prepare(settings: Settings, say: Say) -> Preparation:
     """
     for caution in cautions(settings):
         say(caution, "yellow")
-    before = account_before(settings.privacy)
+    before = None if settings.account_here is None else account_before(settings.privacy)
     if before is not None:
         say(f"account {settings.privacy.account}: {before}")
+    elif settings.privacy.account is not None and settings.hosts is not None:
+        host = settings.hosts[GUARDIAN].host
+        say(f"account {settings.privacy.account}: on the guardian's host, {host}")
     input_range = data_range(settings)
     if (assumed := range_remark(settings, input_range)) is not None:
         say(assumed)

@@ -110,6 +110,11 @@ class Settings:
         return self.min_parties or self.n_parties
 
     @property
+    def account_here(self) -> str | None:
+        """The account's file where it is on this machine."""
+        return self.privacy.account if self.hosts is None else None
+
+    @property
     def public_queries(self) -> bool:
         """Whether the queries are no secret."""
         return bool(self.flags["queries"] == "public")
@@ -316,7 +321,7 @@ def _privacy(flags: argparse.Namespace) -> PrivacySettings:
         epsilon=None if math.isinf(flags.epsilon) else flags.epsilon,
         delta=delta,
         conversion=flags.conversion,
-        account=None if flags.account is None else str(_account_file(flags.account)),
+        account=_account_file(flags),
         noise=flags.noise,
         colluding=flags.colluding,
         owners=None if flags.account is None else _owners(flags),
@@ -360,12 +365,18 @@ def _checkpoint_dir(name: str) -> Path:
     return path
 
 
-def _account_file(name: str) -> Path:
-    """A file that need not exist yet; what it holds is looked at when the run begins."""
+def _account_file(flags: argparse.Namespace) -> str | None:
+    """A file that need not exist yet; what it holds is looked at when the run begins.
+
+    With --hosts it is on the guardian's host, and only the guardian there looks.
+    """
+    name = flags.account
+    if name is None or flags.hosts is not None:
+        return None if name is None else str(name)
     path = expanded(name)
     if not name or path.is_dir():
         raise ConfigError(f"--account names {name or 'nothing'}, a folder; name a file")
-    return path
+    return str(path)
 
 
 def _operating_system_user() -> str:

@@ -22,6 +22,7 @@ from test_real_run import N_QUERIES, Bench
 from capc.errors import ConfigError
 from capc.harness.hosts import read_hosts
 from capc.harness.settings import parse_settings
+from capc.privacy.accountant import Accountant
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("answering-0", "answering-1", "answering-2", "guardian", "querying")
@@ -60,7 +61,10 @@ def test_each_model_goes_to_the_host_of_its_party_and_nothing_stays(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     bench = Bench(tmp_path)
     hosts = hosts_file(tmp_path, stand_in)
-    assert bench.run("--sigma=0.01", f"--hosts={hosts}") == 0
+    account = tmp_path / "far" / "account.json"
+    account.parent.mkdir()
+    assert bench.run("--sigma=0.01", f"--hosts={hosts}", f"--account={account}") == 0
+    assert sum(Accountant.load(account).counts.values()) == N_QUERIES
     assert len(bench.rows("queries.csv")) == N_QUERIES
     sent = {name: (tmp_path / f"sent-host-of-{name}").read_bytes() for name in NAMES}
     for index, model in enumerate(bench.models):
@@ -152,10 +156,12 @@ def test_what_is_wrong_with_hosts_is_named(tmp_path: Path, entries: str, said: s
     assert said in str(caught.value)
 
 
-def test_an_account_stays_with_its_guardian(tmp_path: Path) -> None:
+def test_the_place_of_an_account_on_another_host_has_to_be_clear(tmp_path: Path) -> None:
     path = hosts_file(tmp_path, "", entries=ENTRY.format("a"))
-    with pytest.raises(ConfigError, match="--account is a file of this machine"):
+    with pytest.raises(ConfigError, match=r"--account is 'x\.json'; with --hosts .* from / on"):
         parse_settings([f"--hosts={path}", "--account=x.json"])
+    settings = parse_settings([f"--hosts={path}", "--account=/far/x.json"])
+    assert (settings.privacy.account, settings.account_here) == ("/far/x.json", None)
 
 
 @pytest.fixture

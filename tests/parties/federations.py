@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,14 @@ class Federation:
         names: Sequence[str] = NAMES,
         min_parties: int | None = None,
         reconnect_seconds: float = 1,
+        addresses: Mapping[str, str] | None = None,
     ) -> None:
+        """`addresses`: of the parties' machines, where that is not this one."""
         self.root = root
         self.running: dict[str, subprocess.Popen[str]] = {}
         for name, port in zip(names, free_ports(len(names)), strict=True):
-            words = [f"--folder={root / name}", f"--host={HOST}", f"--port={port}"]
+            host = HOST if addresses is None else addresses[name]
+            words = [f"--folder={root / name}", f"--host={host}", f"--port={port}"]
             status = main(["party", "init", name, *words])
             assert status == 0
             self.change(name, "party.toml", "meet_seconds = 300", f"meet_seconds = {meet_seconds}")
@@ -96,7 +99,7 @@ class Federation:
                 name, "party.toml", "timeout_seconds = 600", f"timeout_seconds = {timeout_seconds}"
             )
             if name != "querying":
-                self.change(name, "party.toml", '"0.0.0.0"', f'"{HOST}"')
+                self.change(name, "party.toml", '"0.0.0.0"', f'"{host}"')
         self.change("querying", "party.toml", "# queries = ", "shape = [4]\nqueries = ")
         samples = np.random.default_rng(5).random((200, INPUTS))
         votes = np.stack(
