@@ -127,6 +127,8 @@ random-models: setup
 # Hosts are network namespaces of this machine. Says why, where it cannot make them.
 federation-check: setup
 	PYTHONPATH=.:tests:tests/parties $(PYTHON_RUN) tests/network/federation_check.py $(ARGS)
+	$(PYTHON_RUN) -m pytest -q tests/network/silence_check.py
+	$(PYTHON_RUN) -m pytest -q -s tests/harness/hosts_check.py
 
 network: setup
 	PYTHONPATH=.:tests/network $(PYTHON_RUN) tests/network/network.py --queries=$(QUERIES) $(ARGS)
