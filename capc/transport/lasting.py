@@ -219,7 +219,9 @@ class LastingStream:
     def _mended(self, cut: OSError) -> ssl.SSLSocket:
         """Another connection, on which both sides go on where they were."""
         began = time.monotonic()
-        logger.warning("the connection with %s was cut (%s)", self._peer, cut)
+        # After `close` it is no news any more: the last line of a log says why the party ended.
+        level = logging.DEBUG if self._closing else logging.WARNING
+        logger.log(level, "the connection with %s was cut (%s)", self._peer, cut)
         try:
             connection, theirs = self._mender.mend(self._received, began + self._reconnect_seconds)
         except (OSError, ProtocolError) as error:
@@ -233,7 +235,7 @@ class LastingStream:
             connection.close()
             raise
         seconds = time.monotonic() - began
-        logger.warning("the connection with %s is mended after %.1f s", self._peer, seconds)
+        logger.log(level, "the connection with %s is mended after %.1f s", self._peer, seconds)
         self._on_mend(seconds)
         return connection
 

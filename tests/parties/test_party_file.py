@@ -43,6 +43,12 @@ def test_each_party_is_told_its_own(made: Federation) -> None:
         ("federation.toml", "delta =", "dleta =", "privacy.dleta is unknown"),
         ("federation.toml", "sigma = 0.01", "threshold = 2\nsigma = 1", "sigma_threshold is miss"),
         ("federation.toml", "batch_size = 1", "batch_size = 0", "batch_size is 0"),
+        (
+            "federation.toml",
+            "reconnect_seconds = 1 ",
+            "reconnect_seconds = -1 ",
+            "s is -1; allowed",
+        ),
         ("federation.toml", "ring_bits = 41", "ring_bits = 1", "ring_bits is 1"),
         ("federation.toml", '"transfers"', '"emp"', "way is 'emp'; allowed is one of garbled"),
         ("federation.toml", '"transfers"', '"auto"\nlink = "9"', "allowed is a round-trip time"),
