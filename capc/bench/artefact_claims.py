@@ -152,7 +152,7 @@ def _measuring_steps(size: str) -> tuple[Step, ...]:
         Step(
             "scaling",
             ("scaling", f"--size={size}"),
-            15.0 if full else 1.5,
+            6.0 if full else 1.5,
             (
                 Claim(
                     "bytes of a query grow by the same amount with each party",

@@ -23,6 +23,8 @@ AXES = {
 }
 """What each axis counts."""
 
+_THOUSANDS = ("hidden",)  # axes of which one alone takes too little to be read
+
 EXTRAPOLATED = 250  # parties, the paper's most
 
 HEAD = ("along", "value", "n", "median, ms", "p10, ms", "p90, ms", "sent by all, MB")
@@ -34,7 +36,10 @@ LEGEND = (
     "within so many percent of it (off). All parties share one machine: on machines of their own, "
     "answering parties work side by side."
 )
-_MARKS = "dot: median of a batch; line from it: p10 to p90; n = {n} batches a dot; dashed: the law"
+_MARKS = (
+    "dot: median of a batch, line from it: p10 to p90; n = {n} batches a dot; "
+    "square: bytes of a batch; dashed: the fitted line"
+)
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,12 @@ def point_rows(points: Sequence[Point]) -> Iterator[tuple[str, ...]]:
 def law_rows(laws: Laws) -> Iterator[tuple[str, ...]]:
     """The cells of a table under LAW_HEAD."""
     for axis, (seconds, megabytes) in laws.items():
+        counted = 1000 if axis in _THOUSANDS else 1
         yield (
-            AXES[axis],
-            *(significant(1e3 * value) for value in (seconds.fixed, seconds.each)),
+            AXES[axis] if counted == 1 else f"{counted:,} {AXES[axis]}",
+            *(significant(1e3 * value) for value in (seconds.fixed, counted * seconds.each)),
             f"{100 * seconds.off:.0f}",
-            *(significant(value) for value in (megabytes.fixed, megabytes.each)),
+            *(significant(value) for value in (megabytes.fixed, counted * megabytes.each)),
             f"{100 * megabytes.off:.0f}",
         )
 
@@ -112,8 +118,8 @@ def draw_scaling(folder: Path, points: Sequence[Point], laws: Laws) -> list[Path
                 panel.set_xlim(0, 1.08 * max(values))
                 panel.locator_params(axis="x", nbins=4)
                 panel.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-        axes[0][0].set_ylabel("milliseconds")
-        axes[1][0].set_ylabel("megabytes")
+        axes[0][0].set_ylabel("milliseconds of a batch")
+        axes[1][0].set_ylabel("megabytes sent by all")
 
     marks = _MARKS.format(n=span_text(point.n for point in points))
     return save_figure(

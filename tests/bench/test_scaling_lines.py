@@ -12,9 +12,9 @@ from rich.console import Console
 
 from capc import cli
 from capc.bench import scaling
-from capc.bench.laws import fitted_law
+from capc.bench.laws import Law, fitted_law
 from capc.bench.runs import MeasuredRun
-from capc.bench.scaling_page import AXES, HEAD, LEGEND, Point, point_rows
+from capc.bench.scaling_page import AXES, HEAD, LAW_HEAD, LEGEND, Point, law_rows, point_rows
 
 QUIET = Console(quiet=True)
 
@@ -89,6 +89,17 @@ def test_one_unit_a_column() -> None:
     assert row["value"] == "50,816"
     assert (row["median, ms"], row["p90, ms"]) == ("42.1", "12,500")
     assert row["sent by all, MB"] == "4.32"
+
+
+def test_weights_count_in_thousands() -> None:
+    law = Law(0.03, 1.7e-7, 0.12)
+    weights, parties = law_rows({"hidden": (law, law), "parties": (law, law)})
+    assert dict(zip(LAW_HEAD, weights, strict=True)) == {
+        "along": "1,000 weights of the model",
+        **{"fixed, ms": "30.0", "each, ms": "0.170", "off, %": "12"},
+        **{"fixed, MB": "0.0300", "each, MB": "0.000170", "MB off, %": "12"},
+    }
+    assert parties[2] == "0.000170"
 
 
 @pytest.mark.slow
