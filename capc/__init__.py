@@ -1,8 +1,8 @@
 """CaPC: confidential and private collaborative learning (ICLR 2021), as a runnable protocol.
 
-`run`, `load_model` and `load_run`, the module `privacy` and the errors of `errors` are for programs
-of others: docs/python.md says what stays as it is. They are loaded when they are first used, so
-that importing `capc` costs nothing.
+`run`, `learn`, `load_model` and the other functions, the module `privacy` and the errors of
+`errors` are for programs of others: docs/python.md says what stays as it is. They are loaded when
+they are first used, so that importing `capc` costs nothing.
 """
 
 from __future__ import annotations
@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from capc import errors, privacy
+    from capc.api.learning import Answers, LearnResult, MeanAccuracy, learn, load_learning
     from capc.api.model import Model, load_model
     from capc.api.result import Account, RunResult, load_run
     from capc.api.running import run
 
 __all__ = [
     "Account",
+    "Answers",
+    "LearnResult",
+    "MeanAccuracy",
     "Model",
     "RunResult",
     "__version__",
     "errors",
+    "learn",
+    "load_learning",
     "load_model",
     "load_run",
     "privacy",
@@ -32,8 +38,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Account": "capc.api.result",
+    "Answers": "capc.api.learning",
+    "LearnResult": "capc.api.learning",
+    "MeanAccuracy": "capc.api.learning",
     "Model": "capc.api.model",
     "RunResult": "capc.api.result",
+    "learn": "capc.api.learning",
+    "load_learning": "capc.api.learning",
     "load_model": "capc.api.model",
     "load_run": "capc.api.result",
     "run": "capc.api.running",

@@ -77,15 +77,15 @@ class RunResult:
 
     def queries(self) -> pandas.DataFrame:
         """queries.csv as a table."""
-        return _table(self.queries_csv)
+        return read_table(self.queries_csv)
 
     def timings(self) -> pandas.DataFrame:
         """timings.csv as a table."""
-        return _table(self.timings_csv)
+        return read_table(self.timings_csv)
 
     def summary(self) -> pandas.DataFrame:
         """summary.csv as a table."""
-        return _table(self.summary_csv)
+        return read_table(self.summary_csv)
 
 
 def load_run(folder: StrPath) -> RunResult:
@@ -136,7 +136,8 @@ def _failure(record: Mapping[str, Any]) -> str | None:
     return "; ".join(complaints) if complaints and record.get("exit_status") else None
 
 
-def _table(path: Path) -> pandas.DataFrame:
+def read_table(path: Path) -> pandas.DataFrame:
+    """A CSV file as a table."""
     import pandas  # noqa: PLC0415  slow to load
 
     return pandas.read_csv(path)

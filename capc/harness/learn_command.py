@@ -48,24 +48,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a stage and those before it; the exit status."""
     options = learn_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    console = Console(stderr=True)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        experiment = chosen_experiment(options)
-        if options.secure:
-            # As JSON: the protocol's run starts in another folder, and gets these very parameters.
-            parameters = read_encryption_params(options.encryption_params)
-            options.encryption_params = parameters.to_json()
-        session = Session(
-            experiment,
-            Store(options.cache),
-            workers=options.workers,
-            ray_address=options.ray,
-            bar=_bars(console),
-            trainer=chosen_trainer(options.trainer),
-        )
-        _Command(session, options, console).run()
+        learn(options, Console(stderr=True))
     return ExitStatus.OK
+
+
+def learn(options: argparse.Namespace, console: Console) -> Path:
+    """Run the stage of the flags and those before it; the folder with what came of it.
+
+    `console` gets the lines, bars and tables. Raises a CapcError where something cannot be used.
+    """
+    experiment = chosen_experiment(options)
+    if options.secure:
+        # As JSON: the protocol's run starts in another folder, and gets these very parameters.
+        parameters = read_encryption_params(options.encryption_params)
+        options.encryption_params = parameters.to_json()
+    session = Session(
+        experiment,
+        Store(options.cache),
+        workers=options.workers,
+        ray_address=options.ray,
+        bar=_bars(console),
+        trainer=chosen_trainer(options.trainer),
+    )
+    return _Command(session, options, console).run()
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -86,7 +93,7 @@ class _Command:
         name = self._session.experiment.name + ("-imported" if self._options.answers else "")
         return Path(self._options.results_dir) / name
 
-    def run(self) -> None:
+    def run(self) -> Path:
         stage = self._options.stage
         results.refuse_another(self._folder, self._session.experiment)
         try:  # now, not when hours of training are over
@@ -119,6 +126,7 @@ class _Command:
         self._write_page()
         spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self._seconds.items())
         self._say(f"{spent}; tables in {self._folder}")
+        return self._folder
 
     def _foretell(self) -> None:
         """Say how long all of it will take, before it starts."""

@@ -72,7 +72,9 @@ def chosen_experiment(options: argparse.Namespace) -> Experiment:
 def _add_experiment(parser: Parser) -> None:
     """Which experiment, and how much of it."""
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--config", type=Path, metavar="FILE", help="an experiment, JSON")
+    which.add_argument(
+        "--config", metavar="FILE", help="an experiment: a JSON file, or a JSON object as it is"
+    )
     which.add_argument(
         "--experiment",
         choices=sorted(path.stem for path in EXPERIMENTS.glob("*.json")),

@@ -341,31 +341,36 @@ class Experiment:
         return document
 
 
-def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
-    """Read an experiment; `overrides` are `privacy.sigma=10`, with JSON values.
+def load_experiment(source: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment from a JSON file, or from a JSON object as it is.
 
-    Raises ConfigError that names the file, the field, the value and what is allowed.
+    `overrides` are `privacy.sigma=10`, with JSON values. Raises ConfigError that names the file,
+    the field, the value and what is allowed.
     """
+    as_it_is = str(source).lstrip().startswith("{")
+    path = Path() if as_it_is else Path(source)
+    named = "--config" if as_it_is else f"--config {path}"
     try:
-        document = read_json(existing(str(path)) or path)
+        document = parse_json(str(source)) if as_it_is else read_json(existing(str(path)) or path)
     except OSError as error:
-        raise ConfigError(f"--config {path} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{named} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ConfigError(f"--config {path} is not JSON: {error}") from None
+        raise ConfigError(f"{named} is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise ConfigError(f"--config {path} holds no JSON object")
+        raise ConfigError(f"{named} holds no JSON object")
     for override in overrides:
         _override(document, override)
+    beside = path.parent
     try:
         dataset = document.get("dataset")
         if isinstance(dataset, str):
-            document["dataset"] = with_absolute_path(dataset, path.parent)
+            document["dataset"] = with_absolute_path(dataset, beside)
         folder = document.get("private_models")
         if isinstance(folder, str):
-            document["private_models"] = _existing_folder(folder, path.parent)
+            document["private_models"] = _existing_folder(folder, beside)
         return build(Experiment, document, "")
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{'--config' if as_it_is else path}: {error}") from None
 
 
 def _existing_folder(name: str, beside: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import capc
 from capc import cli
 from capc.data.datasets import Dataset, normalised
 from capc.data.saved_queries import load_answers, load_saved_queries, save_queries
@@ -273,9 +274,25 @@ def test_the_program_leaves_tables_and_figures_for_its_owner_alone(
     assert (folder / "figures" / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
     table = pd.read_csv(folder / "queries.csv")
     assert tuple(table.columns) == results.QUERY_COLUMNS
+    loaded = capc.load_learning(folder)
+    assert {row.arm for row in loaded.accuracies} >= {"own", "capc", "vote", "ensemble"}
+    summary = pd.read_csv(folder / "summary.csv").query("metric == 'accuracy_gain'")
+    assert [row.mean for row in loaded.gains] == summary["mean"].tolist()
+    assert len(loaded.figures) == 3
     run = json.loads((folder / "run.json").read_text())
     assert set(run["stages"]) == {"train", "query", "retrain"}
     assert run["experiment"]["parties"] == 6
+
+
+def test_a_program_of_others_gets_the_same(store: Store, tmp_path: Path) -> None:
+    config, folder = config_file(tmp_path), tmp_path / "out"
+    found = capc.learn(
+        config, stage="query", workers=0, results_dir=folder, cache=store.root, show=False
+    )
+    table = pd.read_csv(folder / "tiny" / "queries.csv")
+    assert [row.answered for row in found.answers] == table["answered"].tolist()
+    assert found.epsilon == table["epsilon_independent"].max()
+    assert found.accuracies == found.gains == found.figures == ()
 
 
 def test_private_figures_are_written_only_when_asked(
