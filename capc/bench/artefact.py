@@ -19,7 +19,7 @@ from capc.console import show_line, table_console
 from capc.errors import ConfigError, FileError
 from capc.files import REPOSITORY, write_whole
 from capc.harness.pages.environment import environment_table
-from capc.harness.pages.markup import Markup, element, page, section, table
+from capc.harness.pages.markup import Markup, command_block, element, page, section, table
 from capc.harness.pages.run_files import INDEX, write_report
 from capc.harness.rundir import machine
 from capc.harness.tables import write_table
@@ -125,12 +125,14 @@ def artefact_page(
     """The whole page: claims first, then what ran."""
     minutes = sum(ran.seconds for ran in done) / 60
     counts = {said: sum(verdict.verdict == said for verdict in verdicts) for said in _SHOWN}
-    said = ", ".join(f"{verdict}: {count}" for verdict, count in counts.items() if count)
-    summary = f"{len(verdicts)} claims ({said}). The commands took {minutes:.1f} minutes."
+    said = ", ".join(f"{verdict} {count}" for verdict, count in counts.items() if count)
+    summary = f"{len(verdicts)} claims: {said}. The commands took {minutes:.1f} minutes."
     if left:
         summary += f" {left} commands have not run yet."
     kind = "bad" if counts[FAILS] else "warn" if left or counts[NOT_MEASURED] else "good"
-    ran = table(("results", "minutes", "expected", "status"), map(_row, done), numbers=1)
+    ran = table(
+        ("results", "minutes", "expected minutes", "exit status"), map(_row, done), numbers=1
+    )
     return page(
         "CaPC artefact",
         element("h1", "CaPC artefact"),
@@ -147,7 +149,7 @@ def _claim(verdict: Verdict) -> Markup:
     return element(
         "div",
         element("b", f"{verdict.claim}: {verdict.verdict}"),
-        element("pre", verdict.command),
+        command_block(verdict.command),
         *(element("div", f"{name}: {value}") for name, value in facts),
         class_=f"note {_SHOWN[verdict.verdict][0]}",
     )
@@ -174,7 +176,7 @@ def _parser() -> Parser:
         "--size",
         choices=("small", "full"),
         default="small",
-        help="small: minutes; full: more queries, parties and seeds, most of an hour "
+        help="small: minutes; full: more queries, parties and seeds, some 25 minutes "
         "(default: small)",
     )
     add_results_dir(parser, "results/artefact", "an empty or new folder for all of it")

@@ -9,7 +9,16 @@ from capc.bench.rows import Row, ratios
 from capc.console import significant
 from capc.harness.pages.drawings import WIDTH, svg, text_at
 from capc.harness.pages.environment import repeat_section
-from capc.harness.pages.markup import Markup, element, figure, join, page, section, table
+from capc.harness.pages.markup import (
+    Markup,
+    command_block,
+    element,
+    figure,
+    join,
+    page,
+    section,
+    table,
+)
 
 HEAD = (
     *("benchmark", "implementation", "n", "median, ms", "p10, ms", "p90, ms"),
@@ -53,7 +62,7 @@ def bench_page(areas: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], l
         parts.append(section(area, *found))
     command = f"capc bench {' '.join(areas)}"
     note = f"Load of the machine when this page was written: {load}"
-    parts.append(repeat_section(machine, element("p", note, class_="dim"), element("pre", command)))
+    parts.append(repeat_section(machine, element("p", note, class_="dim"), command_block(command)))
     return page("CaPC benchmarks", *parts)
 
 

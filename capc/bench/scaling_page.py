@@ -12,7 +12,7 @@ import numpy as np
 from capc.bench.laws import Law
 from capc.console import significant
 from capc.harness.pages.environment import repeat_section
-from capc.harness.pages.markup import element, figure, page, picture, section, table
+from capc.harness.pages.markup import command_block, element, figure, page, picture, section, table
 from capc.learning.plots import BLUE, VERMILION, WIDTH, save_figure, span_text
 
 AXES = {
@@ -140,6 +140,6 @@ def scaling_page(
         figure(picture(png, LEGEND, broad=True), LEGEND),
         section("The fitted lines", table(LAW_HEAD, law_rows(laws), numbers=1)),
         section("What was measured", table(HEAD, point_rows(points), numbers=1)),
-        repeat_section(machine, element("pre", command)),
+        repeat_section(machine, command_block(command)),
         images=True,
     )

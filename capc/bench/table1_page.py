@@ -12,7 +12,7 @@ import numpy as np
 
 from capc.console import significant
 from capc.harness.pages.environment import repeat_section
-from capc.harness.pages.markup import element, figure, page, picture, table
+from capc.harness.pages.markup import command_block, element, figure, page, picture, table
 from capc.harness.paper import PAPER_NOTE
 from capc.learning.plots import BLUE, ORANGE, WIDTH, save_figure, span_text
 
@@ -121,6 +121,6 @@ def table1_page(cells: Sequence[Cell], png: bytes, machine: Mapping[str, Any], c
         element("div", NOT_THE_SAME, class_="note warn"),
         figure(picture(png, caption, broad=True), caption),
         table(HEAD, text_rows(cells), numbers=2),
-        repeat_section(machine, element("pre", command)),
+        repeat_section(machine, command_block(command)),
         images=True,
     )

@@ -82,7 +82,7 @@ def test_ratios(tmp_path: Path, ratio: float, holds: bool) -> None:
     assert artefact_claim("EMP").look(tmp_path, "")[1] is holds
     write_rows(tmp_path / "gc.csv", [ours])
     assert artefact_claim("EMP").look(tmp_path, "") == (
-        "EMP 0.3 is not installed",
+        "EMP 0.3 is not installed; docs/emp.md says how",
         None,
     )
 
@@ -91,9 +91,14 @@ def test_ratios(tmp_path: Path, ratio: float, holds: bool) -> None:
 def test_lines_and_gains(tmp_path: Path, off: float, gain: float, holds: bool) -> None:
     put(tmp_path, "laws.csv", f"axis,megabytes_off\nparties,{off}\nbatch,9\n")
     assert artefact_claim("bytes of a query").look(tmp_path, "")[1] is holds
-    put(tmp_path, "few/summary.csv", f"arm,metric,mean\ncapc,accuracy_gain,{gain}\nvote,x,1\n")
+    put(
+        tmp_path,
+        "few/summary.csv",
+        f"arm,strategy,metric,mean\ncapc,gap,accuracy_gain,{gain}\nvote,,x,1\n",
+    )
     put(tmp_path, "few/queries.csv", "epsilon_independent\n19.9\n")
-    assert artefact_claim("models better").look(tmp_path, "")[1] is holds
+    said, found = artefact_claim("models better").look(tmp_path, "")
+    assert said.startswith(f"{100 * gain:.1f} by gap") and found is holds
 
 
 def plan(monkeypatch: pytest.MonkeyPatch, *planned: Step) -> None:
@@ -119,7 +124,7 @@ def test_the_folder_has_an_index_page_and_claims(
     assert [row["verdict"] for row in rows] == ["holds", "does not hold", "not measured"]
     assert rows[0]["command"] == "capc privacy cost --sigma=7 --queries=1"
     index = (folder / "index.html").read_text()
-    assert "3 claims (holds: 1, does not hold: 1, not measured: 1)." in index
+    assert "3 claims: holds 1, does not hold 1, not measured 1." in index
     assert "it fails &lt;b&gt;" in index
     assert 'href="cost/x.html"' in index and 'href="cost/output.txt"' in index
     assert (folder / "cost" / "output.txt").read_text().startswith("$ capc privacy cost")

@@ -12,7 +12,17 @@ from typing import Any
 from capc.console import epsilon_text
 from capc.data.own_data import title
 from capc.harness.pages.environment import repeat_section
-from capc.harness.pages.markup import Markup, element, figure, join, page, picture, section, table
+from capc.harness.pages.markup import (
+    Markup,
+    command_block,
+    element,
+    figure,
+    join,
+    page,
+    picture,
+    section,
+    table,
+)
 from capc.harness.pages.tables_of_run import Row, number
 from capc.learning.query_stage import PATE
 
@@ -191,6 +201,6 @@ def _repeat(record: Mapping[str, Any]) -> Markup:
     note = "experiment.json is the field `experiment` of run.json, as a file."
     return repeat_section(
         record["machine"],
-        element("pre", f"capc learn {record['stage']} --config experiment.json"),
+        command_block(f"capc learn {record['stage']} --config experiment.json"),
         element("p", note, class_="dim"),
     )

@@ -53,6 +53,11 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], numbers: int
     return element("div", inner, class_="wide")
 
 
+def command_block(line: str) -> Markup:
+    """A command line, broken between its words on narrow screens."""
+    return element("pre", join((element("span", word) for word in line.split(" ")), " "))
+
+
 def section(title: str, *content: object) -> Markup:
     """A section under a heading."""
     return element("section", element("h2", title), *content)

@@ -17,7 +17,16 @@ from capc.files import REPOSITORY
 from capc.harness.command_again import command_again
 from capc.harness.pages import drawings
 from capc.harness.pages.environment import repeat_section
-from capc.harness.pages.markup import Markup, element, figure, join, page, section, table
+from capc.harness.pages.markup import (
+    Markup,
+    command_block,
+    element,
+    figure,
+    join,
+    page,
+    section,
+    table,
+)
 from capc.harness.pages.tables_of_run import Row, Tables, bars, middle_query, number
 from capc.harness.paper import PAPER_NOTE
 from capc.harness.published_records import run_record
@@ -264,7 +273,7 @@ def _time_row(row: Row, *, beside: bool) -> list[str]:
 def _repeat(record: Mapping[str, Any], shown: Mapping[str, Any], dropped: Sequence[str]) -> Markup:
     """The machine, and the command; a text that names a file is left out of it."""
     command, hides = _command(record["flags"], shown["flags"], dropped)
-    parts = [element("pre", command)]
+    parts = [command_block(command)]
     if hides:
         parts.append(element("p", "... stands for a name of a file or user", class_="dim"))
     return repeat_section(shown["machine"], *parts)

@@ -67,6 +67,7 @@ th.n { white-space: normal; }
 .bad { border-color: var(--bad); } .good { border-color: var(--good); }
 pre { background: var(--soft); border: 1px solid var(--line); border-radius: .4rem;
   padding: .6rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .88rem; }
+pre span { display: inline-block; max-width: 100%; }
 @media (max-width: 34rem) {
   th, td { padding-right: .5rem; font-size: .8rem; }
 }
