@@ -157,7 +157,8 @@ scaling: setup
 artefact: setup
 	$(PYTHON_RUN) -m capc.cli artefact $(if $(SIZE),--size=$(SIZE)) $(ARGS)
 
-# A run with a budget that refuses, and its cards: the whole terminal, and single ones.
+# A run with a budget that refuses, and its cards: the whole terminal, and single ones. The second
+# of the first picture suits two idle cores: on others look whether a query is at work in it.
 PICTURED := build/pictures/latest
 REPLAY := $(PYTHON_RUN) -m capc.cli replay $(PICTURED)
 pictures: setup

@@ -117,7 +117,8 @@ def _draw(run: RecordedRun, names: Sequence[str], flags: argparse.Namespace) -> 
     player = Player(run, names, 1.0)
     player.advance(math.inf if flags.at is None else flags.at)
     width, height = flags.size
-    picture = svg(player.lines(width, height, player.played, UNICODE), width, str(flags.run))
+    title = f"CaPC run {flags.run.resolve().name}"  # no path: a picture is for others
+    picture = svg(player.lines(width, height, player.played, UNICODE), width, title)
     write_whole(flags.svg, picture, mode=EVERYONE, error=FileError)
 
 

@@ -154,6 +154,8 @@ def test_a_picture(folder: Path, tmp_path: Path) -> None:
     assert "url(http" not in text
     assert "url(&quot;http" not in text
     assert 'url("http' not in text
+    assert f"CaPC run {folder.name}" in text.replace("&#160;", " ")
+    assert str(folder.parent) not in text
 
 
 @pytest.mark.parametrize(
