@@ -104,6 +104,11 @@ def epsilon_text(epsilon: float | None) -> str:
     return "infinite" if math.isinf(epsilon) else f"{epsilon:.4g}"
 
 
+def counted(count: int, thing: str) -> str:
+    """How many things there are, as "1 label" and "2 labels"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """Text of a party without what would steer the terminal."""
     return "".join(

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from capc.console import bytes_text, epsilon_text, seconds_text, show_line
+from capc.console import bytes_text, counted, epsilon_text, seconds_text, show_line
 from capc.harness.command_again import PROGRAM
 from capc.harness.outcome import Outcome
 from capc.harness.paper import PAPER_NOTE
@@ -97,7 +97,7 @@ def show_labels(
             said.append(f"{below} below the threshold")
         if true_labels is not None and answered:
             right = sum(answer.label == true_labels[answer.query] for answer in answered)
-            said.append(f"{right} labels right")
+            said.append(f"{counted(right, 'label')} right")
         show_line(console, ", ".join(said))
 
 

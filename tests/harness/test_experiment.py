@@ -417,7 +417,7 @@ def test_refused_queries_have_rows_and_are_counted(bench: Bench) -> None:
     for row in rows[1:]:
         assert {row[name] for name in ("label", "epsilon_spent", "delta")} == {""}
     assert [row["query"] for row in bench.rows("private/check.csv")] == ["0"]
-    assert "1 of 3 answered, 2 refused, 1 labels right" in bench.screen
+    assert "1 of 3 answered, 2 refused, 1 label right" in bench.screen
 
 
 def test_noise_is_explained(bench: Bench) -> None:

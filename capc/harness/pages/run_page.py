@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from capc.command_line import STATUS_MEANINGS
-from capc.console import bytes_text, epsilon_text, seconds_text
+from capc.console import bytes_text, counted, epsilon_text, seconds_text
 from capc.data.own_data import title
 from capc.files import REPOSITORY
 from capc.harness.command_again import command_again
@@ -221,7 +221,7 @@ def _learned(shown: Mapping[str, Any], tables: Tables) -> Markup:
     with_threshold = shown["flags"].get("threshold") is not None
     weak = shown.get("insecure") or []
     rows = [
-        ("querying party", f"{labels} labels, and which queries were not answered"),
+        ("querying party", f"{counted(labels, 'label')}, and which queries were not answered"),
         (
             "each answering party",
             "every query, in the clear (--cpu)" if "cpu" in weak else "nothing",
