@@ -70,7 +70,7 @@ def read_mat(data: bytes) -> dict[str, UInt8]:
     if len(data) < 128 or data[126:128] != b"IM":
         raise FormatError("not a little-endian MATLAB 5 file")
     found: dict[str, UInt8] = {}
-    for outer in _mat_elements(data[128:]):
+    for outer in _mat_elements(memoryview(data)[128:]):
         kind, body = _mat_unpacked(*outer)
         if kind == _MAT_MATRIX:
             name, values = _mat_matrix(body)
@@ -157,8 +157,8 @@ _MAT_MATRIX, _MAT_COMPRESSED = 14, 15
 _MAT_BYTES = {1, 2}  # miINT8, miUINT8
 
 
-def _mat_elements(data: bytes) -> list[tuple[int, bytes]]:
-    """The (type, body) pairs of a run of data elements."""
+def _mat_elements(data: memoryview) -> list[tuple[int, memoryview]]:
+    """The (type, body) pairs of a run of data elements; bodies are views, for files of a GB."""
     elements = []
     place = 0
     while place + 8 <= len(data):
@@ -175,17 +175,18 @@ def _mat_elements(data: bytes) -> list[tuple[int, bytes]]:
     return elements
 
 
-def _mat_unpacked(kind: int, body: bytes) -> tuple[int, bytes]:
+def _mat_unpacked(kind: int, body: memoryview) -> tuple[int, memoryview]:
     """The element inside a compressed one; any other as it is."""
     if kind != _MAT_COMPRESSED:
         return kind, body
     try:
-        return next(iter(_mat_elements(zlib.decompress(body))), (0, b""))
+        inside = _mat_elements(memoryview(zlib.decompress(body)))
     except zlib.error as error:
         raise FormatError(f"a damaged MATLAB file: {error}") from error
+    return inside[0] if inside else (0, memoryview(b""))
 
 
-def _mat_matrix(body: bytes) -> tuple[str, UInt8]:
+def _mat_matrix(body: memoryview) -> tuple[str, UInt8]:
     parts = _mat_elements(body)
     if len(parts) < 4 or parts[3][0] not in _MAT_BYTES or len(parts[1][1]) % 4:
         raise FormatError("a MATLAB array that is not of bytes")
@@ -193,4 +194,4 @@ def _mat_matrix(body: bytes) -> tuple[str, UInt8]:
     values = np.frombuffer(parts[3][1], dtype=np.uint8)
     if min(shape) < 0 or values.size != int(np.prod(shape, dtype=np.int64)):
         raise FormatError(f"a MATLAB array of shape {shape} with {values.size} values")
-    return parts[2][1].decode("latin1"), values.reshape(shape, order="F")
+    return str(parts[2][1], "latin1"), values.reshape(shape, order="F")

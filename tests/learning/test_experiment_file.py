@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from capc.data.datasets import dataset_info
 from capc.errors import ConfigError
 from capc.learning.experiment import Experiment, SweepPoint, load_experiment
 
@@ -58,6 +59,8 @@ def test_the_papers_parameters(
         how.epochs,
     ) == training
     assert found.retraining_seeds == 5
+    evaluated = dataset_info(found.dataset).test_size - found.pool
+    assert (found.share, evaluated) == {"cifar10": (1000, 1000), "svhn": (2417, 16032)}[name]
 
 
 def test_it_goes_to_json_and_back(tmp_path: Path) -> None:
