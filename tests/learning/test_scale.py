@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import made_data
 import pytest
@@ -13,11 +15,14 @@ from capc.errors import ConfigError
 from capc.files import REPOSITORY
 from capc.harness.learn_flags import chosen_experiment, learn_parser
 from capc.learning import forecast
-from capc.learning.experiment import SweepPoint, load_experiment
+from capc.learning import training as process_training
+from capc.learning.experiment import Split, SweepPoint, Training, load_experiment
 from capc.learning.forecast import images_to_train, training_seconds
 from capc.learning.scale import scaled_down
 from capc.learning.session import Session
 from capc.learning.store import Store
+from capc.learning.train_stage import training_jobs
+from capc.learning.vectorised import trainer as vectorised_training
 from capc.learning.workers import Task
 
 PAPER = REPOSITORY / "config" / "learning" / "cifar10.json"
@@ -86,3 +91,45 @@ def test_seconds_are_work_by_the_measured_rate(
     monkeypatch.setattr(forecast, "run_tasks", measured)
     expected = sum(images_to_train(tiny).values()) / 200.0
     assert training_seconds(session) == pytest.approx(expected)
+
+
+class TimedTrainer:
+    """In the place of both trainers; compiles for ten seconds, then takes half a second a call."""
+
+    fitted: list[list[int]]  # of each call: how many examples each model has
+    now = 0.0
+
+    def __init__(self, *arguments: Any) -> None:
+        self.training: Training = arguments[3]
+
+    def most_parties(self) -> int:
+        return 2
+
+    def fit(self, samples: Any, labels: Any, *shards_and_seeds: Any) -> None:
+        assert self.training.epochs == 1
+        together = len(shards_and_seeds) == 2
+        sizes = [len(shard) for shard in shards_and_seeds[0]] if together else [len(samples)]
+        TimedTrainer.now += 0.5 if TimedTrainer.fitted else 10.0
+        TimedTrainer.fitted.append(sizes)
+
+
+@pytest.mark.parametrize("measure", [forecast.measure_one, forecast.measure_group])
+def test_a_rate_is_of_epochs_after_the_one_that_compiles(
+    measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_data.use(monkeypatch)
+    monkeypatch.setattr(process_training, "Trainer", TimedTrainer)
+    monkeypatch.setattr(vectorised_training, "VectorisedTrainer", TimedTrainer)
+    monkeypatch.setattr(forecast, "time", SimpleNamespace(perf_counter=lambda: TimedTrainer.now))
+    TimedTrainer.now, TimedTrainer.fitted = 0.0, []
+    uneven = made_data.experiment(split=Split("dirichlet", alpha=5.0))
+    jobs = training_jobs(Session(uneven, Store(tmp_path)), 1)
+    held = [job.examples for job in jobs]
+    assert held[0] != held[1]
+
+    measure(str(tmp_path / "rate.json"), jobs)
+    together = measure is forecast.measure_group
+    each = [min(held[:2])] * 2 if together else [held[0]]  # a device holds two, with equal batches
+    assert TimedTrainer.fitted == [each] * 7  # three seconds
+    found = json.loads((tmp_path / "rate.json").read_text())
+    assert found == {"images_per_second": sum(each) / 0.5}
