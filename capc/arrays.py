@@ -7,7 +7,7 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +20,10 @@ from capc.files import MAX_FILE_BYTES, open_bounded
 _MAGIC = b"\x93NUMPY"
 
 
-def load_array(path: str | Path, limit: int = MAX_FILE_BYTES) -> Any:
-    """The array of a .npy file, or a mapping of those of a .npz file.
+def load_array(
+    path: str | Path, limit: int = MAX_FILE_BYTES, only: Collection[str] | None = None
+) -> Any:
+    """The array of a .npy file, or a mapping of those of a .npz file: all, or `only` these.
 
     Raises OSError for what is no regular file of at most `limit` bytes, and ValueError for what is
     no such file, would need unpickling, or has a header that promises more than there is.
@@ -29,16 +31,21 @@ def load_array(path: str | Path, limit: int = MAX_FILE_BYTES) -> Any:
     with open_bounded(path, limit) as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             file.seek(0)
-            return dict(_members(file, limit))
+            return dict(_members(file, limit, only))
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         return _array(file, size)
 
 
 @contextlib.contextmanager
-def open_arrays(path: str | Path, limit: int = MAX_FILE_BYTES) -> Iterator[Mapping[str, Any]]:
-    """The arrays of a .npz file by name; OSError and ValueError as `load_array`."""
-    loaded = load_array(path, limit)
+def open_arrays(
+    path: str | Path, limit: int = MAX_FILE_BYTES, only: Collection[str] | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """The arrays of a .npz file by name, or `only` these; OSError and ValueError as `load_array`.
+
+    What the file lacks of `only` is no error here.
+    """
+    loaded = load_array(path, limit, only)
     if not isinstance(loaded, dict):
         raise ValueError("it holds one array, not several by name")
     yield loaded
@@ -49,14 +56,18 @@ def arrays_within(data: bytes, limit: int = MAX_FILE_BYTES) -> dict[str, NDArray
     return dict(_members(io.BytesIO(data), limit))
 
 
-def _members(file: IO[bytes], limit: int) -> Iterator[tuple[str, NDArray[Any]]]:
+def _members(
+    file: IO[bytes], limit: int, only: Collection[str] | None = None
+) -> Iterator[tuple[str, NDArray[Any]]]:
     try:
         with zipfile.ZipFile(file) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > limit:
                 raise ValueError(f"it unpacks to more than {limit} bytes")
             for entry in archive.infolist():
-                with archive.open(entry) as member:
-                    yield entry.filename.removesuffix(".npy"), _array(member, entry.file_size)
+                name = entry.filename.removesuffix(".npy")
+                if only is None or name in only:
+                    with archive.open(entry) as member:
+                        yield name, _array(member, entry.file_size)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"it is no NumPy file ({error})") from None
 

@@ -223,7 +223,7 @@ def _arrays(name: str, wanted: list[str]) -> Mapping[str, Images]:
 def _cached(path: Path, info: DatasetInfo, wanted: list[str]) -> Arrays | None:
     """The wanted arrays, or None where the file is absent or damaged."""
     try:
-        with open_arrays(path) as archive:
+        with open_arrays(path, only=wanted) as archive:
             arrays = {name: archive[name] for name in wanted}
         _check(arrays, info, wanted)
     except FileNotFoundError:

@@ -99,13 +99,12 @@ def agree(
         *(list(bounded.values()), input_range, max_logit, ring_bits, fraction_bits), terms=terms
     )
     ready_of = {key: fitted(network, ring, input_range) for key, network in bounded.items()}
-    integers = {key: in_ring(found[0], ring, input_range) for key, found in ready_of.items()}
-    for found in integers.values():
-        require_sums(found, terms)
+    for found in ready_of.values():
+        require_sums(found.integers, terms)
     agreements = {}
     for kind in dict.fromkeys(kinds):
         alike = [
-            integers[id(network)]
+            ready_of[id(network)].integers
             for other, network in zip(kinds, networks, strict=True)
             if other == kind
         ]
@@ -116,8 +115,8 @@ def agree(
     return Agreed(
         ring,
         [agreements[kind] for kind in kinds],
-        [ready_of[id(network)][0] for network in networks],
-        [ready_of[id(network)][1] for network in networks],
+        [ready_of[id(network)].network for network in networks],
+        [ready_of[id(network)].clipped for network in networks],
     )
 
 
@@ -129,14 +128,18 @@ def agreed_integers(
     Raises ModelError where it needs more than was agreed.
     """
     bounded = with_bounds(network, agreement.bounds)
-    return with_agreement(fitted(bounded, agreement.ring, input_range)[0], agreement, input_range)
+    return _agreeing(fitted(bounded, agreement.ring, input_range).integers, agreement)
 
 
 def with_agreement(
     network: Network, agreement: Agreement, input_range: tuple[float, float]
 ) -> QuantizedNetwork:
     """The same of a network that is bounded and clipped, such as those of `Agreed`."""
-    integers = in_ring(network, agreement.ring, input_range)
+    return _agreeing(in_ring(network, agreement.ring, input_range), agreement)
+
+
+def _agreeing(integers: QuantizedNetwork, agreement: Agreement) -> QuantizedNetwork:
+    """With the agreed widths; ModelError where it needs more."""
     for needed, agreed, what in (
         (_weight_bits(integers), agreement.weight_bits, "weights"),
         (_value_bits(integers), agreement.value_bits, "squares"),
@@ -177,16 +180,23 @@ def architecture(network: Network) -> str:
     return json.dumps(described)
 
 
-def fitted(
-    network: Network, ring: FixedPoint, input_range: tuple[float, float]
-) -> tuple[Network, int]:
-    """The network, and 0; or where the ring does not hold it, with so many weights clipped.
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A network that the ring holds, as it is or with so many weights clipped, and its integers."""
+
+    network: Network
+    clipped: int
+    integers: QuantizedNetwork
+
+
+def fitted(network: Network, ring: FixedPoint, input_range: tuple[float, float]) -> Fitted:
+    """The network; or where the ring does not hold it, with weights clipped.
 
     Large weights are halved before any is clipped (`scaling`). To the largest power of two with
     which it fits, biases too. Raises RangeError where none does.
     """
     try:
-        in_ring(network, ring, input_range)
+        return Fitted(network, 0, in_ring(network, ring, input_range))
     except RangeError as error:
         largest = max(_largest_parameter(layer) for layer in network.layers)
         if not 0 < largest < math.inf:
@@ -198,9 +208,8 @@ def fitted(
                 quantize(clipped, ring, input_range)
             except RangeError:
                 continue
-            return clipped, count
+            return Fitted(clipped, count, in_ring(clipped, ring, input_range))
         raise error from None
-    return network, 0
 
 
 def _ring(

@@ -131,11 +131,8 @@ def prepared_models(settings: Settings, models: Sequence[Path], say: Say) -> Pre
 
     Every file is read once. Raises ModelError, with that process's reason, where one fails.
     """
-    places = {
-        (model, calibration): _place(settings, model, calibration)
-        for model in models
-        for calibration in (None, settings.calibration)
-    }
+    asked = [(model, each) for model in models for each in (None, settings.calibration)]
+    places = {key: _place(settings, *key) for key in dict.fromkeys(asked)}
     loaded = {key: _loaded(place) for key, place in places.items()}
     missing = [key for key, network in loaded.items() if network is None]
     if missing:

@@ -52,7 +52,7 @@ def load_queries(settings: Settings, shape: Shape | None = None) -> Queries:
     ConfigError where there are not so many, and for values or labels out of range.
     """
     dataset, path = settings.dataset_name, settings.dataset_path
-    input_range = data_range(settings)
+    input_range = settings.input_range or data_range(settings)
     if path is None:
         require_task(dataset, multi_label=settings.multi_label)
     images, labels = asked_queries(
@@ -72,7 +72,8 @@ def load_queries(settings: Settings, shape: Shape | None = None) -> Queries:
 
 def labelled_examples(settings: Settings, shape: Shape) -> Queries | None:
     """Some labelled examples of the data that is asked of, from its start; None without labels."""
-    dataset, path, input_range = settings.dataset_name, settings.dataset_path, data_range(settings)
+    dataset, path = settings.dataset_name, settings.dataset_path
+    input_range = settings.input_range or data_range(settings)
     if path is None:
         count = dataset_info(dataset).test_size
     else:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -168,6 +169,32 @@ def test_only_many_plain_answering_parties_are_forked(tmp_path: Path) -> None:
         assert process.poll() == (0 if what is other else 2)
         process.close()
         starter.close()
+
+
+_LATE = """
+import importlib, socket, sys, zipfile
+from capc.harness.launchers.fork_server import LATE_IMPORTS
+from capc.parties import answering_party
+from capc.transport.tls import Identity
+
+late = [name for name in LATE_IMPORTS if name not in sys.modules]
+for name in LATE_IMPORTS:
+    importlib.import_module(name)
+before = set(sys.modules)
+identity = Identity.create("answering-0")
+identity.server_context({"querying": identity.certificate})
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    archive.read("a.npy")
+with socket.create_server(("127.0.0.1", 0)) as server:
+    socket.create_connection(server.getsockname()).close()
+print(late == list(LATE_IMPORTS), sorted(set(sys.modules) - before))
+"""
+
+
+def test_the_nursery_imports_what_each_party_would_import_late(tmp_path: Path) -> None:
+    np.savez(tmp_path / "model.npz", a=np.arange(3))
+    command = [sys.executable, "-c", _LATE, str(tmp_path / "model.npz")]
+    assert subprocess.check_output(command, text=True) == "True []\n"
 
 
 _DRAWS = """

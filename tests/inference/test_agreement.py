@@ -30,6 +30,7 @@ from capc.graph.layers import (
     Square,
 )
 from capc.graph.ring_choice import to_ring
+from capc.graph.scaling import in_ring
 from capc.inference.server import InferenceServer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -150,6 +151,20 @@ def test_calibrated_ends_are_the_largest_of_all(tmp_path: Path) -> None:
 def test_it_runs_bit_for_bit_with_the_constants_of_larger_models() -> None:
     images = np.random.default_rng(4).uniform(0, 1, (2, 6, 6, 1))
     assert_bit_for_bit(served(MODELS)[1], images)
+
+
+def test_a_model_is_made_integers_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Network] = []
+
+    def counted(model: Network, ring: FixedPoint, values: tuple[float, float]) -> QuantizedNetwork:
+        made.append(model)
+        return in_ring(model, ring, values)
+
+    monkeypatch.setattr("capc.graph.agreement.in_ring", counted)
+    agreed = agree(MODELS[:1], RANGE, MAX_LOGIT)
+    assert len(made) == 1
+    agreed_integers(MODELS[0], agreed.agreements[0], RANGE)
+    assert len(made) == 2
 
 
 def test_too_small_a_ring_halves_weights_and_else_clips_them() -> None:
