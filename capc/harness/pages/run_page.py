@@ -289,7 +289,8 @@ def _command(
         told["encryption_params"] = name
     if title(str(flags.get("dataset_name"))) != flags.get("dataset_name"):
         hidden.add("dataset_name")
-    usual = {flag for flag in hidden if command_again({flag: flags[flag]}) == command_again({})}
+    bare = command_again({})
+    usual = {flag for flag in hidden if command_again({flag: flags[flag]}) == bare}
     unknown = hidden - usual - _OF_THE_PLACE - set(told)
     unknown |= {"dataset_name"} & hidden
     return command_again(told, unknown), bool(unknown)
