@@ -20,11 +20,10 @@ from capc.graph.prepared import load_network
 from capc.harness import report
 from capc.harness.account import AccountBefore, epsilon_after
 from capc.harness.estimate import estimate, plan_lines
-from capc.harness.launchers.feed import Fed
+from capc.harness.launchers.feed import Fed, Feed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
 from capc.harness.launchers.remote_bridge import bridge_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
-from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.lecture import lecture_of, require_keyboard
 from capc.harness.outcome import Outcome
 from capc.harness.pages.run_files import write_pages
@@ -110,6 +109,8 @@ def run(
 
 def _launcher(settings: Settings) -> Launcher:
     if settings.launcher == "tmux":
+        from capc.harness.launchers.tmux import TmuxLauncher  # noqa: PLC0415  0.1 s, for panes
+
         return TmuxLauncher(settings.session, cards=settings.cards)
     return SubprocessLauncher()
 
@@ -276,7 +277,7 @@ class Run:
 
     def _supervise(self, recorder: Recorder) -> Outcome:
         settings, launcher = self._settings, self._launcher
-        feeds = launcher.feeds if isinstance(launcher, TmuxLauncher) else []
+        feeds: list[Feed] = getattr(launcher, "feeds", [])  # the one for tmux has them
         with ExitStack() as resources:
             lecture = resources.enter_context(lecture_of(settings, self._names, recorder))
             supervisor = Supervisor(
