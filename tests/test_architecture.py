@@ -110,15 +110,22 @@ def test_imports_go_down(path: Path) -> None:
 @pytest.mark.parametrize("role", ["querying_party", "answering_party", "privacy_guardian"], ids=str)
 def test_parties_start_without_heavy_packages(role: str) -> None:
     """A party that serves prepared models loads neither TensorFlow nor the data-frame packages."""
+    assert heavy_packages(f"capc.parties.{role}") == "[]"
+
+
+def test_a_run_starts_without_what_only_some_runs_need() -> None:
+    """Nor does the driver, before it knows whether there are panes and models to read."""
+    assert heavy_packages("capc.harness.experiment") == "[]"
+
+
+def heavy_packages(module: str) -> str:
+    """Those that a process has loaded once it has imported the module, as a list."""
     program = (
-        f"import sys, capc.parties.{role}\n"
+        f"import sys, {module}\n"
         "heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib', 'libtmux', 'opendp'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert result.stdout.strip() == "[]"
+    return subprocess.check_output([sys.executable, "-c", program], text=True, cwd=ROOT).strip()
 
 
 def imported_by(role: str) -> frozenset[str]:
