@@ -71,6 +71,11 @@ class LookupLayer:
         return sum(count * relu.plan.lookups for relu, count in self.stages)
 
     @property
+    def forward_transfers(self) -> int:
+        """Oblivious transfers of one instance that the holder sends: the larger part."""
+        return sum(count * relu.plan.transfers for relu, count in self.stages)
+
+    @property
     def transfers(self) -> int:
         """Oblivious transfers of one instance, in both directions."""
         return sum(
@@ -86,9 +91,11 @@ class LookupLayer:
         """What the holder keeps of prepared instances; the chooser keeps about half as much."""
         return instances * sum(count * relu.kept_bytes for relu, count in self.stages)
 
-    def offline_bytes(self, instances: int) -> tuple[int, int]:
+    def offline_bytes(self, instances: int, from_stock: bool = False) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
-        return summed(relu.offline_bytes(instances * count) for relu, count in self.stages)
+        return summed(
+            relu.offline_bytes(instances * count, from_stock) for relu, count in self.stages
+        )
 
     def online_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
@@ -169,9 +176,11 @@ def draw(layer: LookupLayer, shares: ArrayLike) -> DrawnShares:
     return DrawnShares(modulo(layer.ring_bits, outputs).reshape(-1, 1), steps)
 
 
-def hold(session: HolderSession, drawn: DrawnShares) -> Sequence[HolderBatch]:
+def hold(
+    session: HolderSession, drawn: DrawnShares, from_stock: bool = False
+) -> Sequence[HolderBatch]:
     """Offline, at the holder: the transfers of every stage."""
-    return [session.prepare(relu, masks) for relu, masks, _ in drawn.steps]
+    return [session.prepare(relu, masks, from_stock) for relu, masks, _ in drawn.steps]
 
 
 def answer(session: HolderSession, drawn: DrawnShares, batches: Sequence[HolderBatch]) -> None:
@@ -181,10 +190,10 @@ def answer(session: HolderSession, drawn: DrawnShares, batches: Sequence[HolderB
 
 
 def choose_ahead(
-    session: ChooserSession, layer: LookupLayer, instances: int
+    session: ChooserSession, layer: LookupLayer, instances: int, from_stock: bool = False
 ) -> Sequence[ChooserBatch]:
     """Offline, at the chooser: the other half of `hold`, for so many instances of the layer."""
-    return [session.prepare(relu, instances * count) for relu, count in layer.stages]
+    return [session.prepare(relu, instances * count, from_stock) for relu, count in layer.stages]
 
 
 def choose(

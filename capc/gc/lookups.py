@@ -22,8 +22,9 @@ from capc.transport.duplex import Duplex
 MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one message; more run one after the other
 _KEPT_LOOKUP_BYTES = 8  # what the holder keeps of a prepared look-up, about
 STOCK_FROM = 1 << 20
-"""Transfers of a layer from which on they come from the session's stock of silent transfers, whose
-first round takes half a second and 2 MB. Fewer are made with messages of their own."""
+"""Transfers of a batch, all its layers together, from which on all of them come from the session's
+stock of silent transfers, whose first rounds take half a second and 3.5 MB. Fewer are made with
+messages of their own."""
 
 
 class ReluLookups:
@@ -45,16 +46,12 @@ class ReluLookups:
         """What the holder keeps of one prepared ReLU, about."""
         return _KEPT_LOOKUP_BYTES * self.plan.lookups
 
-    def uses_stock(self, instances: int) -> bool:
-        """Whether so many instances, prepared together, take their transfers from the stock."""
-        return instances * self.plan.transfers >= STOCK_FROM
-
-    def offline_bytes(self, instances: int) -> tuple[int, int]:
+    def offline_bytes(self, instances: int, from_stock: bool = False) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included.
 
         From the stock: their share of its rounds, without the seeds of its first.
         """
-        if self.uses_stock(instances):
+        if from_stock:
             per_transfer = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
             return (
                 round(instances * self.plan.transfers * per_transfer),
@@ -94,13 +91,15 @@ class HolderSession:
         answer = channel.recv(_engine.LOOKUP_ANSWER_BYTES)
         channel.send(self._engine.setup_finish(answer))
 
-    def prepare(self, relu: ReluLookups, masks: ArrayLike) -> HolderBatch:
+    def prepare(self, relu: ReluLookups, masks: ArrayLike, from_stock: bool = False) -> HolderBatch:
         """Random transfers in both directions for as many ReLUs as there are `masks`, (n, 1).
 
-        The masks become this party's shares of the outputs. They must be fresh and uniform.
+        The masks become this party's shares of the outputs. They must be fresh and uniform. Both
+        ends say alike whether the transfers come `from_stock`; once there is one, they always do.
         """
         words = as_words(masks, 1)
-        pieces, start, from_stock = [], 0, relu.uses_stock(len(words))
+        pieces, start = [], 0
+        from_stock = from_stock or self._engine.stock.is_seeded
         for count in _pieces(len(words)):
             piece = self._engine.prepare(relu.plan, words[start : start + count], from_stock)
             if from_stock:
@@ -145,9 +144,9 @@ class ChooserSession:
         channel.send(self._engine.setup_answer(choice))
         self._engine.setup_finish(channel.recv(_engine.LOOKUP_TREES_BYTES))
 
-    def prepare(self, relu: ReluLookups, instances: int) -> ChooserBatch:
+    def prepare(self, relu: ReluLookups, instances: int, from_stock: bool = False) -> ChooserBatch:
         """The other half of HolderSession.prepare."""
-        pieces, from_stock = [], relu.uses_stock(instances)
+        pieces, from_stock = [], from_stock or self._engine.stock.is_seeded
         for count in _pieces(instances):
             piece = self._engine.prepare(relu.plan, count, from_stock)
             if from_stock:

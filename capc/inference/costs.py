@@ -202,18 +202,17 @@ def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> Layer
         work = f"{count:,} x {function.lookups} look-ups"
         before, rounds = function.offline_rounds, function.rounds
         ahead = count * function.transfers * _TRANSFER_SECONDS
+        sizes = function.offline_bytes(queries * count, plan.from_stock)
         online = count * function.lookups * _LOOKUP_SECONDS
     else:
         work = f"{count:,} x {function.and_count} AND"
         before, rounds = 1, 1
         ahead = count * function.and_count * _GARBLE_SECONDS
+        sizes = function.offline_bytes(queries * count)
         online = count * function.and_count * _EVALUATE_SECONDS
     prepared, answered = (
         round(sum(direction) / queries)
-        for direction in (
-            function.offline_bytes(queries * count),
-            function.online_bytes(queries * count),
-        )
+        for direction in (sizes, function.online_bytes(queries * count))
     )
     once = len(plan.pieces) / queries
     if plan.ahead:

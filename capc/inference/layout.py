@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capc.fixed_point import Int64
+from capc.gc import lookups
 from capc.gc.lookup_layers import LookupLayer
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he.packing import Packing, plan_packing
@@ -60,12 +61,14 @@ class NonlinearPlan:
     """How one non-linear layer runs for a batch: in `pieces`, slices of its instances.
 
     `ahead` is True where it is prepared before the query; False where there would be too much to
-    keep, and both phases run with the query.
+    keep, and both phases run with the query. `from_stock`: look-ups of a batch that has so many
+    that all of them draw on the session's stock of silent transfers.
     """
 
     function: Nonlinear
     pieces: tuple[slice, ...]
     ahead: bool
+    from_stock: bool = False
 
 
 def nonlinear_plans(
@@ -79,6 +82,7 @@ def nonlinear_plans(
     """
     plans: dict[str, NonlinearPlan] = {}
     kept, lookups_ahead = 0, True
+    from_stock = batch_size * _forward_transfers(network, functions) >= lookups.STOCK_FROM
     for layer in network.layers:
         function = functions.get(layer.name)
         if function is None:
@@ -93,8 +97,19 @@ def nonlinear_plans(
         kept += total if ahead else 0
         step = max(1, min(largest, instances * PIECE_BYTES // max(total, PIECE_BYTES)))
         pieces = (slice(k, min(k + step, instances)) for k in range(0, instances, step))
-        plans[layer.name] = NonlinearPlan(function, tuple(pieces), ahead)
+        plans[layer.name] = NonlinearPlan(
+            function, tuple(pieces), ahead, from_stock and isinstance(function, LookupLayer)
+        )
     return plans
+
+
+def _forward_transfers(network: QuantizedNetwork, functions: Mapping[str, Nonlinear]) -> int:
+    """Of one query, all layers together."""
+    return sum(
+        math.prod(network.layer(name).shape) * function.forward_transfers
+        for name, function in functions.items()
+        if isinstance(function, LookupLayer)
+    )
 
 
 def linear_packing(

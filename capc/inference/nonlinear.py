@@ -14,7 +14,15 @@ import numpy as np
 
 from capc.fixed_point import FixedPoint, Int64
 from capc.gc.circuits import Circuit
-from capc.gc.lookup_layers import LookupLayer, answer, choose, choose_ahead, draw, hold
+from capc.gc.lookup_layers import (
+    DrawnShares,
+    LookupLayer,
+    answer,
+    choose,
+    choose_ahead,
+    draw,
+    hold,
+)
 from capc.gc.lookups import ChooserBatch, ChooserSession, HolderBatch, HolderSession
 from capc.gc.session import EvaluatorBatch, EvaluatorSession, GarblerBatch, GarblerSession
 from capc.inference.layout import NonlinearPlan
@@ -134,22 +142,26 @@ class _Held:
     def __init__(
         self, session: HolderSession, layer: LookupLayer, plan: NonlinearPlan, words: Int64
     ) -> None:
-        self._session = session
+        self._session, self._from_stock = session, plan.from_stock
         self._drawn = [draw(layer, words[piece]) for piece in plan.pieces]
         self.outputs = np.concatenate([drawn.outputs for drawn in self._drawn])
         self._batches: list[Sequence[HolderBatch]] | None = None
         if plan.ahead:
-            self._batches = [hold(session, drawn) for drawn in self._drawn]
+            self._batches = [self._prepared(drawn) for drawn in self._drawn]
 
     def evaluate(self) -> None:
         for place, drawn in enumerate(self._drawn):
-            batches = hold(self._session, drawn) if self._batches is None else self._batches[place]
+            batches = self._prepared(drawn) if self._batches is None else self._batches[place]
             answer(self._session, drawn, batches)
+
+    def _prepared(self, drawn: DrawnShares) -> Sequence[HolderBatch]:
+        return hold(self._session, drawn, self._from_stock)
 
 
 class _Chosen:
     def __init__(self, session: ChooserSession, layer: LookupLayer, plan: NonlinearPlan) -> None:
         self._session, self._layer, self._pieces = session, layer, plan.pieces
+        self._from_stock = plan.from_stock
         self._batches: list[Sequence[ChooserBatch]] | None = None
         if plan.ahead:
             self._batches = [self._prepared(piece) for piece in plan.pieces]
@@ -162,7 +174,7 @@ class _Chosen:
         return np.concatenate(parts)
 
     def _prepared(self, piece: slice) -> Sequence[ChooserBatch]:
-        return choose_ahead(self._session, self._layer, _size(piece))
+        return choose_ahead(self._session, self._layer, _size(piece), self._from_stock)
 
 
 def _size(piece: slice) -> int:

@@ -12,7 +12,7 @@ from gc_parties import both
 
 from capc.errors import ProtocolError
 from capc.fixed_point import Int64, modulo, uniform_bits
-from capc.gc import ChooserSession, HolderSession, ReluLookups, _engine, lookups, relu_circuit
+from capc.gc import ChooserSession, HolderSession, ReluLookups, _engine, relu_circuit
 from capc.transport.duplex import MemoryDuplex
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "garbled-circuits.md"
@@ -23,12 +23,17 @@ def sessions(left: MemoryDuplex, right: MemoryDuplex) -> tuple[HolderSession, Ch
 
 
 def evaluate(
-    holder: HolderSession, chooser: ChooserSession, relu: ReluLookups, shares: list[Int64]
+    holder: HolderSession,
+    chooser: ChooserSession,
+    relu: ReluLookups,
+    shares: list[Int64],
+    from_stock: bool = False,
 ) -> Int64:
     """Both phases for shares a, b and masks."""
     a, b, masks = shares
     mine, theirs = both(
-        lambda: holder.prepare(relu, masks), lambda: chooser.prepare(relu, len(masks))
+        lambda: holder.prepare(relu, masks, from_stock),
+        lambda: chooser.prepare(relu, len(masks), from_stock),
     )
     _, out = both(lambda: holder.evaluate(mine, a), lambda: chooser.evaluate(theirs, b))
     return out
@@ -151,19 +156,18 @@ def test_the_documented_bytes() -> None:
 
 
 @pytest.mark.slow
-def test_large_layers_take_their_transfers_from_the_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_has_a_stock_goes_on_drawing_on_it() -> None:
     """Two batches: the first pays for the seeds and a round each way, the second for nothing."""
     relu = ReluLookups(20, 5)
-    monkeypatch.setattr(lookups, "STOCK_FROM", 100 * relu.plan.transfers)
     a, b, masks = (uniform_bits(20, 100).reshape(-1, 1) for _ in range(3))
     left, right = MemoryDuplex.pair(60.0)
     holder, chooser = sessions(left, right)
     expected, _ = relu_circuit(20, 5).plain_evaluate(a, masks, b)
     for first in (True, False):
         before = left.bytes_sent + right.bytes_sent
-        np.testing.assert_array_equal(evaluate(holder, chooser, relu, [a, b, masks]), expected)
+        out = evaluate(holder, chooser, relu, [a, b, masks], from_stock=first)
+        np.testing.assert_array_equal(out, expected)
         ahead = left.bytes_sent + right.bytes_sent - before - sum(relu.online_bytes(100))
         seeds = holder._engine.stock.seed_bytes + holder._engine.stock_back.seed_bytes
         assert ahead == (seeds + 2 * _engine.STOCK_ROUND_BYTES if first else 0)
-    assert sum(relu.offline_bytes(100)) < 100 * 0.11 * 100
-    assert not relu.uses_stock(99)
+    assert sum(relu.offline_bytes(100, from_stock=True)) < 100 * 0.11 * 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -14,7 +15,8 @@ from two_party import TINY, assert_bit_for_bit, run
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import FixedPoint
-from capc.gc import lookup_layers
+from capc.gc import lookup_layers, lookups
+from capc.gc.lookup_layers import LookupLayer
 from capc.graph.layers import (
     BoundedRelu,
     Dense,
@@ -88,6 +90,23 @@ def test_no_look_ups_are_ahead_of_the_query_after_some_that_are_not(
     assert_bit_for_bit(
         given, np.random.default_rng(5).uniform(0, 1, (1, 6, 6, 1)), choice=TRANSFERS
     )
+
+
+def test_all_layers_of_a_batch_share_a_stock_or_none_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is their sum, over the queries of the batch."""
+    given = network()
+    functions = functions_of(given, transferable(given))
+    counts = {
+        name: math.prod(given.layer(name).shape) * function.forward_transfers
+        for name, function in functions.items()
+        if isinstance(function, LookupLayer)
+    }
+    assert len(counts) == 3
+    monkeypatch.setattr(lookups, "STOCK_FROM", 2 * sum(counts.values()))
+    for queries in (1, 2):
+        plans = nonlinear_plans(given, functions, queries)
+        drawing = {name for name, plan in plans.items() if plan.from_stock}
+        assert drawing == (set(counts) if queries == 2 else set())
 
 
 def test_the_choice_by_the_line() -> None:
