@@ -118,7 +118,12 @@ def check_models(
         if not settings.unencrypted:
             evaluated = arranged(integers, settings.nonlinear)
             transfers = settings.nonlinear.transfers(evaluated)
-            each = query_costs(evaluated, settings.encryption_parameters, transfers=transfers)
+            each = query_costs(
+                evaluated,
+                settings.encryption_parameters,
+                transfers=transfers,
+                link=settings.nonlinear.link,
+            )
             costs[id(network)] = total_cost(each)
             together.append(at_once(evaluated, settings.batch_size, len(networks), transfers))
         party = networks.index(network)

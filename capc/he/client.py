@@ -19,6 +19,7 @@ from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.he import rns
 from capc.he.context import context
+from capc.he.merging import merging_keys
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.rns import UInt64
@@ -69,17 +70,19 @@ class HEClient:
         self._context = context(parameters, fixed_point.ring_bits)
         self._key_seeds: set[bytes] = set()
         self._lock = threading.Lock()
-        secret_key = seal.KeyGenerator(self._context.seal).secret_key()
-        self._zeros = ZeroEncryptor(self._context, secret_key)
+        self._secret_key = seal.KeyGenerator(self._context.seal).secret_key()
+        self._merging_keys: dict[int, bytes] = {}
+        self._zeros = ZeroEncryptor(self._context, self._secret_key)
 
     def __repr__(self) -> str:
         return "HEClient(...)"
 
-    def public_key(self, key_seed: bytes | bytearray | memoryview) -> bytes:
+    def public_key(self, key_seed: bytes | bytearray | memoryview, merged: int = 1) -> bytes:
         """p0, to the seed of p1 that a server chose; anyone may know both.
 
-        ProtocolError on a seed of another length, and on one that came before: two keys of one p1
-        would show errors.
+        Where up to `merged` sums share a polynomial of a reply, the keys for that follow, the same
+        for every server. ProtocolError on a seed of another length, and on one that came before:
+        two keys of one p1 would show errors.
         """
         seed = bytes(key_seed)
         if len(seed) != SEED_BYTES:
@@ -88,8 +91,10 @@ class HEClient:
             if seed in self._key_seeds:
                 raise ProtocolError("the peer sent a key seed that was used before")
             self._key_seeds.add(seed)
+            if merged not in self._merging_keys:
+                self._merging_keys[merged] = merging_keys(self._context, self._secret_key, merged)
         first = self._zeros.first_polynomials(key_polynomial(seed, self._context))
-        return rns.pack(first[0], self._context.primes)
+        return rns.pack(first[0], self._context.primes) + self._merging_keys[merged]
 
     def prepare_inputs(self, packing: Packing) -> PreparedInputs:
         """Offline: encrypt zero once per input polynomial of one layer of one query."""

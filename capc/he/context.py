@@ -8,7 +8,7 @@ coefficients alone, and checks every length before SEAL parses anything.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -59,6 +59,9 @@ class Context:
                 f"coeff_modulus {bits} is too small for the model: all but its last prime cannot "
                 f"hold a ring of {ring_bits} bits; {SMALLER_RING}"
             )
+        self.key_primes = tuple(
+            prime.value() for prime in self.seal.key_context_data().parms().coeff_modulus()
+        )
         data = self.seal.first_context_data()
         self.primes = tuple(prime.value() for prime in data.parms().coeff_modulus())
         self.first_id = data.parms_id()
@@ -99,10 +102,34 @@ class Context:
         """A SEAL plaintext from ring elements in [0, t)."""
         return self._load_plaintext(coefficients, (0, 0, 0, 0))
 
+    def transformed_plaintext(self, residues: UInt64) -> Any:
+        """A SEAL plaintext from residues (primes, degree) in NTT form, to multiply with."""
+        return self._load_plaintext(residues.reshape(-1), self.first_id)
+
+    def switching_keys(self, keys: Mapping[int, UInt64]) -> Any:
+        """SEAL's Galois keys from one key for each automorphism X -> X^e.
+
+        By e, an odd number, residues (primes, 2, key primes, degree) in NTT form.
+        """
+        key_id = self.seal.key_context_data().parms_id()
+        entries = []
+        for element in range(1, max(keys) + 1, 2):
+            parts = keys.get(element, ())
+            entries.append(struct.pack("<Q", len(parts)))
+            entries += [self._ciphertext_bytes(part, key_id, True) for part in parts]
+        count = (max(keys) + 1) // 2
+        content = b"".join((struct.pack("<4QQ", *key_id, count), *entries))
+        data = self._magic + struct.pack("<HQ", 0, 16 + len(content)) + content
+        return self.seal.from_galois_str(data)
+
     def secret_plaintext(self, secret_key: Any) -> Any:
         """The secret as a SEAL plaintext in NTT form over the data primes, to multiply with."""
+        return self.transformed_plaintext(self.secret_residues(secret_key)[: len(self.primes)])
+
+    def secret_residues(self, secret_key: Any) -> UInt64:
+        """The secret modulo all key primes, (key primes, degree), in NTT form."""
         words = np.frombuffer(secret_key.to_string(), dtype="<u8", offset=_PLAINTEXT_HEADER)
-        return self._load_plaintext(words[: len(self.primes) * self.degree], self.first_id)
+        return words.reshape(-1, self.degree)
 
     def coefficients(self, plaintext: Any) -> Int64:
         """The ring elements (degree,) of a SEAL plaintext in coefficient form."""

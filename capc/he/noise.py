@@ -39,24 +39,39 @@ def noise_limit(context: Context) -> Fraction:
     return Fraction(math.prod(context.primes), 1 << context.ring_bits) * (Fraction(1, 2) - lost)
 
 
-def own_noise(context: Context, weight_norm: int) -> Fraction:
+def switching_noise(context: Context) -> Fraction:
+    """Bound on what one switch of keys after an automorphism adds to the noise.
+
+    Of each prime p, a polynomial of residues below p times the errors of a key, over the special
+    prime; and half a unit of rounding in both polynomials, one of which is multiplied by the
+    secret.
+    """
+    digits = sum(prime - 1 for prime in context.primes)
+    errors = Fraction(MAX_ERROR * context.degree * digits, context.key_primes[-1])
+    return errors + Fraction(context.degree + 1, 2)
+
+
+def own_noise(context: Context, weight_norm: int, merged: int = 1) -> Fraction:
     """Bound on the noise of a product plus a public-key encryption of zero plus a message.
 
-    `weight_norm` is the largest sum, over the output polynomials, of the absolute values of all
+    `weight_norm` is the largest sum, over the sums of products, of the absolute values of all
     weight coefficients that enter it. Each input coefficient carries at most MAX_ERROR and half
-    a unit of rounding.
+    a unit of rounding. Where so many sums are `merged`, what the first switch of keys adds is
+    doubled by each of the others.
     """
     product = (MAX_ERROR + Fraction(1, 2)) * weight_norm
     zero = MAX_ERROR * (2 * context.degree + 1)
-    return product + zero + Fraction(1, 2)
+    merging = (merged - 1) * switching_noise(context) if merged > 1 else 0
+    return product + merging + zero + Fraction(1, 2)
 
 
-def result_mask(context: Context, weight_norm: int) -> ResultMask | None:
+def result_mask(context: Context, weight_norm: int, merged: int = 1) -> ResultMask | None:
     """The widest mask with which every reply decrypts, by a bound on the weights' norm.
 
-    None where not even a mask of two values leaves room for the noise.
+    `merged` is as own_noise takes it. None where not even a mask of two values leaves room for the
+    noise.
     """
-    reach = math.ceil(noise_limit(context) - own_noise(context, weight_norm)) - 1
+    reach = math.ceil(noise_limit(context) - own_noise(context, weight_norm, merged)) - 1
     if reach < 1:
         return None
     modulus = math.prod(context.primes)
@@ -64,15 +79,15 @@ def result_mask(context: Context, weight_norm: int) -> ResultMask | None:
     return ResultMask(2 * reach, 1 - covered)
 
 
-def require_mask(context: Context, name: str, weight_norm: int) -> ResultMask:
+def require_mask(context: Context, name: str, weight_norm: int, merged: int = 1) -> ResultMask:
     """The mask of the layer `name`; ConfigError where its distance would exceed 2^-40.
 
     `weight_norm` must follow from public figures, as the mask's width and the refusal do.
     """
-    mask = result_mask(context, weight_norm)
+    mask = result_mask(context, weight_norm, merged)
     if mask is not None and mask.distance * (1 << DISTANCE_BITS) <= 1:
         return mask
-    guard = math.log2(own_noise(context, weight_norm)) + 1
+    guard = math.log2(own_noise(context, weight_norm, merged)) + 1
     cell = math.log2(math.prod(context.primes)) - context.ring_bits
     raise ConfigError(
         f"coeff_modulus {list(context.parameters.coeff_modulus)} is too small for the model: layer "

@@ -8,33 +8,29 @@ each taken as one more channel; phases that no tap reads are left out. One plane
 S = (tile rows + reach) * (tile columns + reach) values, where `reach` is the largest shift of a
 tap. With b channels, F filters and B images in one polynomial, b * F * B * S <= N, a plane W wide:
 
-    input    x[g, v, i, j] at  (g b + v) S + i W + j
-    weight   w[f, v, a, c] at  (f B b + b - 1 - v) S + R - (a W + c),  R = reach_rows W + reach_cols
-    output   y[g, f, i, j] at  ((f B + g) b + b - 1) S + R + i W + j
+    input    x[g, v, i, j] at  (g S + i W + j) b + v
+    weight   w[f, v, a, c] at  (f B S + R - (a W + c)) b + b - 1 - v,  R = reach_rows W + reach_cols
+    output   y[g, f, i, j] at  ((f B + g) S + R + i W + j) b + b - 1
 
 No other term of the product, wrapped or not, meets an output position. Channels beyond b go to
-further input polynomials, whose products add up; filters beyond F to further output polynomials.
-A dense layer is the case S = 1.
+further input polynomials, whose products add up; filters beyond F to further sums. A dense layer
+is the case S = 1.
+
+Results lie b apart. So where m divides b, m sums can be merged into one polynomial of the reply
+(capc.he.merging). Weights are multiplied by X^-(m - 1) for it: then results lie at multiples of m,
+and those of the k-th sum of a merged polynomial go k further.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from capc.fixed_point import Int64
 from capc.he.shapes import LinearShape
-
-# Relative costs, measured at degree 8192 with two 60-bit primes (docs/homomorphic-encryption.md).
-_INPUT_COST = 17
-_OUTPUT_COST = 33
-_PRODUCT_COST = 1
-_WORDS_BYTES = 16  # a coefficient modulo two primes
-_MAX_WEIGHT_BYTES = 1 << 27  # of one layer's weights, where images share polynomials
 
 
 @dataclass(frozen=True)
@@ -73,15 +69,16 @@ class Blocks:
     channels: int  # channels (times phases) in one input polynomial
     filters: int  # filters in one output polynomial
     images: int = 1  # of one batch, in every polynomial
+    merged: int = 1  # sums in one polynomial of the reply, a power of two that divides `channels`
 
 
 class Packing:
     """How one layer lies in polynomials of `degree` coefficients.
 
-    Input polynomials are numbered by tile, group block, channel block; output polynomials by
-    tile, group block, filter block; weight polynomials by (group block, filter block, channel
-    block), the same for every tile. Arrays of values have a first axis of `blocks.images` images
-    where that is more than one.
+    Input polynomials are numbered by tile, group block, channel block; sums of products by tile,
+    group block, filter block; weight polynomials by (group block, filter block, channel block), the
+    same for every tile. An output polynomial holds `blocks.merged` sums, in this order. Arrays of
+    values have a first axis of `blocks.images` images where that is more than one.
     """
 
     def __init__(self, shape: LinearShape, degree: int, blocks: Blocks) -> None:
@@ -93,6 +90,8 @@ class Packing:
         self._size = self._plane[0] * self._plane[1]
         if blocks.channels * blocks.filters * blocks.images * self._size > degree:
             raise ValueError(f"{blocks} do not fit into {degree} coefficients")
+        if blocks.channels % blocks.merged:
+            raise ValueError(f"{blocks}: the channels must be a multiple of what is merged")
         self._reach = self._rows.reach * self._plane[1] + self._columns.reach
         self._phases = len(self._rows.phases) * len(self._columns.phases)
         self._group_blocks = shape.groups // blocks.merged_groups
@@ -115,7 +114,8 @@ class Packing:
         return (
             f"{self.blocks.images} images, {self.blocks.channels} channels and "
             f"{self.blocks.filters} filters in a polynomial; {self.input_polynomials} in, "
-            f"{self.output_polynomials} out, {self.weight_polynomials} of weights"
+            f"{self.sums} sums, {self.output_polynomials} out, "
+            f"{self.weight_polynomials} of weights"
         )
 
     @property
@@ -124,9 +124,19 @@ class Packing:
         return len(self._tiles) * self._group_blocks * self._channel_blocks
 
     @property
+    def sums(self) -> int:
+        """Sums of products that the answering party computes for one batch of inputs."""
+        return len(self._tiles) * self._group_blocks * self._filter_blocks
+
+    @property
     def output_polynomials(self) -> int:
         """Polynomials that the answering party sends back for one batch of inputs."""
-        return len(self._tiles) * self._group_blocks * self._filter_blocks
+        return -(-self.sums // self.blocks.merged)
+
+    @property
+    def merges(self) -> int:
+        """How often two polynomials become one."""
+        return self.sums - self.output_polynomials
 
     @property
     def weight_polynomials(self) -> int:
@@ -135,7 +145,7 @@ class Packing:
 
     @property
     def weights_together(self) -> int:
-        """The most weights that enter one output polynomial; the others there are 0."""
+        """The most weights that enter one sum; the others there are 0."""
         filters = min(self.blocks.filters, self._filters)
         return filters * int(np.prod(self.shape.weight_shape)) // self.shape.filters
 
@@ -144,9 +154,9 @@ class Packing:
         """Coefficients at the start of an input polynomial that may be used; the rest are 0."""
         return int(self._input_index.shape[1])
 
-    def products(self, output: int) -> list[tuple[int, int]]:
-        """The (input, weight) polynomials whose products add up to this output polynomial."""
-        block, filter_block = divmod(output, self._filter_blocks)
+    def products(self, place: int) -> list[tuple[int, int]]:
+        """The (input, weight) polynomials whose products add up to the sum of this number."""
+        block, filter_block = divmod(place, self._filter_blocks)
         weights = (block % self._group_blocks) * self._filter_blocks + filter_block
         return [
             (block * self._channel_blocks + k, weights * self._channel_blocks + k)
@@ -194,9 +204,7 @@ class Packing:
         nowhere = images * elements
         image = np.arange(images)[:, None, None, None]
         index = np.full(
-            (self.input_polynomials, images, min(block, self._channels), self._size),
-            nowhere,
-            np.int64,
+            (self.input_polynomials, images, self._size, block), nowhere, dtype=np.int64
         )
         polynomial = 0
         for top, left in self._tiles:
@@ -211,14 +219,17 @@ class Packing:
                     inside = (row >= 0) & (row < shape.height)
                     inside = inside & (column >= 0) & (column < shape.width)
                     values = np.where(inside, image * elements + flat, nowhere)
-                    index[polynomial, :, : virtual.size] = values.reshape(images, virtual.size, -1)
+                    planes = values.reshape(images, virtual.size, -1)
+                    index[polynomial, :, :, : virtual.size] = planes.transpose(0, 2, 1)
                     polynomial += 1
         return index.reshape(self.input_polynomials, -1)
 
     def _build_outputs(self) -> tuple[list[Int64], list[Int64]]:
         """Per output polynomial the coefficients that hold results, and their flat indices."""
-        positions, targets = [], []
-        images, elements = self.blocks.images, int(np.prod(self.shape.output_shape))
+        positions: list[Int64] = []
+        targets: list[Int64] = []
+        images, merged = self.blocks.images, self.blocks.merged
+        elements = int(np.prod(self.shape.output_shape))
         image = np.arange(images)[:, None, None, None]
         for top, left in self._tiles:
             row = np.arange(min(self.blocks.tile[0], self._rows.outputs - top))[None, :, None]
@@ -227,15 +238,15 @@ class Packing:
                 for start in range(0, self._filters, self.blocks.filters):
                     stop = min(start + self.blocks.filters, self._filters)
                     slot = np.arange(stop - start)[:, None, None]
-                    place = (slot * images + image + 1) * self.blocks.channels - 1
-                    base = place * self._size + self._reach
-                    position = base + row * self._plane[1] + column
+                    base = (slot * images + image) * self._size + self._reach
+                    place = base + row * self._plane[1] + column
+                    position = (place + 1) * self.blocks.channels - merged + len(positions) % merged
                     filters = group_block * self._filters + start + slot
                     pixel = (top + row) * self._columns.outputs + left + column
                     positions.append(position.reshape(-1))
                     target = image * elements + pixel * self.shape.filters + filters
                     targets.append(target.reshape(-1))
-        return positions, targets
+        return _joined(positions, merged), _joined(targets, merged)
 
     def _weight(
         self, kernel: Int64, group_block: int, filter_block: int, channel_block: int
@@ -248,17 +259,19 @@ class Packing:
         filter_group = filters // (self._filters // self.blocks.merged_groups)
         per_group = self.shape.channels // self.shape.groups
         same_group = filter_group[:, None] == (channel // per_group)[None, :]
-        block = self.blocks.channels
-        base = (filters - first)[:, None] * self.blocks.images * block + block - 1
-        base = (base - (virtual - start)[None, :]) * self._size + self._reach
+        block, shift = self.blocks.channels, self.blocks.merged - 1
+        base = (filters - first)[:, None] * self.blocks.images * self._size + self._reach
+        base = (base + 1) * block - 1 - (virtual - start)[None, :] - shift
         polynomial = np.zeros(self.degree, dtype=np.int64)
         for a, (tap_row_phase, tap_row) in enumerate(self._rows.taps):
             for c, (tap_column_phase, tap_column) in enumerate(self._columns.taps):
                 reads = (row_phase == tap_row_phase) & (column_phase == tap_column_phase)
                 chosen = same_group & reads[None, :]
-                position = base - (tap_row * self._plane[1] + tap_column)
+                position = base - (tap_row * self._plane[1] + tap_column) * block
                 values = kernel[a, c][channel % per_group][:, group_block * self._filters + filters]
                 polynomial[position[chosen]] = values.T[chosen]
+        if shift:
+            polynomial[-shift:] *= -1  # X^-k is -X^(degree - k)
         return polynomial
 
     def _split_channel(self, virtual: Int64) -> tuple[Int64, Int64, Int64]:
@@ -268,69 +281,12 @@ class Packing:
         return channel, np.array(self._rows.phases)[row], np.array(self._columns.phases)[column]
 
 
-@lru_cache(maxsize=256)
-def plan_packing(shape: LinearShape, degree: int, images: int = 1) -> Packing:
-    """The cheapest packing of a layer by the measured cost of encryptions, replies and products.
-
-    Up to `images` images of a batch may share polynomials; `blocks.images` says how many do.
-    ValueError where one output value alone needs more than `degree` coefficients.
-    """
-    best = min(_candidates(shape, degree, 1))
-    together = 2
-    while together <= images:
-        # No more filters than one image has: the noise of a sum grows with them.
-        fitting = (
-            found
-            for found in _candidates(shape, degree, together)
-            if found[1].filters <= best[1].filters
-        )
-        best = min([best, *fitting])
-        together *= 2
-    return Packing(shape, degree, best[1])
-
-
-def _candidates(shape: LinearShape, degree: int, images: int) -> Iterator[tuple[float, Blocks]]:
-    """Ways to pack, each with its cost an image."""
-    rows, columns = Axis.of(shape, 0), Axis.of(shape, 1)
-    tile = _tile(rows, columns, degree)
-    size = (tile[0] + rows.reach) * (tile[1] + columns.reach)
-    tiles = -(-rows.outputs // tile[0]) * -(-columns.outputs // tile[1])
-    phases = len(rows.phases) * len(columns.phases)
-    for merged in (m for m in range(1, shape.groups + 1) if shape.groups % m == 0):
-        groups = shape.groups // merged
-        channels = shape.channels // shape.groups * merged * phases
-        filters = shape.filters // shape.groups * merged
-        if merged > 1 and size * channels * filters > degree:
-            break
-        for block in sorted({-(-channels // parts) for parts in range(1, channels + 1)}):
-            room = degree // (block * size * images)
-            if room == 0:
-                break
-            inputs = -(-channels // block)
-            outputs = -(-filters // min(filters, room))
-            products = inputs * outputs
-            if images > 1 and groups * products * degree * _WORDS_BYTES > _MAX_WEIGHT_BYTES:
-                continue
-            cost = _INPUT_COST * inputs + _OUTPUT_COST * outputs + _PRODUCT_COST * products
-            blocks = Blocks(tile, merged, block, -(-filters // outputs), images)
-            yield tiles * groups * cost / images, blocks
-
-
-def _tile(rows: Axis, columns: Axis, degree: int) -> tuple[int, int]:
-    """Output rows and columns per tile: as few tiles as fit, of nearly equal size."""
-    best: tuple[int, tuple[int, int]] | None = None
-    for parts in range(1, columns.outputs + 1):
-        width = -(-columns.outputs // parts)
-        height = min(degree // (width + columns.reach) - rows.reach, rows.outputs)
-        if height >= 1:
-            bands = -(-rows.outputs // height)
-            if best is None or bands * parts < best[0]:
-                best = bands * parts, (-(-rows.outputs // bands), width)
-    if best is None:
-        raise ValueError(f"a kernel that spans {rows.reach} rows does not fit degree {degree}")
-    return best[1]
-
-
 def _source(axis: Axis, index: Int64, phase: Int64) -> Int64:
     """Input coordinate behind each (channel, plane coordinate); outside the input: padding."""
     return index[None, :] * axis.stride + phase[:, None] - axis.before
+
+
+def _joined(arrays: list[Int64], count: int) -> list[Int64]:
+    """Each `count` arrays after one another as one."""
+    starts = range(0, len(arrays), count)
+    return [np.concatenate(arrays[start : start + count]) for start in starts]

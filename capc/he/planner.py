@@ -8,9 +8,10 @@ from fractions import Fraction
 
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import FixedPoint, Int64
+from capc.he.cheapest_packing import WORK_ALONE, Weighing, plan_packing
 from capc.he.context import Context, context
 from capc.he.noise import require_mask
-from capc.he.packing import Packing, plan_packing
+from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.shapes import LinearShape
 from capc.he.symmetric import SEED_BYTES
@@ -49,6 +50,7 @@ def plan(
     parameters: EncryptionParameters,
     fixed_point: FixedPoint,
     images: int = 1,
+    weighing: Weighing = WORK_ALONE,
 ) -> Mapping[str, LayerPlan]:
     """Check for every linear layer that decryption is exact and replies hide the weights.
 
@@ -59,14 +61,15 @@ def plan(
     plans = {}
     for layer in layers:
         try:
-            packing = plan_packing(layer.shape, setting.degree, images)
+            packing = plan_packing(layer.shape, setting.degree, images, weighing)
         except ValueError as error:
             raise ConfigError(
                 f"poly_modulus_degree {setting.degree} is too small for the model: layer "
                 f"{layer.name!r}: {error}; use a larger degree, as config/11.json and 12.json have"
             ) from None
         require_range(layer.name, layer.weight, layer.weight_bits, fixed_point)
-        mask = require_mask(setting, layer.name, packing.weights_together << layer.weight_bits)
+        norm = packing.weights_together << layer.weight_bits
+        mask = require_mask(setting, layer.name, norm, packing.blocks.merged)
         plans[layer.name] = _layer_plan(setting, packing, mask.distance)
     return plans
 

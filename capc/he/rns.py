@@ -162,6 +162,13 @@ def subtract_mod(left: UInt64, right: UInt64, primes: Sequence[int]) -> UInt64:
     return np.where(left < right, difference + column, difference)
 
 
+def halve_mod(values: UInt64, primes: Sequence[int]) -> UInt64:
+    """Half of each modulo its prime, all of which are odd."""
+    column = np.array([(prime + 1) // 2 for prime in primes], dtype=np.uint64)[:, None]
+    one = np.uint64(1)
+    return (values >> one) + (values & one) * column
+
+
 def packed_size(primes: Sequence[int], coefficients: int) -> int:
     """Bytes that pack() needs for one polynomial."""
     return coefficients * sum(_width(prime) for prime in primes)

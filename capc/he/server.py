@@ -25,6 +25,7 @@ from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.he import rns
 from capc.he.context import context
+from capc.he.merging import Merger, Sum, keys_bytes
 from capc.he.noise import require_mask
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
@@ -48,10 +49,12 @@ class ServerLayer:
     mask_width: int
 
 
-def public_key_bytes(parameters: EncryptionParameters, fixed_point: FixedPoint) -> int:
-    """The length of the client's half of the public key for a ring; ConfigError as `HEServer`."""
+def public_key_bytes(
+    parameters: EncryptionParameters, fixed_point: FixedPoint, merged: int = 1
+) -> int:
+    """The length of what the client's public_key returns; ConfigError as `HEServer`."""
     found = context(parameters, fixed_point.ring_bits)
-    return rns.packed_size(found.primes, found.degree)
+    return rns.packed_size(found.primes, found.degree) + keys_bytes(found, merged)
 
 
 class _Once:
@@ -95,6 +98,7 @@ def new_key_seed() -> bytes:
 class HEServer:
     """Works under the public key of one client, the answer to `key_seed`, a new_key_seed().
 
+    Up to `merged` sums of products share a polynomial of a reply: the key is for as many.
     ConfigError where the parameters are insecure and not allowed to be, or too small; ProtocolError
     on a public key of another length or out of range.
     """
@@ -106,14 +110,18 @@ class HEServer:
         key_seed: bytes,
         public_key: bytes | bytearray | memoryview,
         *,
+        merged: int = 1,
         allow_insecure: bool = False,
     ) -> None:
         parameters.require_secure(allow_insecure)
         self._fixed_point = fixed_point
         self._context = context(parameters, fixed_point.ring_bits)
         self._evaluator = self._context.evaluator
-        first = self._unpack_key(memoryview(public_key))
+        view = memoryview(public_key)
+        size = rns.packed_size(self._context.primes, self._context.degree)
+        first = self._unpack_key(view[:size])
         self._zeros = PublicZeroEncryptor(self._context, key_seed, first)
+        self._merger = Merger(self._context, merged, view[size:])
 
     def prepare_layer(
         self, name: str, packing: Packing, weight: Int64, weight_bits: int
@@ -125,16 +133,27 @@ class HEServer:
         uniform.
         """
         require_range(name, weight, weight_bits, self._fixed_point)
-        mask = require_mask(self._context, name, packing.weights_together << weight_bits)
+        norm, merged = packing.weights_together << weight_bits, packing.blocks.merged
+        mask = require_mask(self._context, name, norm, merged)
         polynomials, is_zero = [], []
         for polynomial in packing.pack_weights(weight):
             is_zero.append(not polynomial.any())
             if is_zero[-1]:
                 polynomial[0] = 1  # SEAL refuses a product by zero; this one is thrown away
+            polynomials.append(self._transformed(polynomial, merged))
+        return ServerLayer(name, packing, polynomials, is_zero, mask.width)
+
+    def _transformed(self, polynomial: Int64, merged: int) -> Any:
+        """Weights in NTT form, halved modulo q as often as merging doubles them."""
+        if merged == 1:
             plaintext = self._context.plaintext(self._fixed_point.reduce(polynomial))
             self._evaluator.transform_to_ntt_inplace(plaintext, self._context.first_id)
-            polynomials.append(plaintext)
-        return ServerLayer(name, packing, polynomials, is_zero, mask.width)
+            return plaintext
+        primes = self._context.primes
+        residues = np.mod(polynomial, np.array(primes, dtype=np.int64)[:, None]).view(np.uint64)
+        for _ in range(merged.bit_length() - 1):
+            residues = rns.halve_mod(residues, primes)
+        return self._context.transformed_plaintext(self._context.to_ntt(residues[np.newaxis])[0])
 
     def offline_bytes(self, layer: ServerLayer) -> int:
         """The length of the message that `receive_inputs` takes."""
@@ -203,7 +222,7 @@ class HEServer:
         primes = self._context.primes
         first, second = [], []
         for output, zero in enumerate(zeros):
-            product, is_zero = self._product(layer, inputs, output)
+            product, is_zero = self._output(layer, inputs, output)
             self._evaluator.add_inplace(product, zero)
             both = self._context.residues(zero if is_zero else product)
             first.append(both[0])
@@ -224,13 +243,27 @@ class HEServer:
         residues[:, 0] = self._context.to_ntt(residues[:, 0])
         return [self._context.ciphertext(both, is_ntt=True) for both in residues]
 
-    def _product(self, layer: ServerLayer, inputs: Sequence[Any], output: int) -> tuple[Any, bool]:
-        """The sum of products of one output polynomial; True where it counts as zero.
+    def _output(self, layer: ServerLayer, inputs: Sequence[Any], output: int) -> tuple[Any, bool]:
+        """One output polynomial without masks, in NTT form; True where it counts as zero."""
+        merged, sums = layer.packing.blocks.merged, layer.packing.sums
+        if merged == 1:
+            return self._sum(layer, inputs, output)
+        parts = []
+        for place in range(output * merged, min((output + 1) * merged, sums)):
+            ciphertext, is_zero = self._sum(layer, inputs, place)
+            self._evaluator.transform_from_ntt_inplace(ciphertext)
+            parts.append(Sum(ciphertext, is_zero))
+        whole = self._merger.merge(parts, merged)
+        self._evaluator.transform_to_ntt_inplace(whole.ciphertext)
+        return whole.ciphertext, whole.is_zero
+
+    def _sum(self, layer: ServerLayer, inputs: Sequence[Any], place: int) -> tuple[Any, bool]:
+        """The sum of products of this number; True where it counts as zero.
 
         Products by zero weights go to a sum of their own, which is dropped, by as many operations.
         """
         sums: dict[bool, Any] = {}
-        for k, weight in layer.packing.products(output):
+        for k, weight in layer.packing.products(place):
             product = self._evaluator.multiply_plain(inputs[k], layer.weights[weight])
             is_zero = layer.is_zero[weight]
             if is_zero in sums:

@@ -41,6 +41,7 @@ from capc.inference.plan import (
 )
 from capc.inference.protocols import Nonlinear, functions_of, require_supported
 from capc.inference.reference import evaluate_layer
+from capc.inference.weighing import link_from_json, weighing_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -94,19 +95,20 @@ class InferenceClient:
         said = channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES)
         self.plan = plan_from_json(said)
         check_plan(self.plan)
-        transfers = transfers_from_json(said, self.plan)
+        transfers, link = transfers_from_json(said, self.plan), link_from_json(said)
         self._degree = keys.parameters.poly_modulus_degree
         try:
             require_supported(self.plan)
             self._split = split_point(self.plan)
+            self._weighing = weighing_of(self.plan, keys.parameters, link)
             self._packings: dict[tuple[str, int], Packing] = {}
             for layer in self.plan.layers:
                 if isinstance(layer, WeightedLayer):
                     self._packing(layer, 1)
             self._functions: dict[str, Nonlinear] = functions_of(self.plan, transfers)
-            agreed = transfers
+            agreed, rate = transfers, link.rate
             if choice is not None and not choice.probes:
-                agreed = choice.transfers(self.plan)
+                agreed, rate = choice.transfers(self.plan), choice.link.rate
         except (CapcError, ArithmeticError, TypeError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
         if transfers != agreed:
@@ -114,11 +116,13 @@ class InferenceClient:
                 f"{channel.peer} would run other layers by transfers than was agreed on "
                 f"(--nonlinear): {', '.join(sorted(transfers ^ agreed))}"
             )
+        if link.rate != rate:
+            raise ProtocolError(f"{channel.peer} takes another line than was agreed on (--link)")
         logger.info("%s: %s", channel.peer, described(self.plan, transfers))
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
         key_seed = channel.recv(MessageType.KEY_SEED, SEED_BYTES)
-        channel.send(MessageType.PUBLIC_KEY, self._he.public_key(key_seed))
+        channel.send(MessageType.PUBLIC_KEY, self._he.public_key(key_seed, self._weighing.merged))
         self._nonlinear = QueryingSide(channel, self._functions.values())
 
     @property
@@ -183,7 +187,9 @@ class InferenceClient:
     def _packing(self, layer: WeightedLayer, batch_size: int) -> Packing:
         key = layer.name, batch_size
         if key not in self._packings:
-            self._packings[key] = linear_packing(self.plan, layer, self._degree, batch_size)
+            self._packings[key] = linear_packing(
+                self.plan, layer, self._degree, batch_size, self._weighing
+            )
         return self._packings[key]
 
     def _prepare_inputs(self, packing: Packing, batch_size: int) -> list[PreparedInputs]:

@@ -25,13 +25,15 @@ from capc.inference.layout import (
     nonlinear_plans,
     queries_at_once,
 )
-from capc.inference.link import Link
+from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.protocols import functions_of, linear_shape, require_supported
+from capc.inference.weighing import weighing_of
 
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
 _INPUT_SECONDS = 1.0e-3
 _OUTPUT_SECONDS = 1.5e-3
 _PRODUCT_SECONDS = 0.12e-3
+_MERGE_SECONDS = 1.3e-3  # of each sum that shares a polynomial of a reply
 _ONLINE_SHARE = 0.45  # of inputs and outputs; products are online altogether
 # Seconds an AND gate, garbled and sent, then evaluated.
 _GARBLE_SECONDS = 90e-9
@@ -82,16 +84,18 @@ def query_costs(
     parameters: EncryptionParameters,
     queries: int = 1,
     transfers: Collection[str] = (),
+    link: Link = WITHIN_A_MACHINE,
 ) -> Mapping[str, LayerCost]:
     """By layer; layers that each party evaluates alone are left out, as they cost next to nothing.
 
-    The layers that `transfers` names run by transfers, all others in circuits. Figures are a
+    The layers that `transfers` names run by transfers, all others in circuits. Polynomials are
+    packed for `link`. Figures are a
     query's share where so many `queries` run at a time (`at_once`). Raises ModelError or
     ConfigError, naming the layer and a way out, where the network cannot be evaluated under these
     parameters.
     """
     require_supported(network)
-    linear = linear_plans(network, parameters, images_together(queries))
+    linear = linear_plans(network, parameters, images_together(queries), link)
     plans = nonlinear_plans(network, functions_of(network, transfers), queries)
     costs = {}
     for layer in network.layers:
@@ -142,7 +146,10 @@ def check_encrypted(network: QuantizedNetwork, parameters: EncryptionParameters)
 
 
 def linear_plans(
-    network: QuantizedNetwork, parameters: EncryptionParameters, images: int = 1
+    network: QuantizedNetwork,
+    parameters: EncryptionParameters,
+    images: int = 1,
+    link: Link = WITHIN_A_MACHINE,
 ) -> Mapping[str, planner.LayerPlan]:
     """The linear layers' packings, with up to `images` images in a polynomial, all checked.
 
@@ -159,7 +166,8 @@ def linear_plans(
                 ) from None
             bits = network.weight_bits[layer.name]
             layers.append(planner.Product(layer.name, shape, layer.weights, bits))
-    return planner.plan(layers, parameters, network.fixed_point, images)
+    weighing = weighing_of(network, parameters, link)
+    return planner.plan(layers, parameters, network.fixed_point, images, weighing)
 
 
 def _linear_cost(
@@ -173,14 +181,16 @@ def _linear_cost(
     both = scale * (
         _INPUT_SECONDS * packing.input_polynomials + _OUTPUT_SECONDS * packing.output_polynomials
     )
+    merging = packing.sums * _MERGE_SECONDS if packing.blocks.merged > 1 else 0.0
     together = f"{images} images: " if images > 1 else ""
     return LayerCost(
         work=f"{together}{packing.input_polynomials} in, {packing.output_polynomials} out, "
-        f"{products} products",
+        f"{products} products" + (f", {packing.merges} merges" if packing.merges else ""),
         offline_bytes=round(share * plan.offline_bytes_to_server),
         online_bytes=round(share * (plan.online_bytes_to_server + plan.bytes_to_client)),
         offline_seconds=share * both * (1 - _ONLINE_SHARE),
-        online_seconds=share * (both * _ONLINE_SHARE + scale * _PRODUCT_SECONDS * products),
+        online_seconds=share
+        * (both * _ONLINE_SHARE + scale * (_PRODUCT_SECONDS * products + merging)),
         distance=math.prod(packing.shape.output_shape) * float(plan.distance),
         coefficient_distance=float(plan.distance),
         weight_bytes=packing.weight_polynomials
@@ -192,7 +202,7 @@ def _linear_cost(
 
 
 def _products(packing: Packing) -> int:
-    return sum(len(packing.products(output)) for output in range(packing.output_polynomials))
+    return sum(len(packing.products(place)) for place in range(packing.sums))
 
 
 def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> LayerCost:

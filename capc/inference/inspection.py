@@ -112,7 +112,7 @@ def cost_table(
     integers = arranged(in_ring(network, ring, input_range), choice)
     transfers = choice.transfers(integers)
     together = at_once(integers, batch_size, transfers=transfers)
-    costs = query_costs(integers, parameters, together, transfers)
+    costs = query_costs(integers, parameters, together, transfers, choice.link)
     title = f"One query in a ring of {ring.ring_bits} bits"
     if batch_size > 1:
         title += f", of a batch of {batch_size} that runs {together} at a time"

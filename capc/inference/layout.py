@@ -12,7 +12,8 @@ from capc.fixed_point import Int64
 from capc.gc import lookups
 from capc.gc.lookup_layers import LookupLayer
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
-from capc.he.packing import Packing, plan_packing
+from capc.he.cheapest_packing import WORK_ALONE, Weighing, plan_packing
+from capc.he.packing import Packing
 from capc.inference.protocols import GarbledCircuit, Nonlinear, linear_shape, protocol_of
 
 GROUPS_AT_ONCE = 16  # messages read before the first reply of a batch
@@ -113,10 +114,15 @@ def _forward_transfers(network: QuantizedNetwork, functions: Mapping[str, Nonlin
 
 
 def linear_packing(
-    network: QuantizedNetwork, layer: WeightedLayer, degree: int, batch_size: int = 1
+    network: QuantizedNetwork,
+    layer: WeightedLayer,
+    degree: int,
+    batch_size: int = 1,
+    weighing: Weighing = WORK_ALONE,
 ) -> Packing:
     """How a linear layer of a batch lies in polynomials of `degree` coefficients."""
-    return plan_packing(linear_shape(network, layer), degree, images_together(batch_size))
+    shape = linear_shape(network, layer)
+    return plan_packing(shape, degree, images_together(batch_size), weighing)
 
 
 def group_count(packing: Packing, batch_size: int) -> int:

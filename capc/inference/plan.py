@@ -59,16 +59,20 @@ def public_part(network: QuantizedNetwork) -> QuantizedNetwork:
     )
 
 
-def plan_to_json(plan: QuantizedNetwork, transfers: Collection[int] = ()) -> dict[str, Any]:
+def plan_to_json(
+    plan: QuantizedNetwork, transfers: Collection[int] = (), rate: float | None = None
+) -> dict[str, Any]:
     """A JSON object; arrays are given by their shape.
 
     `transfers` are the places of the layers that run by transfers in place of garbled circuits.
+    `rate` is that of the line, in bits a second, by which packings are chosen.
     """
     return {
         "ring_bits": plan.fixed_point.ring_bits,
         "fraction_bits": plan.fixed_point.fraction_bits,
         "input_range": list(plan.input_range),
         "transfers": sorted(transfers),
+        "rate": rate,
         "layers": [
             _layer_to_json(layer) | {"output_bits": plan.fraction_bits[layer.name]}
             for layer in plan.layers

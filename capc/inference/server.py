@@ -40,6 +40,7 @@ from capc.inference.nonlinear import AnsweringSide, OwnLayer
 from capc.inference.plan import plan_to_json, public_part
 from capc.inference.protocols import functions_of, require_supported
 from capc.inference.reference import evaluate_layer
+from capc.inference.weighing import rate_to_json, weighing_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -92,17 +93,22 @@ class InferenceServer:
         network = arranged(network, choice)
         transfers = choice.transfers(network)
         places = [place for place, layer in enumerate(network.layers) if layer.name in transfers]
-        channel.send_json(MessageType.PLAN, plan_to_json(public_part(network), places))
+        rate = rate_to_json(choice.link)
+        channel.send_json(MessageType.PLAN, plan_to_json(public_part(network), places, rate))
         logger.info("%s", described(network, transfers))
         self._network = network
         self._ring = network.fixed_point
         self._split = split_point(network)
         key_seed = new_key_seed()
         channel.send(MessageType.KEY_SEED, key_seed)
-        key_bytes = public_key_bytes(parameters, self._ring)
+        self._weighing = weighing_of(network, parameters, choice.link)
+        merged = self._weighing.merged
+        key_bytes = public_key_bytes(parameters, self._ring, merged)
         public_key = channel.recv(MessageType.PUBLIC_KEY, key_bytes)
         self._he = HEServer(
-            parameters, self._ring, key_seed, public_key, allow_insecure=allow_insecure
+            *(parameters, self._ring, key_seed, public_key),
+            merged=merged,
+            allow_insecure=allow_insecure,
         )
         self._degree = parameters.poly_modulus_degree
         self._linear: dict[tuple[str, Blocks], ServerLayer] = {}
@@ -147,7 +153,7 @@ class InferenceServer:
 
     def _server_layer(self, layer: WeightedLayer, batch_size: int) -> ServerLayer:
         """The layer's weights, packed for batches of this size; kept for the next one."""
-        packing = linear_packing(self._network, layer, self._degree, batch_size)
+        packing = linear_packing(self._network, layer, self._degree, batch_size, self._weighing)
         key = layer.name, packing.blocks
         if key not in self._linear:
             self._linear[key] = self._he.prepare_layer(

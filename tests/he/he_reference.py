@@ -65,8 +65,7 @@ def layer_norm(packing: Packing, weight: Int64) -> int:
     """The largest sum of absolute weights over the products of one output polynomial."""
     norms = [int(np.abs(part).sum()) for part in packing.pack_weights(weight)]
     return max(
-        sum(norms[index] for _, index in packing.products(output))
-        for output in range(packing.output_polynomials)
+        sum(norms[index] for _, index in packing.products(output)) for output in range(packing.sums)
     )
 
 

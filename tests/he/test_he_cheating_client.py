@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from capc.fixed_point import FixedPoint, Int64
 from capc.he import public, rns
+from capc.he.cheapest_packing import plan_packing
 from capc.he.client import HEClient
 from capc.he.context import Context
-from capc.he.packing import Packing, plan_packing
+from capc.he.packing import Packing
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape
 from capc.he.symmetric import SEED_BYTES, uniform_polynomials

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from capc.fixed_point import FixedPoint
 from capc.he import rns
+from capc.he.cheapest_packing import plan_packing
 from capc.he.client import HEClient
-from capc.he.packing import plan_packing
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.symmetric import SEED_BYTES, uniform_polynomials
 

@@ -13,8 +13,9 @@ from test_he_packing import shapes
 
 from capc.errors import ConfigError, ProtocolError, RangeError
 from capc.fixed_point import FixedPoint, Int64
+from capc.he.cheapest_packing import plan_packing
 from capc.he.client import HEClient
-from capc.he.packing import Packing, plan_packing
+from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape

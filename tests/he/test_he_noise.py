@@ -29,6 +29,7 @@ from test_he_packing import shapes
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import RING_BITS, FixedPoint, Int64, choose_ring_bits
 from capc.he import rns
+from capc.he.cheapest_packing import plan_packing
 from capc.he.client import HEClient
 from capc.he.context import context
 from capc.he.noise import (
@@ -36,7 +37,6 @@ from capc.he.noise import (
     noise_limit,
     own_noise,
 )
-from capc.he.packing import plan_packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.planner import Product, plan
 from capc.he.shapes import LinearShape

@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from capc.he.packing import Packing, plan_packing
+from capc.he.cheapest_packing import WORK_ALONE, Weighing, plan_packing
+from capc.he.packing import Packing
 from capc.he.shapes import LinearShape
 
 
@@ -45,18 +46,21 @@ def through_polynomials(
     inputs[:, : packing.input_length] = packing.pack_input(values)
     weights = list(packing.pack_weights(weight))
     assert len(weights) == packing.weight_polynomials
-    outputs = []
-    for output in range(packing.output_polynomials):
+    outputs = np.zeros((packing.output_polynomials, packing.degree), dtype=np.int64)
+    merged = packing.blocks.merged
+    for place in range(packing.sums):
         total = np.zeros(packing.degree, dtype=np.int64)
-        for source, index in packing.products(output):
+        for source, index in packing.products(place):
             total += np.array(negacyclic(inputs[source].tolist(), weights[index].tolist()))
-        outputs.append(total[packing.output_positions[output]])
-    return packing.unpack_output(outputs)
+        # Of each sum that is merged, the coefficients at multiples of `merged` alone are kept.
+        outputs[place // merged, place % merged :: merged] = total[::merged]
+    used = zip(outputs, packing.output_positions, strict=True)
+    return packing.unpack_output([output[positions] for output, positions in used])
 
 
-def check(shape: LinearShape, degree: int, seed: int) -> None:
+def check(shape: LinearShape, degree: int, seed: int, weighing: Weighing = WORK_ALONE) -> None:
     try:
-        packing = plan_packing(shape, degree)
+        packing = plan_packing(shape, degree, 1, weighing)
     except ValueError:
         span = [(k - 1) * d // s for k, d, s in zip(shape.kernel, shape.dilations, shape.strides)]  # noqa: B905
         assert (span[0] + 1) * (span[1] + 1) > degree
@@ -72,6 +76,29 @@ def check(shape: LinearShape, degree: int, seed: int) -> None:
 @given(shapes(), st.sampled_from([8, 16, 32, 64, 128, 256, 512]), st.integers(0, 1000))
 def test_any_convolution(shape: LinearShape, degree: int, seed: int) -> None:
     check(shape, degree, seed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes(), st.sampled_from([64, 256, 512]), st.sampled_from([2, 4, 8]), st.integers(0, 1000))
+def test_any_convolution_with_merged_replies(
+    shape: LinearShape, degree: int, merged: int, seed: int
+) -> None:
+    check(shape, degree, seed, Weighing(merged, polynomial_cost=1000.0))
+
+
+def test_a_slow_line_has_fewer_polynomials() -> None:
+    shape = LinearShape.convolution((4, 4, 512), (3, 3, 512, 512), padding=((1, 1), (1, 1)))
+    found = [
+        plan_packing(shape, 8192, 1, weighing)
+        for weighing in (WORK_ALONE, Weighing(1, 500.0), Weighing(16, 500.0))
+    ]
+    counts = [(packing.input_polynomials, packing.output_polynomials) for packing in found]
+    assert counts[0] == (57, 21)
+    assert [sum(count) for count in counts] == sorted(
+        (sum(count) for count in counts), reverse=True
+    )
+    assert sum(counts[2]) < sum(counts[0]) / 3
+    assert found[2].blocks.channels % found[2].blocks.merged == 0
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,16 @@ from two_party import TINY, assert_bit_for_bit
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
 from capc.graph.calibration import Calibration, calibrated
-from capc.graph.layers import BoundedRelu, Network, QuantizedNetwork, Relu
+from capc.graph.layers import BoundedRelu, Network, QuantizedNetwork, Relu, WeightedLayer
 from capc.graph.quantize import quantize, required_ring_bits
+from capc.he import cheapest_packing
+from capc.he.cheapest_packing import Weighing
+from capc.he.packing import Blocks
 from capc.he.parameters import EncryptionParameters
 from capc.inference import layout, protocols
 from capc.inference.choice import NonlinearChoice
 from capc.inference.costs import check_encrypted
+from capc.inference.layout import linear_packing
 from capc.inference.protocols import transferable
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
@@ -97,6 +102,33 @@ def test_transfers_compute_the_reference_too(
             images = random_images(network, seed, 1 + seed % 2, -1.0)
             assert_bit_for_bit(network, images, choice=choice)
     assert kinds >= {Relu, BoundedRelu}
+
+
+def test_random_graphs_with_merged_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All layers merge fours, with few filters in a polynomial; some have fewer sums than that."""
+    four = Weighing(4, 1.0)
+    monkeypatch.setattr(cheapest_packing, "_channel_blocks", multiples_of_four)
+    monkeypatch.setattr(cheapest_packing, "cheapest", with_the_most_sums)
+    for party in ("server", "client"):
+        monkeypatch.setattr(f"capc.inference.{party}.weighing_of", lambda *_: four)
+    sums: set[int] = set()
+    for seed, given in seeds_that_fit(3):
+        for layer in given.layers:
+            if isinstance(layer, WeightedLayer):
+                packing = linear_packing(given, layer, TINY.poly_modulus_degree, 1, four)
+                assert packing.blocks.merged == 4
+                sums.add(packing.sums)
+        assert_bit_for_bit(given, random_images(given, seed, 1 + seed % 2, -1.0))
+    assert sums >= {1, 2, 3, 4}
+
+
+def multiples_of_four(*_: int) -> list[tuple[int, int]]:
+    """In place of the counts that suit the layer: merged four by four."""
+    return [(4, 4 << doublings) for doublings in range(7)]
+
+
+def with_the_most_sums(*arguments: Any) -> tuple[float, Blocks]:
+    return min(cheapest_packing._candidates(*arguments), key=lambda found: found[1].filters)
 
 
 def test_every_kind_of_layer_is_among_them() -> None:

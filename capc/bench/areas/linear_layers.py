@@ -17,8 +17,8 @@ from capc.bench.rows import Row, measured
 from capc.files import REPOSITORY
 from capc.fixed_point import FixedPoint, Int64
 from capc.he.allocation import keep_freed_memory
+from capc.he.cheapest_packing import plan_packing
 from capc.he.client import HEClient
-from capc.he.packing import plan_packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape

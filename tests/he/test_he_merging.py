@@ -1,0 +1,126 @@
+"""Several sums in one polynomial of a reply: exact, within its bound of noise, and refused bent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from he_reference import CRYPTONETS, TOY, linear, noise, prepared_layer, secret_polynomial
+
+from capc.errors import ProtocolError
+from capc.fixed_point import FixedPoint, Int64
+from capc.he import rns
+from capc.he.cheapest_packing import Weighing, plan_packing
+from capc.he.client import HEClient
+from capc.he.context import context
+from capc.he.merging import MOST_MERGED, Merger, Sum, keys_bytes, most_merged
+from capc.he.noise import own_noise, switching_noise
+from capc.he.packing import Packing
+from capc.he.parameters import EncryptionParameters
+from capc.he.server import HEServer, new_key_seed, public_key_bytes
+from capc.he.shapes import LinearShape
+
+WIDE = EncryptionParameters("HE_SEAL", 1024, 0, (60, 60, 60))
+RING = FixedPoint(41, 12)
+SHAPE = LinearShape.convolution((6, 6, 8), (3, 3, 8, 19), padding=((1, 1), (1, 1)))
+
+
+def merged_packing(merged: int, shape: LinearShape = SHAPE, degree: int = 1024) -> Packing:
+    packing = plan_packing(shape, degree, 1, Weighing(merged, 1e6))
+    assert packing.blocks.merged == merged
+    return packing
+
+
+def merging_pair(merged: int) -> tuple[HEClient, HEServer]:
+    client = HEClient(WIDE, RING, allow_insecure=True)
+    seed = new_key_seed()
+    key = client.public_key(seed, merged)
+    assert len(key) == public_key_bytes(WIDE, RING, merged)
+    return client, HEServer(WIDE, RING, seed, key, merged=merged, allow_insecure=True)
+
+
+def evaluated(
+    client: HEClient, server: HEServer, packing: Packing, weight: Int64
+) -> tuple[Int64, Int64]:
+    """What the client gets, and what it should."""
+    layer = prepared_layer(server, "layer", packing, weight)
+    share, mask = RING.uniform(packing.input_shape), RING.uniform(packing.output_shape)
+    prepared = client.prepare_inputs(packing)
+    received = server.receive_inputs(layer, prepared.offline_message)
+    message = client.encrypt(packing, share, prepared)
+    reply = server.evaluate(layer, received, message, server.prepare_reply(layer, mask))
+    assert len(reply) == client.reply_bytes(packing)
+    expected = RING.reduce(linear(packing.shape, share, weight) + mask)
+    return client.decrypt(packing, reply), expected
+
+
+@pytest.mark.parametrize("merged", [2, 4])
+@pytest.mark.parametrize("zero", [(), (0,), (18,), (0, 1, 2, 3, 4, 5), range(19)])
+def test_replies_are_exact_also_where_sums_are_zero(merged: int, zero: tuple[int, ...]) -> None:
+    """The last polynomial holds fewer sums than the others; keys are for four."""
+    client, server = merging_pair(4)
+    packing = merged_packing(merged)
+    assert packing.sums % merged
+    weight = np.random.default_rng(merged).integers(-4000, 4000, SHAPE.weight_shape)
+    weight[..., list(zero)] = 0
+    got, expected = evaluated(client, server, packing, weight)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_the_noise_of_merging_stays_below_its_bound() -> None:
+    """Sums of encryptions of known values, all results seen at every coefficient."""
+    merged, setting = 16, context(WIDE, RING.ring_bits)
+    client = HEClient(WIDE, RING, allow_insecure=True)
+    key = client.public_key(new_key_seed(), merged)
+    merger = Merger(setting, merged, memoryview(key)[-keys_bytes(setting, merged) :])
+    halving, sums, values = setting.primes, [], RING.uniform((merged, 1024))
+    for value in values:
+        seed, first = client._zeros.encrypt(1)
+        message = rns.scaled_message(value, RING.ring_bits, setting.primes)
+        second = rns.expand(seed, 1, 1024, setting.primes)
+        parts = np.stack([rns.add_mod(first[0], message, halving), setting.from_ntt(second)[0]])
+        for _ in range(4):
+            parts = rns.halve_mod(parts, setting.primes)
+        sums.append(Sum(setting.ciphertext(parts), False))
+    residues = setting.residues(merger.merge(sums, merged).ciphertext)
+    expected = np.zeros(1024, dtype=np.int64)
+    for place, value in enumerate(values):
+        expected[place::merged] = value[::merged]
+    added = rns.scaled_message(expected, RING.ring_bits, setting.primes)
+    bare = np.stack([rns.subtract_mod(residues[0], added, setting.primes), residues[1]])
+    found = noise(bare, secret_polynomial(client), setting.primes, RING.ring_bits)
+    bound = own_noise(setting, 1, merged) - own_noise(setting, 0) + 1
+    largest = float(np.abs(found).max())
+    assert 50 < largest < bound
+    assert bound < 16 * switching_noise(setting)
+
+
+def test_merging_is_for_special_primes_as_large_as_the_others() -> None:
+    assert most_merged(WIDE) == MOST_MERGED
+    assert most_merged(TOY) == 1
+
+
+def test_keys_of_another_length_and_out_of_range_are_refused() -> None:
+    client, seed = HEClient(WIDE, RING, allow_insecure=True), new_key_seed()
+    key = client.public_key(seed, 4)
+    for wrong, said in (
+        (key[:-1], "keys for merging"),
+        (key + b"\0", "keys for merging"),
+        (key[:-8] + b"\xff" * 8, "not below its prime"),
+    ):
+        with pytest.raises(ProtocolError, match=said):
+            HEServer(WIDE, RING, seed, wrong, merged=4, allow_insecure=True)
+
+
+def test_every_server_gets_the_same_keys_for_merging() -> None:
+    """Two keys of one seed would show errors, two seeds would only cost time."""
+    client = HEClient(WIDE, RING, allow_insecure=True)
+    first, second = (client.public_key(new_key_seed(), 2) for _ in range(2))
+    length = keys_bytes(context(WIDE, RING.ring_bits), 2)
+    assert first[-length:] == second[-length:]
+    assert first[:-length] != second[:-length]
+
+
+def test_channels_that_are_no_multiple_are_refused() -> None:
+    packing = merged_packing(4, CRYPTONETS["dense"], 8192)
+    with pytest.raises(ValueError, match="multiple of what is merged"):
+        Packing(packing.shape, 8192, type(packing.blocks)((1, 1), 1, 6, 1, 1, 4))

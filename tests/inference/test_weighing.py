@@ -1,0 +1,120 @@
+"""Packings for a slow line: fewer bytes, the same integers, the same packings at both parties."""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from two_party import TINY, run
+
+from capc.errors import ProtocolError
+from capc.fixed_point import FixedPoint
+from capc.graph.layers import (
+    Conv2D,
+    Dense,
+    Input,
+    Layer,
+    Network,
+    QuantizedNetwork,
+    Relu,
+    Reshape,
+)
+from capc.graph.quantize import quantize
+from capc.he.cheapest_packing import WORK_ALONE
+from capc.he.context import context
+from capc.he.merging import keys_bytes
+from capc.inference.choice import NonlinearChoice
+from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.costs import linear_plans, query_costs, total_cost
+from capc.inference.link import WITHIN_A_MACHINE, Link
+from capc.inference.server import InferenceServer
+from capc.inference.weighing import link_from_json, rate_to_json, weighing_of
+from capc.transport.channel import Channel
+from capc.transport.framing import HEADER
+
+SLOW = NonlinearChoice.of("transfers", "1ms,100kbit")
+
+
+def network() -> QuantizedNetwork:
+    """Convolution of one channel to 48, ReLU, 48 to 48, ReLU, dense."""
+    random = np.random.default_rng(3)
+    same = ((1, 1), (1, 1))
+    kernels = [random.normal(0, 0.1, (3, 3, channels, 48)) for channels in (1, 48)]
+    zeros = np.zeros(48)
+    layers: tuple[Layer, ...] = (
+        Input("x", (), (8, 8, 1)),
+        Conv2D("c", ("x",), (8, 8, 48), kernels[0], zeros, padding=same),
+        Relu("r", ("c",), (8, 8, 48)),
+        Conv2D("e", ("r",), (8, 8, 48), kernels[1], zeros, padding=same),
+        Relu("s", ("e",), (8, 8, 48)),
+        Reshape("f", ("s",), (3072,)),
+        Dense("d", ("f",), (5,), random.normal(0, 0.1, (3072, 5)), np.zeros(5)),
+    )
+    return quantize(Network(layers), FixedPoint(41, 10), (0.0, 1.0))
+
+
+def encrypted_bytes(link: Link) -> int:
+    plans = linear_plans(network(), TINY, 1, link).values()
+    return sum(
+        plan.offline_bytes_to_server + plan.online_bytes_to_server + plan.bytes_to_client
+        for plan in plans
+    )
+
+
+def test_bytes_and_round_trips_are_those_foretold() -> None:
+    """Of a query whose replies are merged; the keys for that belong to set-up."""
+    given = network()
+    assert weighing_of(given, TINY, SLOW.link).merged > 1
+    expected = total_cost(query_costs(given, TINY, 1, SLOW.transfers(given), SLOW.link))
+    counts: list[Any] = []
+    run(given, np.zeros((1, 8, 8, 1)), TINY, counts, SLOW)
+    for before, after, promised, rounds in (
+        (counts[0], counts[1], expected.offline_bytes, expected.offline_rounds),
+        (counts[1], counts[2], expected.online_bytes, expected.online_rounds),
+    ):
+        spent = after - before
+        moved = spent.bytes_sent + spent.bytes_received
+        assert promised <= moved <= promised + 40 * HEADER.size
+        assert spent.rounds == rounds
+
+
+def test_a_slower_line_moves_fewer_bytes_and_a_machine_merges_nothing() -> None:
+    given = network()
+    assert weighing_of(given, TINY, WITHIN_A_MACHINE) == WORK_ALONE
+    slow, fast = (encrypted_bytes(link) for link in (SLOW.link, WITHIN_A_MACHINE))
+    keys = keys_bytes(context(TINY, 41), weighing_of(given, TINY, SLOW.link).merged)
+    assert slow + keys < 0.9 * fast
+    # The keys are not worth it where a query is small next to them.
+    layers = (Input("x", (), (4,)), Dense("d", ("x",), (3,), np.ones((4, 3)), np.zeros(3)))
+    small = quantize(Network(layers), FixedPoint(41, 10), (0.0, 1.0))
+    assert weighing_of(small, TINY, SLOW.link).merged == 1
+
+
+def test_another_line_than_agreed_ends_the_session() -> None:
+    left, right = socket.socketpair()
+
+    def serve() -> None:
+        with Channel(right, "querying") as channel, pytest.raises(ProtocolError):
+            InferenceServer(channel, network(), TINY, allow_insecure=True, choice=SLOW)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    agreed = NonlinearChoice("transfers")
+    with (
+        Channel(left, "answering-0") as channel,
+        pytest.raises(ProtocolError, match=r"another line than was agreed on \(--link\)"),
+    ):
+        InferenceClient(channel, KeyRing(TINY, allow_insecure=True), agreed)
+    thread.join()
+
+
+def test_rates_in_a_plan() -> None:
+    for link in (WITHIN_A_MACHINE, SLOW.link):
+        assert link_from_json({"rate": rate_to_json(link)}).rate == link.rate
+    for bad in (0, -1.0, math.inf, math.nan, "fast", True, [1]):
+        with pytest.raises(ProtocolError, match="how fast the line is"):
+            link_from_json({"rate": bad})
