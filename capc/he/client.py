@@ -117,7 +117,8 @@ class HEClient:
 
     def _reply_sizes(self, packing: Packing) -> list[int]:
         primes, degree = self._context.primes, self._context.degree
-        return [rns.packed_size(primes, used.size + degree) for used in packing.output_positions]
+        whole = rns.packed_size(primes, degree)
+        return [rns.packed_size(primes, used.size) + whole for used in packing.output_positions]
 
     def decrypt(self, packing: Packing, reply: bytes | bytearray | memoryview) -> Int64:
         """The client's share of the layer's output, in [0, t), of the layer's output shape.

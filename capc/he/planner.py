@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import FixedPoint, Int64
+from capc.he import rns
 from capc.he.cheapest_packing import WORK_ALONE, Weighing, plan_packing
 from capc.he.context import Context, context
 from capc.he.noise import require_mask
@@ -88,14 +89,15 @@ def require_range(name: str, weight: Int64, weight_bits: int, fixed_point: Fixed
 
 
 def _layer_plan(setting: Context, packing: Packing, distance: Fraction) -> LayerPlan:
-    sent = sum(-(-prime.bit_length() // 8) for prime in setting.primes)
-    used = sum(positions.size for positions in packing.output_positions)
-    online = packing.input_polynomials * packing.input_length
+    primes, inputs = setting.primes, packing.input_polynomials
+    unused = rns.packed_size(primes, setting.degree - packing.input_length)
+    whole = rns.packed_size(primes, setting.degree)
     return LayerPlan(
         packing=packing,
         distance=distance,
-        offline_bytes_to_server=SEED_BYTES
-        + sent * (packing.input_polynomials * setting.degree - online),
-        online_bytes_to_server=sent * online,
-        bytes_to_client=sent * (used + packing.output_polynomials * setting.degree),
+        offline_bytes_to_server=SEED_BYTES + inputs * unused,
+        online_bytes_to_server=rns.packed_size(primes, inputs * packing.input_length),
+        bytes_to_client=sum(
+            rns.packed_size(primes, used.size) + whole for used in packing.output_positions
+        ),
     )

@@ -171,16 +171,26 @@ def halve_mod(values: UInt64, primes: Sequence[int]) -> UInt64:
 
 def packed_size(primes: Sequence[int], coefficients: int) -> int:
     """Bytes that pack() needs for one polynomial."""
-    return coefficients * sum(_width(prime) for prime in primes)
+    return sum(-(-coefficients * _nibbles(prime) // 2) for prime in primes)
 
 
 def pack(values: UInt64, primes: Sequence[int]) -> bytes:
-    """Residues (primes, coefficients) in whole bytes each, little-endian, prime by prime."""
+    """Residues (primes, coefficients) in as few nibbles each, little-endian, prime by prime.
+
+    Two residues of an odd number of nibbles share a byte; what is left of a last byte is 0.
+    """
     parts = []
     for row, prime in zip(values, primes, strict=True):
-        words = row.astype("<u8", order="C", copy=False)
-        octets = words.view(np.uint8).reshape(-1, 8)
-        parts.append((words if _width(prime) == 8 else octets[:, : _width(prime)]).tobytes())
+        nibbles = _nibbles(prime)
+        if nibbles % 2:
+            pairs = np.append(row, np.zeros(row.size % 2, dtype=np.uint64)).reshape(-1, 2)
+            bits, rest = np.uint64(4 * nibbles), np.uint64(64 - 4 * nibbles)
+            words = np.stack([pairs[:, 0] | (pairs[:, 1] << bits), pairs[:, 1] >> rest], axis=1)
+            octets = words.astype("<u8", copy=False).view(np.uint8)[:, :nibbles]
+            parts.append(octets.tobytes()[: -(-row.size * nibbles // 2)])
+        else:
+            octets = row.astype("<u8", order="C", copy=False).view(np.uint8).reshape(-1, 8)
+            parts.append(octets[:, : nibbles // 2].tobytes())
     return b"".join(parts)
 
 
@@ -194,19 +204,31 @@ def unpack(data: bytes | memoryview, primes: Sequence[int], coefficients: int) -
     values = np.empty((len(primes), coefficients), dtype=np.uint64)
     octets = np.frombuffer(data, dtype=np.uint8)
     start = 0
-    for j, prime in enumerate(primes):
-        width = _width(prime)
-        part = octets[start : start + width * coefficients].reshape(coefficients, width)
-        if width == 8:
-            values[j] = part.reshape(-1).view("<u8")
-        else:
-            wide = np.zeros((coefficients, 8), dtype=np.uint8)
-            wide[:, :width] = part
-            values[j] = wide.view("<u8")[:, 0]
-        if coefficients and int(values[j].max()) >= prime:
+    for row, prime in zip(values, primes, strict=True):
+        size = packed_size([prime], coefficients)
+        found = _unpacked(octets[start : start + size], _nibbles(prime), coefficients)
+        if found[coefficients:].any() or (coefficients and int(found.max()) >= prime):
             raise ProtocolError("the peer sent a coefficient that is not below its prime")
-        start += width * coefficients
+        row[:] = found[:coefficients]
+        start += size
     return values
+
+
+def _unpacked(octets: NDArray[np.uint8], nibbles: int, coefficients: int) -> UInt64:
+    """The residues of one prime, and what is left of a last byte as one more."""
+    if nibbles % 2 == 0:
+        wide = np.zeros((coefficients, 8), dtype=np.uint8)
+        wide[:, : nibbles // 2] = octets.reshape(coefficients, nibbles // 2)
+        return wide.view("<u8")[:, 0]
+    pairs = -(-coefficients // 2)
+    wide = np.zeros((pairs, 16), dtype=np.uint8)
+    whole = np.append(octets, np.zeros(pairs * nibbles - octets.size, dtype=np.uint8))
+    wide[:, :nibbles] = whole.reshape(pairs, nibbles)
+    words = wide.view("<u8")
+    bits, rest = np.uint64(4 * nibbles), np.uint64(64 - 4 * nibbles)
+    first = words[:, 0] & np.uint64((1 << 4 * nibbles) - 1)
+    second = (words[:, 0] >> bits) | (words[:, 1] << rest)
+    return np.stack([first, second], axis=1).reshape(-1)
 
 
 def _stream(key: bytes) -> CipherContext:
@@ -237,8 +259,9 @@ def _below(digits: UInt64, bound: int) -> NDArray[np.bool_]:
     return below
 
 
-def _width(prime: int) -> int:
-    return -(-prime.bit_length() // 8)
+def _nibbles(prime: int) -> int:
+    """Of four bits each, as many as a residue needs."""
+    return -(-prime.bit_length() // 4)
 
 
 def _combine(digits: Sequence[UInt64], factor: int, offset: int, primes: Sequence[int]) -> UInt64:

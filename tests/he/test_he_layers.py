@@ -235,9 +235,10 @@ class TestCorruption:
 
 
 def poison(data: bytes, place: int) -> bytes:
+    """All of a residue of 7.5 bytes is set, wherever it begins."""
     changed = bytearray(data)
-    stop = place + 8 or None
-    changed[place:stop] = b"\xff" * 8
+    stop = place + 16 or None
+    changed[place:stop] = b"\xff" * 16
     return bytes(changed)
 
 

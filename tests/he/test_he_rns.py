@@ -16,6 +16,7 @@ from capc.he import rns
 FAST = (1152921504606748673, 1152921504606830593)
 TEN = (140737488273409, 16515073, 16580609, 16760833)
 
+ODD = (40961, 17592182243329, 61)  # 4, 11 and 2 nibbles; 44 bits
 primes_lists = st.sampled_from([FAST, TEN, FAST[:1], TEN[:2]])
 
 
@@ -78,7 +79,7 @@ def test_noise_is_fresh_each_time() -> None:
     assert rns.random_bytes(32) != rns.random_bytes(32)
 
 
-@given(primes_lists, st.integers(0, 20), st.integers(0, 2**32 - 1))
+@given(primes_lists | st.just(ODD), st.integers(0, 20), st.integers(0, 2**32 - 1))
 def test_pack_round_trip(primes: tuple[int, ...], count: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     values = np.stack([generator.integers(0, p, count, dtype=np.uint64) for p in primes])
@@ -86,6 +87,15 @@ def test_pack_round_trip(primes: tuple[int, ...], count: int, seed: int) -> None
     data = rns.pack(values, primes)
     assert len(data) == rns.packed_size(primes, count)
     np.testing.assert_array_equal(rns.unpack(data, primes, count), values)
+
+
+def test_sixty_bits_take_seven_bytes_and_a_half() -> None:
+    values = np.array([[0x123456789ABCDEF, 0x0FEDCBA987654321, 1]], dtype=np.uint64)
+    data = rns.pack(values, FAST[:1])
+    assert data.hex() == "efcdab896745231132547698badcfe" + "0100000000000000"
+    assert rns.packed_size(FAST, 8192) == 15 * 8192
+    with pytest.raises(ProtocolError, match="below its prime"):
+        rns.unpack(data[:-1] + b"\x10", FAST[:1], 3)  # in what is left of the last byte
 
 
 def test_unpack_refuses_other_lengths_and_values() -> None:

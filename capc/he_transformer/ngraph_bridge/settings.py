@@ -20,7 +20,7 @@ DEFAULT_PORT = 34000
 DEFAULT_HOMOMORPHIC = EncryptionParameters(
     "HE_SEAL", 8192, 128, (30, 24, 24, 24, 24, 24, 24, 30), scale=2.0**24
 )
-DEFAULT_MIXED = EncryptionParameters("HE_SEAL", 8192, 128, (60, 60, 30))
+DEFAULT_MIXED = EncryptionParameters("HE_SEAL", 8192, 128, (60, 60, 60))
 
 _KNOWN = {
     "ngraph_backend",
