@@ -1,7 +1,8 @@
 """How each non-linear layer runs: in a garbled circuit, or by oblivious transfers.
 
 Both parties come to the same choice from the plan and what was agreed beforehand. Garbled circuits
-take more bytes, transfers more round trips: which is faster depends on the line between them.
+take more bytes, transfers more round trips: which is faster depends on the line between them. It
+decides how encrypted layers are packed, too (capc.inference.weighing).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ NONLINEAR_WAYS: tuple[NonlinearWay, ...] = ("garbled", "transfers", "auto")
 class NonlinearChoice:
     """What the parties agreed on: one way where a layer has both, or the faster over `link`.
 
-    `measured`: the answering party measures the line first, and its choice alone counts.
+    `measured`: the answering party measures the line first, and its choice by it alone counts.
     """
 
     way: NonlinearWay = "garbled"
@@ -44,8 +45,8 @@ class NonlinearChoice:
         return {"way": self.way, "link": MEASURED if self.measured else self.link.text}
 
     @property
-    def probes(self) -> bool:
-        """Whether the parties have to measure their line."""
+    def is_the_peers(self) -> bool:
+        """Whether the answering party alone chooses, by the line that it measured."""
         return self.measured and self.way == "auto"
 
     def transfers(self, network: QuantizedNetwork) -> set[str]:

@@ -20,8 +20,9 @@ def add_nonlinear(parser: argparse._ActionsContainer) -> None:
         "--link",
         default=None,
         metavar="TIME,RATE",
-        help="the line between the parties, by which auto chooses: its round-trip time and its "
-        "rate, such as 40ms,100mbit, or `measured`: when they meet (default: one machine)",
+        help="the line between the parties, by which auto chooses and encrypted layers are packed: "
+        "its round-trip time and its rate, such as 40ms,100mbit, or `measured`: when they meet "
+        "(default: one machine)",
     )
 
 

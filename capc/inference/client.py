@@ -90,7 +90,7 @@ class InferenceClient:
         another. None takes either way, and so does a choice by a line that the peer measures.
         """
         self._channel = channel
-        if choice is not None and choice.probes:
+        if choice is not None and choice.measured:
             answer(channel)
         said = channel.recv_json(MessageType.PLAN, MAX_PLAN_BYTES)
         self.plan = plan_from_json(said)
@@ -107,8 +107,10 @@ class InferenceClient:
                     self._packing(layer, 1)
             self._functions: dict[str, Nonlinear] = functions_of(self.plan, transfers)
             agreed, rate = transfers, link.rate
-            if choice is not None and not choice.probes:
-                agreed, rate = choice.transfers(self.plan), choice.link.rate
+            if choice is not None and not choice.is_the_peers:
+                agreed = choice.transfers(self.plan)
+            if choice is not None and not choice.measured:
+                rate = choice.link.rate
         except (CapcError, ArithmeticError, TypeError, ValueError) as error:
             raise ProtocolError(f"{channel.peer}'s plan cannot be followed ({error})") from None
         if transfers != agreed:

@@ -87,7 +87,7 @@ class InferenceServer:
         """
         require_supported(network)
         self._channel = channel
-        if choice.probes:
+        if choice.measured:
             choice = replace(choice, link=measure(channel))
             logger.info("the line to %s: %s", channel.peer, choice.link.described())
         network = arranged(network, choice)

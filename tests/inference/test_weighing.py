@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import socket
 import threading
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from two_party import TINY, run
+from two_party import TINY, assert_bit_for_bit, run
 
 from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint
@@ -110,6 +111,17 @@ def test_another_line_than_agreed_ends_the_session() -> None:
     ):
         InferenceClient(channel, KeyRing(TINY, allow_insecure=True), agreed)
     thread.join()
+
+
+def test_a_line_is_measured_for_packings_alone_too(caplog: pytest.LogCaptureFixture) -> None:
+    """What was agreed on for non-linear layers still counts."""
+    caplog.set_level(logging.INFO)
+    measured = NonlinearChoice.of("garbled", "measured")
+    layers = (Input("x", (), (4,)), Dense("d", ("x",), (3,), np.ones((4, 3)), np.zeros(3)))
+    small = quantize(Network(layers), FixedPoint(41, 10), (0.0, 1.0))
+    assert_bit_for_bit(small, np.zeros((1, 4)), choice=measured)
+    assert any("the line to querying: " in record.message for record in caplog.records)
+    assert not measured.is_the_peers
 
 
 def test_rates_in_a_plan() -> None:
