@@ -292,7 +292,7 @@ def test_a_program_of_others_gets_the_same(store: Store, tmp_path: Path) -> None
     table = pd.read_csv(folder / "tiny" / "queries.csv")
     assert [row.answered for row in found.answers] == table["answered"].tolist()
     assert found.epsilon == table["epsilon_independent"].max()
-    assert found.accuracies == found.gains == found.figures == ()
+    assert (found.accuracies, found.gains, found.figures) == ((), (), ())
 
 
 def test_private_figures_are_written_only_when_asked(
