@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets CaPC up in .venv: system packages checked, Python packages as locked, C++ built.
 # Idempotent: steps whose inputs have not changed are skipped. Python: $PYTHON, else that of .venv,
-# else the newest found.
+# else the newest found. With --system: the system packages alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -112,6 +112,7 @@ build() {
 [ -z "${PYTHON:-}" ] || find_python >/dev/null \
     || fail "PYTHON is $PYTHON, which is no Python 3.10 to 3.13; leave it out to take the newest found"
 check_system
+[ "${1:-}" != --system ] || exit 0
 python=$(find_python) || fail "no Python 3.10 to 3.13 found; install one or name it: make setup PYTHON=..."
 say "Python: $python ($("$python" --version 2>&1))"
 make_environment "$python"
