@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -9,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from capc.errors import ConfigError
+from capc.graph.tensorflow.loader import _restore_keras_home, load_keras
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,6 +71,20 @@ def run(code: str, home: Path, **settings: str) -> str:
     return done.stderr
 
 
+NO_JAX = """
+import importlib.util, sys
+from capc.graph.tensorflow.loader import load_tensorflow
+load_tensorflow()
+assert "jax" not in sys.modules  # which TensorFlow imports otherwise, for a second
+assert importlib.util.find_spec("jax") is not None
+"""
+
+FOLDER = """
+from keras.src.backend.config import keras_home
+assert keras_home() == {!r}, keras_home()
+"""
+"""What Keras downloads for a user's program goes where it would without this library."""
+
 KERAS_FILES = {
     "other": {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1},
     "broken": {"backend": "theano", "floatx": "float8", "epsilon": "small"},
@@ -75,12 +93,13 @@ KERAS_FILES = {
 
 @pytest.mark.parametrize("name", KERAS_FILES)
 def test_no_setting_of_keras_changes_reading_or_training(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / ".keras"
+    folder = tmp_path / (".keras" if name == "other" else "k")
     folder.mkdir()
     (folder / "keras.json").write_text(json.dumps(KERAS_FILES[name]))
     said = run(
-        CHECKS + TRAINS,
+        NO_JAX + CHECKS + TRAINS + FOLDER.format(str(folder) if name == "other" else "k"),
         tmp_path,
+        **({} if name == "other" else {"KERAS_HOME": "k"}),
         TF_USE_LEGACY_KERAS="1",
         KERAS_BACKEND="theano",
         KERAS_MAX_EPOCHS="none",
@@ -97,28 +116,23 @@ def test_a_process_that_has_imported_tensorflow_itself(tmp_path: Path) -> None:
     run(own + CHECKS + TRAINS, tmp_path, TF_USE_LEGACY_KERAS="1", KERAS_BACKEND="tensorflow")
 
 
-def test_keras_keeps_its_own_folder(tmp_path: Path) -> None:
-    """What it downloads for a user's program goes where it would without this library."""
-    code = "from capc.graph.tensorflow.loader import load_keras\nload_keras()\n"
-    code += "from keras.src.backend.config import keras_home\nprint(keras_home())\n"
-    for settings, expected in (({}, tmp_path / ".keras"), ({"KERAS_HOME": "k"}, Path("k"))):
-        run(code + f"assert keras_home() == {str(expected)!r}, keras_home()", tmp_path, **settings)
-    homeless = "import os, pwd\ndel os.environ['HOME']\n"
-    homeless += "def absent(_): raise KeyError\npwd.getpwuid = absent\n"
-    run(homeless + code + "assert keras_home() == '/tmp/.keras', keras_home()", tmp_path)
+def test_keras_on_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_keras().config, "backend", lambda: "jax")
+    with pytest.raises(ConfigError, match=r"jax in this process.*KERAS_BACKEND=tensorflow"):
+        load_keras()
 
 
-def test_keras_on_another_backend_is_refused(tmp_path: Path) -> None:
-    code = """
-import keras
-keras.config.backend = lambda: "jax"
-from capc.errors import ConfigError
-from capc.graph.tensorflow.loader import load_keras
-try:
+def test_keras_keeps_its_own_folder_where_there_is_no_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def absent(_: int) -> None:
+        raise KeyError
+
     load_keras()
-except ConfigError as error:
-    assert "KERAS_BACKEND=tensorflow" in str(error) and "jax" in str(error), error
-else:
-    raise SystemExit("not refused")
-"""
-    run(code, tmp_path, KERAS_BACKEND="tensorflow")
+    config = importlib.import_module("keras.src.backend.config")
+    monkeypatch.setattr(config, "_KERAS_DIR", "the empty folder of the import")
+    for name in ("HOME", "KERAS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", absent)
+    _restore_keras_home()
+    assert config.keras_home() == "/tmp/.keras"

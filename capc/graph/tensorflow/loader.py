@@ -44,7 +44,7 @@ def load_tensorflow() -> Any:
     if loaded is not None:
         return loaded
     try:
-        with _settings_of_this_program(), _quiet_stderr():
+        with _settings_of_this_program(), _quiet_stderr(), _without_jax():
             tensorflow = importlib.import_module("tensorflow")
             _ = tensorflow.keras.layers  # loaded late otherwise, under the user's settings
             tensorflow.config.list_physical_devices()  # so is the list of graphics cards
@@ -142,6 +142,19 @@ def _restore_keras_home() -> None:
     if base is None or not os.access(base, os.W_OK):
         base = Path("/tmp")  # noqa: S108  Keras's own choice
     config._KERAS_DIR = os.environ.get("KERAS_HOME", str(base / ".keras"))
+
+
+@contextmanager
+def _without_jax() -> Iterator[None]:
+    """TensorFlow's converter for phones imports JAX where it is installed: a sixth of the time."""
+    if _JAX in sys.modules:
+        yield
+        return
+    sys.modules[_JAX] = None  # type: ignore[assignment]  # an import of it fails
+    try:
+        yield
+    finally:
+        del sys.modules[_JAX]
 
 
 @contextmanager
