@@ -68,6 +68,8 @@ def evaluated(name: str, kind: str, port: int) -> tuple[Any, Any]:
             encryption_parameters=MIXED if mixed else PARAMETERS,
             enable_gc="True" if mixed else "",
         ) as mine:
+            if name in WITHOUT_CLIENT:
+                return want, mine.run(y, {x: data})
             asked = pool.submit(ask)
             served = mine.run(y, {x: data})
         if not np.all(np.isnan(served)):
@@ -76,6 +78,8 @@ def evaluated(name: str, kind: str, port: int) -> tuple[Any, Any]:
         return want, np.array(asked.result(60)).reshape(want.shape)
 
 
+WITHOUT_CLIENT = ("constant_alone",)
+"""What needs nothing of a client: nobody listens, and one that asked would wait for a minute."""
 MIXED_CASES = ("relu", "bounded", "max", "min", "concat_relu")
 
 
