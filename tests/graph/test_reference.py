@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from capc.inference.reference import encode_images, evaluate, evaluate_layers
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 SEEDS = st.integers(0, 2**32 - 1)
+EXAMPLES = int(os.environ.get("CAPC_EXAMPLES", "500"))  # some 100 a second
 
 
 def quantized(network: Network, fraction_bits: int, low: float = 0.0) -> QuantizedNetwork:
@@ -35,7 +37,7 @@ def quantized(network: Network, fraction_bits: int, low: float = 0.0) -> Quantiz
     return quantize(network, FixedPoint(ring_bits, fraction_bits), (low, 1.0))
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(SEEDS, st.integers(0, 14), st.integers(1, 6), st.sampled_from([0.0, -1.0]))
 def test_every_layer_equals_python_integers(
     seed: int, fraction_bits: int, steps: int, low: float
