@@ -26,6 +26,7 @@ FLOORS = (
     "unforeseen",
     "command_line",
     "child_process",
+    "ray_cluster",
     "fixed_point",
     "label_sets",
     "piecewise",

@@ -20,8 +20,11 @@ from capc.graph.prepared import load_network
 from capc.harness import report
 from capc.harness.account import AccountBefore, epsilon_after
 from capc.harness.estimate import estimate, plan_lines
+from capc.harness.flags import RAY
+from capc.harness.hosts import Place
 from capc.harness.launchers.feed import Fed, Feed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
+from capc.harness.launchers.ray_launcher import NodesLauncher, ray_launcher
 from capc.harness.launchers.remote_bridge import bridge_command
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.lecture import lecture_of, require_keyboard
@@ -112,6 +115,8 @@ def _launcher(settings: Settings) -> Launcher:
         from capc.harness.launchers.tmux import TmuxLauncher  # noqa: PLC0415  0.1 s, for panes
 
         return TmuxLauncher(settings.session, cards=settings.cards)
+    if settings.launcher == RAY:
+        return ray_launcher(settings.ray_address, settings.timeout_seconds)
     return SubprocessLauncher()
 
 
@@ -375,8 +380,15 @@ class Run:
         directory = self._directory.party_directory(name)
         log_file = self._directory.log_file(name)
         own_log = None if self._launcher.redirects(name) else str(log_file)
-        self._configs.of(name, own_log, directory).write(directory / "config.json")
-        return PartySpec(name, (), directory, log_file)
+        host = self._place(name)
+        self._configs.of(name, own_log, directory, host).write(directory / "config.json")
+        return PartySpec(name, (), directory, log_file, None if host is None else host.host)
+
+    def _place(self, name: str) -> Place | None:
+        """The machine of a party; None: this one."""
+        if isinstance(self._launcher, NodesLauncher):
+            return self._launcher.places[name]
+        return None if self._settings.hosts is None else self._settings.hosts[name]
 
     def _with_control(self, spec: PartySpec, control: Path) -> PartySpec:
         module = self._modules[role_of(spec.name)]

@@ -19,6 +19,7 @@ from capc.privacy.distributed import NOISE_SOURCES
 from capc.privacy.voting_rules import MULTI_LABEL
 
 QUERIES = ("private", "public")
+RAY = "ray"
 DEFAULT_SIGMA = 0.1
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
@@ -294,9 +295,16 @@ def _add_launching(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--launcher",
-        choices=("tmux", "subprocess"),
+        choices=("tmux", "subprocess", RAY),
         default="tmux",
-        help="a tmux pane per party, or plain processes (default tmux)",
+        help="a tmux pane per party, plain processes, or the nodes of a Ray cluster (default tmux)",
+    )
+    add(
+        "--ray",
+        metavar="ADDRESS",
+        default=None,
+        help="with --launcher ray: HOST:PORT of the cluster's head, or auto for the one that runs "
+        "on this machine (default: a Ray of this machine alone, for this run)",
     )
     add(
         "--hosts",

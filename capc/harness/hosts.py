@@ -1,4 +1,4 @@
-"""hosts.toml: on which machines the parties of a run are, and how they are reached by ssh."""
+"""On which machines the parties of a run are: hosts.toml, and how ssh reaches them; or Ray."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 from capc.errors import ConfigError
 from capc.files import expanded
+from capc.harness.flags import RAY
 from capc.parties.federation.tables import Table
+from capc.ray_cluster import LOCAL
 from capc.roles import GUARDIAN, QUERYING, answering
 from capc.transport.endpoints import EVERY_ADDRESS
 
@@ -20,16 +22,22 @@ _SSH = "ssh -T -o BatchMode=yes -o ServerAliveInterval=15"
 
 
 @dataclass(frozen=True)
-class Host:
-    """A machine: what ssh calls it, its address for the other parties, and where capc is there.
+class Place:
+    """The machine of a party: its name, its address for other parties, where parties listen."""
+
+    host: str
+    address: str
+    listen: str
+
+
+@dataclass(frozen=True)
+class Host(Place):
+    """A machine that ssh reaches, by the name `host`, and where capc is there.
 
     `python` is the interpreter that has capc; below `folder` each run has a folder of its own
     while it lasts. `ssh` are the words before the name of the host.
     """
 
-    host: str
-    address: str
-    listen: str
     python: str
     folder: str
     ssh: tuple[str, ...]
@@ -42,12 +50,21 @@ def hosts_of(flags: argparse.Namespace) -> Mapping[str, Host] | None:
     """
     if flags.hosts is None:
         return None
+    if flags.launcher == RAY:
+        raise ConfigError("--hosts is refused with --launcher ray, which places the parties")
     if flags.account is not None and not flags.account.startswith("/"):
         raise ConfigError(
             f"--account is {flags.account!r}; with --hosts it is a file on the guardian's host: "
             "name it from / on"
         )
     return read_hosts(expanded(flags.hosts), flags.n_parties)
+
+
+def ray_address_of(flags: argparse.Namespace) -> str:
+    """The Ray of --launcher ray; ConfigError for --ray beside another launcher."""
+    if flags.ray is not None and flags.launcher != RAY:
+        raise ConfigError("--ray needs --launcher ray")
+    return str(flags.ray or LOCAL)
 
 
 def read_hosts(path: Path, n_parties: int) -> Mapping[str, Host]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from capc.graph.agreement import Agreement
+from capc.harness.hosts import Place
 from capc.harness.lecture import PATIENCE_SECONDS
 from capc.harness.queries import Queries
 from capc.harness.settings import Settings
@@ -34,14 +35,15 @@ class PartyConfigs:
     agreements: Sequence[Agreement] | None
     own_account: Path
 
-    def of(self, name: str, log_file: str | None, directory: Path) -> PartyConfig:
+    def of(
+        self, name: str, log_file: str | None, directory: Path, host: Place | None
+    ) -> PartyConfig:
         """The config of a party, which writes its own log to `log_file`, if any.
 
-        `directory` is its own: there lie the queries for a querying party on another machine.
+        `directory` is its own: there lie the queries for a querying party on another `host`.
         """
         settings = self.settings
         place = self.names.index(name)
-        host = None if settings.hosts is None else settings.hosts[name]
         is_answering = name not in (QUERYING, GUARDIAN)
         return PartyConfig(
             party=name,
@@ -82,7 +84,7 @@ class PartyConfigs:
                 else None
             ),
             agreement=self.agreements[place] if is_answering and self.agreements else None,
-            queries=self._queries(directory) if name == QUERYING else None,
+            queries=self._queries(directory, host) if name == QUERYING else None,
             privacy=self._privacy() if name == GUARDIAN else None,
         )
 
@@ -93,8 +95,8 @@ class PartyConfigs:
             return privacy
         return replace(privacy, account=str(self.own_account))
 
-    def _queries(self, directory: Path) -> QuerySource:
-        if self.settings.hosts is not None:
+    def _queries(self, directory: Path, host: Place | None) -> QuerySource:
+        if host is not None:
             file = directory / "queries.npy"
             np.save(file, self.queries.images)
             shape = tuple(self.queries.images.shape[1:])

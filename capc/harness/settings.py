@@ -25,7 +25,7 @@ from capc.graph.calibration_flags import calibration_of
 from capc.graph.ring_choice import FEWEST_FRACTION_BITS
 from capc.harness.flag_checks import check_min_parties, not_negative, positive, voting_of, whole
 from capc.harness.flags import DEFAULT_SIGMA, build_parser
-from capc.harness.hosts import Host, hosts_of
+from capc.harness.hosts import Host, hosts_of, ray_address_of
 from capc.harness.noise_checks import check_noise_source, noise_fits
 from capc.harness.resume import resumed
 from capc.he.parameter_flags import read_encryption_params
@@ -37,6 +37,7 @@ from capc.machine import cores
 from capc.parties.config import PrivacySettings
 from capc.privacy.conversion import DEFAULT_DELTA
 from capc.privacy.voting_rules import Voting, VotingRule
+from capc.ray_cluster import LOCAL
 from capc.transport.control_messages import MAX_PARTIES
 
 MAX_QUERIES = 1_000_000
@@ -103,6 +104,7 @@ class Settings:
     max_labels: int | None = None
     min_parties: int | None = None
     hosts: Mapping[str, Host] | None = None
+    ray_address: str = LOCAL
 
     @property
     def fewest(self) -> int:
@@ -233,6 +235,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         max_labels=flags.max_labels,
         min_parties=flags.min_parties,
         hosts=hosts_of(flags),
+        ray_address=ray_address_of(flags),
     )
 
 

@@ -327,6 +327,8 @@ class Supervisor:
 
     def _fail(self, party: str | None, reason: str, **about: Any) -> None:
         """`about`: the other fields of the Failure."""
+        if party is not None and (host := self._parties[party].spec.host) is not None:
+            reason = f"{reason} (on {host})"
         losable = party is not None and self._all_ready and not self._ending
         if party is not None and losable and self._leave_out(party, reason):
             return
@@ -378,8 +380,8 @@ class Supervisor:
                 deadline = time.monotonic() + self._grace_seconds
                 while self._running() and time.monotonic() < deadline:
                     self._handle_events(deadline)
-        started = [party.process.pid for party in self._parties.values() if party.process]
-        end_stragglers(started, self._grace_seconds)
+        pids = (party.process.pid for party in self._parties.values() if party.process)
+        end_stragglers((pid for pid in pids if pid is not None), self._grace_seconds)
         self._outcome.exit_statuses = {
             party.name: party.exit_status for party in self._parties.values()
         }

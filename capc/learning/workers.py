@@ -8,13 +8,9 @@ when all others are done.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import multiprocessing
-import os
 import signal
-import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,13 +20,13 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from capc.child_process import end_this_process_with_its_parent
-from capc.errors import CapcError, ConfigError
+from capc.errors import CapcError
+from capc.ray_cluster import connected
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 _STOP_SECONDS = 10.0
-_CONNECT_SECONDS = 10.0
 _REPORT_SECONDS = 10.0  # a report comes at least so often: a single task may take hours
 
 Progress = Callable[[int, int], None]
@@ -224,46 +220,8 @@ def _work(connection: Connection) -> None:
 
 
 def _run_on_ray(tasks: Sequence[Task], address: str, workers: int, report: Progress) -> Failures:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address == "local" or (address != "auto" and _is_loopback(address)):
-        # Ray then stays on loopback: else it takes the machine's outer address for its own, where
-        # its unguarded ports are open to the network and a head on loopback is not heard.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    try:
-        import ray  # noqa: PLC0415  an optional extra, and large
-    except ImportError:
-        raise ConfigError("--ray needs Ray: pip install 'capc[ray]'") from None
-    options: dict[str, Any] = {"address": address}
-    if address == "local":
-        options |= {"include_dashboard": False, "num_cpus": workers}
-        # Ray's workers start elsewhere: they must find the same modules as this process.
-        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"no Ray cluster answers at --ray {address}: {error} (where it asks for a token, set "
-            "RAY_AUTH_MODE=token)"
-        ) from None
-    try:
+    with connected(address, cpus=workers) as ray:
         return _gather(ray, tasks, report)
-    finally:
-        ray.shutdown()
-
-
-def _is_loopback(address: str) -> bool:
-    """Whether a cluster's head is on this machine alone.
-
-    Raises ConfigError, at once, where nothing listens there: Ray itself would try for minutes.
-    """
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"no Ray cluster answers at --ray {address} ({error}): give HOST:PORT of its head"
-        ) from None
 
 
 def _gather(ray: Any, tasks: Sequence[Task], report: Progress) -> Failures:

@@ -37,6 +37,7 @@ class MessageType(IntEnum):
     VOTERS = 16  # whose shares are added up, where not all answering parties answer
     LASTING = 17  # the key by which a connection that was cut is found again; that it has come
     RESUME = 18  # the first message on the connection that takes its place
+    SUPERVISION = 19  # between a driver and what starts parties for it on another machine
 
 
 def encode_header(message_type: MessageType, length: int) -> bytes:

@@ -24,7 +24,8 @@ from capc.graph.layers import Conv2D, Dense, Input, Network, Relu, Reshape
 from capc.graph.prepared import save_network
 from capc.harness import lecture
 from capc.harness.experiment import Run
-from capc.harness.launchers.processes import PartySpec, Process
+from capc.harness.launchers.fork_client import LocalProcess
+from capc.harness.launchers.processes import PartySpec
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.lecture import Lecture
 from capc.harness.queries import load_queries
@@ -65,9 +66,9 @@ class WatchedLauncher(SubprocessLauncher):
 
     def __init__(self) -> None:
         super().__init__()
-        self.started: dict[str, Process] = {}
+        self.started: dict[str, LocalProcess] = {}
 
-    def start(self, spec: PartySpec) -> Process:
+    def start(self, spec: PartySpec) -> LocalProcess:
         self.started[spec.name] = super().start(spec)
         return self.started[spec.name]
 

@@ -16,7 +16,6 @@ from capc.harness.launchers.processes import (
     UNKNOWN_STATUS,
     ChildProcess,
     PartySpec,
-    Process,
     party_environment,
     signal_group,
 )
@@ -32,16 +31,18 @@ def can_fork(spec: PartySpec) -> bool:
     return tuple(spec.command[:3]) == (sys.executable, "-m", _MODULE)
 
 
-class ForkedProcess:
-    """A party that is a child of the nursery; its output goes to its log file."""
+class ReportedProcess:
+    """A party whose exit status another process tells through a pipe, whose read end this has.
 
-    def __init__(self, pid: int, status: int) -> None:
-        self.pid = pid
+    Its output goes to its log file.
+    """
+
+    def __init__(self, status: int) -> None:
         self._descriptor: int | None = status
         self._status: int | None = None
 
     def exit_events(self) -> list[int]:
-        """The pipe through which the nursery tells the status; none after `close`."""
+        """The pipe that tells the status; none after `close`."""
         return [] if self._descriptor is None else [self._descriptor]
 
     def poll(self) -> int | None:
@@ -55,10 +56,6 @@ class ForkedProcess:
             self._status = STATUS.unpack(data)[0] if whole else UNKNOWN_STATUS
         return self._status
 
-    def signal(self, number: signal.Signals) -> None:
-        """Signal the process group."""
-        signal_group(self.pid, number)
-
     def screen(self) -> list[str]:
         """Nothing: there is no pane."""
         return []
@@ -70,13 +67,28 @@ class ForkedProcess:
             self._descriptor = None
 
 
+class ForkedProcess(ReportedProcess):
+    """A party that is a child of the nursery."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        super().__init__(status)
+        self.pid = pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the process group."""
+        signal_group(self.pid, number)
+
+
+LocalProcess = ChildProcess | ForkedProcess
+
+
 class Starter:
     """Starts parties without a pane: as children, or as forks where there are many."""
 
     def __init__(self, parties: int) -> None:
         self._forks = Forks() if parties >= FORK_FROM else None
 
-    def start(self, spec: PartySpec) -> Process:
+    def start(self, spec: PartySpec) -> LocalProcess:
         """Start one party; ConfigError where it cannot be started."""
         if self._forks is not None and can_fork(spec):
             return self._forks.start(spec)

@@ -24,18 +24,24 @@ UNKNOWN_STATUS = 255  # its pane was closed, or the process that forked it ended
 
 @dataclass(frozen=True)
 class PartySpec:
-    """A party to start: its command, its working folder, and where its log goes."""
+    """A party to start: its command, its working folder, and where its log goes.
+
+    `host` names the machine that it runs on, None for this one.
+    """
 
     name: str
     command: tuple[str, ...]
     directory: Path
     log_file: Path
+    host: str | None = None
 
 
 class Process(Protocol):
     """A started party, in a process group of its own."""
 
-    pid: int
+    @property
+    def pid(self) -> int | None:
+        """The leader of its group; None on another machine."""
 
     def exit_events(self) -> list[int]:
         """File descriptors, each readable once something about the end can be learnt."""
@@ -91,6 +97,12 @@ def party_environment() -> dict[str, str]:
 def party_command(module: str, config: Path, control: Path) -> tuple[str, ...]:
     """The command line of a party; only public paths stand on it."""
     return (sys.executable, "-m", module, "--config", str(config), "--control", str(control))
+
+
+def words_of(command: Sequence[str]) -> tuple[str, Path, Path]:
+    """Module, config and control socket of a `party_command`."""
+    _, _, module, _, config, _, control = command
+    return module, Path(config), Path(control)
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

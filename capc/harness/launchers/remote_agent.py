@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -47,16 +47,19 @@ def main(argv: list[str] | None = None) -> int:
         tempfile.TemporaryDirectory(prefix="capc-party-", dir=below) as own,
         socket_folder("capc-remote-", "control") as sockets,
     ):
-        receive_files(Path(own))
+        receive_files(Path(own), _read)
         with _started(module, Path(own), sockets / "control") as (child, listener):
             return _serve(child, listener)
 
 
-def receive_files(folder: Path) -> None:
-    """The files of the header, each its owner's alone; ProtocolError for anything else."""
+def receive_files(folder: Path, read: Callable[[int], bytes]) -> None:
+    """The files of the header, each its owner's alone; ProtocolError for anything else.
+
+    `read` gives the next bytes, at least one and at most as many as it is asked for.
+    """
     header = bytearray()
     while not header.endswith(b"\n"):
-        header += _read(1)
+        header += read(1)
         if len(header) > _MOST_HEADER:
             raise ProtocolError("the driver sent no list of files")
     try:
@@ -70,7 +73,7 @@ def receive_files(folder: Path) -> None:
         with os.fdopen(descriptor, "wb") as file:
             left = size
             while left:
-                piece = _read(min(left, _PIECE))
+                piece = read(min(left, _PIECE))
                 file.write(piece)
                 left -= len(piece)
 

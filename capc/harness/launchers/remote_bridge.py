@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -70,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.start()
     with contextlib.suppress(OSError):  # ssh has ended: its status says so below
         if _is_ready(source):
-            _send_files(sink, PartyConfig.read(flags.config))
+            send_files(sink.write, PartyConfig.read(flags.config))
+            sink.flush()
             _join(flags.control, sink, source)
     with contextlib.suppress(OSError):
         sink.close()
@@ -105,7 +105,7 @@ def _is_ready(source: IO[bytes]) -> bool:
     return READY in iter(lambda: source.readline(_MOST_BEFORE_READY), b"")
 
 
-def _send_files(sink: IO[bytes], config: PartyConfig) -> None:
+def send_files(write: Callable[[bytes], object], config: PartyConfig) -> None:
     """The party's settings, and its own model or queries: nothing of another party."""
     files: dict[str, Path] = {}
     if config.model is not None:
@@ -116,11 +116,11 @@ def _send_files(sink: IO[bytes], config: PartyConfig) -> None:
         config = replace(config, queries=replace(config.queries, path=QUERIES))
     settings = json.dumps(config.to_json()).encode()
     sizes = {CONFIG: len(settings), **{name: path.stat().st_size for name, path in files.items()}}
-    sink.write(json.dumps(sizes).encode() + b"\n" + settings)
+    write(json.dumps(sizes).encode() + b"\n" + settings)
     for path in files.values():
         with path.open("rb") as file:
-            shutil.copyfileobj(file, sink, _PIECE)
-    sink.flush()
+            while piece := file.read(_PIECE):
+                write(piece)
 
 
 def _join(control_path: str, sink: IO[bytes], source: IO[bytes]) -> None:

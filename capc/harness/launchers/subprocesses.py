@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from capc.harness.launchers.fork_client import Starter
-from capc.harness.launchers.processes import PartySpec, Process
+from capc.harness.launchers.fork_client import LocalProcess, Starter
+from capc.harness.launchers.processes import PartySpec
 
 
 class SubprocessLauncher:
@@ -24,7 +24,7 @@ class SubprocessLauncher:
         """True: nothing has a terminal."""
         return True
 
-    def start(self, spec: PartySpec) -> Process:
+    def start(self, spec: PartySpec) -> LocalProcess:
         """Start one party; ConfigError where it cannot be started."""
         return self._starter.start(spec)
 

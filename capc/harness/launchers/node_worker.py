@@ -1,0 +1,66 @@
+"""What a driver has on a node of a cluster: it starts the node's agent, and ends it.
+
+Its arguments and results may be seen by whoever sees the cluster: they are addresses and
+certificates, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from capc.child_process import ends_within, start_child
+from capc.errors import ProgramError
+from capc.harness.launchers.processes import party_environment
+
+_AGENT = "capc.harness.launchers.node_agent"
+_END_SECONDS = 20.0  # behind those that the agent gives its parties
+
+
+class NodeWorker:
+    """A worker of one driver; under Ray an actor, whose methods run one after the other."""
+
+    def __init__(self) -> None:
+        self._agent: subprocess.Popen[bytes] | None = None
+
+    def start(self, address: str, parties: int, certificates: Mapping[str, str]) -> dict[str, Any]:
+        """Start the agent at an address of this node: its port, certificate and version.
+
+        A process of its own: this one has threads, and cannot be forked. ProgramError where it
+        does not start.
+        """
+        words = [f"--address={address}", f"--parties={parties}"]
+        self._agent = agent = start_child(
+            [sys.executable, "-m", _AGENT, *words],
+            ends_by=signal.SIGTERM,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=party_environment(),
+            start_new_session=True,
+        )
+        if agent.stdin is None or agent.stdout is None:
+            raise RuntimeError("the agent was started without pipes")
+        with agent.stdin, agent.stdout:
+            agent.stdin.write(json.dumps(dict(certificates)).encode())
+            agent.stdin.close()
+            line = agent.stdout.readline()
+        if not line:
+            raise ProgramError(f"the agent ended at once, with status {agent.wait()}")
+        announced: dict[str, Any] = json.loads(line)
+        return announced
+
+    def join(self) -> int | None:
+        """Wait until the agent has ended, and with it all parties; its exit status."""
+        return None if self._agent is None else self._agent.wait()
+
+    def end(self) -> None:
+        """End the agent, which ends its parties."""
+        if self._agent is not None and self._agent.poll() is None:
+            self._agent.terminate()
+            if not ends_within(self._agent, _END_SECONDS):
+                self._agent.kill()
+                self._agent.wait()
