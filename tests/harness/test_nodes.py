@@ -7,9 +7,11 @@ import json
 import os
 import re
 import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +19,26 @@ import pytest
 
 pytest.importorskip("capc.gc._engine", reason="the circuit extension is not built")
 
+from test_party_config import GUARDIAN
 from test_real_run import N_QUERIES, Bench
+from test_supervisor import NAMES, Listener
 
 from capc import ray_cluster
 from capc.errors import ConfigError, ProtocolError
 from capc.harness.launchers.node_client import Credentials, NodeClient
+from capc.harness.launchers.node_frames import Frame, Kind, receive_frame, send_frame
 from capc.harness.launchers.node_worker import NodeWorker
-from capc.harness.launchers.processes import PartySpec
+from capc.harness.launchers.processes import PartySpec, party_command
 from capc.harness.launchers.ray_launcher import Cluster, Node, NodesLauncher, dealt
-from capc.harness.recorder import Recorder
+from capc.harness.outcome import Outcome
 from capc.harness.settings import parse_settings
-from capc.transport.control_messages import Hello, Message, Progress
+from capc.harness.supervisor import Supervisor
+from capc.transport.channel import Channel
+from capc.transport.control_messages import Message, Ready
 from capc.transport.endpoints import Peer
-from capc.transport.tls import Identity
+from capc.transport.framing import MessageType
 
+HERE = Path(__file__).resolve().parent
 NODES = (Node("here", "127.0.0.1", 1, True), Node("there", "127.0.0.2", 2, False))
 
 
@@ -41,6 +49,7 @@ class WorkersHere:
         self.workers = {node: NodeWorker() for node in NODES}
         self.told: list[str] = []
         self.announced: dict[Node, dict[str, Any]] = {}
+        self.lost: Future[Any] = Future()  # set: Ray has noticed that "there" is gone
         self._threads = ThreadPoolExecutor(len(NODES))
 
     def nodes(self) -> Sequence[Node]:
@@ -56,7 +65,11 @@ class WorkersHere:
         return self.announced
 
     def ended(self) -> Mapping[Node, Future[Any]]:
-        return {node: self._threads.submit(self.workers[node].join) for node in self.announced}
+        found = {node: self._threads.submit(self.workers[node].join) for node in self.announced}
+        found[NODES[1]].add_done_callback(
+            lambda ended: None if self.lost.done() else self.lost.set_result(ended.result())
+        )
+        return {**found, NODES[1]: self.lost}
 
     def end(self) -> None:
         for worker in self.workers.values():
@@ -75,60 +88,183 @@ class WatchedLauncher(NodesLauncher):
             yield self.cluster
 
         super().__init__(clusters())
-        self.specs: dict[str, PartySpec] = {}
-
-
-class NodesBench(Bench):
-    """The bench of test_real_run over two nodes; it keeps the parties' process ids."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__(folder)
-        (folder / "tmp").mkdir()
-        monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
-        self.nodes = WatchedLauncher()
-        self.launcher = self.nodes  # type: ignore[assignment]
-        self.pids: dict[str, int] = {}
-        self.on: Callable[[str, Message], None] = lambda party, message: None
-        really = Recorder.on_message
-
-        def on_message(recorder: Recorder, party: str, message: Message) -> None:
-            really(recorder, party, message)
-            if isinstance(message, Hello):
-                self.pids[party] = message.pid
-            self.on(party, message)
-
-        monkeypatch.setattr(Recorder, "on_message", on_message)
-
-    def record(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "latest" / "run.json").read_text())
-        return found
-
-    def check_nothing_is_left(self) -> None:
-        assert len(self.pids) == 5
-        for pid in self.pids.values():
-            assert not Path(f"/proc/{pid}").exists()
-        assert not list((self.folder / "tmp").glob("capc-node-*"))
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NodesBench:
-    return NodesBench(tmp_path, monkeypatch)
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WatchedLauncher:
+    """Its workers keep their files below tmp_path, and find the scripted party."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (HERE, HERE.parents[1]))))
+    return WatchedLauncher()
 
 
-def test_a_run_over_two_nodes(bench: NodesBench) -> None:
+def processes(folder: Path) -> dict[str, int]:
+    """What runs with a word of its command line below a folder: by the name of its file."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = entry.read_bytes().decode(errors="replace").split("\0")
+            named = [Path(word).parent.name for word in words if word.startswith(str(folder))]
+            if named:
+                found[named[0]] = int(entry.parent.name)
+    return found
+
+
+def check_nothing_is_left(folder: Path) -> None:
+    assert processes(folder / "tmp") == {}
+    assert list((folder / "tmp").glob("capc-node-*")) == []
+
+
+def test_a_run_over_two_nodes(launcher: WatchedLauncher, tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.launcher = launcher
     assert bench.run("--sigma=0.01") == 0
     assert len(bench.rows("queries.csv")) == N_QUERIES
-    hosts = {name: place.host for name, place in bench.nodes.places.items()}
+    hosts = {name: place.host for name, place in launcher.places.items()}
     assert hosts == {
         **{"querying": "here", "guardian": "here", "answering-0": "there"},
         **{"answering-1": "there", "answering-2": "here"},
     }
     for name in hosts:
-        log = (bench.folder / "latest" / "logs" / f"{name}.log").read_text()
+        log = (tmp_path / "latest" / "logs" / f"{name}.log").read_text()
         assert re.search(f"{name} query 0 step", log), name
-    said = "".join(bench.nodes.cluster.told)
-    assert "PRIVATE KEY" not in said  # what Ray would see
+    said = "".join(launcher.cluster.told)  # what Ray sees
+    assert "PRIVATE KEY" not in said
     assert set(re.findall(r'"([a-z-]+)":', said)) == {
         *("driver-down", "driver-up", "port", "certificate", "version")
     }
-    bench.check_nothing_is_left()
+    check_nothing_is_left(tmp_path)
+
+
+class Scripted:
+    """Scripted parties under the supervisor, on two nodes."""
+
+    def __init__(
+        self, folder: Path, launcher: WatchedLauncher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.folder, self.launcher = folder, launcher
+        self.listener = Listener()
+        self._monkeypatch = monkeypatch
+
+    def run(self, **who: str) -> Outcome:
+        behaviours = {name.replace("_", "-"): what for name, what in who.items()}
+        self._monkeypatch.setenv("CAPC_FAKE", json.dumps(behaviours))
+        self.launcher.prepare(NAMES, self.folder)
+        specs = []
+        for name in NAMES:
+            directory = self.folder / name
+            directory.mkdir()
+            replace(GUARDIAN, party=name, n_queries=1).write(directory / "config.json")
+            log, host = self.folder / f"{name}.log", self.launcher.places[name].host
+            specs.append(PartySpec(name, (), directory, log, host))
+        supervisor = Supervisor(
+            specs,
+            lambda spec, control: replace(
+                spec, command=party_command("fake_party", spec.directory / "config.json", control)
+            ),
+            self.launcher,
+            self.listener,
+            setup_seconds=60.0,
+            query_seconds=60.0,
+            grace_seconds=2.0,
+        )
+        try:
+            return supervisor.run()
+        finally:
+            self.launcher.finish(keep=False)
+            check_nothing_is_left(self.folder)
+
+
+@pytest.fixture
+def scripted(
+    launcher: WatchedLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Scripted:
+    return Scripted(tmp_path, launcher, monkeypatch)
+
+
+def test_a_killed_party_is_named_with_its_host(scripted: Scripted) -> None:
+    outcome = scripted.run(answering_1="die", querying="hang")
+    assert outcome.cause is not None
+    assert (outcome.cause.party, outcome.cause.reason) == (
+        *("answering-1", "killed by SIGKILL (on there)"),
+    )
+    assert outcome.exit_statuses["answering-1"] == -signal.SIGKILL
+    assert "answering-1 is die" in (scripted.folder / "answering-1.log").read_text()
+
+
+@pytest.mark.parametrize("which", ["agent", "node"])
+def test_a_lost_node_ends_the_run_and_is_named(scripted: Scripted, which: str) -> None:
+    cluster = scripted.launcher.cluster
+
+    def lose(party: str, message: Message) -> None:
+        if isinstance(message, Ready) and party == "answering-0" and which == "agent":
+            agent = cluster.workers[NODES[1]]._agent
+            assert agent is not None
+            agent.kill()
+        elif isinstance(message, Ready) and party == "answering-0":
+            cluster.lost.set_exception(RuntimeError("the node does not answer"))
+
+    scripted.listener.on = lose
+    outcome = scripted.run(answering_0="hang", answering_1="hang", querying="hang", guardian="hang")
+    assert outcome.cause is not None
+    assert outcome.cause.party in ("answering-0", "answering-1")
+    assert "the process that forked it ended (on there)" in outcome.cause.reason
+    assert "the worker on this party's node has ended" in "".join(outcome.tail)
+
+
+def test_strangers_are_not_served(launcher: WatchedLauncher) -> None:
+    """A certificate that the driver did not give is refused, also with the driver's name."""
+    cluster = launcher.cluster
+    said = cluster.start({NODES[0]: 1}, Credentials.create().certificates)[NODES[0]]
+    node = Peer("node here", "127.0.0.1", said["port"], said["certificate"])
+    with pytest.raises(ProtocolError):
+        client = NodeClient(node, Credentials.create())
+        client._down.recv(MessageType.SUPERVISION, 1)  # TLS 1.3 tells a client with the first byte
+    cluster.end()
+
+
+@pytest.mark.parametrize("payload", [b"\x09guardian\n", b"\x03../x\n", b"\x03guardian", b"\x03\n"])
+def test_frames_of_no_known_kind_or_party_are_refused(payload: bytes) -> None:
+    one, two = socket.socketpair()
+    with Channel(one, "one") as here, Channel(two, "two") as there:
+        send_frame(here, Frame(Kind.SIGNAL, "guardian", b"9"))
+        assert receive_frame(there) == Frame(Kind.SIGNAL, "guardian", b"9")
+        here.send(MessageType.SUPERVISION, payload)
+        with pytest.raises(ProtocolError, match="no known kind and party"):
+            receive_frame(there)
+
+
+def test_parties_take_turns_as_nodes_have_processors() -> None:
+    big, head = Node("big", "10.0.0.2", 3, False), Node("head", "10.0.0.1", 0, True)
+    small = Node("small", "10.0.0.3", 1, False)
+    names = [f"answering-{index}" for index in range(6)]
+    found = dealt([*names, "guardian", "querying"], [head, big, small])
+    assert {name: node.name for name, node in found.items()} == {
+        **{"querying": "big", "guardian": "head"},
+        **dict(zip(names, ["small", "big", "big", "big", "small", "big"], strict=True)),
+    }
+    for nodes in ([head], [big]):
+        with pytest.raises(ConfigError, match="no node with a processor"):
+            dealt(["guardian", "querying"], nodes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--ray=auto"], "--ray needs --launcher ray"),
+        (["--launcher=ray", "--hosts=hosts.toml"], "--hosts is refused with --launcher ray"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_settings(flags)
+
+
+def test_ray_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(ConfigError, match=r"pip install 'capc\[ray\]'"),
+        ray_cluster.connected("local", cpus=1),
+    ):
+        pass

@@ -25,7 +25,7 @@ from capc.graph.prepared import save_network
 from capc.harness import lecture
 from capc.harness.experiment import Run
 from capc.harness.launchers.fork_client import LocalProcess
-from capc.harness.launchers.processes import PartySpec
+from capc.harness.launchers.processes import Launcher, PartySpec
 from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.lecture import Lecture
 from capc.harness.queries import load_queries
@@ -85,7 +85,8 @@ class Bench:
         for index, path in enumerate(self.models):
             save_network(small_network(index), path)
         self.networks = [small_network(index) for index in range(3)]
-        self.launcher = WatchedLauncher()
+        self.watched = WatchedLauncher()
+        self.launcher: Launcher = self.watched
 
     def run(self, *flags: str) -> int:
         settings = parse_settings(
@@ -207,7 +208,7 @@ def test_a_party_killed_at_each_step(
         if killed or not isinstance(message, Progress | Timing):
             return
         if message.step == step and message.query == 1:
-            killed.append(bench.launcher.started[victim].pid)
+            killed.append(bench.watched.started[victim].pid)
             os.kill(killed[0], signal.SIGKILL)
 
     monkeypatch.setattr(Recorder, "on_message", on_message)
@@ -217,5 +218,5 @@ def test_a_party_killed_at_each_step(
     assert run["parties"][victim]["exit_status"] == -signal.SIGKILL
     assert run["failure"]["party"] == victim
     assert "SIGKILL" in run["failure"]["reason"]
-    for process in bench.launcher.started.values():
+    for process in bench.watched.started.values():
         assert not running_members(process.pid)

@@ -12,6 +12,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -22,7 +23,6 @@ from pathlib import Path
 from capc import __version__
 from capc.command_line import ExitStatus, Parser, run_command
 from capc.errors import CapcError, ProtocolError
-from capc.files import socket_folder
 from capc.harness.launchers.fork_client import Starter
 from capc.harness.launchers.fork_server import STATUS
 from capc.harness.launchers.node_frames import (
@@ -49,13 +49,13 @@ from capc.transport.tls import Identity
 NODE = "node"
 _MEET_SECONDS = 60.0
 _END_SECONDS = 5.0
-_PREFIX = "capc-node-"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serve one driver until it goes."""
     parser = Parser("node_agent", description=__doc__)
     parser.add_argument("--address", required=True)
+    parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--parties", type=int, required=True)
     flags = parser.parse_args(argv)
     keep_memory_private()
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     for channel in channels.values():
         channel.wait_at_most(math.inf)
     with (
-        Node(channels[DOWN], channels[UP], flags.parties) as node,
+        Node(channels[DOWN], channels[UP], flags.folder, flags.parties) as node,
         contextlib.suppress(ProtocolError),
     ):
         node.serve()
@@ -80,13 +80,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class Node:
-    """The parties of one node. `parties`: how many are to be started, at most."""
+    """The parties of one node, below `folder`. `parties`: how many are to be started, at most."""
 
-    def __init__(self, down: Channel, up: Channel, parties: int) -> None:
+    def __init__(self, down: Channel, up: Channel, folder: Path, parties: int) -> None:
         self._down, self._up = down, up
         self._sending = threading.Lock()
-        self._held = ExitStack()
-        self._folder = self._held.enter_context(socket_folder(_PREFIX, "answering-000/control"))
+        self._folder = folder
         self._starter = Starter(parties)
         self._watcher = Watcher("parties")
         self._parties: dict[str, _Party] = {}
@@ -106,7 +105,7 @@ class Node:
         self._watcher.close()
         for channel in (self._up, self._down):
             channel.close()
-        self._held.close()
+        shutil.rmtree(self._folder, ignore_errors=True)  # whoever made it may have been killed
 
     def serve(self) -> None:
         """Do what the driver says, until its connection ends: ProtocolError."""

@@ -11,14 +11,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
-from capc.child_process import ends_within, start_child
+from capc.child_process import start_child
 from capc.errors import ProgramError
+from capc.files import socket_folder
 from capc.harness.launchers.processes import party_environment
 
 _AGENT = "capc.harness.launchers.node_agent"
-_END_SECONDS = 20.0  # behind those that the agent gives its parties
+_PREFIX = "capc-node-"
 
 
 class NodeWorker:
@@ -26,6 +28,7 @@ class NodeWorker:
 
     def __init__(self) -> None:
         self._agent: subprocess.Popen[bytes] | None = None
+        self._held = ExitStack()
 
     def start(self, address: str, parties: int, certificates: Mapping[str, str]) -> dict[str, Any]:
         """Start the agent at an address of this node: its port, certificate and version.
@@ -33,7 +36,8 @@ class NodeWorker:
         A process of its own: this one has threads, and cannot be forked. ProgramError where it
         does not start.
         """
-        words = [f"--address={address}", f"--parties={parties}"]
+        folder = self._held.enter_context(socket_folder(_PREFIX, "answering-000/control"))
+        words = [f"--address={address}", f"--parties={parties}", f"--folder={folder}"]
         self._agent = agent = start_child(
             [sys.executable, "-m", _AGENT, *words],
             ends_by=signal.SIGTERM,
@@ -54,13 +58,15 @@ class NodeWorker:
         return announced
 
     def join(self) -> int | None:
-        """Wait until the agent has ended, and with it all parties; its exit status."""
-        return None if self._agent is None else self._agent.wait()
+        """Wait until the agent has ended, and with it all parties; its exit status.
+
+        Nothing of them is left then, also where the agent was killed.
+        """
+        with self._held:
+            return None if self._agent is None else self._agent.wait()
 
     def end(self) -> None:
         """End the agent, which ends its parties."""
         if self._agent is not None and self._agent.poll() is None:
             self._agent.terminate()
-            if not ends_within(self._agent, _END_SECONDS):
-                self._agent.kill()
-                self._agent.wait()
+        self.join()
