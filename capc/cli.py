@@ -74,6 +74,11 @@ _COMMANDS = {
         "the learning experiments: train, query, retrain",
         "capc learn all --config config/learning/mnist.json",
     ),
+    "sweep": _Command(
+        "capc.harness.sweep_command",
+        "many runs over a grid of settings, side by side or on Ray, in one table",
+        "capc sweep config/sweep.toml --workers=2",
+    ),
     "models": _Command(
         "capc.learning.train_command",
         "train one model per answering party, as scripts/train_models.py does",

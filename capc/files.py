@@ -130,12 +130,20 @@ def socket_folder(prefix: str, longest_name: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def held_folder(folder: Path) -> Iterator[None]:
-    """A lock on a folder, which the system frees when this process ends, however it ends."""
+def held_folder(folder: Path, *, alone: bool = False) -> Iterator[None]:
+    """A lock on a folder, which the system frees when this process ends, however it ends.
+
+    `alone`: ConfigError where another process holds it.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if alone:
+                raise ConfigError(f"{folder} is in use by another process") from None
+        except OSError:
+            pass  # a file system without locks, where nothing is swept
         yield
     finally:
         os.close(descriptor)

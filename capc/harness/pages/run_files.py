@@ -17,6 +17,7 @@ REPORT, INDEX = "report.html", "index.html"
 _MAX_RUNS, _RESULTS = 500, "results"
 _PLACES = {
     f"learning/*/{REPORT}": "learning experiment",
+    f"sweeps/*/{REPORT}": "sweep",
     f"bench/{REPORT}": "benchmarks",
     f"table1/{REPORT}": "the paper's Table 1",
     f"scaling/{REPORT}": "scaling",
@@ -55,7 +56,7 @@ def write_report(folder: Path, content: str, name: str = REPORT) -> Path:
 
 def write_learn_page(folder: Path) -> Path:
     """Write the page of an experiment from the files that it left; FileError where that fails."""
-    tables = {name: _rows(folder / f"{name}.csv") for name in ("queries", "summary", "sweep")}
+    tables = {name: rows_at(folder / f"{name}.csv") for name in ("queries", "summary", "sweep")}
     pictures = {
         path.stem: read_bounded(path) for path in sorted((folder / "figures").glob("*.png"))
     }
@@ -73,10 +74,11 @@ def _others(results: Path) -> list[tuple[str, str, float]]:
 
 def tables_of(folder: Path) -> Tables:
     """The public tables of a run; empty where it did not get so far."""
-    return Tables(*(_rows(folder / f"{name}.csv") for name in ("queries", "timings", "summary")))
+    return Tables(*(rows_at(folder / f"{name}.csv") for name in ("queries", "timings", "summary")))
 
 
-def _rows(path: Path) -> list[Row]:
+def rows_at(path: Path) -> list[Row]:
+    """The whole rows of a CSV file; none where there is no such file."""
     try:
         return rows_of(read_bounded(path).decode(errors="replace"))
     except OSError:

@@ -1,0 +1,137 @@
+"""A sweep: the runs of a grid, each with a key made of all that goes into it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capc import __version__
+from capc.errors import ConfigError
+from capc.files import expanded
+from capc.harness.command_again import flag_words
+from capc.harness.flags import build_parser
+from capc.harness.learn_flags import chosen_experiment, learn_parser
+from capc.harness.settings import settings_from
+from capc.learning.store import content_key, digest_of
+from capc.parties.federation.tables import Table
+
+RUN, LEARN = "run", "learn"
+MOST_POINTS = 10_000
+_TABLES = ("settings", "grid")
+_OURS = ("results_dir", "resume", "step", "session", "ray", "hosts", "config", "set", "stage")
+_STAGE = "all"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep: its key, the values that differ between runs, and its command line.
+
+    `words` follow `capc`. They name no results folder: that is the key's.
+    """
+
+    key: str
+    settings: Mapping[str, Any]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """`capc run` or `capc learn`, once for each point of the grid."""
+
+    name: str
+    command: str
+    points: tuple[Point, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the grid varies."""
+        return tuple(self.points[0].settings)
+
+
+def read_sweep(path: Path) -> Sweep:
+    """The file, and each of its runs as the command itself would check it.
+
+    Raises ConfigError that names the file and the field, or the flag and the run.
+    """
+    table = Table.read(path)
+    command = table.get("command", str, RUN)
+    if command not in (RUN, LEARN):
+        raise table.error("command", f"is {command!r}; allowed are {RUN} and {LEARN}")
+    own = () if command == RUN else ("config", "stage")
+    table.require_known(("command", "name", *_TABLES, *own))
+    name = table.get("name", str, path.stem)
+    if Path(name).name != name:
+        raise table.error("name", f"is {name!r}; allowed is the name of a folder")
+    first: tuple[str, ...] = (RUN, "--launcher=subprocess")
+    if command == LEARN:
+        first = (LEARN, table.get("stage", str, _STAGE), f"--config={table.path('config')}")
+    common, grid = _settings(table)
+    points = []
+    for values in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        words = first + _words(command, {**common, **chosen})
+        _check(path, words)
+        points.append(Point(_key(words), chosen, words))
+    if len({point.key for point in points}) < len(points):
+        raise table.error("grid", "names one run twice")
+    return Sweep(name, command, tuple(points))
+
+
+def _settings(table: Table) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """What is the same in all runs, and the values of each thing that is varied."""
+    common, grid = (_fields(table, name) for name in _TABLES)
+    for name, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise table.error(f"grid.{name}", f"is {values!r}; allowed is a list of values")
+        if name in common:
+            raise table.error(f"grid.{name}", "is in settings, too")
+    for name in (*common, *grid):
+        if name in _OURS:
+            raise table.error(name, "cannot be set for the runs of a sweep")
+    count = math.prod(len(values) for values in grid.values())
+    if count > MOST_POINTS:
+        raise table.error("grid", f"has {count} runs; at most {MOST_POINTS} are allowed")
+    return common, grid
+
+
+def _fields(table: Table, name: str) -> dict[str, Any]:
+    found = table.raw().get(name, {})
+    if not isinstance(found, dict):
+        raise table.error(name, f"is {found!r}; allowed is a table")
+    return found
+
+
+def _words(command: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Flags of the command; of `capc learn` other names are fields of its config."""
+    parser = build_parser("capc run") if command == RUN else learn_parser()
+    flags = vars(parser.parse_known_args(["all", "--config=-"] if command == LEARN else [])[0])
+    words: list[str] = []
+    for name, value in settings.items():
+        if command == LEARN and name not in flags:
+            words.append(f"--set={name}={json.dumps(value)}")
+        else:
+            words += flag_words(name, value)
+    return tuple(words)
+
+
+def _check(path: Path, words: tuple[str, ...]) -> None:
+    """ConfigError for flags that the command would refuse."""
+    try:
+        if words[0] == RUN:
+            settings_from(build_parser("capc run").parse_args(words[1:]))
+        else:
+            chosen_experiment(learn_parser().parse_args(words[1:]))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: capc {' '.join(words)}: {error}") from None
+
+
+def _key(words: tuple[str, ...]) -> str:
+    """Of the version, the words, and the bytes of the files that they name; of folders the name."""
+    named = [expanded(word.partition("=")[2]) for word in words if "=" in word]
+    digest = digest_of([path for path in named if path.is_file()])
+    return content_key("sweep", version=__version__, words=list(words), files=digest)

@@ -1,0 +1,76 @@
+"""One run of a sweep, in a process and a folder of its own; what it leaves there when it has ended.
+
+It may be called by a worker of this machine or of a cluster: it takes plain arguments, and all that
+it leaves is below its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from capc.child_process import start_child
+from capc.command_line import ExitStatus
+from capc.files import read_json, write_whole
+from capc.harness.launchers.processes import last_lines, party_environment
+from capc.harness.signals import interruptible
+
+ENDED, SCREEN = "ended.json", "screen.txt"
+"""How a run ended, once it has; what it said."""
+
+
+def run_point(folder: str, words: Sequence[str]) -> None:
+    """Run `capc WORDS` anew in a folder; how it ended is in its file `ended.json`.
+
+    Nothing is written where it was stopped.
+    """
+    place = Path(folder)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, mode=0o700)
+    begun = time.monotonic()
+    with interruptible(), (place / SCREEN).open("wb") as screen:
+        status = _status([*words, f"--results_dir={place / 'results'}"], screen.fileno())
+    if status == ExitStatus.INTERRUPTED:
+        raise SystemExit(status)  # the worker that runs this is being ended
+    ended = {"status": status, "seconds": round(time.monotonic() - begun, 3)}
+    write_whole(place / ENDED, json.dumps(ended))
+
+
+def _status(words: Sequence[str], screen: int) -> int:
+    """Of the command, which is given the time to end its own processes when this one is stopped."""
+    command = [sys.executable, "-m", "capc.cli", *words]
+    child = start_child(
+        command,
+        ends_by=signal.SIGTERM,
+        stdin=subprocess.DEVNULL,
+        stdout=screen,
+        stderr=screen,
+        env=party_environment(),
+    )
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        return ExitStatus.INTERRUPTED
+
+
+def ended(folder: Path) -> Mapping[str, Any] | None:
+    """How the run in a folder ended; None where none has."""
+    try:
+        found: Mapping[str, Any] = read_json(folder / ENDED)
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def reason_of(folder: Path) -> str:
+    """Why a run failed, by the last line that it said."""
+    return next(iter(last_lines(folder / SCREEN, 1)), "it said nothing")
