@@ -70,7 +70,8 @@ def _run(sweep: Sweep, folder: Path, workers: int, ray: str | None) -> int:
         done = len(sweep.points) - len(left)
         show_line(console, f"{sweep.name}: {len(sweep.points)} runs, {done} of them done before")
         ending.callback(_write, sweep, folder, folders, console)
-        _do(left, folders, workers, ray, console)
+        if left:
+            _do(left, folders, workers, ray, console)
         failed = sum(not _is_done(folders[point.key]) for point in sweep.points)
     if failed:
         said = f"{failed} of {len(sweep.points)} runs have failed: {folder / TABLE} says why"
@@ -87,7 +88,8 @@ def _do(
     console: Console,
 ) -> None:
     """All of them, whether they fail or not."""
-    tasks = [Task(one.key, run_point, (str(folders[one.key]), one.words)) for one in points]
+    here = str(Path.cwd())
+    tasks = [Task(one.key, run_point, (str(folders[one.key]), one.words, here)) for one in points]
     with progress_bars(console) as bars:
         bar = bars.add("runs")
         try:

@@ -26,32 +26,38 @@ ENDED, SCREEN = "ended.json", "screen.txt"
 """How a run ended, once it has; what it said."""
 
 
-def run_point(folder: str, words: Sequence[str]) -> None:
+def run_point(folder: str, words: Sequence[str], working_folder: str) -> None:
     """Run `capc WORDS` anew in a folder; how it ended is in its file `ended.json`.
 
-    Nothing is written where it was stopped.
+    Paths among the words are relative to `working_folder`. Nothing is written where it was stopped.
     """
     place = Path(folder)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True, mode=0o700)
     begun = time.monotonic()
     with interruptible(), (place / SCREEN).open("wb") as screen:
-        status = _status([*words, f"--results_dir={place / 'results'}"], screen.fileno())
+        named = [*words, f"--results_dir={place / 'results'}"]
+        status = _status(named, screen.fileno(), working_folder)
     if status == ExitStatus.INTERRUPTED:
         raise SystemExit(status)  # the worker that runs this is being ended
     ended = {"status": status, "seconds": round(time.monotonic() - begun, 3)}
     write_whole(place / ENDED, json.dumps(ended))
 
 
-def _status(words: Sequence[str], screen: int) -> int:
+def command_of(words: Sequence[str]) -> list[str]:
+    """`capc WORDS`, with this interpreter."""
+    return [sys.executable, "-m", "capc.cli", *words]
+
+
+def _status(words: Sequence[str], screen: int, working_folder: str) -> int:
     """Of the command, which is given the time to end its own processes when this one is stopped."""
-    command = [sys.executable, "-m", "capc.cli", *words]
     child = start_child(
-        command,
+        command_of(words),
         ends_by=signal.SIGTERM,
         stdin=subprocess.DEVNULL,
         stdout=screen,
         stderr=screen,
+        cwd=working_folder,
         env=party_environment(),
     )
     try:

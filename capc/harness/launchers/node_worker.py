@@ -43,6 +43,7 @@ class NodeWorker:
             ends_by=signal.SIGTERM,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            cwd=folder,  # a folder named capc where this process is would be taken for the package
             env=party_environment(),
             start_new_session=True,
         )
@@ -53,7 +54,7 @@ class NodeWorker:
             agent.stdin.close()
             line = agent.stdout.readline()
         if not line:
-            raise ProgramError(f"the agent ended at once, with status {agent.wait()}")
+            raise ProgramError(f"the agent ended at once, with status {self.join()}")
         announced: dict[str, Any] = json.loads(line)
         return announced
 
