@@ -1,7 +1,7 @@
 """Ray, an optional extra: a cluster that runs already, or one of this machine for this process.
 
-A Ray of this process stays on loopback, has no dashboard and sends no usage statistics. It ends
-with the process, and its folder of logs with it.
+A Ray of this process stays on loopback, where it asks for a token of its own, has no dashboard and
+sends no usage statistics. It ends with the process, and its folder of logs with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -66,6 +67,8 @@ def _imported(address: str) -> Any:
         # Ray then stays on loopback: else it takes the machine's outer address for its own, where
         # its unguarded ports are open to the network and a head on loopback is not heard.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if address == LOCAL and "RAY_AUTH_MODE" not in os.environ:  # others of this machine are refused
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         import ray  # noqa: PLC0415  an optional extra, and large
     except ImportError:

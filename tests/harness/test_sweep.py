@@ -67,6 +67,20 @@ def test_a_run_for_each_combination(tmp_path: Path) -> None:
     assert words[-2:] == ("--n_parties=3", "--sigma=0.5")
 
 
+def test_the_example_is_what_its_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.chdir(root)
+    sweep = read_sweep(root / "config" / "sweep.toml")
+    assert (sweep.name, len(sweep.points)) == ("sweep", 6)
+    fields = [
+        line.partition("#")[0].strip()
+        for line in (root / "config/sweep.toml").read_text().splitlines()
+    ]
+    page = (root / "docs/how-to/sweep.md").read_text().partition("```text\n")[2].partition("```")[0]
+    said = [line.partition("#")[0].strip() for line in page.splitlines()]
+    assert list(filter(None, fields)) == list(filter(None, said))
+
+
 def test_the_key_is_of_all_that_goes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = tmp_path / "parameters.json"
     text = f'[settings]\nencryption_params = "{parameters}"\n[grid]\nseed = [1, 2]\n'
