@@ -19,7 +19,7 @@ from typing import Any
 from capc.child_process import start_child
 from capc.command_line import ExitStatus
 from capc.files import read_json, write_whole
-from capc.harness.launchers.processes import last_lines, party_environment
+from capc.harness.launchers.processes import party_environment
 from capc.harness.signals import interruptible
 
 ENDED, SCREEN = "ended.json", "screen.txt"
@@ -75,8 +75,3 @@ def ended(folder: Path) -> Mapping[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found
-
-
-def reason_of(folder: Path) -> str:
-    """Why a run failed, by the last line that it said."""
-    return next(iter(last_lines(folder / SCREEN, 1)), "it said nothing")

@@ -8,10 +8,11 @@ from typing import Any
 
 from capc.command_line import ExitStatus
 from capc.files import read_json
+from capc.harness.launchers.processes import last_lines
 from capc.harness.pages.run_files import rows_at
 from capc.harness.pages.tables_of_run import number
 from capc.harness.sweep import LEARN, Sweep
-from capc.harness.sweep_run import ended, reason_of
+from capc.harness.sweep_run import SCREEN, ended
 from capc.harness.tables import ALL_PHASES
 
 OUTCOME = ("status", "reason", "seconds", "answered", "labels_right", "agreement", "epsilon")
@@ -31,7 +32,7 @@ def sweep_rows(sweep: Sweep, folders: Mapping[str, Path]) -> list[dict[str, Any]
         status = int(how["status"])
         row |= {"status": status, "seconds": how["seconds"]}
         if status != ExitStatus.OK:
-            row["reason"] = reason_of(folder)
+            row["reason"] = _reason(folder)
         figures = _figures_of_learning if sweep.command == LEARN else _figures_of_run
         found.append(row | figures(folder / "results"))
     return found
@@ -61,6 +62,18 @@ def _figures_of_run(results: Path) -> dict[str, Any]:
             figures[f"{step}_s"] = number(row["median_s"])
             figures[f"{step}_bytes"] = number(row["bytes_median"])
     return figures
+
+
+def _reason(folder: Path) -> str:
+    """Why a run failed: as its record says, else by the last line that it said."""
+    try:
+        record = read_json(folder / "results" / "latest" / "run.json")
+    except (OSError, ValueError):
+        return next(iter(last_lines(folder / SCREEN, 1)), "it said nothing")
+    failure = record.get("failure")
+    if isinstance(failure, dict):
+        return f"{failure['party'] or 'the run'} failed: {failure['reason']}"
+    return str(failure or "; ".join(record.get("complaints", ())))
 
 
 def _agreement(run: Path) -> str | None:

@@ -16,7 +16,7 @@ from capc.cli import main
 from capc.errors import ConfigError
 from capc.files import held_folder
 from capc.harness import sweep_command, sweep_run, sweep_table
-from capc.harness.sweep import LEARN, Point, Sweep, read_sweep
+from capc.harness.sweep import LEARN, RUN, Point, Sweep, read_sweep
 from capc.learning.workers import run_tasks
 
 GRID = """
@@ -193,6 +193,26 @@ def test_a_failed_run_is_a_row_and_alone_is_run_again(here: Here) -> None:
     assert here.calls == ""
     index = (here.folder / "results" / "index.html").read_text()
     assert "sweeps/grid/report.html" in index
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"failure": {"party": "guardian", "reason": "is gone"}}, "guardian failed: is gone"),
+        ({"failure": {"party": None, "reason": "no"}}, "the run failed: no"),
+        ({"failure": "stopped"}, "stopped"),
+        ({"failure": None, "complaints": ["a", "b"]}, "a; b"),
+    ],
+)
+def test_the_reason_is_that_of_the_record(
+    tmp_path: Path, record: dict[str, object], said: str
+) -> None:
+    run = tmp_path / "results" / "latest"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps(record))
+    (tmp_path / sweep_run.ENDED).write_text(json.dumps({"status": 1, "seconds": 3.0}))
+    sweep = Sweep("name", RUN, (Point("key", {}, ()),))
+    assert sweep_table.sweep_rows(sweep, {"key": tmp_path})[0]["reason"] == said
 
 
 @pytest.mark.parametrize(("cell", "said"), [("", "not compared"), ("false", "no")])
