@@ -12,12 +12,12 @@ from typing import Any
 from capc.errors import ConfigError
 from capc.files import expanded, is_abandoned, open_bounded, read_json
 from capc.harness.command_again import command_to_go_on
-from capc.harness.flags import build_parser
+from capc.harness.flags import RAY, build_parser
 
 ACCOUNT = "account.json"
 """The account of a run that names none, in its folder."""
 
-_ALSO = ("resume", "launcher", "session", "panes", "results_dir", "timeout", "debug")
+_ALSO = ("resume", "launcher", "ray", "session", "panes", "results_dir", "timeout", "debug")
 _MOST_BYTES = 256 << 20  # of a million rows and more
 
 
@@ -46,6 +46,8 @@ def resumed(flags: argparse.Namespace, program: str) -> argparse.Namespace:
     for name in _ALSO:
         if given[name] != defaults[name]:
             setattr(again, name, given[name])
+    if again.launcher != RAY:
+        again.ray = None  # of the earlier run's launcher
     if again.account is None and (folder / ACCOUNT).exists():
         again.account = str(folder / ACCOUNT)
     elif again.account is None and done:

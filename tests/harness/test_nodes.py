@@ -24,7 +24,7 @@ from test_real_run import N_QUERIES, Bench
 from test_supervisor import NAMES, Listener
 
 from capc import ray_cluster
-from capc.errors import ConfigError, ProtocolError
+from capc.errors import ConfigError, ProgramError, ProtocolError
 from capc.harness.launchers.node_client import Credentials, NodeClient
 from capc.harness.launchers.node_frames import Frame, Kind, receive_frame, send_frame
 from capc.harness.launchers.node_worker import NodeWorker
@@ -73,7 +73,9 @@ class WorkersHere:
 
     def end(self) -> None:
         for worker in self.workers.values():
-            worker.end()
+            if worker._agent is not None and worker._agent.poll() is None:
+                worker._agent.terminate()
+            worker.join()
         self._threads.shutdown()
 
 
@@ -193,17 +195,11 @@ def test_a_killed_party_is_named_with_its_host(scripted: Scripted) -> None:
     assert "answering-1 is die" in (scripted.folder / "answering-1.log").read_text()
 
 
-@pytest.mark.parametrize("which", ["agent", "node"])
-def test_a_lost_node_ends_the_run_and_is_named(scripted: Scripted, which: str) -> None:
-    cluster = scripted.launcher.cluster
-
+def test_a_lost_worker_ends_the_run_and_is_named(scripted: Scripted) -> None:
     def lose(party: str, message: Message) -> None:
-        if isinstance(message, Ready) and party == "answering-0" and which == "agent":
-            agent = cluster.workers[NODES[1]]._agent
-            assert agent is not None
+        agent = scripted.launcher.cluster.workers[NODES[1]]._agent
+        if isinstance(message, Ready) and party == "answering-0" and agent is not None:
             agent.kill()
-        elif isinstance(message, Ready) and party == "answering-0":
-            cluster.lost.set_exception(RuntimeError("the node does not answer"))
 
     scripted.listener.on = lose
     outcome = scripted.run(answering_0="hang", answering_1="hang", querying="hang", guardian="hang")
@@ -213,15 +209,29 @@ def test_a_lost_node_ends_the_run_and_is_named(scripted: Scripted, which: str) -
     assert "the worker on this party's node has ended" in "".join(outcome.tail)
 
 
-def test_strangers_are_not_served(launcher: WatchedLauncher) -> None:
-    """A certificate that the driver did not give is refused, also with the driver's name."""
-    cluster = launcher.cluster
-    said = cluster.start({NODES[0]: 1}, Credentials.create().certificates)[NODES[0]]
-    node = Peer("node here", "127.0.0.1", said["port"], said["certificate"])
-    with pytest.raises(ProtocolError):
-        client = NodeClient(node, Credentials.create())
-        client._down.recv(MessageType.SUPERVISION, 1)  # TLS 1.3 tells a client with the first byte
+def test_a_node_serves_its_driver_alone_until_ray_says_that_it_is_lost(
+    launcher: WatchedLauncher, tmp_path: Path
+) -> None:
+    cluster, credentials = launcher.cluster, Credentials.create()
+    said = cluster.start({NODES[1]: 1}, credentials.certificates)[NODES[1]]
+    node = Peer("node there", "127.0.0.2", said["port"], said["certificate"])
+    with pytest.raises(ProtocolError):  # of a stranger with the driver's name
+        stranger = NodeClient(node, Credentials.create())
+        stranger._down.recv(MessageType.SUPERVISION, 1)  # TLS 1.3 says it with the first byte
+    launcher._ended = cluster.ended()
+    client = launcher._client(NODES[1], said, credentials)
+    cluster.lost.set_exception(RuntimeError("the node does not answer"))
+    client._hearing.join()
+    command = party_command("fake_party", tmp_path / "config.json", tmp_path / "control")
+    with pytest.raises(ProgramError, match="cannot start querying: the worker on its node has"):
+        client.start(PartySpec("querying", command, tmp_path, tmp_path / "log"))
+    client.close()
     cluster.end()
+
+
+def test_another_version_on_a_node_is_named(launcher: WatchedLauncher) -> None:
+    with pytest.raises(ConfigError, match=r"node there has capc 0\.0\.1, and this machine"):
+        launcher._client(NODES[1], {"version": "0.0.1"}, Credentials.create())
 
 
 @pytest.mark.parametrize("payload", [b"\x09guardian\n", b"\x03../x\n", b"\x03guardian", b"\x03\n"])

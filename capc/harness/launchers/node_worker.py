@@ -65,9 +65,3 @@ class NodeWorker:
         """
         with self._held:
             return None if self._agent is None else self._agent.wait()
-
-    def end(self) -> None:
-        """End the agent, which ends its parties."""
-        if self._agent is not None and self._agent.poll() is None:
-            self._agent.terminate()
-        self.join()
