@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from capc.errors import ConfigError
+from capc.errors import ConfigError, ProgramError
 from capc.files import socket_folder
 
 LOCAL = "local"
@@ -37,7 +37,7 @@ def connected(address: str, *, cpus: int) -> Iterator[Any]:
 
     `address` is "local", "auto" (the cluster that runs on this machine) or HOST:PORT of a head.
     `cpus` are what tasks may take of a Ray that is started here. Raises ConfigError where Ray is
-    not installed or nothing answers.
+    not installed or nothing answers, ProgramError where none can be started.
     """
     ray = _imported(address)
     with ExitStack() as held:
@@ -51,7 +51,9 @@ def connected(address: str, *, cpus: int) -> Iterator[Any]:
         try:
             with _own_signals():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # a busy machine's is of no kind of its own
+            if address == LOCAL:
+                raise ProgramError(f"Ray does not start on this machine: {error}") from None
             raise ConfigError(
                 f"no Ray cluster answers at --ray {address}: {error} (where it asks for a token, "
                 "set RAY_AUTH_MODE=token)"

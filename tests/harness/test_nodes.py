@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from test_real_run import N_QUERIES, Bench
 from test_supervisor import NAMES, Listener
 
 from capc import ray_cluster
-from capc.errors import ConfigError, ProgramError, ProtocolError
+from capc.errors import CapcError, ConfigError, ProgramError, ProtocolError
 from capc.harness.launchers.node_client import Credentials, NodeClient
 from capc.harness.launchers.node_frames import Frame, Kind, receive_frame, send_frame
 from capc.harness.launchers.node_worker import NodeWorker
@@ -271,6 +272,13 @@ def test_flags_that_do_not_go_together(flags: list[str], said: str) -> None:
         parse_settings(flags)
 
 
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What connecting to Ray puts into the environment does not outlive the test."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+
+@pytest.mark.usefixtures("environment")
 def test_ray_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
@@ -278,3 +286,24 @@ def test_ray_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> N
         ray_cluster.connected("local", cpus=1),
     ):
         pass
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("local", "Ray does not start on this machine: busy"), ("auto", "no Ray cluster answers at")],
+)
+def test_ray_that_does_not_start_is_said(
+    monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    """It takes SIGTERM in either case, and raises errors of no kind of its own."""
+
+    def init(**_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Exception("busy")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(CapcError, match=said), ray_cluster.connected(address, cpus=1):
+        pass
+    assert signal.getsignal(signal.SIGTERM) == before
