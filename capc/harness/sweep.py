@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capc import __version__
+import capc
 from capc.errors import ConfigError
 from capc.files import expanded
 from capc.harness.command_again import flag_words
@@ -134,4 +134,4 @@ def _key(words: tuple[str, ...]) -> str:
     """Of the version, the words, and the bytes of the files that they name; of folders the name."""
     named = [expanded(word.partition("=")[2]) for word in words if "=" in word]
     digest = digest_of([path for path in named if path.is_file()])
-    return content_key("sweep", version=__version__, words=list(words), files=digest)
+    return content_key("sweep", version=capc.__version__, words=list(words), files=digest)

@@ -98,7 +98,7 @@ def test_the_key_is_of_all_that_goes_in(tmp_path: Path, monkeypatch: pytest.Monk
     parameters.write_text(fast.read_text() + "\n")
     changed = keys()
     assert set(changed).isdisjoint(first)
-    monkeypatch.setattr("capc.harness.sweep.__version__", "another")
+    monkeypatch.setattr("capc.__version__", "another")
     assert set(keys()).isdisjoint(changed)
 
 

@@ -20,7 +20,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from capc import __version__
+import capc
 from capc.command_line import ExitStatus, Parser, run_command
 from capc.errors import CapcError, ProtocolError
 from capc.harness.launchers.fork_client import Starter
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     identity = Identity.create(NODE)
     listener = Listener(flags.address)
     announced = {"port": listener.port, "certificate": identity.certificate}
-    sys.stdout.write(json.dumps({**announced, "version": __version__}) + "\n")
+    sys.stdout.write(json.dumps({**announced, "version": capc.__version__}) + "\n")
     sys.stdout.flush()
     peers = {name: certificates[name] for name in (DOWN, UP)}
     with contextlib.closing(listener):
@@ -99,7 +99,7 @@ class Node:
         for party in self._parties.values():
             party.signal(signal.SIGTERM)
         for party in self._parties.values():
-            party.ended.wait(_END_SECONDS)
+            party.ends_within(_END_SECONDS)
         end_stragglers((party.pid for party in self._parties.values()), _END_SECONDS)
         self._starter.close()
         self._watcher.close()
@@ -194,6 +194,10 @@ class _Party:
         """To its process group, while it runs."""
         if not self.ended.is_set():
             self._process.signal(number)
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end; False where it still runs after `seconds`."""
+        return self.ended.wait(seconds)
 
     def hear(self, said: bytes) -> None:
         """What the driver says on the control channel; nothing: it has closed it."""

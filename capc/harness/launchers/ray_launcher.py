@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from capc import __version__
+import capc
 from capc.errors import ConfigError, ProgramError, ProtocolError
 from capc.harness.hosts import Place
 from capc.harness.launchers.node_client import Credentials, NodeClient
@@ -197,9 +197,10 @@ class NodesLauncher:
     def _client(
         self, node: Node, announced: Mapping[str, Any], credentials: Credentials
     ) -> NodeClient:
-        if announced["version"] != __version__:
+        if announced["version"] != capc.__version__:
             raise ConfigError(
-                f"node {node.name} has capc {announced['version']}, and this machine {__version__}"
+                f"node {node.name} has capc {announced['version']}, and this machine "
+                f"{capc.__version__}"
             )
         name = f"node {node.name}"
         peer = Peer(name, node.address, announced["port"], announced["certificate"])
