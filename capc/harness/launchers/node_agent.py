@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -35,11 +36,7 @@ from capc.harness.launchers.node_frames import (
     receive_frame,
     send_frame,
 )
-from capc.harness.launchers.processes import (
-    PartySpec,
-    end_stragglers,
-    party_command,
-)
+from capc.harness.launchers.processes import PartySpec, end_stragglers, party_command
 from capc.harness.launchers.remote_agent import CONFIG, receive_files
 from capc.private_memory import keep_memory_private
 from capc.transport.channel import Channel
@@ -98,13 +95,14 @@ class Node:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # this is what it asks for
         for party in self._parties.values():
             party.signal(signal.SIGTERM)
+        deadline = time.monotonic() + _END_SECONDS
         for party in self._parties.values():
-            party.ends_within(_END_SECONDS)
+            party.ends_within(max(0.0, deadline - time.monotonic()))
         end_stragglers((party.pid for party in self._parties.values()), _END_SECONDS)
         self._starter.close()
-        self._watcher.close()
-        for channel in (self._up, self._down):
+        for channel in (self._up, self._down):  # first: a driver that stands still reads nothing
             channel.close()
+        self._watcher.close()
         shutil.rmtree(self._folder, ignore_errors=True)  # whoever made it may have been killed
 
     def serve(self) -> None:

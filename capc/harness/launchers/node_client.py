@@ -158,11 +158,13 @@ class NodeClient:
             self._on_exit(name, b"")
 
     def _on_control(self, name: str, party: _Started, said: bytes) -> None:
-        if party.control is None:
-            party.control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            party.control.connect(str(party.control_path))
-            self._watcher.watch(party.control.fileno(), lambda: self._hand_down(name, party))
         with contextlib.suppress(OSError):  # the supervisor hears it no more
+            if party.control is None:
+                if not said:
+                    return
+                party.control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                party.control.connect(str(party.control_path))
+                self._watcher.watch(party.control.fileno(), lambda: self._hand_down(name, party))
             if said:
                 party.control.sendall(said)
             else:
