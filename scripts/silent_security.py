@@ -34,7 +34,7 @@ class Parameters:
         return self.secrets / self.outputs
 
 
-OURS = Parameters(trees=1024, part=4096, secrets=327_680)
+OURS = Parameters(trees=1024, part=1024, secrets=90_112)
 FERRET = Parameters(trees=1319, part=8192, secrets=589_760)
 
 

@@ -55,6 +55,8 @@ constexpr std::size_t kTableBytes = 32;
 constexpr std::size_t kLeaves = 16;        // of a tree of the OT extension: 2^4
 constexpr std::size_t kUnitColumns = 512;  // transfers that one step of the extension makes
 constexpr std::size_t kUnitBlocks = kUnitColumns / 128;
+constexpr std::size_t kCodeWeight = 10;  // ones in a row of the silent transfers' matrix
+constexpr std::size_t kCodeRows = 128;   // rows whose places are drawn together
 
 /// The loops that need the processor's AES or carry-less products, one set for each Path.
 struct Kernels {
@@ -77,6 +79,20 @@ struct Kernels {
   /// rows are not.
   void (*row_hashes)(const Block* rows, std::size_t stride, std::size_t row_count,
                      const Block* coefficients, std::size_t count, Block* out);
+  /// out[r] = sum of the coefficients j < count for which the lowest bit of rows[r * stride + j] is
+  /// 1, for r < row_count.
+  void (*chosen_sums)(const Block* rows, std::size_t stride, std::size_t row_count,
+                      const Block* coefficients, std::size_t count, Block* out);
+  /// For i < width and x = nodes[i], with H(x) = AES_key(sigma(x)) ^ sigma(x): nodes[i] = H(x) and
+  /// nodes[width + i] = x ^ H(x), less the bits that `keep` lacks. `left` is the sum of all H(x).
+  void (*split)(const RoundKeys& key, Block* nodes, std::size_t width, Block keep, Block* left);
+  /// nodes[place] = left and nodes[width + place] = right, in the same steps for every place.
+  void (*plant)(Block* nodes, std::size_t width, std::uint64_t place, Block left, Block right);
+  /// rows[i] ^= the sum of kCodeWeight of the `length` secrets, for i < count. Which ones they are
+  /// is the key stream under `code`, at the place of row `first` + i: public, and the same at both
+  /// parties. Both `first` and `count` are multiples of kCodeRows.
+  void (*code_rows)(const RoundKeys& code, std::uint64_t first, std::size_t count,
+                    const Block* secrets, std::uint32_t length, Block* rows);
   /// out[i] = AES_{keys[i]}(in[i]): for the published test vectors.
   void (*encrypt)(const Block* keys, const Block* in, Block* out, std::size_t count);
 };

@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels_paths.hpp"
-#include "kernels_simd.hpp"
+#include "kernels_silent.hpp"
 
 namespace capc::gc {
 namespace {
@@ -28,6 +28,22 @@ struct V128 {
   static V128 round_constant(std::uint8_t c) { return {_mm_set1_epi32(c)}; }
 
   friend V128 operator^(V128 a, V128 b) { return {_mm_xor_si128(a.x, b.x)}; }
+  friend V128 operator&(V128 a, V128 b) { return {_mm_and_si128(a.x, b.x)}; }
+  /// Zero but for the first blocks; there is one.
+  [[nodiscard]] V128 first_of(std::size_t) const { return *this; }
+  /// `value` for block `place` of an array of which this is block `first`, without a branch.
+  [[nodiscard]] V128 with_place(std::uint64_t first, std::uint64_t place, V128 value) const {
+    const __m128i same = _mm_cmpeq_epi64(_mm_set1_epi64x(static_cast<long long>(first)),
+                                         _mm_set1_epi64x(static_cast<long long>(place)));
+    return {_mm_blendv_epi8(x, value.x, same)};
+  }
+  /// Each number of 32 bits times `factor`, without the product's lower 32 bits.
+  [[nodiscard]] V128 scaled(std::uint32_t factor) const {
+    const __m128i by = _mm_set1_epi64x(factor);
+    const __m128i even = _mm_srli_epi64(_mm_mul_epu32(x, by), 32);
+    const __m128i odd = _mm_mul_epu32(_mm_srli_epi64(x, 32), by);
+    return {_mm_blend_epi16(even, odd, 0xcc)};
+  }
   [[nodiscard]] V128 sigma() const {
     const __m128i swapped = _mm_shuffle_epi32(x, 0x4e);
     return {_mm_xor_si128(swapped, _mm_and_si128(x, _mm_set_epi64x(-1, 0)))};

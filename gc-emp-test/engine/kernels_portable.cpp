@@ -186,8 +186,62 @@ void row_hashes(const Block* rows, std::size_t stride, std::size_t row_count,
   }
 }
 
-constexpr Kernels kKernels = {garble,    evaluate,       hash,       expand_key, stream,
-                              leaf_sums, transpose_rows, row_hashes, encrypt};
+void chosen_sums(const Block* rows, std::size_t stride, std::size_t row_count,
+                 const Block* coefficients, std::size_t count, Block* out) {
+  for (std::size_t r = 0; r < row_count; ++r) {
+    out[r] = {};
+    for (std::size_t j = 0; j < count; ++j) {
+      out[r] ^= select(rows[r * stride + j].lo, coefficients[j]);
+    }
+  }
+}
+
+void split(const RoundKeys& key, Block* nodes, std::size_t width, Block keep, Block* left) {
+  Row keys;
+  std::fill_n(keys, kLanes, key.k[0]);
+  *left = {};
+  for (std::size_t i = 0; i < width; i += kLanes) {
+    const std::size_t n = std::min(kLanes, width - i);
+    Row x{};
+    Row result;
+    for (std::size_t j = 0; j < n; ++j) x[j] = sigma(nodes[i + j]);
+    hash_rows<1>(keys, {x}, {result});
+    for (std::size_t j = 0; j < n; ++j) {
+      *left ^= result[j];
+      nodes[width + i + j] = (nodes[i + j] ^ result[j]) & keep;
+      nodes[i + j] = result[j] & keep;
+    }
+  }
+}
+
+void plant(Block* nodes, std::size_t width, std::uint64_t place, Block left, Block right) {
+  for (std::size_t i = 0; i < width; ++i) {
+    const std::uint64_t difference = i ^ place;
+    const std::uint64_t same = ~(difference | (std::uint64_t{0} - difference)) >> 63U;
+    nodes[i] ^= select(same, nodes[i] ^ left);
+    nodes[width + i] ^= select(same, nodes[width + i] ^ right);
+  }
+}
+
+void code_rows(const RoundKeys& code, std::uint64_t first, std::size_t count, const Block* secrets,
+               std::uint32_t length, Block* rows) {
+  constexpr std::size_t kPlaces = kCodeRows * kCodeWeight;
+  constexpr std::size_t kStream = kPlaces * sizeof(std::uint32_t) / sizeof(Block);
+  Block places[kStream];
+  for (std::size_t row = 0; row < count; row += kCodeRows) {
+    stream(code, (first + row) / kCodeRows * kStream, places, kStream);
+    for (std::size_t i = 0; i < kPlaces; ++i) {
+      std::uint32_t place;
+      std::memcpy(&place, reinterpret_cast<const std::uint8_t*>(places) + i * sizeof place,
+                  sizeof place);
+      rows[row + i / kCodeWeight] ^= secrets[place * std::uint64_t{length} >> 32U];
+    }
+  }
+}
+
+constexpr Kernels kKernels = {garble,    evaluate,       hash,       expand_key,  stream,
+                              leaf_sums, transpose_rows, row_hashes, chosen_sums, split,
+                              plant,     code_rows,      encrypt};
 
 }  // namespace
 

@@ -299,12 +299,5 @@ void row_hashes_loop(const Block* rows, std::size_t stride, std::size_t row_coun
   }
 }
 
-template <class V>
-constexpr Kernels make_kernels() {
-  return {garble_loop<V>,     evaluate_loop<V>,   hash_loop<V>,
-          expand_key_once<V>, stream_loop<V>,     leaf_sums_loop<V>,
-          transpose_rows,     row_hashes_loop<V>, encrypt_loop<V>};
-}
-
 }  // namespace
 }  // namespace capc::gc

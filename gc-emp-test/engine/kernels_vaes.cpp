@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels_paths.hpp"
-#include "kernels_simd.hpp"
+#include "kernels_silent.hpp"
 
 namespace capc::gc {
 namespace {
@@ -37,6 +37,26 @@ struct V512 {
   static V512 round_constant(std::uint8_t c) { return {_mm512_set1_epi32(c)}; }
 
   friend V512 operator^(V512 a, V512 b) { return {_mm512_xor_si512(a.x, b.x)}; }
+  friend V512 operator&(V512 a, V512 b) { return {_mm512_and_si512(a.x, b.x)}; }
+  /// Zero but for the first `blocks`.
+  [[nodiscard]] V512 first_of(std::size_t blocks) const {
+    return {_mm512_maskz_mov_epi64(first(blocks), x)};
+  }
+  /// `value` for block `place` of an array in which this begins at block `first`, without a branch.
+  [[nodiscard]] V512 with_place(std::uint64_t first, std::uint64_t place, V512 value) const {
+    const __m512i steps = _mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0);
+    const __m512i own = _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(first)), steps);
+    const __mmask8 same =
+        _mm512_cmpeq_epi64_mask(own, _mm512_set1_epi64(static_cast<long long>(place)));
+    return {_mm512_mask_mov_epi64(x, same, value.x)};
+  }
+  /// Each number of 32 bits times `factor`, without the product's lower 32 bits.
+  [[nodiscard]] V512 scaled(std::uint32_t factor) const {
+    const __m512i by = _mm512_set1_epi64(factor);
+    const __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(x, by), 32);
+    const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), by);
+    return {_mm512_mask_blend_epi32(0xaaaa, even, odd)};
+  }
   [[nodiscard]] V512 sigma() const {
     const __m512i swapped = _mm512_shuffle_epi32(x, static_cast<_MM_PERM_ENUM>(0x4e));
     const __m512i high = _mm512_set_epi64(-1, 0, -1, 0, -1, 0, -1, 0);

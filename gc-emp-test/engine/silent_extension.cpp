@@ -4,13 +4,15 @@
 #include <cstring>
 
 #include "errors.hpp"
-#include "sparse_code.hpp"
 
 namespace capc::gc {
 
 SilentStock::SilentStock(const Kernels& kernels, const Digest& session,
                          const SilentParameters& parameters)
-    : kernels_(&kernels), parameters_(parameters), session_(session) {
+    : kernels_(&kernels),
+      parameters_(parameters),
+      trees_(kernels, parameters.depth),
+      session_(session) {
   const Digest digest = sha256_("capc silent code 1", {session});
   Block key;
   std::memcpy(&key, digest.data(), sizeof key);
@@ -49,22 +51,16 @@ void SilentStock::end_round() {
 void SilentStock::make_outputs() {
   if (!is_due_) return;
   is_due_ = false;
-  add_code_rows(*kernels_, code_, 0, outputs_.size(), inputs_.data(), parameters_.secrets,
-                outputs_.data());
+  kernels_->code_rows(code_, 0, outputs_.size(), inputs_.data(),
+                      static_cast<std::uint32_t>(parameters_.secrets), outputs_.data());
   std::copy_n(outputs_.data(), inputs_.size(), inputs_.data());
   taken_ = inputs_.size();
 }
 
-SecretArray<LevelSums> SilentStock::pads(Block difference) const {
-  const std::size_t levels = parameters_.trees * parameters_.depth;
-  SecretArray<LevelSums> result(levels);
-  for (std::size_t i = 0; i < levels; ++i) {
-    const Block label = inputs_[parameters_.secrets + i];
-    result[i] = {{label, label ^ difference}};
-  }
-  Block* const blocks = result[0].side;
-  kernels_->hash(start_, round_ * 2 * levels, blocks, blocks, 2 * levels);
-  return result;
+RoundKeys SilentStock::tree_key(std::size_t tree) const {
+  RoundKeys key;
+  kernels_->expand_key(start_ ^ Block{round_ * parameters_.trees + tree, 0}, key);
+  return key;
 }
 
 Digest SilentStock::challenge_of(ConstBytes trees) const {
@@ -76,20 +72,23 @@ Block SilentStock::hash_leaves(Block* choices) const {
   Block seed;
   std::memcpy(&seed, challenge_.data(), sizeof seed);
   kernels_->expand_key(seed, key);
-  const std::size_t count = std::size_t{1} << parameters_.depth;
-  std::vector<Block> coefficients(count);
-  Block sum{};
-  for (std::size_t first = 0; first < outputs_.size(); first += count) {
-    kernels_->stream(key, first, coefficients.data(), count);
-    Block hashed;
-    kernels_->row_hashes(&outputs_[first], count, 1, coefficients.data(), count, &hashed);
-    sum ^= hashed;
-    if (choices == nullptr) continue;
-    for (std::size_t i = 0; i < count; ++i) {
-      *choices ^= select(outputs_[first + i].lo, coefficients[i]);
-    }
+  const std::size_t trees = parameters_.trees;
+  const std::size_t leaves = trees_.leaves();
+  std::vector<Block> coefficients(trees + leaves);
+  kernels_->stream(key, 0, coefficients.data(), coefficients.size());
+  const Block* const of_places = &coefficients[trees];
+  SecretArray<Block> hashes(trees);
+  const auto sum_over_trees = [&] {
+    Block sum;
+    kernels_->row_hashes(hashes.data(), trees, 1, coefficients.data(), trees, &sum);
+    return sum;
+  };
+  if (choices != nullptr) {
+    kernels_->chosen_sums(outputs_.data(), leaves, trees, of_places, leaves, hashes.data());
+    *choices = sum_over_trees();
   }
-  return sum;
+  kernels_->row_hashes(outputs_.data(), leaves, trees, of_places, leaves, hashes.data());
+  return sum_over_trees();
 }
 
 Digest SilentStock::proof_of(Block hashed) const {
@@ -104,20 +103,15 @@ SilentSender::SilentSender(const Kernels& kernels, const Digest& session, Block 
 
 void SilentSender::grow(Bytes trees) {
   begin_round();
-  const SecretArray<LevelSums> hidden = pads(delta_.get());
-  PointTree tree(*kernels_, parameters_.depth);
-  SecretArray<LevelSums> sums(parameters_.depth);
+  SecretArray<Block> roots(parameters_.trees);
+  random_bytes(roots.data(), roots.size() * sizeof(Block));
+  SecretArray<Block> sums(parameters_.depth);
   Writer out(trees);
   for (std::size_t i = 0; i < parameters_.trees; ++i) {
-    Secret<Block> root;
-    random_bytes(&root.get(), sizeof(Block));
-    const Block sum = tree.grow(root.get(), sums.data(), &outputs_[i * tree.leaves()]);
+    trees_.grow(tree_key(i), roots[i], delta_.get(), sums.data(), leaves_of(i));
     for (std::size_t level = 0; level < parameters_.depth; ++level) {
-      const LevelSums& pad = hidden[i * parameters_.depth + level];
-      out.value(sums[level].side[0] ^ pad.side[0]);
-      out.value(sums[level].side[1] ^ pad.side[1]);
+      out.value(sums[level] ^ level_labels(i)[level]);
     }
-    out.value(sum ^ delta_.get());
   }
   challenge_ = challenge_of(trees);
 }
@@ -142,21 +136,16 @@ SilentReceiver::SilentReceiver(const Kernels& kernels, const Digest& session,
 
 void SilentReceiver::answer(ConstBytes trees, Bytes point) {
   begin_round();
-  const SecretArray<LevelSums> hidden = pads({});
-  PointTree tree(*kernels_, parameters_.depth);
   SecretArray<Block> off_path(parameters_.depth);
   Reader in(trees);
   for (std::size_t i = 0; i < parameters_.trees; ++i) {
     std::uint64_t place = 0;
     for (std::size_t level = 0; level < parameters_.depth; ++level) {
-      const std::size_t transfer = i * parameters_.depth + level;
-      const std::uint64_t choice = inputs_[parameters_.secrets + transfer].lo & 1U;
-      const auto left = in.value<Block>() ^ hidden[transfer].side[0];
-      const auto right = in.value<Block>() ^ hidden[transfer].side[1];
-      off_path[level] = left ^ select(choice, left ^ right);
-      place = place << 1U | (choice ^ 1U);
+      const Block label = level_labels(i)[level];
+      off_path[level] = in.value<Block>() ^ label;
+      place |= (~label.lo & 1U) << level;
     }
-    tree.grow_punctured(place, off_path.data(), in.value<Block>(), &outputs_[i * tree.leaves()]);
+    trees_.grow_punctured(tree_key(i), place, off_path.data(), leaves_of(i));
   }
   in.finish();
   challenge_ = challenge_of(trees);

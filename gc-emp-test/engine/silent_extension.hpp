@@ -37,14 +37,13 @@ struct SilentParameters {
   }
   /// What a round gives beside the inputs of the next one.
   [[nodiscard]] constexpr std::size_t gain() const { return outputs() - inputs(); }
-  [[nodiscard]] constexpr std::size_t trees_bytes() const {
-    return trees * (2 * depth + 1) * sizeof(Block);
-  }
+  [[nodiscard]] constexpr std::size_t trees_bytes() const { return trees * depth * sizeof(Block); }
 };
 
 /// scripts/silent_security.py estimates what attacks on these take: 2^128 operations and more.
-constexpr SilentParameters kSilent{1024, 12, 327680};
-static_assert(kSilent.trees_bytes() < kSilent.gain() / 8);  // less than a bit a transfer
+/// The secrets take 1.4 MB, so that they stay in a core's second cache.
+constexpr SilentParameters kSilent{1024, 10, 90112};
+static_assert(kSilent.trees_bytes() < kSilent.gain() / 5);  // in bytes
 constexpr std::size_t kSilentPointBytes = sizeof(Block);
 constexpr std::size_t kSilentProofBytes = sizeof(Digest);
 
@@ -72,11 +71,17 @@ class SilentStock {
   /// The leaves are checked. The rest needs no message, so it waits for `take` or the next round,
   /// and the other party can go on.
   void end_round();
-  /// The pads of all levels' sums under `labels` and, for the other side, `labels` ^ difference.
-  [[nodiscard]] SecretArray<LevelSums> pads(Block difference) const;
+  /// The labels that hide the sums of a tree's levels, or open those off its path.
+  [[nodiscard]] const Block* level_labels(std::size_t tree) const {
+    return &inputs_[parameters_.secrets + tree * parameters_.depth];
+  }
+  /// The key of a tree's hash. No two trees of a session share one.
+  [[nodiscard]] RoundKeys tree_key(std::size_t tree) const;
+  [[nodiscard]] Block* leaves_of(std::size_t tree) { return &outputs_[tree * trees_.leaves()]; }
   [[nodiscard]] Digest challenge_of(ConstBytes trees) const;
-  /// The sum over all leaves of a random public coefficient times the leaf. With `choices`, also
-  /// the sum of the coefficients of leaves whose lowest bit is 1.
+  /// The sum over all leaves of a random public coefficient times the leaf: one of the tree times
+  /// one of the place in it. With `choices`, also the sum of the coefficients of leaves whose
+  /// lowest bit is 1.
   [[nodiscard]] Block hash_leaves(Block* choices) const;
   [[nodiscard]] Digest proof_of(Block hashed) const;
   /// The labels whose choices mask the receiver's point.
@@ -87,6 +92,7 @@ class SilentStock {
   const Kernels* kernels_;
   Sha256 sha256_;
   SilentParameters parameters_;
+  PointTrees trees_;
   SecretArray<Block> inputs_;   // of the next round, or of the one under way
   SecretArray<Block> outputs_;  // until they are made: the leaves
   Digest challenge_{};
@@ -97,7 +103,7 @@ class SilentStock {
 
   Digest session_;
   RoundKeys code_;
-  Block start_;  // of the hash that makes pads
+  Block start_;  // of the keys of the trees
   std::uint64_t round_ = 0;
   bool is_due_ = false;  // the outputs of the round that ended last
   std::size_t taken_ = 0;

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstring>
+
+#include "kernels_simd.hpp"
+
+// The loops of silent transfers over a vector type V, as those of kernels_simd.hpp.
+namespace capc::gc {
+namespace {
+
+/// Vectors whose AES goes side by side under one key.
+constexpr std::size_t kSplitAtOnce = 8;
+
+template <class V>
+void split_loop(const RoundKeys& key, Block* nodes, std::size_t width, Block keep, Block* left) {
+  const V mask = V::broadcast(keep);
+  V sum = V::zero();
+  for (std::size_t i = 0; i < width; i += kSplitAtOnce * V::kBlocks) {
+    V parents[kSplitAtOnce];
+    V states[kSplitAtOnce];
+    V round_key = V::broadcast(key.k[0]);
+#pragma GCC unroll 8
+    for (std::size_t j = 0; j < kSplitAtOnce; ++j) {
+      const std::size_t at = i + j * V::kBlocks;
+      parents[j] = V::zero();
+      if (at < width) {
+        parents[j] = V::load_bytes(reinterpret_cast<const std::uint8_t*>(nodes + at), width - at);
+      }
+      states[j] = parents[j].sigma() ^ round_key;
+    }
+    for (std::size_t r = 1; r < 10; ++r) {
+      round_key = V::broadcast(key.k[r]);
+#pragma GCC unroll 8
+      for (std::size_t j = 0; j < kSplitAtOnce; ++j) states[j] = states[j].encrypt(round_key);
+    }
+    round_key = V::broadcast(key.k[10]);
+#pragma GCC unroll 8
+    for (std::size_t j = 0; j < kSplitAtOnce; ++j) {
+      const std::size_t at = i + j * V::kBlocks;
+      if (at >= width) break;
+      const V child = states[j].encrypt_last(round_key) ^ parents[j].sigma();
+      const std::size_t rest = width - at;
+      (child & mask).store_bytes(reinterpret_cast<std::uint8_t*>(nodes + at), rest);
+      ((child ^ parents[j]) & mask)
+          .store_bytes(reinterpret_cast<std::uint8_t*>(nodes + width + at), rest);
+      sum = sum ^ child.first_of(rest);
+    }
+  }
+  *left = sum.sum();
+}
+
+template <class V>
+void plant_loop(Block* nodes, std::size_t width, std::uint64_t place, Block left, Block right) {
+  const V planted[2] = {V::broadcast(left), V::broadcast(right)};
+  for (std::size_t i = 0; i < width; i += V::kBlocks) {
+    const std::size_t rest = width - i;
+    for (std::size_t side = 0; side < 2; ++side) {
+      auto* const bytes = reinterpret_cast<std::uint8_t*>(nodes + side * width + i);
+      V::load_bytes(bytes, rest).with_place(i, place, planted[side]).store_bytes(bytes, rest);
+    }
+  }
+}
+
+template <class V>
+void chosen_sums_loop(const Block* rows, std::size_t stride, std::size_t row_count,
+                      const Block* coefficients, std::size_t count, Block* out) {
+  for (std::size_t r = 0; r < row_count; ++r) {
+    V sum = V::zero();
+    for (std::size_t j = 0; j < count; j += V::kBlocks) {
+      const V a = V::load_bytes(reinterpret_cast<const std::uint8_t*>(coefficients + j), count - j);
+      const V b =
+          V::load_bytes(reinterpret_cast<const std::uint8_t*>(rows + r * stride + j), count - j);
+      sum = sum ^ a.where_colour(b);
+    }
+    out[r] = sum.sum();
+  }
+}
+
+/// Sums of single blocks: the secrets that a row adds stand anywhere.
+template <class V>
+void code_rows_loop(const RoundKeys& code, std::uint64_t first, std::size_t count,
+                    const Block* secrets, std::uint32_t length, Block* rows) {
+  constexpr std::size_t kPlaces = kCodeRows * kCodeWeight;
+  constexpr std::size_t kStream = kPlaces * sizeof(std::uint32_t) / sizeof(Block);
+  static_assert(kStream % V::kBlocks == 0);
+  alignas(64) Block stream[kStream];
+  std::uint32_t places[kPlaces];
+  for (std::size_t row = 0; row < count; row += kCodeRows) {
+    stream_loop<V>(code, (first + row) / kCodeRows * kStream, stream, kStream);
+    // A number below 2^32 times the length, without its lower 32 bits: even up to length / 2^32.
+    for (std::size_t i = 0; i < kStream; i += V::kBlocks) {
+      V::load(stream + i).scaled(length).store(stream + i);
+    }
+    std::memcpy(places, stream, sizeof stream);
+    const std::uint32_t* at = places;
+    for (std::size_t i = row; i < row + kCodeRows; ++i) {
+      Block sum = rows[i];
+#pragma GCC unroll 10
+      for (std::size_t j = 0; j < kCodeWeight; ++j) sum ^= secrets[at[j]];
+      at += kCodeWeight;
+      rows[i] = sum;
+    }
+  }
+}
+
+template <class V>
+constexpr Kernels make_kernels() {
+  return {garble_loop<V>,      evaluate_loop<V>,  hash_loop<V>,   expand_key_once<V>,
+          stream_loop<V>,      leaf_sums_loop<V>, transpose_rows, row_hashes_loop<V>,
+          chosen_sums_loop<V>, split_loop<V>,     plant_loop<V>,  code_rows_loop<V>,
+          encrypt_loop<V>};
+}
+
+}  // namespace
+}  // namespace capc::gc
