@@ -121,9 +121,9 @@ Header HolderBatch::header(MessageType type, std::size_t chunk) const {
 }
 
 void HolderBatch::fill_back(std::size_t first, std::size_t count, const Block* labels) {
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t t = 0; t < plan_.back_transfers(); ++t) {
-      ahead_[first + i] |= (labels[i * plan_.back_transfers() + t].lo & 1U) << t;
+  for (std::size_t t = 0; t < plan_.back_transfers(); ++t) {
+    for (std::size_t i = 0; i < count; ++i) {
+      ahead_[first + i] |= (labels[t * count + i].lo & 1U) << t;
     }
   }
   pads_back_.fill(*core_, first_tweak_ + back_tweak(plan_, instances()), first, count, labels);

@@ -51,6 +51,15 @@ struct EvaluateJob {
   const std::uint8_t* tables;
 };
 
+/// A look-up table's transfers, of `count` instances: transfer i of instance n has the label
+/// labels[i * stride + n]. choice_bits is 1 to 3.
+struct TableLabels {
+  const Block* labels;
+  std::size_t stride;
+  std::size_t choice_bits;
+  std::size_t count;
+};
+
 constexpr std::size_t kTableBytes = 32;
 constexpr std::size_t kLeaves = 16;        // of a tree of the OT extension: 2^4
 constexpr std::size_t kUnitColumns = 512;  // transfers that one step of the extension makes
@@ -93,6 +102,15 @@ struct Kernels {
   /// parties. Both `first` and `count` are multiples of kCodeRows.
   void (*code_rows)(const RoundKeys& code, std::uint64_t first, std::size_t count,
                     const Block* secrets, std::uint32_t length, Block* rows);
+  /// out[n] = sum of x^i times label i of instance n, in the field of row_hashes.
+  void (*polynomials)(const TableLabels& table, Block* out);
+  /// With Q the polynomial of instance n, and its tweak tweaks.first + n: of the 2^choice_bits pads
+  /// H(Q ^ multiples[j]), bit 0 as bit j of out[n], and bit 1 as bit 8 + j.
+  void (*node_pads)(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
+                    std::uint16_t* out);
+  /// Of both pads, with one choice bit, the lower halves: out[2 n + j].
+  void (*number_pads)(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
+                      std::uint64_t* out);
   /// out[i] = AES_{keys[i]}(in[i]): for the published test vectors.
   void (*encrypt)(const Block* keys, const Block* in, Block* out, std::size_t count);
 };

@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels_paths.hpp"
-#include "kernels_silent.hpp"
+#include "make_kernels.hpp"
 
 namespace capc::gc {
 namespace {
@@ -57,6 +57,21 @@ struct V128 {
     __m128i sums = _mm_xor_si128(x, _mm_slli_si128(x, 4));
     sums = _mm_xor_si128(sums, _mm_slli_si128(sums, 8));
     return {_mm_xor_si128(sums, word)};
+  }
+  /// The block times x, as times_x of block.hpp.
+  [[nodiscard]] V128 times_x() const {
+    const __m128i highest = _mm_srli_epi64(x, 63);
+    const __m128i carried = _mm_sub_epi64(_mm_setzero_si128(), _mm_srli_si128(highest, 8));
+    const __m128i shifted = _mm_or_si128(_mm_slli_epi64(x, 1), _mm_slli_si128(highest, 8));
+    return {_mm_xor_si128(shifted, _mm_and_si128(carried, _mm_set1_epi64x(0x87)))};
+  }
+  /// Of the lower half bit 0, and bit 1 as bit 8. The upper half is of no use.
+  [[nodiscard]] V128 low_two_apart() const {
+    const __m128i second = _mm_and_si128(_mm_slli_epi64(x, 7), _mm_set1_epi64x(0x100));
+    return {_mm_or_si128(_mm_and_si128(x, _mm_set1_epi64x(1)), second)};
+  }
+  [[nodiscard]] V128 times_power_of_two(int bits) const {
+    return {_mm_sll_epi64(x, _mm_cvtsi32_si128(bits))};
   }
   [[nodiscard]] V128 where_colour(V128 label) const {
     const __m128i low = _mm_shuffle_epi32(label.x, 0x00);

@@ -239,9 +239,50 @@ void code_rows(const RoundKeys& code, std::uint64_t first, std::size_t count, co
   }
 }
 
-constexpr Kernels kKernels = {garble,    evaluate,       hash,       expand_key,  stream,
-                              leaf_sums, transpose_rows, row_hashes, chosen_sums, split,
-                              plant,     code_rows,      encrypt};
+void polynomials(const TableLabels& table, Block* out) {
+  for (std::size_t n = 0; n < table.count; ++n) {
+    Block sum = table.labels[(table.choice_bits - 1) * table.stride + n];
+    for (std::size_t i = table.choice_bits - 1; i-- > 0;) {
+      sum = times_x(sum) ^ table.labels[i * table.stride + n];
+    }
+    out[n] = sum;
+  }
+}
+
+/// `work(j, n, pad)` for every entry j of every instance n.
+template <class Work>
+void for_each_pad(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
+                  Work work) {
+  for (std::size_t first = 0; first < table.count; first += kLanes) {
+    const std::size_t some = std::min(kLanes, table.count - first);
+    Row sums;
+    polynomials({table.labels + first, table.stride, table.choice_bits, some}, sums);
+    for (std::size_t j = 0; j < std::size_t{1} << table.choice_bits; ++j) {
+      Row pads;
+      for (std::size_t n = 0; n < some; ++n) pads[n] = sums[n] ^ multiples[j];
+      hash(tweaks.start, tweaks.first + first, pads, pads, some);
+      for (std::size_t n = 0; n < some; ++n) work(j, first + n, pads[n].lo);
+    }
+  }
+}
+
+void node_pads(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
+               std::uint16_t* out) {
+  std::fill_n(out, table.count, std::uint16_t{0});
+  for_each_pad(table, tweaks, multiples, [&](std::size_t j, std::size_t n, std::uint64_t pad) {
+    out[n] = static_cast<std::uint16_t>(out[n] | (pad & 1U) << j | (pad >> 1U & 1U) << (8 + j));
+  });
+}
+
+void number_pads(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
+                 std::uint64_t* out) {
+  for_each_pad(table, tweaks, multiples,
+               [&](std::size_t j, std::size_t n, std::uint64_t pad) { out[2 * n + j] = pad; });
+}
+
+constexpr Kernels kKernels = {
+    garble,      evaluate, hash,  expand_key, stream,      leaf_sums, transpose_rows, row_hashes,
+    chosen_sums, split,    plant, code_rows,  polynomials, node_pads, number_pads,    encrypt};
 
 }  // namespace
 

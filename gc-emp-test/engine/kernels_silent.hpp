@@ -103,13 +103,5 @@ void code_rows_loop(const RoundKeys& code, std::uint64_t first, std::size_t coun
   }
 }
 
-template <class V>
-constexpr Kernels make_kernels() {
-  return {garble_loop<V>,      evaluate_loop<V>,  hash_loop<V>,   expand_key_once<V>,
-          stream_loop<V>,      leaf_sums_loop<V>, transpose_rows, row_hashes_loop<V>,
-          chosen_sums_loop<V>, split_loop<V>,     plant_loop<V>,  code_rows_loop<V>,
-          encrypt_loop<V>};
-}
-
 }  // namespace
 }  // namespace capc::gc

@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels_paths.hpp"
-#include "kernels_silent.hpp"
+#include "make_kernels.hpp"
 
 namespace capc::gc {
 namespace {
@@ -70,6 +70,23 @@ struct V512 {
     const __m512i word = _mm512_aesenclast_epi128(_mm512_shuffle_epi8(x, rotate), constant.x);
     const __m512i sums = _mm512_xor_si512(x, _mm512_bslli_epi128(x, 4));
     return {_mm512_ternarylogic_epi64(sums, _mm512_bslli_epi128(sums, 8), word, 0x96)};
+  }
+  /// Each block times x, as times_x of block.hpp.
+  [[nodiscard]] V512 times_x() const {
+    const __m512i highest = _mm512_srli_epi64(x, 63);
+    const __m512i carried =
+        _mm512_sub_epi64(_mm512_setzero_si512(), _mm512_bsrli_epi128(highest, 8));
+    const __m512i shifted =
+        _mm512_or_si512(_mm512_slli_epi64(x, 1), _mm512_bslli_epi128(highest, 8));
+    return {_mm512_ternarylogic_epi64(shifted, carried, _mm512_set1_epi64(0x87), 0x78)};
+  }
+  /// Of each lower half bit 0, and bit 1 as bit 8. Upper halves are of no use.
+  [[nodiscard]] V512 low_two_apart() const {
+    const __m512i second = _mm512_and_si512(_mm512_slli_epi64(x, 7), _mm512_set1_epi64(0x100));
+    return {_mm512_or_si512(_mm512_and_si512(x, _mm512_set1_epi64(1)), second)};
+  }
+  [[nodiscard]] V512 times_power_of_two(int bits) const {
+    return {_mm512_sll_epi64(x, _mm_cvtsi32_si128(bits))};
   }
   [[nodiscard]] V512 where_colour(V512 label) const {
     const __m512i low = _mm512_unpacklo_epi64(label.x, label.x);

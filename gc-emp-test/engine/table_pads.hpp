@@ -33,8 +33,8 @@ class SenderPads {
  public:
   SenderPads(const std::vector<Table>& tables, std::size_t instances);
 
-  /// For `count` instances from `first` on, from the labels of their transfers, one instance after
-  /// the other. `tweak`: that of the first table of instance 0.
+  /// For `count` instances from `first` on, from the labels of their transfers: the first transfer
+  /// of all of them, then the second. `tweak`: that of the first table of instance 0.
   void fill(const SessionCore& core, const Multiples& multiples, std::uint64_t tweak,
             std::size_t first, std::size_t count, const Block* labels);
 
@@ -51,7 +51,6 @@ class SenderPads {
  private:
   std::vector<Table> tables_;
   std::size_t instances_;
-  std::size_t transfers_ = 0;
   std::vector<std::size_t> places_;  // of tables of numbers among each other
   SecretArray<NodeTable> bits_;
   SecretArray<Word> numbers_;
@@ -80,7 +79,6 @@ class ReceiverPads {
  private:
   std::vector<Table> tables_;
   std::size_t instances_;
-  std::size_t transfers_ = 0;
   std::vector<std::size_t> places_;
   SecretArray<std::uint8_t> bits_;  // and the choice above them
   SecretArray<Word> numbers_;
