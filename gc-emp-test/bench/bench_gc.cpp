@@ -5,7 +5,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <ctime>
 #include <functional>
+#include <future>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -29,7 +32,8 @@ struct Options {
 
 struct Samples {
   std::vector<double> seconds;
-  std::uint64_t from_garbler = 0;  // bytes of one run
+  std::vector<double> processor_seconds;  // of both processes
+  std::uint64_t from_garbler = 0;         // bytes of one run
   std::uint64_t from_evaluator = 0;
 };
 
@@ -41,50 +45,76 @@ struct Samples {
 
 void report(const std::string& name, const Options& options, const Samples& samples,
             const std::string& note) {
-  std::printf("%s,builtin,%zu,%.6g,%.6g,%.6g,%llu,%llu,%s\n", name.c_str(), samples.seconds.size(),
-              quantile(samples.seconds, 0.5), quantile(samples.seconds, 0.1),
-              quantile(samples.seconds, 0.9), static_cast<unsigned long long>(samples.from_garbler),
+  std::printf("%s,builtin,%zu,%.6g,%.6g,%.6g,%llu,%llu,%s; %.3g processor seconds\n", name.c_str(),
+              samples.seconds.size(), quantile(samples.seconds, 0.5),
+              quantile(samples.seconds, 0.1), quantile(samples.seconds, 0.9),
+              static_cast<unsigned long long>(samples.from_garbler),
               static_cast<unsigned long long>(samples.from_evaluator),
-              (std::string(path_name(options.path)) + (note.empty() ? "" : "; ") + note).c_str());
+              (std::string(path_name(options.path)) + (note.empty() ? "" : "; ") + note).c_str(),
+              quantile(samples.processor_seconds, 0.5));
   std::fflush(stdout);
 }
 
 /// Times `evaluator` from the moment that both processes are ready until it and the garbler are
 /// done; one run before the first counted one.
-[[nodiscard]] Samples measure(const Options& options,
-                              const std::function<std::function<void()>(Connection&)>& garbler,
-                              const std::function<std::function<void()>(Connection&)>& evaluator) {
+[[nodiscard]] Samples measure_lines(const Options& options,
+                                    const std::function<std::function<void()>(Lines&)>& garbler,
+                                    const std::function<std::function<void()>(Lines&)>& evaluator) {
   Samples samples;
+  const auto total = [](const Lines& lines, std::uint64_t Connection::*count) {
+    std::uint64_t sum = 0;
+    for (const Connection& line : lines) sum += line.*count;
+    return sum;
+  };
+  // Both wait for each other, and learn what processor time both have used.
   const auto meet = [](Connection& connection) {
-    std::uint8_t ready[1] = {1};
-    connection.send(ready);
-    connection.receive(ready);
+    timespec used{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    const double own = static_cast<double>(used.tv_sec) + 1e-9 * static_cast<double>(used.tv_nsec);
+    Message message(sizeof own);
+    std::memcpy(message.data(), &own, sizeof own);
+    connection.send(message);
+    connection.receive(message);
+    double other = 0;
+    std::memcpy(&other, message.data(), sizeof other);
+    return own + other;
   };
   run_two_processes(
-      [&](Connection& connection) {
-        const auto once = garbler(connection);
+      [&](Lines& lines) {
+        const auto once = garbler(lines);
         for (std::size_t i = 0; i <= options.repeat; ++i) {
-          meet(connection);
+          (void)meet(lines[0]);
           once();
-          meet(connection);
+          (void)meet(lines[0]);
         }
       },
-      [&](Connection& connection) {
-        const auto once = evaluator(connection);
+      [&](Lines& lines) {
+        const auto once = evaluator(lines);
         for (std::size_t i = 0; i <= options.repeat; ++i) {
-          meet(connection);
-          const std::uint64_t sent = connection.sent;
-          const std::uint64_t received = connection.received;
+          const double used = meet(lines[0]);
+          const std::uint64_t sent = total(lines, &Connection::sent);
+          const std::uint64_t received = total(lines, &Connection::received);
           const Clock::time_point begin = Clock::now();
           once();
           const std::chrono::duration<double> elapsed = Clock::now() - begin;
-          samples.from_evaluator = connection.sent - sent;
-          samples.from_garbler = connection.received - received;
-          if (i > 0) samples.seconds.push_back(elapsed.count());
-          meet(connection);
+          samples.from_evaluator = total(lines, &Connection::sent) - sent;
+          samples.from_garbler = total(lines, &Connection::received) - received;
+          const double used_then = meet(lines[0]);
+          if (i == 0) continue;
+          samples.seconds.push_back(elapsed.count());
+          samples.processor_seconds.push_back(used_then - used);
         }
       });
   return samples;
+}
+
+/// The same over one connection.
+[[nodiscard]] Samples measure(const Options& options,
+                              const std::function<std::function<void()>(Connection&)>& garbler,
+                              const std::function<std::function<void()>(Connection&)>& evaluator) {
+  return measure_lines(
+      options, [&](Lines& lines) { return garbler(lines[0]); },
+      [&](Lines& lines) { return evaluator(lines[0]); });
 }
 
 struct Inputs {
@@ -179,25 +209,44 @@ void relu_1080x47(const Options& options) {
   report("relu_1080x47_online", options, measure_online(options, circuit, 1080), "after prepare");
 }
 
-/// From a fresh session's set-up on, so that the seeds of the stocks count.
+/// `work` with each line and its part of the words, all at a time: while one waits, another goes
+/// on.
+template <class Work>
+void on_each_line(Lines& lines, const std::vector<Word>& words, Work work) {
+  std::vector<std::future<void>> running;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const std::size_t first = words.size() * i / lines.size();
+    const std::size_t end = words.size() * (i + 1) / lines.size();
+    running.push_back(std::async(std::launch::async, [&, i, first, end] {
+      work(lines[i], std::span(words).subspan(first, end - first));
+    }));
+  }
+  for (std::future<void>& part : running) part.get();
+}
+
+/// From the set-up of fresh sessions on, one a line, so that the seeds of the stocks count.
 [[nodiscard]] Samples measure_lookups(const Options& options, const ReluPlan& plan, std::size_t n,
                                       Source source) {
   std::vector<Word> words(n);
   random_bytes(words.data(), n * sizeof(Word));
-  return measure(
+  return measure_lines(
       options,
-      [&](Connection& connection) {
+      [&](Lines& lines) {
         return [&] {
-          HolderSession session(options.path);
-          set_up(session, connection);
-          run_lookups(session, plan, words, words, source, connection);
+          on_each_line(lines, words, [&](Connection& line, std::span<const Word> part) {
+            HolderSession session(options.path);
+            set_up(session, line);
+            run_lookups(session, plan, part, part, source, line);
+          });
         };
       },
-      [&](Connection& connection) {
+      [&](Lines& lines) {
         return [&] {
-          ChooserSession session(options.path);
-          set_up(session, connection);
-          (void)run_lookups(session, plan, words, source, connection);
+          on_each_line(lines, words, [&](Connection& line, std::span<const Word> part) {
+            ChooserSession session(options.path);
+            set_up(session, line);
+            (void)run_lookups(session, plan, part, source, line);
+          });
         };
       });
 }
@@ -209,7 +258,8 @@ void large_layer(const Options& options, const std::string& name, std::size_t n)
   const auto circuit = std::make_shared<CompiledCircuit>(relu_circuit(37, 12));
   report(name, options, measure_run(few, circuit, n), "garbled");
   const ReluPlan plan(37, 12);
-  const std::string rounds = std::to_string(plan.steps().size()) + " round trips a batch of 65536";
+  const std::string rounds = std::to_string(kLines) + " sessions at a time; " +
+                             std::to_string(plan.steps().size()) + " round trips a batch of 65536";
   report(name + "_lookups", options, measure_lookups(few, plan, n, Source::Stock),
          "silent transfers; set-up included; " + rounds);
   report(name + "_lookups_corrected", options, measure_lookups(few, plan, n, Source::Corrections),

@@ -85,13 +85,13 @@ Message Connection::receive(std::size_t size) {
   return message;
 }
 
-void run_two_processes(const std::function<void(Connection&)>& child,
-                       const std::function<void(Connection&)>& parent) {
+void run_two_processes(const std::function<void(Lines&)>& child,
+                       const std::function<void(Lines&)>& parent) {
   const int listener = open_socket();
   sockaddr_in address = loopback(0);
   socklen_t size = sizeof address;
   if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), size) != 0) fail("bind");
-  if (::listen(listener, 1) != 0) fail("listen");
+  if (::listen(listener, kLines) != 0) fail("listen");
   if (::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
     fail("getsockname");
   }
@@ -101,21 +101,25 @@ void run_two_processes(const std::function<void(Connection&)>& child,
     int status = 0;
     try {
       ::close(listener);
-      Connection connection = connect_to(address.sin_port);
-      child(connection);
+      Lines lines;
+      while (lines.size() < kLines) lines.push_back(connect_to(address.sin_port));
+      child(lines);
     } catch (const std::exception& error) {
       std::fprintf(stderr, "child: %s\n", error.what());
       status = 1;
     }
     ::_exit(status);
   }
-  const int accepted = ::accept(listener, nullptr, nullptr);
-  ::close(listener);
-  if (accepted < 0) fail("accept");
   std::exception_ptr failure;
   try {
-    Connection connection(accepted);
-    parent(connection);
+    Lines lines;  // in the order in which they were opened
+    while (lines.size() < kLines) {
+      const int accepted = ::accept(listener, nullptr, nullptr);
+      if (accepted < 0) fail("accept");
+      lines.emplace_back(accepted);
+    }
+    ::close(listener);
+    parent(lines);
   } catch (...) {
     failure = std::current_exception();
   }

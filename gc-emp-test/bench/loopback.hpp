@@ -30,9 +30,13 @@ class Connection {
   int descriptor_;
 };
 
-/// Runs `child` in a process of its own, connected over 127.0.0.1, and `parent` in this one.
-/// Returns when both are done; throws if the child failed.
-void run_two_processes(const std::function<void(Connection&)>& child,
-                       const std::function<void(Connection&)>& parent);
+/// Connections between the same two processes.
+using Lines = std::vector<Connection>;
+
+/// Runs `child` in a process of its own, with kLines connections over 127.0.0.1, and `parent` in
+/// this one. Returns when both are done; throws if the child failed.
+constexpr std::size_t kLines = 2;
+void run_two_processes(const std::function<void(Lines&)>& child,
+                       const std::function<void(Lines&)>& parent);
 
 }  // namespace capc::gc::bench
