@@ -21,6 +21,7 @@ from capc.transport.duplex import Duplex
 
 MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one message; more run one after the other
 _KEPT_LOOKUP_BYTES = 8  # what the holder keeps of a prepared look-up, about
+_STOCK_ROUND_TRIPS = 1.5  # trees, point and proof
 STOCK_FROM = 1 << 20
 """Transfers of a batch, all its layers together, from which on all of them come from the session's
 stock of silent transfers, whose first rounds take some 0.1 s and 1.1 MB. Fewer are made with
@@ -210,6 +211,11 @@ def _pieces(instances: int) -> Iterator[int]:
         raise ValueError(f"{instances} instances; at least 1 is needed")
     starts = range(0, instances, MAX_INSTANCES)
     return (min(MAX_INSTANCES, instances - start) for start in starts)
+
+
+def stock_round_trips(transfers: int) -> float:
+    """Round trips of the stock's rounds that so many transfers take: of a round, their share."""
+    return _STOCK_ROUND_TRIPS * transfers / _engine.STOCK_ROUND_TRANSFERS
 
 
 def summed(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from capc.errors import ModelError
 from capc.gc.lookup_layers import LookupLayer
+from capc.gc.lookups import stock_round_trips
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he import planner
 from capc.he.packing import Packing
@@ -38,9 +39,11 @@ _ONLINE_SHARE = 0.45  # of inputs and outputs; products are online altogether
 # Seconds an AND gate, garbled and sent, then evaluated.
 _GARBLE_SECONDS = 90e-9
 _EVALUATE_SECONDS = 25e-9
-# Seconds an oblivious transfer made ahead, and a table filled, sent and read.
+# Seconds an oblivious transfer made ahead, by corrections or from the stock, with its part of a
+# table's pads; and a table filled, sent and read. Both parties' processor time (Xeon, AVX-512).
 _TRANSFER_SECONDS = 45e-9
-_LOOKUP_SECONDS = 0.42e-6
+_STOCK_TRANSFER_SECONDS = 60e-9
+_LOOKUP_SECONDS = 60e-9
 _WORD_BYTES = 8  # a coefficient modulo a prime
 
 
@@ -210,13 +213,19 @@ def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> Layer
     count, function = math.prod(layer.shape), plan.function
     if isinstance(function, LookupLayer):
         work = f"{count:,} x {function.lookups} look-ups"
-        before, rounds = function.offline_rounds, function.rounds
-        ahead = count * function.transfers * _TRANSFER_SECONDS
+        before: float = function.offline_rounds
+        rounds: float = function.rounds
+        each = _TRANSFER_SECONDS
+        if plan.from_stock:
+            drawn = queries * count * function.transfers
+            before = stock_round_trips(drawn) / len(plan.pieces)
+            each = _STOCK_TRANSFER_SECONDS
+        ahead = count * function.transfers * each
         sizes = function.offline_bytes(queries * count, plan.from_stock)
         online = count * function.lookups * _LOOKUP_SECONDS
     else:
         work = f"{count:,} x {function.and_count} AND"
-        before, rounds = 1, 1
+        before, rounds = 1.0, 1
         ahead = count * function.and_count * _GARBLE_SECONDS
         sizes = function.offline_bytes(queries * count)
         online = count * function.and_count * _EVALUATE_SECONDS

@@ -113,8 +113,8 @@ def test_the_choice_by_the_line() -> None:
     given = network()
     assert GARBLED.transfers(given) == set()
     assert TRANSFERS.transfers(given) == transferable(given)
-    # Within a machine bytes cost next to nothing, but look-ups do less work for a maximum.
-    assert AUTO.transfers(given) == {"p"}
+    # Within a machine bytes and round trips cost next to nothing, and look-ups do less work.
+    assert AUTO.transfers(given) == {"r", "p", "b"}
     assert NonlinearChoice("auto", FAR).transfers(given) == set()  # round trips cost most
     assert NonlinearChoice("auto", SLOW).transfers(given) == {"r", "p"}  # few values stay garbled
 
