@@ -51,20 +51,22 @@ def command_of(words: Sequence[str]) -> list[str]:
 
 def _status(words: Sequence[str], screen: int, working_folder: str) -> int:
     """Of the command, which is given the time to end its own processes when this one is stopped."""
-    child = start_child(
-        command_of(words),
-        ends_by=signal.SIGTERM,
-        stdin=subprocess.DEVNULL,
-        stdout=screen,
-        stderr=screen,
-        cwd=working_folder,
-        env=party_environment(),
-    )
+    child: subprocess.Popen[bytes] | None = None
     try:
+        child = start_child(
+            command_of(words),
+            ends_by=signal.SIGTERM,
+            stdin=subprocess.DEVNULL,
+            stdout=screen,
+            stderr=screen,
+            cwd=working_folder,
+            env=party_environment(),
+        )
         return child.wait()
     except KeyboardInterrupt:
-        child.terminate()
-        child.wait()
+        if child is not None:  # stopped while it was being started: it ends with this process
+            child.terminate()
+            child.wait()
         return ExitStatus.INTERRUPTED
 
 

@@ -222,10 +222,11 @@ def test_agreement_is_that_of_the_run_as_a_whole(here: Here, cell: str, said: st
     assert here.rows()[0]["agreement"] == said
 
 
+@pytest.mark.parametrize("delay", [0.0005, 0.3], ids=["while it starts", "while it waits"])
 def test_a_sweep_that_is_stopped_keeps_what_has_ended(
-    here: Here, monkeypatch: pytest.MonkeyPatch
+    here: Here, monkeypatch: pytest.MonkeyPatch, delay: float
 ) -> None:
-    """Stopped while the second run waits; that is then asked to end, and has the time for it."""
+    """Stopped in the second run; that is then asked to end, and has the time for it."""
     here.script.write_text(STAND_IN)
     waiting = "import signal; signal.pause()"
 
@@ -233,7 +234,7 @@ def test_a_sweep_that_is_stopped_keeps_what_has_ended(
         if "--seed=2" not in words:
             return [sys.executable, str(here.script), *words]
         main = threading.main_thread().ident
-        threading.Timer(0.2, signal.pthread_kill, [main, signal.SIGTERM]).start()
+        threading.Timer(delay, signal.pthread_kill, [main, signal.SIGTERM]).start()
         return [sys.executable, "-c", waiting]
 
     with monkeypatch.context() as once:
