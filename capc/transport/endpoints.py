@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  of this machine; strangers there are told nothing
 _BACKLOG = 512
 _PORTS = 1 << 16
-_RETRY_SECONDS = 0.2  # nobody can tell a party on another machine that its peer listens now
+RETRY_SECONDS = 0.2  # no event says that a peer listens now, or that a network works again
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,10 @@ class Listener:
         deadline = time.monotonic() + timeout_seconds if until is None else until
         channels: dict[str, Channel] = {}
 
+        kinds = None if most_hello_bytes is None else {MessageType.HELLO: most_hello_bytes}
+
         def greet(connection: socket.socket) -> Greeting[Channel]:
-            secured = yield from secure(connection, context)
-            first = None
-            try:
-                party = peer_name(secured, peers)
-                if most_hello_bytes is not None:
-                    first = yield from first_of(secured, {MessageType.HELLO: most_hello_bytes})
-            except BaseException:  # also where the greeting is ended early
-                secured.close()
-                raise
+            secured, party, first = yield from _pinned(connection, context, peers, kinds)
             return _channel(secured, party, timeout_seconds, self._limits, first)
 
         with Doorway(
@@ -164,13 +158,9 @@ class Listener:
         context = identity.server_context(peers)
 
         def greet(connection: socket.socket) -> Greeting[Arrival]:
-            secured = yield from secure(connection, context)
-            try:
-                party = peer_name(secured, peers)
-                first = yield from first_of(secured, most_bytes)
-            except BaseException:  # also where the greeting is ended early
-                secured.close()
-                raise
+            secured, party, first = yield from _pinned(connection, context, peers, most_bytes)
+            if first is None:
+                raise AssertionError("a first message was waited for")
             return Arrival(_channel(secured, party, timeout_seconds, self._limits, first), *first)
 
         return Doorway(
@@ -239,7 +229,7 @@ def connect(
         except (OSError, ProtocolError) as error:
             connection.close()
             cut_off = isinstance(error, ConnectionError | ssl.SSLEOFError)
-            if cut_off and _may_retry(until):
+            if cut_off and may_retry(until):
                 continue  # it was about to end, and may start again
             raise ProtocolError(f"{peer.name} failed to authenticate ({error})") from None
         return _channel(secured, peer.name, timeout_seconds, limits)
@@ -252,7 +242,7 @@ def _dialled(peer: Peer, port: int, timeout_seconds: float, until: float | None)
         try:
             opened = socket.create_connection((peer.host, port), timeout=left)
         except OSError as error:
-            if _may_retry(until):
+            if may_retry(until):
                 continue
             raise ProtocolError(
                 f"{peer.name} does not answer at {peer.host}:{port} ({error})"
@@ -261,12 +251,29 @@ def _dialled(peer: Peer, port: int, timeout_seconds: float, until: float | None)
         return opened
 
 
-def _may_retry(until: float | None) -> bool:
-    """After a short while, if that is before the deadline."""
-    if until is None or time.monotonic() + _RETRY_SECONDS >= until:
+def may_retry(until: float | None) -> bool:
+    """Whether to try again: true after a short while, if that is before the moment `until`."""
+    if until is None or time.monotonic() + RETRY_SECONDS >= until:
         return False
-    time.sleep(_RETRY_SECONDS)
+    time.sleep(RETRY_SECONDS)
     return True
+
+
+def _pinned(
+    connection: socket.socket,
+    context: ssl.SSLContext,
+    peers: Mapping[str, str],
+    most_bytes: Mapping[MessageType, int] | None,
+) -> Greeting[tuple[ssl.SSLSocket, str, tuple[MessageType, bytearray] | None]]:
+    """The TLS connection of a pinned peer, its name, and its first message where one is due."""
+    secured = yield from secure(connection, context)
+    try:
+        party = peer_name(secured, peers)
+        first = None if most_bytes is None else (yield from first_of(secured, most_bytes))
+    except BaseException:  # also where the greeting is ended early
+        secured.close()
+        raise
+    return secured, party, first
 
 
 def _channel(

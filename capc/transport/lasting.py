@@ -86,14 +86,14 @@ class LastingStream:
         self._changed = threading.Condition()
         # Guarded by `_changed`. Positions count the bytes of one direction from its beginning.
         self._inbox = bytearray()
-        self._consumed = 0
+        self._consumed = self._told = 0
         self._kept = bytearray()
         self._kept_from = 0
         self._acknowledged = 0
         self._closing = self._peer_ended = self._over = False
         self._failure = ""
         # Of the stream's thread alone.
-        self._received = self._written = self._told = 0
+        self._received = self._written = 0
         self._end_written = self._end_arrived = self._must_acknowledge = self._must_say_ended = (
             False
         )
@@ -376,10 +376,15 @@ def notice_silence(connection: socket.socket, seconds: float) -> None:
     """
     with contextlib.suppress(OSError):  # a socket of another kind, in tests
         probe = max(1, int(seconds / (_PROBES + 1)))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe)
+        ask_when_idle(connection, probe)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
         connection.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(1000 * seconds))
         )
+
+
+def ask_when_idle(connection: socket.socket, seconds: int) -> None:
+    """Have the system ask an idle peer so often whether it is there."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from capc.transport.endpoints import LOOPBACK, listening
+from capc.transport.lasting import ask_when_idle
 from capc.transport.limits import DEFAULT_LIMITS
 
 _MOST_BYTES = 1 << 18  # read at a time
@@ -89,9 +90,7 @@ class Relay:
             inside.close()
             self._on_refusal()
             return
-        outside.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _ASK_SECONDS)
-        outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_SECONDS)
+        ask_when_idle(outside, _ASK_SECONDS)
         ends = [threading.Event(), threading.Event()]
         for place, (source, sink) in enumerate(((outside, inside), (inside, outside))):
             sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

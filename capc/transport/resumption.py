@@ -25,13 +25,13 @@ from dataclasses import dataclass
 
 from capc.errors import ProtocolError
 from capc.transport.channel import Channel
+from capc.transport.endpoints import RETRY_SECONDS, may_retry
 from capc.transport.framing import MessageType, encode_header
 
 KEY_BYTES = 32
 _STATE = struct.Struct("<16sQQ")
 _PROOF_BYTES = 32
 RESUME_BYTES = _STATE.size + _PROOF_BYTES
-_RETRY_SECONDS = 0.2
 _ASKS, _ANSWERS = b"capc resume", b"capc resumed"
 
 
@@ -122,9 +122,8 @@ class Redialling:
             try:
                 return self._try(received, until)
             except (OSError, ProtocolError):
-                if time.monotonic() + _RETRY_SECONDS >= until:
+                if not may_retry(until):
                     raise
-                time.sleep(_RETRY_SECONDS)  # no event says that a network works again
 
     def _try(self, received: int, until: float) -> tuple[ssl.SSLSocket, int]:
         self._attempt += 1
@@ -141,7 +140,7 @@ class Redialling:
         return channel.detach(), answer.received
 
     def _left(self, until: float) -> float:
-        return max(min(self._try_seconds, until - time.monotonic()), _RETRY_SECONDS)
+        return max(min(self._try_seconds, until - time.monotonic()), RETRY_SECONDS)
 
     def close(self) -> None:
         """Nothing is held between two tries."""

@@ -271,21 +271,16 @@ class FederatedMeeting:
             return channel
         limits = self._own.limits
         session = Session.begun(channel, dialled=dialled)
-        redialling = Redialling(
-            session,
-            lambda seconds, until: self._dialled(peer, seconds, until),
-            limits.handshake_seconds,
-        )
-        awaiting = Awaiting(session, limits.handshake_seconds)
+        awaiting = None if dialled else Awaiting(session, limits.handshake_seconds)
         stream = LastingStream(
             channel.detach(),
-            redialling if dialled else awaiting,
+            awaiting or self._redialling(session, peer),
             peer=channel.peer,
             reconnect_seconds=seconds,
             on_mend=lambda took: self._records.mended(peer.name, took),
         )
         self._streams.append(stream)
-        if not dialled and self._reception is not None:
+        if awaiting is not None and self._reception is not None:
             awaiting.wake = stream.wake
             self._reception.expect(peer.name, awaiting)
         lasting = Channel(stream, channel.party, channel.traffic, limits)
@@ -296,6 +291,13 @@ class FederatedMeeting:
         else:
             lasting.recv(MessageType.LASTING, 0)
         return lasting
+
+    def _redialling(self, session: Session, peer: Peer) -> Redialling:
+        return Redialling(
+            session,
+            lambda seconds, until: self._dialled(peer, seconds, until),
+            self._own.limits.handshake_seconds,
+        )
 
     def _receive(self, listener: Listener, peers: Mapping[str, Peer]) -> None:
         """From here on peers whose connections are cut, and late comers, are taken."""
