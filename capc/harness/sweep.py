@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +73,15 @@ def read_sweep(path: Path) -> Sweep:
     if command == LEARN:
         first = (LEARN, table.get("stage", str, _STAGE), f"--config={table.path('config')}")
     common, grid = _settings(table)
+    parser = build_parser("capc run") if command == RUN else learn_parser()
+    flags = None if command == RUN else vars(parser.parse_args([_STAGE, "--config=-"]))
+    digest = functools.cache(lambda files: digest_of(list(files)))  # most runs name the same
     points = []
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
-        words = first + _words(command, {**common, **chosen})
-        _check(path, words)
-        points.append(Point(_key(words), chosen, words))
+        words = first + _words({**common, **chosen}, flags)
+        _check(path, parser, words)
+        points.append(Point(_key(words, digest), chosen, words))
     if len({point.key for point in points}) < len(points):
         raise table.error("grid", "names one run twice")
     return Sweep(name, command, tuple(points))
@@ -106,32 +111,31 @@ def _fields(table: Table, name: str) -> dict[str, Any]:
     return found
 
 
-def _words(command: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Flags of the command; of `capc learn` other names are fields of its config."""
-    parser = build_parser("capc run") if command == RUN else learn_parser()
-    flags = vars(parser.parse_known_args(["all", "--config=-"] if command == LEARN else [])[0])
+def _words(settings: Mapping[str, Any], flags: Collection[str] | None) -> tuple[str, ...]:
+    """Flags of the command; where `flags` are given, other names are fields of its config."""
     words: list[str] = []
     for name, value in settings.items():
-        if command == LEARN and name not in flags:
+        if flags is not None and name not in flags:
             words.append(f"--set={name}={json.dumps(value)}")
         else:
             words += flag_words(name, value)
     return tuple(words)
 
 
-def _check(path: Path, words: tuple[str, ...]) -> None:
+def _check(path: Path, parser: argparse.ArgumentParser, words: tuple[str, ...]) -> None:
     """ConfigError for flags that the command would refuse."""
     try:
+        options = parser.parse_args(words[1:])
         if words[0] == RUN:
-            settings_from(build_parser("capc run").parse_args(words[1:]))
+            settings_from(options)
         else:
-            chosen_experiment(learn_parser().parse_args(words[1:]))
+            chosen_experiment(options)
     except ConfigError as error:
         raise ConfigError(f"{path}: capc {' '.join(words)}: {error}") from None
 
 
-def _key(words: tuple[str, ...]) -> str:
+def _key(words: tuple[str, ...], digest: Callable[[tuple[Path, ...]], str]) -> str:
     """Of the version, the words, and the bytes of the files that they name; of folders the name."""
     named = [expanded(word.partition("=")[2]) for word in words if "=" in word]
-    digest = digest_of([path for path in named if path.is_file()])
-    return content_key("sweep", version=capc.__version__, words=list(words), files=digest)
+    files = digest(tuple(path for path in named if path.is_file()))
+    return content_key("sweep", version=capc.__version__, words=list(words), files=files)
