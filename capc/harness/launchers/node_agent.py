@@ -36,8 +36,8 @@ from capc.harness.launchers.node_frames import (
     receive_frame,
     send_frame,
 )
+from capc.harness.launchers.party_files import CONFIG, receive_files
 from capc.harness.launchers.processes import PartySpec, end_stragglers, party_command
-from capc.harness.launchers.remote_agent import CONFIG, receive_files
 from capc.private_memory import keep_memory_private
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener

@@ -23,8 +23,8 @@ from capc.harness.launchers.node_frames import (
     receive_frame,
     send_frame,
 )
+from capc.harness.launchers.party_files import send_files
 from capc.harness.launchers.processes import PartySpec, words_of
-from capc.harness.launchers.remote_bridge import send_files
 from capc.parties.config import PartyConfig
 from capc.transport.endpoints import Peer, connect
 from capc.transport.tls import Identity

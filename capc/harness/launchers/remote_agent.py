@@ -1,15 +1,13 @@
 """The end of a party's ssh connection on its own host: the party's process, its folder, its socket.
 
-Its standard input begins with a JSON line that names the party's files and their sizes, then has
-these files, then what the driver says on the control channel; standard output is what the party
-says on it. When its input ends, the driver or the connection is gone: the party is ended. Nothing
-is left in either case.
+Its standard input begins with the party's files (`party_files`), and then has what the driver says
+on the control channel; standard output is what the party says on it. When its input ends, the
+driver or the connection is gone: the party is ended. Nothing is left in either case.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -17,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,12 +23,10 @@ from capc.child_process import ExitWatch, ends_within, start_child
 from capc.command_line import ExitStatus, run_command
 from capc.errors import ProtocolError
 from capc.files import socket_folder
+from capc.harness.launchers.party_files import CONFIG, receive_files
 from capc.harness.launchers.processes import end_stragglers, party_command, party_environment
 
 READY = b"capc-remote-1\n"  # a login's own words may come before it
-CONFIG, MODEL, QUERIES = "config.json", "model.npz", "queries.npy"
-_ALLOWED = {CONFIG, MODEL, QUERIES}
-_MOST_HEADER = 1 << 12
 _PIECE = 1 << 18
 _END_SECONDS = 5.0
 _INPUT, _OUTPUT, _LOG = 0, 1, 2
@@ -50,32 +46,6 @@ def main(argv: list[str] | None = None) -> int:
         receive_files(Path(own), _read)
         with _started(module, Path(own), sockets / "control") as (child, listener):
             return _serve(child, listener)
-
-
-def receive_files(folder: Path, read: Callable[[int], bytes]) -> None:
-    """The files of the header, each its owner's alone; ProtocolError for anything else.
-
-    `read` gives the next bytes, at least one and at most as many as it is asked for.
-    """
-    header = bytearray()
-    while not header.endswith(b"\n"):
-        header += read(1)
-        if len(header) > _MOST_HEADER:
-            raise ProtocolError("the driver sent no list of files")
-    try:
-        sizes = {str(name): int(size) for name, size in json.loads(header).items()}
-    except (AttributeError, TypeError, ValueError):
-        sizes = {}
-    if CONFIG not in sizes or not set(sizes) <= _ALLOWED:
-        raise ProtocolError("the driver sent another list of files than this version knows")
-    for name, size in sizes.items():
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            left = size
-            while left:
-                piece = read(min(left, _PIECE))
-                file.write(piece)
-                left -= len(piece)
 
 
 @contextlib.contextmanager

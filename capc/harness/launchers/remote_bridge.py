@@ -8,14 +8,12 @@ its log file where the launcher does not send it there.
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +21,8 @@ from capc.child_process import start_child
 from capc.command_line import Parser, run_command
 from capc.errors import ProgramError
 from capc.harness.hosts import Host
-from capc.harness.launchers.remote_agent import CONFIG, MODEL, QUERIES, READY
+from capc.harness.launchers.party_files import send_files
+from capc.harness.launchers.remote_agent import READY
 from capc.parties.config import PartyConfig
 
 _MODULE, _AGENT = __name__, "capc.harness.launchers.remote_agent"
@@ -103,24 +102,6 @@ def _log(source: IO[bytes], log_file: str | None) -> None:
 def _is_ready(source: IO[bytes]) -> bool:
     """Skip what the host's own start-up says; False where the agent does not start."""
     return READY in iter(lambda: source.readline(_MOST_BEFORE_READY), b"")
-
-
-def send_files(write: Callable[[bytes], object], config: PartyConfig) -> None:
-    """The party's settings, and its own model or queries: nothing of another party."""
-    files: dict[str, Path] = {}
-    if config.model is not None:
-        files[MODEL] = Path(config.model)
-        config = replace(config, model=MODEL)
-    if config.queries is not None and config.queries.path is not None:
-        files[QUERIES] = Path(config.queries.path)
-        config = replace(config, queries=replace(config.queries, path=QUERIES))
-    settings = json.dumps(config.to_json()).encode()
-    sizes = {CONFIG: len(settings), **{name: path.stat().st_size for name, path in files.items()}}
-    write(json.dumps(sizes).encode() + b"\n" + settings)
-    for path in files.values():
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                write(piece)
 
 
 def _join(control_path: str, sink: IO[bytes], source: IO[bytes]) -> None:
