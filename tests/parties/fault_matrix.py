@@ -26,7 +26,6 @@ from cutting import Cutting
 from federations import HOST, LINKS, NAMES, Federation, federation, place, port_of
 
 from capc.parties.federation.audit_log import entries
-from capc.privacy.accountant import Accountant
 
 MOMENTS = {
     "querying": ("1a setup", "1a offline", "1a online", "1c online", "2 online", "3 online"),
@@ -106,8 +105,7 @@ class Cell:
 
     def _all_answered(self, made: Federation, voters: str = "1") -> bool:
         """By the votes of so many, from the first query on."""
-        with (made.root / "querying" / "labels.csv").open() as file:
-            rows = list(csv.DictReader(file))
+        rows = made.rows()
         labels = [int(row["label"]) for row in rows]
         return labels == made.labels and {row["voters"] for row in rows} == {voters}
 
@@ -117,8 +115,7 @@ class Cell:
             events = [entry.fields["event"] for entry in entries(made.root / name / "audit.jsonl")]
             if events[-1] != "done":
                 return False
-        counts = Accountant.load(made.root / "guardian" / "account.json").counts
-        return sum(counts.values()) == len(made.labels)
+        return made.charged() == len(made.labels)
 
 
 def _cut_when_told(switch: socket.socket, relays: Sequence[Cutting]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from capc.cli import main
 from capc.graph.float_reference import evaluate_float
 from capc.graph.layers import Dense, Input, Network, Relu
 from capc.graph.prepared import save_network
+from capc.parties.federation.audit_log import entries
+from capc.privacy.accountant import Accountant
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -165,6 +168,21 @@ class Federation:
             if words in line:
                 return
         raise AssertionError(f"{name} ended and did not say {words!r}")
+
+    def rows(self) -> list[dict[str, str]]:
+        """What the querying party has in its labels.csv."""
+        with (self.root / "querying" / "labels.csv").open() as file:
+            return list(csv.DictReader(file))
+
+    def events(self, name: str, event: str) -> list[dict[str, Any]]:
+        """The fields of a party's log lines of one kind, of a log that holds."""
+        log = self.root / name / "audit.jsonl"
+        return [entry.fields for entry in entries(log) if entry.fields["event"] == event]
+
+    def charged(self) -> int:
+        """For how many queries the guardian's account was charged."""
+        account = Accountant.load(self.root / "guardian" / "account.json")
+        return sum(account.counts.values())
 
     def wait(self, name: str, seconds: float = 60) -> tuple[int, str]:
         """A party's exit status, and what it said."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 import subprocess
 import sys
@@ -11,15 +10,7 @@ from pathlib import Path
 
 from federations import FIVE, ROOT, Federation, federation
 
-from capc.parties.federation.audit_log import entries
-from capc.privacy.accountant import Accountant
-
 QUERIES = 20
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    """What the querying party has."""
-    return list(csv.DictReader((folder / "querying" / "labels.csv").open()))
 
 
 def make_distributed(made: Federation) -> None:
@@ -52,7 +43,7 @@ def survives_both(
     made.running["querying"].kill()
     ended = {name: made.wait(name) for name in ("querying", "guardian")}
     assert all(status for status, _ in ended.values()), ended
-    before = rows(made.root)
+    before = made.rows()
     assert 4 < len(before) < QUERIES, ended
 
     start("querying", "guardian")  # the others come back by themselves
@@ -63,7 +54,7 @@ def survives_both(
 
 def _found(made: Federation, before: list[dict[str, str]]) -> list[str]:
     """What the files of all parties say."""
-    after = rows(made.root)
+    after = made.rows()
     assert after[: len(before)] == before
     assert [int(row["query"]) for row in after] == list(range(QUERIES)), "each once"
     assert [int(row["label"]) for row in after] == made.labels
@@ -72,10 +63,8 @@ def _found(made: Federation, before: list[dict[str, str]]) -> list[str]:
     assert "2" in voters
     assert voters[-1] == "3"
     assert len({row["run"] for row in after}) == 2
-    charged = sum(Accountant.load(made.root / "guardian" / "account.json").counts.values())
-    log = made.root / "guardian" / "audit.jsonl"
-    spent = [entry for entry in entries(log) if entry.fields["event"] == "spent"]
-    assert len(spent) <= charged <= QUERIES + 3
+    charged = made.charged()
+    assert len(made.events("guardian", "spent")) <= charged <= QUERIES + 3
     for name in FIVE:
         command = [sys.executable, "-m", "capc.cli", "party", "log", "verify"]
         command.append(str(made.root / name / "audit.jsonl"))

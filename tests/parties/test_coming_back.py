@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from federations import NAMES, federation
@@ -24,7 +23,7 @@ def test_a_party_that_comes_back_takes_part_in_the_next_query(tmp_path: Path) ->
         ended = {name: made.wait(name) for name in NAMES}
         labels = made.labels
     assert {status for status, _ in ended.values()} == {0}, ended
-    rows = list(csv.DictReader((tmp_path / "querying" / "labels.csv").open()))
+    rows = made.rows()
     assert [int(row["label"]) for row in rows] == labels[: len(rows)]
     voters = [row["voters"] for row in rows]
     assert (voters[0], voters[-1]) == ("2", "2")
