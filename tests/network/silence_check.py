@@ -7,22 +7,17 @@ confirmed, or an idle peer does not answer.
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
 from contextlib import ExitStack
 
 import pytest
+from lasting_pair import CLIENT, SERVER, lasting_pair
 
 from capc.bench.emulated_hosts import Host, Link, hosts, why_not
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, Peer, connect
 from capc.transport.framing import MessageType
-from capc.transport.lasting import LastingStream
-from capc.transport.reception import Reception
-from capc.transport.resumption import Awaiting, Redialling, Session
-from capc.transport.tls import Identity
 
-CLIENT, SERVER = Identity.create("querying"), Identity.create("answering-0")
 RECONNECT_SECONDS, SILENT_SECONDS = 2.0, 3.0
 
 
@@ -48,41 +43,13 @@ def test_a_silent_line_is_noticed_and_mended(busy: bool) -> None:
             listener = Listener(theirs.address)
         ending.callback(listener.close)
         peer = Peer("answering-0", theirs.address, listener.port, SERVER.certificate)
-        pinned = {"querying": CLIENT.certificate}
-        accepted: list[tuple[Channel, Session]] = []
-
-        def accept() -> None:
-            channel = listener.accept(SERVER, pinned, count=1, timeout_seconds=10)["querying"]
-            accepted.append((channel, Session.begun(channel, dialled=False)))
-
-        waiting = threading.Thread(target=accept)
-        waiting.start()
 
         def dial(seconds: float, until: float) -> Channel:
             with ours.entered():
                 return connect(CLIENT, peer, seconds, until=until)
 
-        channel = dial(10, time.monotonic() + 10)
-        session = Session.begun(channel, dialled=True)
-        waiting.join(10)
-        ((far, known),) = accepted
-        reception = Reception(listener, SERVER, pinned)
-        ending.callback(reception.close)
-        awaiting = Awaiting(known, 5)
-        client = LastingStream(
-            channel.detach(),
-            Redialling(session, dial, 5),
-            peer="answering-0",
-            reconnect_seconds=RECONNECT_SECONDS,
-            on_mend=mended.append,
-        )
-        server = LastingStream(
-            far.detach(), awaiting, peer="querying", reconnect_seconds=RECONNECT_SECONDS
-        )
-        awaiting.wake = server.wake
-        reception.expect("querying", awaiting)
-        near = ending.enter_context(Channel(client, "answering-0"))
-        other = ending.enter_context(Channel(server, "querying"))
+        pair = ending.enter_context(lasting_pair(listener, dial, RECONNECT_SECONDS, mended.append))
+        near, other = pair.client, pair.server
         near.send(MessageType.QUERY, b"before")
         assert other.recv(MessageType.QUERY, 100) == b"before"
         switch(theirs, "down")

@@ -13,32 +13,25 @@ from dataclasses import dataclass
 
 import pytest
 from cutting import HOST, TO_CALLER, TO_TARGET, Cutting
+from lasting_pair import CLIENT, SERVER, Pair, lasting_pair
 
 from capc.errors import PeerGoneError, ProtocolError, SilentPeerError
 from capc.transport import lasting
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, Peer, connect
 from capc.transport.framing import MessageType
-from capc.transport.lasting import LastingStream
-from capc.transport.reception import Reception
-from capc.transport.resumption import Awaiting, Redialling, Session
+from capc.transport.resumption import Awaiting, Session
 from capc.transport.tls import Identity
 
-CLIENT, SERVER = Identity.create("querying"), Identity.create("answering-0")
 RECONNECT_SECONDS = 3.0
 
 
-@dataclass
-class Ends:
-    """Both parties' channels, and what is between and beside them."""
+@dataclass(frozen=True)
+class Ends(Pair):
+    """What is between them, too."""
 
     relay: Cutting
     peer: Peer
-    reception: Reception
-    session: Session
-    client: Channel
-    server: Channel
-    streams: tuple[LastingStream, LastingStream]
 
     def dial(self, identity: Identity = CLIENT) -> Channel:
         """Another connection."""
@@ -53,40 +46,12 @@ def ends(
     listener = Listener(HOST)
     with Cutting(listener.port, cuts, down_seconds) as relay:
         peer = Peer("answering-0", HOST, relay.port, SERVER.certificate)
-        pinned = {"querying": CLIENT.certificate}
-        accepted: list[Channel] = []
-        sessions: list[Session] = []
 
-        def accept() -> None:
-            channel = listener.accept(SERVER, pinned, count=1, timeout_seconds=10)["querying"]
-            sessions.append(Session.begun(channel, dialled=False))
-            accepted.append(channel)
+        def dial(seconds: float, until: float) -> Channel:
+            return connect(CLIENT, peer, seconds, until=until)
 
-        server_side = threading.Thread(target=accept)
-        server_side.start()
-        channel = connect(CLIENT, peer, 10)
-        session = Session.begun(channel, dialled=True)
-        server_side.join(10)
-        assert sessions == [session], "the same key on both sides"
-        reception = Reception(listener, SERVER, pinned)
-        redialling = Redialling(
-            session, lambda seconds, until: connect(CLIENT, peer, seconds, until=until), 5
-        )
-        awaiting = Awaiting(sessions[0], 5)
-        client = LastingStream(
-            channel.detach(), redialling, peer="answering-0", reconnect_seconds=reconnect_seconds
-        )
-        server = LastingStream(
-            accepted[0].detach(), awaiting, peer="querying", reconnect_seconds=reconnect_seconds
-        )
-        awaiting.wake = server.wake
-        reception.expect("querying", awaiting)
-        with Channel(client, "answering-0") as ours, Channel(server, "querying") as theirs:
-            yield Ends(relay, peer, reception, session, ours, theirs, (client, server))
-        until = time.monotonic() + reconnect_seconds
-        for stream in (client, server):
-            stream.wait_closed(until)
-        reception.close()
+        with lasting_pair(listener, dial, reconnect_seconds) as pair:
+            yield Ends(**vars(pair), relay=relay, peer=peer)
         listener.close()
 
 
