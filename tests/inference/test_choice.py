@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 from padded_pool import convolution, padded_maximum
-from two_party import TINY, assert_bit_for_bit, run
+from two_party import assert_bit_for_bit, assert_disagreement, run
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import FixedPoint
@@ -30,13 +30,11 @@ from capc.graph.layers import (
 from capc.graph.quantize import quantize
 from capc.inference import layout
 from capc.inference.choice import GARBLED, NonlinearChoice, both_costs, described
-from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link, beyond_loopback
 from capc.inference.link_probe import answer, measure
 from capc.inference.plan import plan_to_json, public_part, transfers_from_json
 from capc.inference.protocols import functions_of, transferable
-from capc.inference.server import InferenceServer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -150,20 +148,8 @@ def test_both_parties_say_it(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_another_choice_than_agreed_ends_the_session() -> None:
-    left, right = socket.socketpair()
-
-    def serve() -> None:
-        with Channel(right, "querying") as channel, pytest.raises(ProtocolError):
-            InferenceServer(channel, network(), TINY, allow_insecure=True, choice=TRANSFERS)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with (
-        Channel(left, "answering-0") as channel,
-        pytest.raises(ProtocolError, match=r"agreed on \(--nonlinear\): layer-2, layer-3"),
-    ):
-        InferenceClient(channel, KeyRing(TINY, allow_insecure=True), GARBLED)
-    thread.join()
+    message = r"agreed on \(--nonlinear\): layer-2, layer-3"
+    assert_disagreement(network(), TRANSFERS, GARBLED, message)
 
 
 def test_the_line_is_measured_where_the_parties_meet(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import socket
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
-from two_party import TINY, assert_bit_for_bit, run
+from two_party import TINY, assert_bit_for_bit, assert_disagreement, run
 
 from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint
@@ -29,12 +27,9 @@ from capc.he.cheapest_packing import WORK_ALONE
 from capc.he.context import context
 from capc.he.merging import keys_bytes
 from capc.inference.choice import NonlinearChoice
-from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.costs import linear_plans, query_costs, total_cost
 from capc.inference.link import WITHIN_A_MACHINE, Link
-from capc.inference.server import InferenceServer
 from capc.inference.weighing import link_from_json, rate_to_json, weighing_of
-from capc.transport.channel import Channel
 from capc.transport.framing import HEADER
 
 SLOW = NonlinearChoice.of("transfers", "1ms,100kbit")
@@ -96,21 +91,8 @@ def test_a_slower_line_moves_fewer_bytes_and_a_machine_merges_nothing() -> None:
 
 
 def test_another_line_than_agreed_ends_the_session() -> None:
-    left, right = socket.socketpair()
-
-    def serve() -> None:
-        with Channel(right, "querying") as channel, pytest.raises(ProtocolError):
-            InferenceServer(channel, network(), TINY, allow_insecure=True, choice=SLOW)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    agreed = NonlinearChoice("transfers")
-    with (
-        Channel(left, "answering-0") as channel,
-        pytest.raises(ProtocolError, match=r"another line than was agreed on \(--link\)"),
-    ):
-        InferenceClient(channel, KeyRing(TINY, allow_insecure=True), agreed)
-    thread.join()
+    message = r"another line than was agreed on \(--link\)"
+    assert_disagreement(network(), SLOW, NonlinearChoice("transfers"), message)
 
 
 def test_a_line_is_measured_for_packings_alone_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
+from capc.errors import ProtocolError
 from capc.fixed_point import Float64, Int64
 from capc.graph.layers import QuantizedNetwork
 from capc.he.parameters import EncryptionParameters
@@ -78,3 +81,23 @@ def assert_bit_for_bit(
     np.testing.assert_array_equal(
         ring.signed(ring.reduce(first + second)), evaluate(network, images)
     )
+
+
+def assert_disagreement(
+    network: QuantizedNetwork, served: NonlinearChoice, agreed: NonlinearChoice, message: str
+) -> None:
+    """The querying side, for whom `agreed` holds, ends a session by `served`; so both end."""
+    left, right = socket.socketpair()
+
+    def serve() -> None:
+        with Channel(right, "querying") as channel, pytest.raises(ProtocolError):
+            InferenceServer(channel, network, TINY, allow_insecure=True, choice=served)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with (
+        Channel(left, "answering-0") as channel,
+        pytest.raises(ProtocolError, match=message),
+    ):
+        InferenceClient(channel, KeyRing(TINY, allow_insecure=True), agreed)
+    thread.join()
