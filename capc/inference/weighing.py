@@ -7,6 +7,7 @@ with the plan. All of it is public.
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 from capc.errors import ProtocolError
@@ -59,6 +60,6 @@ def link_from_json(value: dict[str, Any]) -> Link:
     rate = value.get("rate")
     if rate is None:
         return Link(0.0, math.inf)
-    if type(rate) not in (int, float) or not (math.isfinite(rate) and rate > 0):
+    if type(rate) not in (int, float) or not 0 < rate <= sys.float_info.max:
         raise ProtocolError("the peer's plan does not say how fast the line is")
     return Link(0.0, float(rate))
