@@ -92,10 +92,9 @@ def query_costs(
     """By layer; layers that each party evaluates alone are left out, as they cost next to nothing.
 
     The layers that `transfers` names run by transfers, all others in circuits. Polynomials are
-    packed for `link`. Figures are a
-    query's share where so many `queries` run at a time (`at_once`). Raises ModelError or
-    ConfigError, naming the layer and a way out, where the network cannot be evaluated under these
-    parameters.
+    packed for `link`. Figures are a query's share where so many `queries` run at a time
+    (`at_once`). Raises ModelError or ConfigError, naming the layer and a way out, where the network
+    cannot be evaluated under these parameters.
     """
     require_supported(network)
     linear = linear_plans(network, parameters, images_together(queries), link)

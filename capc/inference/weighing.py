@@ -17,7 +17,7 @@ from capc.he.cheapest_packing import WORK_ALONE, Weighing, cheapest
 from capc.he.context import context
 from capc.he.merging import keys_bytes, most_merged
 from capc.he.parameters import EncryptionParameters
-from capc.inference.link import Link
+from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.protocols import linear_shape
 
 _UNIT_SECONDS = 60e-6  # a unit of cheapest_packing, at degree 8192 with two primes
@@ -59,7 +59,7 @@ def link_from_json(value: dict[str, Any]) -> Link:
     """A line of the rate that the peer's plan tells; ProtocolError where that is none."""
     rate = value.get("rate")
     if rate is None:
-        return Link(0.0, math.inf)
+        return WITHIN_A_MACHINE
     if type(rate) not in (int, float) or not 0 < rate <= sys.float_info.max:
         raise ProtocolError("the peer's plan does not say how fast the line is")
     return Link(0.0, float(rate))
