@@ -86,8 +86,9 @@ def logits_tensor(reader: Reader, tensor: Tensor, ending: Ending) -> Tensor:
     elif classes > 1 and sigmoids and not softmaxes:
         raise ModelError(
             f"node '{sigmoids[0].name}' (Sigmoid) stands after {classes} outputs: the model "
-            "gives an image several labels, and a query gets one; add --task multi-label, or end "
-            "with a softmax, or, where exactly one class is right, name the logits with "
+            "gives an image several labels, and a query gets one; add --task multi-label to "
+            "capc run, or end with a softmax, or, where exactly one class is right, name the "
+            "logits with "
             f"--output_node {ending.logits}"
         )
     for node in ending.dropped:

@@ -190,8 +190,9 @@ def _check_labels(ending: Ending, classes: int) -> None:
 def _refuse_labels(graph: FrozenGraph, name: str, classes: int) -> None:
     raise ModelError(
         f"node '{name}' (Sigmoid) stands after {classes} outputs: the model gives an image several "
-        "labels, and a query gets one; add --task multi-label, or end with a softmax, or, where "
-        f"exactly one class is right, name the logits with --output_node {_before(graph, name)}"
+        "labels, and a query gets one; add --task multi-label to capc run, or end with a softmax, "
+        "or, where exactly one class is right, name the logits with --output_node "
+        f"{_before(graph, name)}"
     )
 
 
