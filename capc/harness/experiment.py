@@ -20,13 +20,12 @@ from capc.graph.prepared import load_network
 from capc.harness import report
 from capc.harness.account import AccountBefore, epsilon_after
 from capc.harness.estimate import estimate, plan_lines
-from capc.harness.flags import RAY
 from capc.harness.hosts import Place
-from capc.harness.launchers.feed import Fed, Feed
+from capc.harness.launchers.choice import launcher_of
+from capc.harness.launchers.feed import Fed
 from capc.harness.launchers.processes import Launcher, PartySpec, party_command
-from capc.harness.launchers.ray_launcher import NodesLauncher, ray_launcher
+from capc.harness.launchers.ray_launcher import NodesLauncher
 from capc.harness.launchers.remote_bridge import bridge_command
-from capc.harness.launchers.subprocesses import SubprocessLauncher
 from capc.harness.lecture import lecture_of, require_keyboard
 from capc.harness.outcome import Outcome
 from capc.harness.pages.run_files import write_pages
@@ -83,7 +82,7 @@ def run(
     if settings.step:
         require_keyboard()
     check_machine(settings)
-    launcher = _launcher(settings)
+    launcher = launcher_of(settings)
     ready = prepare(settings, lambda text, style="": show_line(console, text, style))
     settings = ready.settings
     for line in plan_lines(settings, estimate(settings, ready.costs)):
@@ -108,16 +107,6 @@ def run(
             fewest=settings.fewest,
         ),
     )
-
-
-def _launcher(settings: Settings) -> Launcher:
-    if settings.launcher == "tmux":
-        from capc.harness.launchers.tmux import TmuxLauncher  # noqa: PLC0415  0.1 s, for panes
-
-        return TmuxLauncher(settings.session, cards=settings.cards)
-    if settings.launcher == RAY:
-        return ray_launcher(settings.ray_address, settings.timeout_seconds)
-    return SubprocessLauncher()
 
 
 class Run:
@@ -282,14 +271,13 @@ class Run:
 
     def _supervise(self, recorder: Recorder) -> Outcome:
         settings, launcher = self._settings, self._launcher
-        feeds: list[Feed] = getattr(launcher, "feeds", [])  # the one for tmux has them
         with ExitStack() as resources:
             lecture = resources.enter_context(lecture_of(settings, self._names, recorder))
             supervisor = Supervisor(
                 [self._spec(name) for name in self._names],
                 self._with_control,
                 launcher,
-                Fed(recorder, feeds),
+                Fed(recorder, launcher.feeds),
                 setup_seconds=settings.timeout_seconds,
                 # behind the parties' own limits, so that they name whom they wait for
                 query_seconds=settings.timeout_seconds + NAMING_SECONDS,

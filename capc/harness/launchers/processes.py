@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from capc.child_process import ExitWatch, start_child
 from capc.errors import ProgramError
 from capc.files import REPOSITORY
 from capc.unforeseen import one_line
+
+if TYPE_CHECKING:
+    from capc.harness.launchers.feed import Feed
 
 UNKNOWN_STATUS = 255  # its pane was closed, or the process that forked it ended
 
@@ -63,6 +66,7 @@ class Launcher(Protocol):
     """Where parties run."""
 
     notes: list[str]  # what `prepare` has to tell the user
+    feeds: list[Feed]  # of panes that parties share: what the driver hears of them goes there too
 
     def prepare(self, names: Sequence[str], run_dir: Path) -> None:
         """Make room for these parties."""

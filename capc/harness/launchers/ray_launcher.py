@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import capc
 from capc.errors import ConfigError, ProgramError, ProtocolError
 from capc.harness.hosts import Place
+from capc.harness.launchers.feed import Feed
 from capc.harness.launchers.node_client import Credentials, NodeClient
 from capc.harness.launchers.node_worker import NodeWorker
 from capc.harness.launchers.processes import PartySpec, Process
@@ -147,6 +148,7 @@ class NodesLauncher:
 
     def __init__(self, clusters: contextlib.AbstractContextManager[Cluster]) -> None:
         self.notes: list[str] = []
+        self.feeds: list[Feed] = []
         self.places: dict[str, Place] = {}
         self._clusters = clusters
         self._held = ExitStack()

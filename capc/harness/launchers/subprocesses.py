@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from capc.harness.launchers.feed import Feed
 from capc.harness.launchers.fork_client import LocalProcess, Starter
 from capc.harness.launchers.processes import PartySpec
 
@@ -14,6 +15,7 @@ class SubprocessLauncher:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.feeds: list[Feed] = []
         self._starter = Starter(0)
 
     def prepare(self, names: Sequence[str], run_dir: Path) -> None:
