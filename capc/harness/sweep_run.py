@@ -6,7 +6,9 @@ it leaves is below its folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import selectors
 import shutil
 import signal
 import subprocess
@@ -16,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from capc.child_process import start_child
+from capc.child_process import ExitWatch, start_child
 from capc.command_line import ExitStatus
 from capc.files import read_json, write_whole
 from capc.harness.launchers.processes import party_environment
-from capc.harness.signals import interruptible
+from capc.harness.signals import SignalEvents, interruptible
 
 ENDED, SCREEN = "ended.json", "screen.txt"
 """How a run ended, once it has; what it said."""
@@ -51,8 +53,7 @@ def command_of(words: Sequence[str]) -> list[str]:
 
 def _status(words: Sequence[str], screen: int, working_folder: str) -> int:
     """Of the command, which is given the time to end its own processes when this one is stopped."""
-    child: subprocess.Popen[bytes] | None = None
-    try:
+    with SignalEvents() as signals, selectors.DefaultSelector() as selector:
         child = start_child(
             command_of(words),
             ends_by=signal.SIGTERM,
@@ -62,12 +63,15 @@ def _status(words: Sequence[str], screen: int, working_folder: str) -> int:
             cwd=working_folder,
             env=party_environment(),
         )
-        return child.wait()
-    except KeyboardInterrupt:
-        if child is not None:  # stopped while it was being started: it ends with this process
+        with contextlib.closing(ExitWatch(child)) as watch:
+            selector.register(watch, selectors.EVENT_READ)
+            selector.register(signals, selectors.EVENT_READ)
+            selector.select()
+        if signals.clear():
             child.terminate()
             child.wait()
-        return ExitStatus.INTERRUPTED
+            return ExitStatus.INTERRUPTED
+        return child.wait()
 
 
 def ended(folder: Path) -> Mapping[str, Any] | None:
