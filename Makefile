@@ -55,7 +55,7 @@ help:
 	@echo "make figures                   the learning experiments' tables and figures"
 	@echo "make scaling [SIZE=small]      seconds and bytes against parties, classes, model size and batch"
 	@echo "make artefact [SIZE=full]      all that a reviewer needs, into results/artefact: 4 to 12 minutes"
-	@echo "make pictures                  the pictures of the parties' cards in docs/figures"
+	@echo "make pictures                  the pictures of the parties' cards, and how auto chooses, in docs/figures"
 	@echo "make notebooks                 run each of notebooks/, to build/notebooks: minutes"
 	@echo "make lock                      requirements.lock anew, from pyproject.toml"
 	@echo "make wheel                     a wheel for this Python, to dist/"
@@ -180,6 +180,7 @@ pictures: setup
 	$(REPLAY) --size=80x24 --svg=docs/figures/cards-at-the-end.svg
 	$(REPLAY) --size=100x26 --party=guardian --svg=docs/figures/card-guardian.svg
 	$(REPLAY) --size=100x26 --party=querying --svg=docs/figures/card-querying.svg
+	$(PYTHON_RUN) scripts/draw_choice.py
 
 # Without a network. A warning is an error: dead links, missing references, pages that no list names.
 docs: setup
