@@ -15,7 +15,7 @@ from capc.gc.circuits import (
     top_k_circuit,
     truncate_circuit,
 )
-from capc.gc.lookups import ChooserSession, HolderSession, ReluLookups
+from capc.gc.lookups import ChooserSession, HolderSession, Lookups
 from capc.gc.session import EvaluatorBatch, EvaluatorSession, GarblerBatch, GarblerSession
 from capc.gc.smooth_circuits import (
     from_bristol,
@@ -33,7 +33,7 @@ __all__ = [
     "GarblerBatch",
     "GarblerSession",
     "HolderSession",
-    "ReluLookups",
+    "Lookups",
     "argmax_circuit",
     "bounded_relu_circuit",
     "from_bristol",

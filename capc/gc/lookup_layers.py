@@ -1,6 +1,6 @@
-"""Non-linear layers by table look-ups: one ReLU, or several after one another (capc.gc.lookups).
+"""Non-linear layers by table look-ups: one function, or several in turn (capc.gc.lookups).
 
-A layer is written once, as a program on a share: sums of shares, and ReLUs of them. Both parties
+A layer is written once, as a program on a share: sums of shares, and look-ups of them. Both parties
 follow it, each on its own share, so that the two shares of the result add up to the layer's
 output. The holder's shares do not depend on the query, so that it follows the program offline.
 """
@@ -22,11 +22,11 @@ from capc.gc.lookups import (
     ChooserSession,
     HolderBatch,
     HolderSession,
-    ReluLookups,
+    Lookups,
     summed,
 )
 
-Evaluate = Callable[[ReluLookups, Int64], Int64]  # shares (n,) of x -> of max(x, 0) >> shift
+Evaluate = Callable[[Lookups, Int64], Int64]  # shares (n,) of x -> of the function of x
 Constant = Callable[[int], int]  # the number at the holder, 0 at the chooser: its two shares
 Program = Callable[[Int64, Evaluate, Constant], Int64]  # shares (n, words) -> (n,)
 
@@ -44,12 +44,12 @@ class LookupLayer:
     program: Program
 
     @cached_property
-    def stages(self) -> tuple[tuple[ReluLookups, int], ...]:
-        """The ReLUs of one instance, in order: which, and how many at a time."""
+    def stages(self) -> tuple[tuple[Lookups, int], ...]:
+        """The look-ups of one instance, in order: which, and how many at a time."""
         found = []
 
-        def note(relu: ReluLookups, share: Int64) -> Int64:
-            found.append((relu, len(share)))
+        def note(function: Lookups, share: Int64) -> Int64:
+            found.append((function, len(share)))
             return share
 
         self.program(np.zeros((1, self.words), dtype=np.int64), note, int)
@@ -58,7 +58,7 @@ class LookupLayer:
     @property
     def rounds(self) -> int:
         """Round trips of the online phase, for at most `piece_instances`."""
-        return sum(relu.rounds for relu, _ in self.stages)
+        return sum(function.rounds for function, _ in self.stages)
 
     @property
     def offline_rounds(self) -> int:
@@ -68,18 +68,19 @@ class LookupLayer:
     @property
     def lookups(self) -> int:
         """Tables of one instance."""
-        return sum(count * relu.plan.lookups for relu, count in self.stages)
+        return sum(count * function.plan.lookups for function, count in self.stages)
 
     @property
     def forward_transfers(self) -> int:
         """Oblivious transfers of one instance that the holder sends: the larger part."""
-        return sum(count * relu.plan.transfers for relu, count in self.stages)
+        return sum(count * function.plan.transfers for function, count in self.stages)
 
     @property
     def transfers(self) -> int:
         """Oblivious transfers of one instance, in both directions."""
         return sum(
-            count * (relu.plan.transfers + relu.plan.back_transfers) for relu, count in self.stages
+            count * (function.plan.transfers + function.plan.back_transfers)
+            for function, count in self.stages
         )
 
     @property
@@ -89,22 +90,22 @@ class LookupLayer:
 
     def kept_bytes(self, instances: int) -> int:
         """What the holder keeps of prepared instances; the chooser keeps about half as much."""
-        return instances * sum(count * relu.kept_bytes for relu, count in self.stages)
+        return instances * sum(count * function.kept_bytes for function, count in self.stages)
 
     def offline_bytes(self, instances: int, from_stock: bool = False) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
         return summed(
-            relu.offline_bytes(instances * count, from_stock) for relu, count in self.stages
+            function.offline_bytes(instances * count, from_stock) for function, count in self.stages
         )
 
     def online_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
-        return summed(relu.online_bytes(instances * count) for relu, count in self.stages)
+        return summed(function.online_bytes(instances * count) for function, count in self.stages)
 
 
 def relu_lookups(ring_bits: int, shift: int) -> LookupLayer:
     """y = max(x, 0) >> shift, as relu_circuit. ValueError for figures that it refuses, too."""
-    relu = ReluLookups(ring_bits, shift)
+    relu = Lookups.relu(ring_bits, shift)
     return LookupLayer(
         f"relu {ring_bits} >> {shift}",
         ring_bits,
@@ -118,7 +119,7 @@ def bounded_relu_lookups(ring_bits: int, shift: int, cap: int) -> LookupLayer:
 
     ValueError unless 0 < cap < 2^(ring_bits - 1 - shift).
     """
-    relu, rest = ReluLookups(ring_bits, shift), ReluLookups(ring_bits, 0)
+    relu, rest = Lookups.relu(ring_bits, shift), Lookups.relu(ring_bits, 0)
     if not 0 < cap < 1 << (ring_bits - 1 - shift):
         raise ValueError(f"a cap of {cap} does not fit {ring_bits} bits less {shift}")
 
@@ -134,7 +135,7 @@ def maximum_lookups(ring_bits: int, window: int) -> LookupLayer:
 
     max(x, y) = y + max(x - y, 0), in a tree. The difference of larger numbers would leave the ring.
     """
-    relu = ReluLookups(ring_bits, 0)
+    relu = Lookups.relu(ring_bits, 0)
 
     def program(share: Int64, evaluate: Evaluate, constant: Constant) -> Int64:
         left = share
@@ -152,24 +153,24 @@ def maximum_lookups(ring_bits: int, window: int) -> LookupLayer:
 class DrawnShares:
     """The holder's shares of one layer; used once.
 
-    `outputs` (n, 1) are those of the outputs, uniform. `steps` has for each stage the ReLU, its
+    `outputs` (n, 1) are those of the outputs, uniform. `steps` has for each stage its function, its
     masks and the shares of its inputs, (m,) each.
     """
 
     outputs: Int64
-    steps: Sequence[tuple[ReluLookups, Int64, Int64]]
+    steps: Sequence[tuple[Lookups, Int64, Int64]]
 
 
 def draw(layer: LookupLayer, shares: ArrayLike) -> DrawnShares:
-    """Offline, at the holder: every ReLU's output is shared under a fresh mask.
+    """Offline, at the holder: every stage's output is shared under a fresh mask.
 
     Its shares of the inputs, (n, layer.words), are known already. Nothing is sent.
     """
     steps = []
 
-    def evaluate(relu: ReluLookups, share: Int64) -> Int64:
-        masks = uniform_bits(layer.ring_bits, len(share))
-        steps.append((relu, masks, share))
+    def evaluate(function: Lookups, share: Int64) -> Int64:
+        masks = uniform_bits(function.output_bits, len(share))
+        steps.append((function, masks, share))
         return masks
 
     outputs = layer.program(as_words(shares, layer.words), evaluate, int)
@@ -180,7 +181,7 @@ def hold(
     session: HolderSession, drawn: DrawnShares, from_stock: bool = False
 ) -> Sequence[HolderBatch]:
     """Offline, at the holder: the transfers of every stage."""
-    return [session.prepare(relu, masks, from_stock) for relu, masks, _ in drawn.steps]
+    return [session.prepare(function, masks, from_stock) for function, masks, _ in drawn.steps]
 
 
 def answer(session: HolderSession, drawn: DrawnShares, batches: Sequence[HolderBatch]) -> None:
@@ -205,7 +206,7 @@ def choose(
     """Online, at the chooser: from its shares of the inputs, (n, layer.words), to (n, 1)."""
     batches = iter(prepared)
 
-    def evaluate(relu: ReluLookups, share: Int64) -> Int64:
+    def evaluate(function: Lookups, share: Int64) -> Int64:
         return session.evaluate(next(batches), share)[:, 0]
 
     words = as_words(shares, layer.words)

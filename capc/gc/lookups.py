@@ -1,9 +1,9 @@
-"""ReLUs by table look-ups: a ninth of the bytes of garbled circuits, or less, in more rounds.
+"""Functions by table look-ups: a ninth of the bytes of garbled circuits, or less, in more rounds.
 
 The holder has a share of x, the chooser the other; the result is shared afresh under the holder's
-masks, exactly as relu_circuit shares it. A session begins with base oblivious transfers in both
-directions. `prepare` runs before the query is known, `evaluate` takes one round trip a step of the
-plan. After a ProtocolError a session is dead: open another. Trust is as in capc.gc.session
+masks, as the circuit of the same function shares it. A session begins with base oblivious transfers
+in both directions. `prepare` runs before the query is known, `evaluate` takes one round trip a step
+of the plan. After a ProtocolError a session is dead: open another. Trust is as in capc.gc.session
 (docs/garbled-circuits.md).
 """
 
@@ -28,14 +28,41 @@ stock of silent transfers, whose first rounds take some 0.1 s and 1.1 MB. Fewer 
 messages of their own."""
 
 
-class ReluLookups:
-    """y = max(x, 0) >> shift modulo 2^ring_bits: the public part that both parties know.
+class Lookups:
+    """A function of one number by table look-ups: the public part that both parties know.
 
-    Raises ValueError unless 2 <= ring_bits <= 64 and 0 <= shift <= ring_bits - 2.
+    Its input is shared modulo 2^ring_bits, its output modulo 2^output_bits, which is
+    the same ring unless it is given. The constructors raise ValueError for figures that no such
+    function has.
     """
 
-    def __init__(self, ring_bits: int, shift: int) -> None:
-        self.plan = _engine.ReluPlan(ring_bits, shift)
+    def __init__(self, plan: _engine.LookupPlan) -> None:
+        self.plan = plan
+
+    @classmethod
+    def relu(cls, ring_bits: int, shift: int, output_bits: int | None = None) -> Lookups:
+        """y = max(x, 0) >> shift, for every x of the ring; 0 <= shift <= ring_bits - 2."""
+        return cls(_engine.LookupPlan.relu(ring_bits, shift, output_bits or ring_bits))
+
+    @classmethod
+    def bounded_relu(
+        cls, ring_bits: int, shift: int, cap: int, output_bits: int | None = None
+    ) -> Lookups:
+        """y = min(max(x, 0) >> shift, cap), for every x; 0 < cap < 2^(ring_bits - 1 - shift)."""
+        if cap < 1:
+            raise ValueError(f"a cap of {cap}; at least 1 is needed")
+        plan = _engine.LookupPlan.bounded_relu(ring_bits, shift, cap, output_bits or ring_bits)
+        return cls(plan)
+
+    @property
+    def ring_bits(self) -> int:
+        """Of the inputs' ring."""
+        return self.plan.ring_bits
+
+    @property
+    def output_bits(self) -> int:
+        """Of the outputs' ring."""
+        return self.plan.output_bits
 
     @property
     def rounds(self) -> int:
@@ -44,7 +71,7 @@ class ReluLookups:
 
     @property
     def kept_bytes(self) -> int:
-        """What the holder keeps of one prepared ReLU, about."""
+        """What the holder keeps of one prepared instance, about."""
         return _KEPT_LOOKUP_BYTES * self.plan.lookups
 
     def offline_bytes(self, instances: int, from_stock: bool = False) -> tuple[int, int]:
@@ -66,18 +93,18 @@ class ReluLookups:
 
 
 class HolderBatch:
-    """Prepared ReLUs at the holder, used once and in order."""
+    """Prepared instances at the holder, used once and in order."""
 
-    def __init__(self, relu: ReluLookups, pieces: list[_engine.HolderBatch]) -> None:
-        self.relu = relu
+    def __init__(self, function: Lookups, pieces: list[_engine.HolderBatch]) -> None:
+        self.function = function
         self._pieces = pieces
 
 
 class ChooserBatch:
-    """Prepared ReLUs at the chooser, used once and in order."""
+    """Prepared instances at the chooser, used once and in order."""
 
-    def __init__(self, relu: ReluLookups, pieces: list[_engine.ChooserBatch]) -> None:
-        self.relu = relu
+    def __init__(self, function: Lookups, pieces: list[_engine.ChooserBatch]) -> None:
+        self.function = function
         self._pieces = pieces
 
 
@@ -92,8 +119,8 @@ class HolderSession:
         answer = channel.recv(_engine.LOOKUP_ANSWER_BYTES)
         channel.send(self._engine.setup_finish(answer))
 
-    def prepare(self, relu: ReluLookups, masks: ArrayLike, from_stock: bool = False) -> HolderBatch:
-        """Random transfers in both directions for as many ReLUs as there are `masks`, (n, 1).
+    def prepare(self, function: Lookups, masks: ArrayLike, from_stock: bool = False) -> HolderBatch:
+        """Random transfers in both directions for as many instances as there are `masks`, (n, 1).
 
         The masks become this party's shares of the outputs. They must be fresh and uniform. Both
         ends say alike whether the transfers come `from_stock`; once there is one, they always do.
@@ -102,19 +129,19 @@ class HolderSession:
         pieces, start = [], 0
         from_stock = from_stock or self._engine.stock.is_seeded
         for count in _pieces(len(words)):
-            piece = self._engine.prepare(relu.plan, words[start : start + count], from_stock)
+            piece = self._engine.prepare(function.plan, words[start : start + count], from_stock)
             if from_stock:
-                self._draw(piece, relu.plan)
+                self._draw(piece, function.plan)
             else:
                 self._channel.send(piece.correct())
-                for chunk in range(relu.plan.chunk_count(count)):
-                    size = relu.plan.correlate_bytes(count, chunk)
+                for chunk in range(function.plan.chunk_count(count)):
+                    size = function.plan.correlate_bytes(count, chunk)
                     piece.take_correlations(self._channel.recv(size))
             pieces.append(piece)
             start += count
-        return HolderBatch(relu, pieces)
+        return HolderBatch(function, pieces)
 
-    def _draw(self, piece: _engine.HolderBatch, plan: _engine.ReluPlan) -> None:
+    def _draw(self, piece: _engine.HolderBatch, plan: _engine.LookupPlan) -> None:
         stock, stock_back = self._engine.stock, self._engine.stock_back
         while not piece.is_prepared:
             if stock.available < plan.transfers:
@@ -125,7 +152,7 @@ class HolderSession:
 
     def evaluate(self, batch: HolderBatch, shares: ArrayLike) -> None:
         """Give this party's shares of x, (n, 1). RuntimeError where the batch was used already."""
-        words, plan, start = _shares_of(batch, shares), batch.relu.plan, 0
+        words, plan, start = _shares_of(batch, shares), batch.function.plan, 0
         for piece in batch._pieces:
             piece.begin(words[start : start + piece.instances])
             start += piece.instances
@@ -145,21 +172,21 @@ class ChooserSession:
         channel.send(self._engine.setup_answer(choice))
         self._engine.setup_finish(channel.recv(_engine.LOOKUP_TREES_BYTES))
 
-    def prepare(self, relu: ReluLookups, instances: int, from_stock: bool = False) -> ChooserBatch:
+    def prepare(self, function: Lookups, instances: int, from_stock: bool = False) -> ChooserBatch:
         """The other half of HolderSession.prepare."""
         pieces, from_stock = [], from_stock or self._engine.stock.is_seeded
         for count in _pieces(instances):
-            piece = self._engine.prepare(relu.plan, count, from_stock)
+            piece = self._engine.prepare(function.plan, count, from_stock)
             if from_stock:
-                self._draw(piece, relu.plan)
+                self._draw(piece, function.plan)
             else:
-                piece.take_back(self._channel.recv(relu.plan.back_bytes(count)))
-                for _ in range(relu.plan.chunk_count(count)):
+                piece.take_back(self._channel.recv(function.plan.back_bytes(count)))
+                for _ in range(function.plan.chunk_count(count)):
                     self._channel.send(piece.correlate())
             pieces.append(piece)
-        return ChooserBatch(relu, pieces)
+        return ChooserBatch(function, pieces)
 
-    def _draw(self, piece: _engine.ChooserBatch, plan: _engine.ReluPlan) -> None:
+    def _draw(self, piece: _engine.ChooserBatch, plan: _engine.LookupPlan) -> None:
         stock, stock_back = self._engine.stock, self._engine.stock_back
         while not piece.is_prepared:
             if stock.available < plan.transfers:
@@ -170,7 +197,7 @@ class ChooserSession:
 
     def evaluate(self, batch: ChooserBatch, shares: ArrayLike) -> Int64:
         """From this party's shares of x, (n, 1), to its shares y - mask of the outputs, (n, 1)."""
-        words, plan, start = _shares_of(batch, shares), batch.relu.plan, 0
+        words, plan, start = _shares_of(batch, shares), batch.function.plan, 0
         outputs = []
         for piece in batch._pieces:
             piece.begin(words[start : start + piece.instances])

@@ -16,6 +16,7 @@
 #include "builder.hpp"
 #include "lookups.hpp"
 #include "protocol.hpp"
+#include "relu_plan.hpp"
 
 using namespace capc::gc;
 using namespace capc::gc::bench;
@@ -225,7 +226,7 @@ void on_each_line(Lines& lines, const std::vector<Word>& words, Work work) {
 }
 
 /// From the set-up of fresh sessions on, one a line, so that the seeds of the stocks count.
-[[nodiscard]] Samples measure_lookups(const Options& options, const ReluPlan& plan, std::size_t n,
+[[nodiscard]] Samples measure_lookups(const Options& options, const LookupPlan& plan, std::size_t n,
                                       Source source) {
   std::vector<Word> words(n);
   random_bytes(words.data(), n * sizeof(Word));
@@ -257,7 +258,7 @@ void large_layer(const Options& options, const std::string& name, std::size_t n)
   few.repeat = std::max<std::size_t>(1, options.repeat / 20);
   const auto circuit = std::make_shared<CompiledCircuit>(relu_circuit(37, 12));
   report(name, options, measure_run(few, circuit, n), "garbled");
-  const ReluPlan plan(37, 12);
+  const LookupPlan plan = relu_plan(37, 12, 37);
   const std::string rounds = std::to_string(kLines) + " sessions at a time; " +
                              std::to_string(plan.steps().size()) + " round trips a batch of 65536";
   report(name + "_lookups", options, measure_lookups(few, plan, n, Source::Stock),

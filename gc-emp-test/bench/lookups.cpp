@@ -55,14 +55,14 @@ void prepare(HolderBatch& batch, Connection& connection) {
   Message back(batch.plan().back_bytes(batch.instances()));
   batch.correct(back);
   connection.send(back);
-  for (std::size_t i = 0; i < ReluPlan::chunk_count(batch.instances()); ++i) {
+  for (std::size_t i = 0; i < LookupPlan::chunk_count(batch.instances()); ++i) {
     batch.take_correlations(connection.receive(batch.plan().correlate_bytes(batch.instances(), i)));
   }
 }
 
 void prepare(ChooserBatch& batch, Connection& connection) {
   batch.take_back(connection.receive(batch.plan().back_bytes(batch.instances())));
-  for (std::size_t i = 0; i < ReluPlan::chunk_count(batch.instances()); ++i) {
+  for (std::size_t i = 0; i < LookupPlan::chunk_count(batch.instances()); ++i) {
     Message correlations(batch.plan().correlate_bytes(batch.instances(), i));
     batch.correlate(correlations);
     connection.send(correlations);
@@ -88,7 +88,7 @@ void set_up(ChooserSession& session, Connection& connection) {
   session.setup_finish(connection.receive(kLookupTreesBytes));
 }
 
-void run_lookups(HolderSession& session, const ReluPlan& plan, std::span<const Word> masks,
+void run_lookups(HolderSession& session, const LookupPlan& plan, std::span<const Word> masks,
                  std::span<const Word> shares, Source source, Connection& connection) {
   for_each_batch(masks.size(), [&](std::size_t first, std::size_t count) {
     const auto batch = session.prepare(plan, masks.subspan(first, count), source);
@@ -106,7 +106,7 @@ void run_lookups(HolderSession& session, const ReluPlan& plan, std::span<const W
   });
 }
 
-std::vector<Word> run_lookups(ChooserSession& session, const ReluPlan& plan,
+std::vector<Word> run_lookups(ChooserSession& session, const LookupPlan& plan,
                               std::span<const Word> shares, Source source, Connection& connection) {
   std::vector<Word> outputs;
   for_each_batch(shares.size(), [&](std::size_t first, std::size_t count) {

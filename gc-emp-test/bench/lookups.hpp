@@ -13,9 +13,9 @@ void set_up(HolderSession& session, Connection& connection);
 void set_up(ChooserSession& session, Connection& connection);
 
 /// ReLUs of any number, in batches one after the other: the transfers, then the steps.
-void run_lookups(HolderSession& session, const ReluPlan& plan, std::span<const Word> masks,
+void run_lookups(HolderSession& session, const LookupPlan& plan, std::span<const Word> masks,
                  std::span<const Word> shares, Source source, Connection& connection);
-[[nodiscard]] std::vector<Word> run_lookups(ChooserSession& session, const ReluPlan& plan,
+[[nodiscard]] std::vector<Word> run_lookups(ChooserSession& session, const LookupPlan& plan,
                                             std::span<const Word> shares, Source source,
                                             Connection& connection);
 

@@ -88,7 +88,7 @@ void ChooserSession::setup_finish(ConstBytes trees) {
   });
 }
 
-std::unique_ptr<ChooserBatch> ChooserSession::prepare(const ReluPlan& plan, std::size_t instances,
+std::unique_ptr<ChooserBatch> ChooserSession::prepare(const LookupPlan& plan, std::size_t instances,
                                                       Source source) {
   return std::make_unique<ChooserBatch>(core_, plan, instances, source);
 }
@@ -103,7 +103,7 @@ StockSender& ChooserSession::stock_back() {
   return *core_->stock_back;
 }
 
-ChooserBatch::ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const ReluPlan& plan,
+ChooserBatch::ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const LookupPlan& plan,
                            std::size_t instances, Source source)
     : core_(std::move(core)),
       plan_(plan),
@@ -117,7 +117,6 @@ ChooserBatch::ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const Rel
   first_tweak_ = core_->clock.reserve_tweaks(tweaks_of(plan_, instances_));
   values_ = SecretArray<Word>(instances_);
   nodes_ = SecretArray<NodeBits>(instances_);
-  outputs_ = SecretArray<Word>(instances_);
 }
 
 ChooserBatch::~ChooserBatch() = default;
@@ -127,7 +126,7 @@ Header ChooserBatch::header(MessageType type, std::size_t chunk) const {
 }
 
 std::size_t ChooserBatch::chunks_done() const {
-  return is_prepared() ? ReluPlan::chunk_count(instances_) : prepared_ / kLookupChunk;
+  return is_prepared() ? LookupPlan::chunk_count(instances_) : prepared_ / kLookupChunk;
 }
 
 void ChooserBatch::note_prepared(std::size_t count) {
@@ -154,7 +153,7 @@ void ChooserBatch::correlate(Bytes out) {
     if (!back_taken_ || is_prepared()) throw StateError("the batch is not at its correlations");
     const std::size_t chunk = chunks_done();
     require_size(out.size(), plan_.correlate_bytes(instances_, chunk), "the corrections' buffer");
-    const std::size_t count = ReluPlan::chunk_instances(instances_, chunk);
+    const std::size_t count = LookupPlan::chunk_instances(instances_, chunk);
     const std::size_t transfers = count * plan_.transfers();
     grow(core_->slots, padded_transfers(transfers));
     write_random_choices(*core_, *core_->receiver, header(MessageType::Correlate, chunk), transfers,
@@ -189,7 +188,7 @@ void ChooserBatch::begin(std::span<const Word> shares) {
     shares_ = SecretArray<Word>(instances_);
     for (std::size_t i = 0; i < instances_; ++i) {
       shares_[i] = low_bits(shares[i], plan_.ring_bits());
-      values_[i] = shares_[i] >> plan_.shift();
+      values_[i] = starting_value(plan_, shares_[i]);
     }
   });
 }
@@ -212,9 +211,7 @@ void ChooserBatch::choose_entries(const Lookup& lookup, BitPacker& out) {
   for (std::size_t i = 0; i < instances_; ++i) {
     out.put(choice(lookup, i) ^ pads_.choice(lookup.table, i), lookup.table.choice_bits);
     if (lookup.kind == Lookup::Kind::Merge) write_merge_back(lookup, i, out);
-    if (lookup.kind == Lookup::Kind::Select) {
-      out.put(back_correction(lookup, i), plan_.ring_bits());
-    }
+    if (lookup.kind == Lookup::Kind::Select) write_selection_back(lookup, i, out);
   }
 }
 
@@ -231,77 +228,68 @@ void ChooserBatch::take_table(ConstBytes table) {
 }
 
 void ChooserBatch::read_entries(const Lookup& lookup, BitUnpacker& in) {
-  const std::size_t bits = lookup.table.message_bits;
-  const bool is_node = !lookup.table.has_numbers;
-  const bool is_carry = is_node && lookup.node == plan_.carry_node();
-  const bool fixed_equal = is_node && plan_.equal_transfer(lookup.node) != kNoTransfer;
-  for (std::size_t i = 0; i < instances_; ++i) {
-    const Word chosen = choice(lookup, i);
-    if (is_node) {
-      const NodeTable table = read_node_table(lookup.table, is_carry, fixed_equal, in);
-      const Word entry = entry_of(table, chosen) ^ pads_.bits(lookup.table, i);
-      nodes_[i].greater ^= (entry & 1U) << lookup.node;
-      if (lookup.with_equal) nodes_[i].equal ^= (entry >> 1U) << lookup.node;
-      continue;
+  const std::size_t entries = lookup.table.entries();
+  if (lookup.is_node()) {
+    const Word planes = planes_of(lookup);
+    const Word fixed = fixed_planes(lookup);
+    for (std::size_t i = 0; i < instances_; ++i) {
+      const NodeTable table = read_node_table(entries, planes, fixed, in);
+      const Word entry =
+          (entry_of(table, choice(lookup, i)) ^ pads_.bits(lookup.table, i)) & planes;
+      store_nodes(lookup, entry, nodes_[i]);
     }
-    // Entry 0 is the pad alone, but in the selection.
-    const bool is_last = lookup.kind == Lookup::Kind::Select;
-    const Word zero = is_last ? in.get(bits) : 0;
-    const Word one = in.get(bits);
-    const Word message = zero ^ ((zero ^ one) & mask_of(chosen));
-    const Word share = low_bits(message ^ pads_.number(lookup.table, i), bits);
-    if (is_last) {
-      outputs_[i] = low_bits(outputs_[i] + share, bits);
-    } else {
-      values_[i] += lookup.kind == Lookup::Kind::Top ? top_value(plan_, share) : share;
-    }
+    return;
   }
-}
-
-Word ChooserBatch::sign_share(std::size_t instance) const {
-  return bit_at(shares_[instance], plan_.ring_bits() - 1) ^
-         bit_at(nodes_[instance].greater, plan_.carry_node());
+  const std::size_t bits = lookup.table.message_bits;
+  for (std::size_t i = 0; i < instances_; ++i) {
+    Word messages[kMaxNumberEntries] = {};  // entry 0 is the pad alone, but in the last look-up
+    for (std::size_t j = lookup.is_output ? 0 : 1; j < entries; ++j) messages[j] = in.get(bits);
+    const Word message = chosen_of(messages, entries, choice(lookup, i));
+    const Word share = low_bits(message ^ pads_.number(lookup.table, i), bits);
+    values_[i] += share << lookup.unit;
+    if (lookup.is_output) values_[i] = low_bits(values_[i], plan_.output_bits());
+  }
 }
 
 Word ChooserBatch::choice(const Lookup& lookup, std::size_t instance) const {
-  switch (lookup.kind) {
-    case Lookup::Kind::Leaf:
-      return low_bits(~shares_[instance] >> lookup.first_bit, lookup.table.choice_bits);
-    case Lookup::Kind::Merge:
-      return equals_of(lookup, nodes_[instance].equal);
-    case Lookup::Kind::Top:
-      return bit_at(shares_[instance], plan_.ring_bits() - 1);
-    case Lookup::Kind::Carry:
-      return bit_at(nodes_[instance].greater, plan_.low_node());
-    case Lookup::Kind::Select:
-      break;
+  if (lookup.kind == Lookup::Kind::Leaf) {
+    return low_bits(~shares_[instance] >> lookup.first_bit, lookup.table.choice_bits);
   }
-  return sign_share(instance);
+  if (lookup.kind == Lookup::Kind::Merge) return equals_of(lookup, nodes_[instance]);
+  Word bits = 0;
+  for (std::size_t i = 0; i < lookup.table.choice_bits; ++i) {
+    // The chooser's share has nothing taken off.
+    bits |= part_of(plan_, lookup.bits[i], 0, shares_[instance], nodes_[instance]) << i;
+  }
+  return bits;
 }
 
 void ChooserBatch::write_merge_back(const Lookup& merge, std::size_t instance, BitPacker& out) {
   NodeBits& nodes = nodes_[instance];
   const NodeTable table = merge_table(merge, nodes) ^ pads_back_.bits(merge.back, instance);
-  const Word mask = entry_of(table, 0);  // so that entry 0 need not be sent
-  write_node_table(merge.back, false, false, added(table, mask & 1U, mask >> 1U), out);
-  nodes.greater |= ((mask & 1U) ^ highest_of(merge, nodes)) << merge.node;
-  if (merge.with_equal) nodes.equal |= (mask >> 1U) << merge.node;
+  const Word masks = entry_of(table, 0) & planes_of(merge);  // so that entry 0 need not be sent
+  write_node_table(merge.back.entries(), planes_of(merge), 0, table ^ everywhere(masks), out);
+  store_nodes(merge, masks ^ highest_of(merge, nodes), nodes);
 }
 
-Word ChooserBatch::back_correction(const Lookup& select, std::size_t instance) {
-  // The holder's choice c is its share of the sign, which is c ^ s. It gets (c ^ s) v - r: with
-  // c = 0 its pad, which fixes r, and with c = 1 its other pad and this correction.
+void ChooserBatch::write_selection_back(const Lookup& select, std::size_t instance,
+                                        BitPacker& out) {
+  // The holder's choice c is its share of the signs, which are c ^ s. It gets what they keep of the
+  // value, less r: with c = 0 its pad, which fixes r, else its other pad and a correction.
   const Word value = values_[instance];
-  const Word chosen = value & mask_of(sign_share(instance));
-  const Word zero = pads_back_.number(select.back, instance, 0);
-  const Word one = pads_back_.number(select.back, instance, 1);
-  outputs_[instance] = chosen - zero;
-  return low_bits(value - 2 * chosen + zero - one, plan_.ring_bits());
+  const Word signs = choice(select, instance);
+  const Word rest = kept_of(value, signs) - pads_back_.number(select.back, instance, 0);
+  for (Word j = 1; j < select.back.entries(); ++j) {
+    const Word correction =
+        kept_of(value, signs ^ j) - rest - pads_back_.number(select.back, instance, j);
+    out.put(low_bits(correction, select.back.message_bits), select.back.message_bits);
+  }
+  values_[instance] = rest;
 }
 
 std::span<const Word> ChooserBatch::outputs() const {
   if (step_ != plan_.steps().size()) throw StateError("the batch is not evaluated yet");
-  return {outputs_.data(), outputs_.size()};
+  return {values_.data(), values_.size()};
 }
 
 }  // namespace capc::gc

@@ -24,7 +24,7 @@ class ChooserSession {
   void setup_answer(ConstBytes choice, Bytes out);
   void setup_finish(ConstBytes trees);
 
-  [[nodiscard]] std::unique_ptr<ChooserBatch> prepare(const ReluPlan& plan, std::size_t instances,
+  [[nodiscard]] std::unique_ptr<ChooserBatch> prepare(const LookupPlan& plan, std::size_t instances,
                                                       Source source = Source::Corrections);
   /// As the holder's.
   [[nodiscard]] StockReceiver& stock();
@@ -36,15 +36,15 @@ class ChooserSession {
   std::shared_ptr<Core> core_;
 };
 
-/// The ReLUs of a batch, used once: take_back, then `correlate` for each chunk, or `draw` until all
-/// is there; then `begin`, and `choose` and take_table for each step of the plan.
+/// The instances of a batch, used once: take_back, then `correlate` for each chunk, or `draw` until
+/// all is there; then `begin`, and `choose` and take_table for each step of the plan.
 class ChooserBatch {
  public:
-  ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const ReluPlan& plan,
+  ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const LookupPlan& plan,
                std::size_t instances, Source source);
   ~ChooserBatch();
 
-  [[nodiscard]] const ReluPlan& plan() const { return plan_; }
+  [[nodiscard]] const LookupPlan& plan() const { return plan_; }
   [[nodiscard]] std::size_t instances() const { return instances_; }
   [[nodiscard]] bool is_prepared() const { return prepared_ == instances_; }
   [[nodiscard]] std::size_t chunks_done() const;
@@ -64,7 +64,7 @@ class ChooserBatch {
   [[nodiscard]] std::span<const NodeBits> node_shares() const {
     return {nodes_.data(), nodes_.size()};
   }
-  /// One share an instance: relu(x) >> shift, less the holder's mask, modulo 2^ring_bits.
+  /// One share an instance: the function's value, less the holder's mask, modulo 2^output_bits.
   [[nodiscard]] std::span<const Word> outputs() const;
 
  private:
@@ -73,14 +73,14 @@ class ChooserBatch {
   void read_entries(const Lookup& lookup, BitUnpacker& in);
   /// The table back of a merge, whose masks become this side's first share of the node.
   void write_merge_back(const Lookup& merge, std::size_t instance, BitPacker& out);
-  /// The correction that lets the holder have sign times this side's part, less outputs_[instance].
-  [[nodiscard]] Word back_correction(const Lookup& select, std::size_t instance);
+  /// The corrections that let the holder have what is kept of this side's part, less the value that
+  /// this side has from then on.
+  void write_selection_back(const Lookup& select, std::size_t instance, BitPacker& out);
   [[nodiscard]] Word choice(const Lookup& lookup, std::size_t instance) const;
-  [[nodiscard]] Word sign_share(std::size_t instance) const;
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<ChooserSession::Core> core_;
-  ReluPlan plan_;
+  LookupPlan plan_;
   std::size_t instances_;
   Source source_;
   std::uint64_t number_;
@@ -91,9 +91,8 @@ class ChooserBatch {
   std::size_t prepared_ = 0;  // instances
   std::size_t step_ = 0;
   SecretArray<Word> shares_;
-  SecretArray<Word> values_;  // this side's part of x >> shift
+  SecretArray<Word> values_;  // this side's part of the value
   SecretArray<NodeBits> nodes_;
-  SecretArray<Word> outputs_;
   ReceiverPads pads_;
   SenderPads pads_back_;
 };

@@ -81,7 +81,7 @@ void HolderSession::setup_finish(ConstBytes answer, Bytes out) {
   });
 }
 
-std::unique_ptr<HolderBatch> HolderSession::prepare(const ReluPlan& plan,
+std::unique_ptr<HolderBatch> HolderSession::prepare(const LookupPlan& plan,
                                                     std::span<const Word> masks, Source source) {
   return std::make_unique<HolderBatch>(core_, plan, masks, source);
 }
@@ -96,7 +96,7 @@ StockReceiver& HolderSession::stock_back() {
   return *core_->stock_back;
 }
 
-HolderBatch::HolderBatch(std::shared_ptr<HolderSession::Core> core, const ReluPlan& plan,
+HolderBatch::HolderBatch(std::shared_ptr<HolderSession::Core> core, const LookupPlan& plan,
                          std::span<const Word> masks, Source source)
     : core_(std::move(core)),
       plan_(plan),
@@ -152,7 +152,7 @@ void HolderBatch::take_correlations(ConstBytes correlations) {
   core_->guard([&] {
     if (!corrected_ || is_prepared()) throw StateError("the batch is not at its correlations");
     const std::size_t chunk = prepared_ / kLookupChunk;
-    const std::size_t count = ReluPlan::chunk_instances(instances(), chunk);
+    const std::size_t count = LookupPlan::chunk_instances(instances(), chunk);
     const std::size_t transfers = count * plan_.transfers();
     grow(core_->slots, padded_transfers(transfers));
     read_random_choices(*core_, *core_->sender, header(MessageType::Correlate, chunk), transfers,
@@ -185,8 +185,8 @@ void HolderBatch::begin(std::span<const Word> shares) {
     begun_ = true;
     shares_ = SecretArray<Word>(instances());
     for (std::size_t i = 0; i < instances(); ++i) {
-      shares_[i] = low_bits(shares[i], plan_.ring_bits());
-      values_[i] = shares_[i] >> plan_.shift();
+      shares_[i] = low_bits(shares[i] + plan_.local().added, plan_.ring_bits());
+      values_[i] = starting_value(plan_, shares_[i]) - plan_.local().taken_off;
     }
   });
 }
@@ -206,8 +206,7 @@ void HolderBatch::answer(ConstBytes choose, Bytes table) {
         case Lookup::Kind::Merge:
           answer_node(lookup, in, out);
           break;
-        case Lookup::Kind::Top:
-        case Lookup::Kind::Carry:
+        case Lookup::Kind::Number:
           answer_number(lookup, in, out);
           break;
         case Lookup::Kind::Select:
@@ -220,63 +219,87 @@ void HolderBatch::answer(ConstBytes choose, Bytes table) {
   });
 }
 
+Word HolderBatch::masks_of_nodes(const Lookup& lookup, std::size_t instance, Word own,
+                                 Word free) const {
+  Word masks = free;
+  for (std::size_t i = 0; i < lookup.result_count; ++i) {
+    const NodeResult& result = lookup.results[i];
+    const Word bits = own >> (kNodePlanes * i);
+    if (result.sign_transfer != kNoTransfer) {
+      const Word sign = bit_at(ahead_[instance], result.sign_transfer);
+      const Word top = top_of(plan_, shares_[instance], result.taken_off);
+      masks |= ((bits ^ sign ^ top ^ 1U) & 1U) << (kNodePlanes * i);
+    }
+    if (result.equal_transfer != kNoTransfer) {
+      const Word equal = bit_at(ahead_[instance], result.equal_transfer);
+      masks |= ((bits >> 1U ^ equal) & 1U) << (kNodePlanes * i + 1);
+    }
+  }
+  return masks;
+}
+
 void HolderBatch::answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
-  const bool is_carry = lookup.node == plan_.carry_node();
-  const std::size_t fixed_equal = plan_.equal_transfer(lookup.node);
-  const std::size_t top_bit = plan_.ring_bits() - 1;
+  const std::size_t entries = lookup.table.entries();
+  const Word planes = planes_of(lookup);
+  const Word fixed = fixed_planes(lookup);
+  const Word free = planes & ~fixed;
   for (std::size_t i = 0; i < instances(); ++i) {
     NodeBits& nodes = nodes_[i];
     const Word place = in.get(lookup.table.choice_bits);
-    NodeTable table;
-    Word greater = 0;  // what this side has of the node before the mask
-    Word equal = 0;
+    NodeTable table = 0;
+    Word own = 0;  // what this side has of the nodes before the masks
     if (lookup.kind == Lookup::Kind::Leaf) {
-      table = leaf_table(low_bits(shares_[i] >> lookup.first_bit, lookup.table.choice_bits));
+      table = leaf_tables(lookup, shares_[i]);
     } else {
       table = merge_table(lookup, nodes);
-      const NodeTable back = read_node_table(lookup.back, false, false, in);
-      const Word entry =
-          entry_of(back, equals_of(lookup, nodes.equal)) ^ pads_back_.bits(lookup.back, i);
-      greater = highest_of(lookup, nodes) ^ (entry & 1U);
-      equal = entry >> 1U;
+      const NodeTable back = read_node_table(entries, planes, 0, in);
+      own = entry_of(back, equals_of(lookup, nodes)) ^ pads_back_.bits(lookup.back, i) ^
+            highest_of(lookup, nodes);
     }
     table ^= moved(pads_.bits(lookup.table, i), place);
-    // The mask is entry 0, which need not be sent then, or makes this side's share what it was to
-    // be: the choice of a transfer back.
-    const Word mask_greater =
-        is_carry ? greater ^ sign(i) ^ bit_at(shares_[i], top_bit) ^ 1U : plane_of(table, 0) & 1U;
-    const Word mask_equal = fixed_equal != kNoTransfer ? equal ^ bit_at(ahead_[i], fixed_equal)
-                                                       : plane_of(table, 1) & 1U;
-    write_node_table(lookup.table, is_carry, fixed_equal != kNoTransfer,
-                     added(table, mask_greater, mask_equal), out);
-    nodes.greater |= (greater ^ mask_greater) << lookup.node;
-    if (lookup.with_equal) nodes.equal |= (equal ^ mask_equal) << lookup.node;
+    // A mask is entry 0, which need not be sent then, or makes this side's share what it was to be:
+    // the choice of a transfer back.
+    const Word masks = masks_of_nodes(lookup, i, own, entry_of(table, 0) & free);
+    write_node_table(entries, planes, fixed, table ^ everywhere(masks), out);
+    store_nodes(lookup, (own ^ masks) & planes, nodes);
   }
 }
 
 void HolderBatch::answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
-  const bool is_top = lookup.kind == Lookup::Kind::Top;
+  const std::size_t bits = lookup.table.message_bits;
+  const SharedBit& bit = lookup.bits[0];
+  const bool is_either = bit.kind == SharedBit::Kind::EitherTop;
+  const Word positive = bit.kind == SharedBit::Kind::Positive ? 1U : 0U;
   for (std::size_t i = 0; i < instances(); ++i) {
     const Word place = in.get(1);
-    const Word own = is_top ? bit_at(shares_[i], plan_.ring_bits() - 1)
-                            : bit_at(nodes_[i].greater, plan_.low_node());
-    const Word other = is_top ? 1 : own ^ 1U;  // with the chooser's bit set
-    // Entry 0, less this side's share, is its pad, and so need not be sent.
-    const Word share = own - pads_.number(lookup.table, i, place);
-    const Word entry = (other - share) ^ pads_.number(lookup.table, i, place ^ 1U);
-    out.put(low_bits(entry, lookup.table.message_bits), lookup.table.message_bits);
-    values_[i] += is_top ? top_value(plan_, share) : share;
+    const Word own = part_of(plan_, bit, bit.taken_off, shares_[i], nodes_[i]) ^ positive;
+    const Word zero = lookup.scale * own;  // with the chooser's bit not set
+    const Word one = lookup.scale * (is_either ? 1 : own ^ 1U);
+    const Word pad = pads_.number(lookup.table, i, place);
+    // Entry 0, less this side's share, is its pad, and so need not be sent, unless the share is
+    // given: what the mask lacks.
+    const Word share = lookup.is_output ? masks_[i] - values_[i] : zero - pad;
+    if (lookup.is_output) out.put(low_bits((zero - share) ^ pad, bits), bits);
+    const Word entry = (one - share) ^ pads_.number(lookup.table, i, place ^ 1U);
+    out.put(low_bits(entry, bits), bits);
+    values_[i] += share << lookup.unit;
   }
 }
 
 void HolderBatch::answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
-  const std::size_t bits = plan_.ring_bits();
+  const std::size_t bits = lookup.table.message_bits;
+  const std::size_t entries = lookup.table.entries();
   for (std::size_t i = 0; i < instances(); ++i) {
-    const Word place = in.get(1);
-    const Word back = in.get(bits) & mask_of(sign(i));
-    const Word rest = pads_back_.number(lookup.back, i) + back - masks_[i];
-    for (Word j = 0; j < 2; ++j) {
-      const Word entry = (values_[i] & mask_of(sign(i) ^ j)) + rest;
+    const Word place = in.get(lookup.table.choice_bits);
+    const Word signs = low_bits(ahead_[i] >> lookup.back.first_transfer, lookup.back.choice_bits);
+    Word corrections[kMaxNumberEntries] = {};
+    for (Word j = 1; j < entries; ++j) corrections[j] = in.get(bits);
+    const Word rest =
+        pads_back_.number(lookup.back, i) + chosen_of(corrections, entries, signs) - masks_[i];
+    for (Word j = 0; j < entries; ++j) {
+      const Word both = signs ^ j;
+      const Word capped = lookup.cap & mask_of(both) & mask_of(both >> 1U);
+      const Word entry = kept_of(values_[i], both) + capped + rest;
       out.put(low_bits(entry ^ pads_.number(lookup.table, i, j ^ place), bits), bits);
     }
   }

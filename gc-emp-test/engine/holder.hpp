@@ -6,8 +6,8 @@
 
 #include "base_ot.hpp"
 #include "lanes.hpp"
+#include "lookup_plan.hpp"
 #include "ot_extension.hpp"
-#include "relu_plan.hpp"
 #include "secret.hpp"
 #include "session.hpp"
 #include "stock.hpp"
@@ -46,9 +46,9 @@ class HolderSession {
   /// The last message of set-up (kLookupTreesBytes), from the chooser's answer.
   void setup_finish(ConstBytes answer, Bytes out);
 
-  /// ReLUs to be computed later. `masks` become the holder's shares of the outputs, and must be
-  /// fresh and uniform: at most kMaxLookupInstances of them.
-  [[nodiscard]] std::unique_ptr<HolderBatch> prepare(const ReluPlan& plan,
+  /// A function of so many numbers, to be computed later. `masks` become the holder's shares of the
+  /// outputs, and must be fresh and uniform: at most kMaxLookupInstances of them.
+  [[nodiscard]] std::unique_ptr<HolderBatch> prepare(const LookupPlan& plan,
                                                      std::span<const Word> masks,
                                                      Source source = Source::Corrections);
   /// Silent transfers for the tables, and for those back. StateError before the set-up is finished.
@@ -61,15 +61,15 @@ class HolderSession {
   std::shared_ptr<Core> core_;
 };
 
-/// The ReLUs of a batch, used once: `correct`, then take_correlations for each chunk, or `draw`
+/// The instances of a batch, used once: `correct`, then take_correlations for each chunk, or `draw`
 /// until all is there; then `begin` and an answer for each step of the plan.
 class HolderBatch {
  public:
-  HolderBatch(std::shared_ptr<HolderSession::Core> core, const ReluPlan& plan,
+  HolderBatch(std::shared_ptr<HolderSession::Core> core, const LookupPlan& plan,
               std::span<const Word> masks, Source source);
   ~HolderBatch();
 
-  [[nodiscard]] const ReluPlan& plan() const { return plan_; }
+  [[nodiscard]] const LookupPlan& plan() const { return plan_; }
   [[nodiscard]] std::size_t instances() const { return masks_.size(); }
   [[nodiscard]] bool is_prepared() const { return prepared_ == instances(); }
   [[nodiscard]] std::size_t steps_done() const { return step_; }
@@ -91,14 +91,13 @@ class HolderBatch {
   void answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
   void answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
   void answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
-  /// This side's share of the sign, fixed beforehand.
-  [[nodiscard]] Word sign(std::size_t instance) const {
-    return bit_at(ahead_[instance], plan_.sign_transfer());
-  }
+  /// This side's shares of a table's bits so that the shares that `ahead_` fixes come out.
+  [[nodiscard]] Word masks_of_nodes(const Lookup& lookup, std::size_t instance, Word own,
+                                    Word free) const;
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<HolderSession::Core> core_;
-  ReluPlan plan_;
+  LookupPlan plan_;
   Source source_;
   std::uint64_t number_;
   std::uint64_t first_tweak_;
@@ -109,7 +108,7 @@ class HolderBatch {
   SecretArray<Word> masks_;
   SecretArray<Word> shares_;
   SecretArray<Word> ahead_;   // the choices of the transfers back
-  SecretArray<Word> values_;  // this side's part of x >> shift
+  SecretArray<Word> values_;  // this side's part of the value
   SecretArray<NodeBits> nodes_;
   SenderPads pads_;
   ReceiverPads pads_back_;

@@ -105,10 +105,10 @@ struct Kernels {
   /// out[n] = sum of x^i times label i of instance n, in the field of row_hashes.
   void (*polynomials)(const TableLabels& table, Block* out);
   /// With Q the polynomial of instance n, and its tweak tweaks.first + n: of the 2^choice_bits pads
-  /// H(Q ^ multiples[j]), bit 0 as bit j of out[n], and bit 1 as bit 8 + j.
+  /// H(Q ^ multiples[j]), bit i as bit 8 i + j of out[n], for i < 4.
   void (*node_pads)(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
-                    std::uint16_t* out);
-  /// Of both pads, with one choice bit, the lower halves: out[2 n + j].
+                    std::uint32_t* out);
+  /// Of all pads, with one or two choice bits, the lower halves: out[2^choice_bits n + j].
   void (*number_pads)(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
                       std::uint64_t* out);
   /// out[i] = AES_{keys[i]}(in[i]): for the published test vectors.

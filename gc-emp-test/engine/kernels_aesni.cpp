@@ -65,10 +65,13 @@ struct V128 {
     const __m128i shifted = _mm_or_si128(_mm_slli_epi64(x, 1), _mm_slli_si128(highest, 8));
     return {_mm_xor_si128(shifted, _mm_and_si128(carried, _mm_set1_epi64x(0x87)))};
   }
-  /// Of the lower half bit 0, and bit 1 as bit 8. The upper half is of no use.
-  [[nodiscard]] V128 low_two_apart() const {
+  /// Of the lower half bit i as bit 8 i, for i < 4. The upper half is of no use.
+  [[nodiscard]] V128 low_four_apart() const {
     const __m128i second = _mm_and_si128(_mm_slli_epi64(x, 7), _mm_set1_epi64x(0x100));
-    return {_mm_or_si128(_mm_and_si128(x, _mm_set1_epi64x(1)), second)};
+    const __m128i third = _mm_and_si128(_mm_slli_epi64(x, 14), _mm_set1_epi64x(0x10000));
+    const __m128i fourth = _mm_and_si128(_mm_slli_epi64(x, 21), _mm_set1_epi64x(0x1000000));
+    const __m128i first = _mm_and_si128(x, _mm_set1_epi64x(1));
+    return {_mm_or_si128(_mm_or_si128(first, second), _mm_or_si128(third, fourth))};
   }
   [[nodiscard]] V128 times_power_of_two(int bits) const {
     return {_mm_sll_epi64(x, _mm_cvtsi32_si128(bits))};

@@ -64,36 +64,43 @@ void for_each_low(V blocks, std::size_t count, Work work) {
 
 template <class V, std::size_t kEntries>
 void node_pads_of(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
-                  std::uint16_t* out) {
+                  std::uint32_t* out) {
   pads_loop<V, kEntries>(table, tweaks, multiples, [&](std::size_t n, const V(&pads)[kEntries]) {
     V planes = V::zero();
 #pragma GCC unroll 8
     for (std::size_t j = 0; j < kEntries; ++j) {
-      planes = planes ^ pads[j].low_two_apart().times_power_of_two(static_cast<int>(j));
+      planes = planes ^ pads[j].low_four_apart().times_power_of_two(static_cast<int>(j));
     }
     for_each_low<V>(planes, table.count - n, [&](std::size_t i, std::uint64_t low) {
-      out[n + i] = static_cast<std::uint16_t>(low);
+      out[n + i] = static_cast<std::uint32_t>(low);
     });
   });
 }
 
 template <class V>
 void node_pads_loop(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
-                    std::uint16_t* out) {
+                    std::uint32_t* out) {
   if (table.choice_bits == 1) return node_pads_of<V, 2>(table, tweaks, multiples, out);
   if (table.choice_bits == 2) return node_pads_of<V, 4>(table, tweaks, multiples, out);
   node_pads_of<V, 8>(table, tweaks, multiples, out);
 }
 
+template <class V, std::size_t kEntries>
+void number_pads_of(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
+                    std::uint64_t* out) {
+  pads_loop<V, kEntries>(table, tweaks, multiples, [&](std::size_t n, const V(&pads)[kEntries]) {
+    for (std::size_t j = 0; j < kEntries; ++j) {
+      for_each_low<V>(pads[j], table.count - n,
+                      [&](std::size_t i, std::uint64_t low) { out[kEntries * (n + i) + j] = low; });
+    }
+  });
+}
+
 template <class V>
 void number_pads_loop(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
                       std::uint64_t* out) {
-  pads_loop<V, 2>(table, tweaks, multiples, [&](std::size_t n, const V(&pads)[2]) {
-    for (std::size_t j = 0; j < 2; ++j) {
-      for_each_low<V>(pads[j], table.count - n,
-                      [&](std::size_t i, std::uint64_t low) { out[2 * (n + i) + j] = low; });
-    }
-  });
+  if (table.choice_bits == 1) return number_pads_of<V, 2>(table, tweaks, multiples, out);
+  number_pads_of<V, 4>(table, tweaks, multiples, out);
 }
 
 }  // namespace

@@ -267,17 +267,21 @@ void for_each_pad(const TableLabels& table, const TweakRange& tweaks, const Bloc
 }
 
 void node_pads(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
-               std::uint16_t* out) {
-  std::fill_n(out, table.count, std::uint16_t{0});
+               std::uint32_t* out) {
+  std::fill_n(out, table.count, std::uint32_t{0});
   for_each_pad(table, tweaks, multiples, [&](std::size_t j, std::size_t n, std::uint64_t pad) {
-    out[n] = static_cast<std::uint16_t>(out[n] | (pad & 1U) << j | (pad >> 1U & 1U) << (8 + j));
+    for (std::size_t i = 0; i < 4; ++i) {
+      out[n] |= static_cast<std::uint32_t>((pad >> i & 1U) << (8 * i + j));
+    }
   });
 }
 
 void number_pads(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
                  std::uint64_t* out) {
-  for_each_pad(table, tweaks, multiples,
-               [&](std::size_t j, std::size_t n, std::uint64_t pad) { out[2 * n + j] = pad; });
+  const std::size_t entries = std::size_t{1} << table.choice_bits;
+  for_each_pad(table, tweaks, multiples, [&](std::size_t j, std::size_t n, std::uint64_t pad) {
+    out[entries * n + j] = pad;
+  });
 }
 
 constexpr Kernels kKernels = {

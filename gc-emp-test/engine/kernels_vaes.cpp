@@ -80,10 +80,13 @@ struct V512 {
         _mm512_or_si512(_mm512_slli_epi64(x, 1), _mm512_bslli_epi128(highest, 8));
     return {_mm512_ternarylogic_epi64(shifted, carried, _mm512_set1_epi64(0x87), 0x78)};
   }
-  /// Of each lower half bit 0, and bit 1 as bit 8. Upper halves are of no use.
-  [[nodiscard]] V512 low_two_apart() const {
+  /// Of each lower half bit i as bit 8 i, for i < 4. Upper halves are of no use.
+  [[nodiscard]] V512 low_four_apart() const {
     const __m512i second = _mm512_and_si512(_mm512_slli_epi64(x, 7), _mm512_set1_epi64(0x100));
-    return {_mm512_or_si512(_mm512_and_si512(x, _mm512_set1_epi64(1)), second)};
+    const __m512i third = _mm512_and_si512(_mm512_slli_epi64(x, 14), _mm512_set1_epi64(0x10000));
+    const __m512i fourth = _mm512_and_si512(_mm512_slli_epi64(x, 21), _mm512_set1_epi64(0x1000000));
+    const __m512i first = _mm512_and_si512(x, _mm512_set1_epi64(1));
+    return {_mm512_or_si512(_mm512_or_si512(first, second), _mm512_or_si512(third, fourth))};
   }
   [[nodiscard]] V512 times_power_of_two(int bits) const {
     return {_mm512_sll_epi64(x, _mm_cvtsi32_si128(bits))};

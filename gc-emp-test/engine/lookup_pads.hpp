@@ -7,22 +7,22 @@
 #include <vector>
 
 #include "holder.hpp"
-#include "relu_plan.hpp"
+#include "lookup_plan.hpp"
 #include "session_core.hpp"
 
 namespace capc::gc {
 
 /// Every table of a batch has a tweak of its own: first those of the holder's tables, each for all
 /// instances, then those of the tables back.
-[[nodiscard]] inline std::uint64_t back_tweak(const ReluPlan& plan, std::size_t instances) {
+[[nodiscard]] inline std::uint64_t back_tweak(const LookupPlan& plan, std::size_t instances) {
   return plan.tables().size() * instances;
 }
-[[nodiscard]] inline std::uint64_t tweaks_of(const ReluPlan& plan, std::size_t instances) {
+[[nodiscard]] inline std::uint64_t tweaks_of(const LookupPlan& plan, std::size_t instances) {
   return back_tweak(plan, instances) + plan.tables_back().size() * instances;
 }
 
 [[nodiscard]] inline Header lookup_header(MessageType type, std::uint64_t batch,
-                                          const ReluPlan& plan, std::size_t instances,
+                                          const LookupPlan& plan, std::size_t instances,
                                           std::size_t chunk) {
   Header header = setup_header(type);
   header.batch = batch;
@@ -45,14 +45,40 @@ inline void require_source(Source source, Source wanted) {
 }
 
 /// Instances of `left` that so many transfers in either direction serve: the same at both ends.
-[[nodiscard]] inline std::size_t drawn_instances(const ReluPlan& plan, std::size_t left,
+[[nodiscard]] inline std::size_t drawn_instances(const LookupPlan& plan, std::size_t left,
                                                  std::size_t available, std::size_t back) {
-  return std::min({left, available / plan.transfers(), back / plan.back_transfers()});
+  const std::size_t served = std::min(left, available / plan.transfers());
+  return plan.back_transfers() == 0 ? served : std::min(served, back / plan.back_transfers());
 }
 
-/// What a share of w adds to x >> shift.
-[[nodiscard]] inline Word top_value(const ReluPlan& plan, Word share) {
-  return Word{0} - (share << (plan.ring_bits() - plan.shift()));
+/// A party's part of the value before any look-up.
+[[nodiscard]] inline Word starting_value(const LookupPlan& plan, Word share) {
+  return plan.local().has_value ? share >> plan.local().shift : 0;
+}
+
+/// The highest bit of a share, after `taken_off`.
+[[nodiscard]] inline Word top_of(const LookupPlan& plan, Word share, Word taken_off) {
+  return bit_at(share - taken_off, plan.ring_bits() - 1);
+}
+
+/// A party's part of a bit, after what it takes off its share: of EitherTop to be joined by or,
+/// else by exclusive or.
+[[nodiscard]] inline Word part_of(const LookupPlan& plan, const SharedBit& bit, Word taken_off,
+                                  Word share, const NodeBits& nodes) {
+  switch (bit.kind) {
+    case SharedBit::Kind::EitherTop:
+      return top_of(plan, share, 0);
+    case SharedBit::Kind::Carry:
+      return nodes.greater(bit.node);
+    case SharedBit::Kind::Positive:
+      break;
+  }
+  return top_of(plan, share, taken_off) ^ nodes.greater(bit.node);
+}
+
+/// What of a party's value a selection lets through where its bits are `signs`.
+[[nodiscard]] constexpr Word kept_of(Word value, Word signs) {
+  return value & mask_of(signs) & ~mask_of(signs >> 1U);
 }
 
 /// The body of a message of bits, as BitUnpacker reads it.

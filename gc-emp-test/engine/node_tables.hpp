@@ -3,26 +3,29 @@
 // Tables of a node's two bits, as words; for the engine's own sources only.
 
 #include "lanes.hpp"
-#include "relu_plan.hpp"
+#include "lookup_plan.hpp"
 
 namespace capc::gc {
 
-/// Up to 8 entries of 2 bits: entry j's `greater` is bit j, its `equal` bit 8 + j.
-using NodeTable = std::uint16_t;
+/// Up to 8 entries of the bits of up to two nodes, plane by plane: entry j of plane p is bit 8 p +
+/// j. The planes are `greater` and `equal` of the first node, then those of the second.
+using NodeTable = std::uint32_t;
 
 constexpr std::size_t kPlaneBits = 8;
+constexpr std::size_t kNodePlanes = 2;
 
+/// Of one node.
 [[nodiscard]] constexpr NodeTable node_table(Word greater, Word equal) {
   return static_cast<NodeTable>((greater & 0xFFU) | (equal & 0xFFU) << kPlaneBits);
 }
-/// `greater` or `equal` of all entries.
+/// All entries of a plane.
 [[nodiscard]] constexpr Word plane_of(NodeTable table, std::size_t plane) {
   return (Word{table} >> (kPlaneBits * plane)) & 0xFFU;
 }
 
 /// Entry j of the result is entry j ^ place of the table: swaps that do not depend on the place.
 [[nodiscard]] constexpr NodeTable moved(NodeTable table, Word place) {
-  constexpr Word kLower[kMaxChoiceBits] = {0x5555, 0x3333, 0x0F0F};
+  constexpr Word kLower[kMaxChoiceBits] = {0x55555555, 0x33333333, 0x0F0F0F0F};
   Word x = table;
   for (std::size_t bit = 0; bit < kMaxChoiceBits; ++bit) {
     const std::size_t distance = std::size_t{1} << bit;
@@ -32,34 +35,53 @@ constexpr std::size_t kPlaneBits = 8;
   return static_cast<NodeTable>(x);
 }
 
-/// Both bits of a node are added to every entry.
-[[nodiscard]] constexpr NodeTable added(NodeTable table, Word greater, Word equal) {
-  return table ^ node_table(mask_of(greater), mask_of(equal));
+/// The same bits, one of each plane, in every entry.
+[[nodiscard]] constexpr NodeTable everywhere(Word bits) {
+  // Bit p of the factor 2^0 + 2^7 + 2^14 + 2^21 goes to bit 8 p: planes do not meet.
+  return static_cast<NodeTable>(((bits & 15U) * 0x204081U & 0x01010101U) * 0xFFU);
 }
 
-/// Entry `place`: `greater` in bit 0, `equal` in bit 1.
+/// Entry `place`, one bit of each plane.
 [[nodiscard]] constexpr Word entry_of(NodeTable table, Word place) {
-  return bit_at(plane_of(table, 0), place) | bit_at(plane_of(table, 1), place) << 1U;
+  const Word bits = (Word{table} >> place) & 0x01010101U;
+  return (bits | bits >> 7U | bits >> 14U | bits >> 21U) & 15U;
 }
 
-/// The planes of `table` in a message. Entry 0 is left out unless the plane is whole: it is 0.
-inline void write_node_table(const Table& shape, bool whole_greater, bool whole_equal,
-                             NodeTable table, BitPacker& out) {
-  const std::size_t entries = std::size_t{1} << shape.choice_bits;
-  for (std::size_t plane = 0; plane < shape.message_bits; ++plane) {
-    const std::size_t left_out = (plane == 0 ? whole_greater : whole_equal) ? 0 : 1;
+/// Bits of planes.
+[[nodiscard]] constexpr Word planes_of(const Lookup& lookup) {
+  return (lookup.with_equal ? 3U : 1U) * (lookup.result_count == 2 ? 5U : 1U);
+}
+
+/// The `planes` of a table of so many entries in a message. Entry 0 is left out of those that are
+/// not `whole`: it is 0.
+inline void write_node_table(std::size_t entries, Word planes, Word whole, NodeTable table,
+                             BitPacker& out) {
+  for (std::size_t plane = 0; planes >> plane != 0; ++plane) {
+    if (bit_at(planes, plane) == 0) continue;
+    const std::size_t left_out = 1 - bit_at(whole, plane);
     out.put(low_bits(plane_of(table, plane), entries) >> left_out, entries - left_out);
   }
 }
-[[nodiscard]] inline NodeTable read_node_table(const Table& shape, bool whole_greater,
-                                               bool whole_equal, BitUnpacker& in) {
-  const std::size_t entries = std::size_t{1} << shape.choice_bits;
-  Word planes[2] = {};
-  for (std::size_t plane = 0; plane < shape.message_bits; ++plane) {
-    const std::size_t left_out = (plane == 0 ? whole_greater : whole_equal) ? 0 : 1;
-    planes[plane] = in.get(entries - left_out) << left_out;
+[[nodiscard]] inline NodeTable read_node_table(std::size_t entries, Word planes, Word whole,
+                                               BitUnpacker& in) {
+  Word table = 0;
+  for (std::size_t plane = 0; planes >> plane != 0; ++plane) {
+    if (bit_at(planes, plane) == 0) continue;
+    const std::size_t left_out = 1 - bit_at(whole, plane);
+    table |= in.get(entries - left_out) << (left_out + plane * kPlaneBits);
   }
-  return node_table(planes[0], planes[1]);
+  return static_cast<NodeTable>(table);
+}
+
+/// The planes whose masks are fixed beforehand, so that entry 0 is sent.
+[[nodiscard]] constexpr Word fixed_planes(const Lookup& lookup) {
+  Word planes = 0;
+  for (std::size_t i = 0; i < lookup.result_count; ++i) {
+    const Word greater = lookup.results[i].sign_transfer != kNoTransfer ? 1U : 0U;
+    const Word equal = lookup.results[i].equal_transfer != kNoTransfer ? 2U : 0U;
+    planes |= (greater | equal) << (kNodePlanes * i);
+  }
+  return planes;
 }
 
 /// What the leaf's bits of one party say for each of the other's, which are complemented: the
@@ -69,11 +91,29 @@ inline void write_node_table(const Table& shape, bool whole_greater, bool whole_
   return node_table(equal - 1, equal);
 }
 
+/// Of each of a leaf's nodes, from the share of the party that fills the table.
+[[nodiscard]] constexpr NodeTable leaf_tables(const Lookup& leaf, Word share) {
+  NodeTable tables = 0;
+  for (std::size_t i = 0; i < leaf.result_count; ++i) {
+    const Word own = (share - leaf.results[i].taken_off) >> leaf.first_bit;
+    tables |= leaf_table(low_bits(own, leaf.table.choice_bits)) << (i * kNodePlanes * kPlaneBits);
+  }
+  return tables;
+}
+
+/// Adds bits of planes to a party's shares of the nodes that a table gives.
+constexpr void store_nodes(const Lookup& lookup, Word bits, NodeBits& nodes) {
+  for (std::size_t i = 0; i < lookup.result_count; ++i) {
+    const Word own = bits >> (kNodePlanes * i);
+    nodes.add(lookup.results[i].node, own, own >> 1U);
+  }
+}
+
 /// A party's shares of `equal` of a merge's children, but of the lowest.
-[[nodiscard]] constexpr Word equals_of(const Lookup& merge, Word equal) {
+[[nodiscard]] constexpr Word equals_of(const Lookup& merge, const NodeBits& nodes) {
   Word bits = 0;
   for (std::size_t i = 1; i < merge.child_count; ++i) {
-    bits |= bit_at(equal, merge.children[i]) << (i - 1);
+    bits |= nodes.equal(merge.children[i]) << (i - 1);
   }
   return bits;
 }
@@ -87,16 +127,16 @@ inline void write_node_table(const Table& shape, bool whole_greater, bool whole_
   Word greater = 0;
   for (std::size_t i = 0; i + 1 < merge.child_count; ++i) {
     const Word above_equal = all & ~((Word{1} << (entries - (std::size_t{1} << i))) - 1);
-    greater ^= above_equal & mask_of(bit_at(nodes.greater, merge.children[i]));
+    greater ^= above_equal & mask_of(nodes.greater(merge.children[i]));
   }
   const Word all_equal = Word{1} << (entries - 1);
-  const Word equal = all_equal & mask_of(bit_at(nodes.equal, merge.children[0]));
-  return moved(node_table(greater, equal), equals_of(merge, nodes.equal));
+  const Word equal = all_equal & mask_of(nodes.equal(merge.children[0]));
+  return moved(node_table(greater, equal), equals_of(merge, nodes));
 }
 
 /// A party's share of `greater` of a merge's highest child.
 [[nodiscard]] constexpr Word highest_of(const Lookup& merge, const NodeBits& nodes) {
-  return bit_at(nodes.greater, merge.children[merge.child_count - 1]);
+  return nodes.greater(merge.children[merge.child_count - 1]);
 }
 
 }  // namespace capc::gc

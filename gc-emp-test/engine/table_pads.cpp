@@ -3,27 +3,22 @@
 namespace capc::gc {
 namespace {
 
-struct Counted {
-  std::size_t numbers = 0;
-  std::vector<std::size_t> places;
-};
-
-[[nodiscard]] Counted count_of(const std::vector<Table>& tables) {
-  Counted counted;
+/// For each table of numbers the pads before its own, of `each` pads a table; then those of all.
+template <class Each>
+[[nodiscard]] std::vector<std::size_t> places_of(const std::vector<Table>& tables, Each each) {
+  std::vector<std::size_t> places = {0};
   for (const Table& table : tables) {
-    counted.places.push_back(counted.numbers);
-    if (table.has_numbers) ++counted.numbers;
+    places.push_back(places.back() + (table.has_numbers ? each(table) : 0));
   }
-  return counted;
+  return places;
 }
 
 }  // namespace
 
 SenderPads::SenderPads(const std::vector<Table>& tables, std::size_t instances)
     : tables_(tables), instances_(instances), bits_(tables.size() * instances) {
-  Counted counted = count_of(tables);
-  places_ = std::move(counted.places);
-  numbers_ = SecretArray<Word>(2 * counted.numbers * instances);
+  places_ = places_of(tables, [](const Table& table) { return table.entries(); });
+  numbers_ = SecretArray<Word>(places_.back() * instances);
 }
 
 void SenderPads::fill(const SessionCore& core, const Multiples& multiples, std::uint64_t tweak,
@@ -32,8 +27,9 @@ void SenderPads::fill(const SessionCore& core, const Multiples& multiples, std::
     const TableLabels own{labels + table.first_transfer * count, count, table.choice_bits, count};
     const TweakRange tweaks{core.start, tweak + table.index * instances_ + first, 0};
     if (table.has_numbers) {
-      core.kernels->number_pads(own, tweaks, multiples.data(),
-                                &numbers_[2 * (places_[table.index] * instances_ + first)]);
+      core.kernels->number_pads(
+          own, tweaks, multiples.data(),
+          &numbers_[places_[table.index] * instances_ + first * table.entries()]);
     } else {
       core.kernels->node_pads(own, tweaks, multiples.data(),
                               &bits_[table.index * instances_ + first]);
@@ -43,9 +39,8 @@ void SenderPads::fill(const SessionCore& core, const Multiples& multiples, std::
 
 ReceiverPads::ReceiverPads(const std::vector<Table>& tables, std::size_t instances)
     : tables_(tables), instances_(instances), bits_(tables.size() * instances) {
-  Counted counted = count_of(tables);
-  places_ = std::move(counted.places);
-  numbers_ = SecretArray<Word>(counted.numbers * instances);
+  places_ = places_of(tables, [](const Table&) { return std::size_t{1}; });
+  numbers_ = SecretArray<Word>(places_.back() * instances);
 }
 
 void ReceiverPads::fill(const SessionCore& core, std::uint64_t tweak, std::size_t first,
@@ -63,7 +58,7 @@ void ReceiverPads::fill(const SessionCore& core, std::uint64_t tweak, std::size_
       }
       const Word pad = pads[n].lo;
       bits_[table.index * instances_ + first + n] =
-          static_cast<std::uint8_t>((pad & 3U) | choice << 2U);
+          static_cast<std::uint8_t>((pad & 15U) | choice << 4U);
       if (table.has_numbers) numbers_[places_[table.index] * instances_ + first + n] = pad;
     }
   }

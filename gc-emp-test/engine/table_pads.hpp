@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "block.hpp"
+#include "lookup_plan.hpp"
 #include "node_tables.hpp"
-#include "relu_plan.hpp"
 #include "secret.hpp"
 #include "session_core.hpp"
 
@@ -28,6 +28,13 @@ using Multiples = std::array<Block, kMaxEntries>;
   return result;
 }
 
+/// all[place], read in the same steps for every place.
+[[nodiscard]] inline Word chosen_of(const Word* all, std::size_t count, Word place) {
+  Word chosen = 0;
+  for (Word i = 0; i < count; ++i) chosen |= all[i] & (Word{0} - (((i ^ place) - 1) >> 63U));
+  return chosen;
+}
+
 /// Pads of some instances' tables of one direction, at the party that fills the tables.
 class SenderPads {
  public:
@@ -44,14 +51,14 @@ class SenderPads {
   }
   /// Of entry j of a table of numbers.
   [[nodiscard]] Word number(const Table& table, std::size_t instance, Word j) const {
-    const Word* const pair = &numbers_[2 * (places_[table.index] * instances_ + instance)];
-    return pair[0] ^ ((pair[0] ^ pair[1]) & mask_of(j));
+    const std::size_t place = places_[table.index] * instances_;
+    return chosen_of(&numbers_[place + instance * table.entries()], table.entries(), j);
   }
 
  private:
   std::vector<Table> tables_;
   std::size_t instances_;
-  std::vector<std::size_t> places_;  // of tables of numbers among each other
+  std::vector<std::size_t> places_;  // of a table of numbers: entries of those before it
   SecretArray<NodeTable> bits_;
   SecretArray<Word> numbers_;
 };
@@ -66,11 +73,11 @@ class ReceiverPads {
             const Block* labels);
 
   [[nodiscard]] Word choice(const Table& table, std::size_t instance) const {
-    return bits_[table.index * instances_ + instance] >> 2U;
+    return bits_[table.index * instances_ + instance] >> 4U;
   }
-  /// A node's two bits: `greater` in bit 0, `equal` in bit 1.
+  /// The bits of a table's nodes, one of each plane.
   [[nodiscard]] Word bits(const Table& table, std::size_t instance) const {
-    return bits_[table.index * instances_ + instance] & 3U;
+    return bits_[table.index * instances_ + instance] & 15U;
   }
   [[nodiscard]] Word number(const Table& table, std::size_t instance) const {
     return numbers_[places_[table.index] * instances_ + instance];

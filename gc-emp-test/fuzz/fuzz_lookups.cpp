@@ -5,6 +5,7 @@
 
 #include "chooser.hpp"
 #include "peers.hpp"
+#include "relu_plan.hpp"
 
 using namespace capc::gc;
 using namespace capc::gc::fuzz;
@@ -57,7 +58,7 @@ void fill(Sender& sender, Receiver& receiver, Input& input) {
 }
 
 void prepare(HolderBatch& holder, ChooserBatch& chooser, Input& input) {
-  const ReluPlan& plan = holder.plan();
+  const LookupPlan& plan = holder.plan();
   Message back(plan.back_bytes(holder.instances()));
   Message correlations(plan.correlate_bytes(holder.instances(), 0));
   holder.correct(back);
@@ -82,8 +83,9 @@ void draw(LookupPeers& peers, HolderBatch& holder, ChooserBatch& chooser, Input&
 }
 
 void run(LookupPeers& peers, Input& input) {
-  static const std::array<ReluPlan, 3> plans = {ReluPlan(7, 2), ReluPlan(20, 0), ReluPlan(37, 12)};
-  const ReluPlan& plan = plans[input.byte() % plans.size()];
+  static const std::array<LookupPlan, 3> plans = {relu_plan(7, 2, 7), relu_plan(20, 0, 20),
+                                                  relu_plan(37, 12, 37)};
+  const LookupPlan& plan = plans[input.byte() % plans.size()];
   const std::size_t instances = 1 + input.below(20);
   const Source source = (input.byte() & 1U) != 0 ? Source::Stock : Source::Corrections;
   const auto holder = peers.holder.prepare(plan, some_words(input, instances), source);

@@ -3,6 +3,7 @@
 #include "binding.hpp"
 #include "chooser.hpp"
 #include "holder.hpp"
+#include "relu_plan.hpp"
 
 namespace capc::gc {
 namespace {
@@ -12,19 +13,22 @@ namespace {
 }
 
 void bind_plan(nb::module_& m) {
-  nb::class_<ReluPlan>(m, "ReluPlan")
-      .def(nb::init<std::size_t, std::size_t>())
-      .def_prop_ro("step_count", [](const ReluPlan& p) { return p.steps().size(); })
-      .def_prop_ro("lookups", [](const ReluPlan& p) { return p.tables().size(); })
-      .def_prop_ro("transfers", &ReluPlan::transfers)
-      .def_prop_ro("back_transfers", &ReluPlan::back_transfers)
-      .def_static("chunk_count", &ReluPlan::chunk_count)
-      .def("correlate_bytes", &ReluPlan::correlate_bytes)
-      .def("back_bytes", &ReluPlan::back_bytes)
-      .def("choose_bytes", &ReluPlan::choose_bytes)
-      .def("table_bytes", &ReluPlan::table_bytes)
-      .def("offline_bytes", &ReluPlan::offline_bytes)
-      .def("online_bytes", &ReluPlan::online_bytes);
+  nb::class_<LookupPlan>(m, "LookupPlan")
+      .def_static("relu", &relu_plan)
+      .def_static("bounded_relu", &bounded_relu_plan)
+      .def_prop_ro("ring_bits", &LookupPlan::ring_bits)
+      .def_prop_ro("output_bits", &LookupPlan::output_bits)
+      .def_prop_ro("step_count", [](const LookupPlan& p) { return p.steps().size(); })
+      .def_prop_ro("lookups", [](const LookupPlan& p) { return p.tables().size(); })
+      .def_prop_ro("transfers", &LookupPlan::transfers)
+      .def_prop_ro("back_transfers", &LookupPlan::back_transfers)
+      .def_static("chunk_count", &LookupPlan::chunk_count)
+      .def("correlate_bytes", &LookupPlan::correlate_bytes)
+      .def("back_bytes", &LookupPlan::back_bytes)
+      .def("choose_bytes", &LookupPlan::choose_bytes)
+      .def("table_bytes", &LookupPlan::table_bytes)
+      .def("offline_bytes", &LookupPlan::offline_bytes)
+      .def("online_bytes", &LookupPlan::online_bytes);
 }
 
 /// Both ends of a stock, in either direction: how many transfers it has, and its messages' sizes.
@@ -116,7 +120,7 @@ void bind_holder(nb::module_& m) {
       .def_prop_ro("stock", &HolderSession::stock, nb::rv_policy::reference_internal)
       .def_prop_ro("stock_back", &HolderSession::stock_back, nb::rv_policy::reference_internal)
       .def("prepare",
-           [](HolderSession& s, const ReluPlan& plan, const WordsIn& masks, bool from_stock) {
+           [](HolderSession& s, const LookupPlan& plan, const WordsIn& masks, bool from_stock) {
              const auto view = words(masks, masks.shape(0), 1, "masks");
              return released([&] { return s.prepare(plan, view, source_of(from_stock)); });
            });
@@ -134,7 +138,7 @@ void bind_chooser(nb::module_& m) {
            })
       .def("correlate",
            [](ChooserBatch& b) {
-             if (b.chunks_done() == ReluPlan::chunk_count(b.instances())) {
+             if (b.chunks_done() == LookupPlan::chunk_count(b.instances())) {
                throw StateError("the batch is prepared");
              }
              return message(b.plan().correlate_bytes(b.instances(), b.chunks_done()),
@@ -180,7 +184,7 @@ void bind_chooser(nb::module_& m) {
       .def_prop_ro("stock", &ChooserSession::stock, nb::rv_policy::reference_internal)
       .def_prop_ro("stock_back", &ChooserSession::stock_back, nb::rv_policy::reference_internal)
       .def("prepare",
-           [](ChooserSession& s, const ReluPlan& plan, std::size_t instances, bool from_stock) {
+           [](ChooserSession& s, const LookupPlan& plan, std::size_t instances, bool from_stock) {
              return released([&] { return s.prepare(plan, instances, source_of(from_stock)); });
            });
 }

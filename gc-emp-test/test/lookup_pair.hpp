@@ -33,12 +33,12 @@ class LookupPair {
   }
 
   void prepare(HolderBatch& h, ChooserBatch& c) {
-    const ReluPlan& plan = h.plan();
+    const LookupPlan& plan = h.plan();
     Message back(plan.back_bytes(h.instances()));
     h.correct(back);
     tamper(back);
     c.take_back(back);
-    for (std::size_t i = 0; i < ReluPlan::chunk_count(h.instances()); ++i) {
+    for (std::size_t i = 0; i < LookupPlan::chunk_count(h.instances()); ++i) {
       Message chosen(plan.correlate_bytes(h.instances(), i));
       c.correlate(chosen);
       tamper(chosen);
@@ -97,8 +97,9 @@ class LookupPair {
     return {c.outputs().begin(), c.outputs().end()};
   }
 
-  std::vector<Word> run(const ReluPlan& plan, std::span<const Word> masks, std::span<const Word> a,
-                        std::span<const Word> b, Source source = Source::Corrections) {
+  std::vector<Word> run(const LookupPlan& plan, std::span<const Word> masks,
+                        std::span<const Word> a, std::span<const Word> b,
+                        Source source = Source::Corrections) {
     const auto h = holder.prepare(plan, masks, source);
     const auto c = chooser.prepare(plan, masks.size(), source);
     if (source == Source::Stock) {

@@ -9,29 +9,55 @@
 #include "errors.hpp"
 #include "lookup_pads.hpp"
 #include "lookup_pair.hpp"
+#include "relu_plan.hpp"
 
 using namespace capc::gc;
 using namespace capc::gc::test;
 
 namespace {
 
-/// relu(a + b) >> shift, less the mask, modulo 2^ring_bits.
-Word expected(std::size_t ring_bits, std::size_t shift, Word a, Word b, Word mask) {
-  const Word x = low_bits(a + b, ring_bits);
-  const Word value = bit_at(x, ring_bits - 1) != 0 ? 0 : x >> shift;
-  return low_bits(value - mask, ring_bits);
+/// A function of one number of a ring, in the open.
+struct Function {
+  LookupPlan plan;
+  std::function<Word(Word)> plain;
+};
+
+Word shifted_relu(std::size_t ring_bits, std::size_t shift, Word x) {
+  return bit_at(x, ring_bits - 1) != 0 ? 0 : x >> shift;
+}
+
+Function relu(std::size_t ring_bits, std::size_t shift, std::size_t output_bits) {
+  return {relu_plan(ring_bits, shift, output_bits),
+          [=](Word x) { return shifted_relu(ring_bits, shift, x); }};
+}
+
+Function bounded_relu(std::size_t ring_bits, std::size_t shift, Word cap, std::size_t output_bits) {
+  return {bounded_relu_plan(ring_bits, shift, cap, output_bits),
+          [=](Word x) { return std::min(shifted_relu(ring_bits, shift, x), cap); }};
+}
+
+/// The value in the open less the mask, modulo 2^output_bits.
+Word expected(const Function& function, Word a, Word b, Word mask) {
+  const Word x = low_bits(a + b, function.plan.ring_bits());
+  return low_bits(function.plain(x) - mask, function.plan.output_bits());
+}
+
+void check(LookupPair& pair, const Function& function, const std::vector<Word>& a,
+           const std::vector<Word>& b, Source source = Source::Corrections) {
+  const std::vector<Word> masks = random_words(a.size());
+  const auto out = pair.run(function.plan, masks, a, b, source);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    CHECK(out[i] == expected(function, a[i], b[i], masks[i]));
+  }
 }
 
 void check_relus(LookupPair& pair, std::size_t ring_bits, std::size_t shift,
                  const std::vector<Word>& a, const std::vector<Word>& b,
                  Source source = Source::Corrections) {
-  const std::vector<Word> masks = random_words(a.size());
-  const auto out = pair.run(ReluPlan(ring_bits, shift), masks, a, b, source);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    CHECK(out[i] == expected(ring_bits, shift, a[i], b[i], masks[i]));
-  }
+  check(pair, relu(ring_bits, shift, ring_bits), a, b, source);
 }
 
+/// Every function of a ring and shift, with every cap and every ring of outputs that it fits.
 void all_shares_of_small_rings(LookupPair& pair) {
   for (std::size_t ring_bits = 2; ring_bits <= 6; ++ring_bits) {
     std::vector<Word> a, b;
@@ -42,15 +68,25 @@ void all_shares_of_small_rings(LookupPair& pair) {
       }
     }
     for (std::size_t shift = 0; shift + 2 <= ring_bits; ++shift) {
-      check_relus(pair, ring_bits, shift, a, b);
+      for (std::size_t bits = 1; bits <= ring_bits; ++bits) {
+        check(pair, relu(ring_bits, shift, bits), a, b);
+      }
+      if (ring_bits == 6 && shift == 0) continue;  // its caps are many, and like those of 5 bits
+      for (Word cap = 1; cap < Word{1} << (ring_bits - 1 - shift); ++cap) {
+        check(pair, bounded_relu(ring_bits, shift, cap, ring_bits), a, b);
+        check(pair, bounded_relu(ring_bits, shift, cap, 1 + cap % ring_bits), a, b);
+      }
     }
   }
 }
 
-/// Values around 0, around the ring's ends and around powers of two, in shares that are random or
-/// at an edge themselves.
-void edges(LookupPair& pair, std::size_t ring_bits, std::size_t shift) {
+/// Values around 0, around the ring's ends, around powers of two and `special` ones, in shares that
+/// are random or at an edge themselves.
+void edges(LookupPair& pair, const Function& function, std::size_t shift,
+           const std::vector<Word>& special = {}) {
+  const std::size_t ring_bits = function.plan.ring_bits();
   std::vector<Word> values = {0};
+  values.insert(values.end(), special.begin(), special.end());
   for (const std::size_t bit : {shift, shift + 1, ring_bits - 2, ring_bits - 1}) {
     values.push_back(Word{1} << bit);
   }
@@ -69,14 +105,21 @@ void edges(LookupPair& pair, std::size_t ring_bits, std::size_t shift) {
       }
     }
   }
-  check_relus(pair, ring_bits, shift, a, b);
+  check(pair, function, a, b);
 }
 
 void large_rings(LookupPair& pair) {
   for (const std::size_t ring_bits : {7U, 8U, 16U, 31U, 37U, 47U, 63U, 64U}) {
     for (const std::size_t shift :
          {std::size_t{0}, std::size_t{1}, ring_bits / 3, ring_bits / 2, ring_bits - 2}) {
-      edges(pair, ring_bits, shift);
+      edges(pair, relu(ring_bits, shift, ring_bits), shift);
+      edges(pair, relu(ring_bits, shift, ring_bits - shift), shift);
+      const Word most = (Word{1} << (ring_bits - 1 - shift)) - 1;
+      for (const Word cap : {Word{1}, (most + 1) / 2, most}) {
+        const std::vector<Word> around = {cap << shift, Word{0} - (cap << shift)};
+        edges(pair, bounded_relu(ring_bits, shift, cap, ring_bits), shift, around);
+        edges(pair, bounded_relu(ring_bits, shift, cap, ring_bits / 2), shift, around);
+      }
     }
   }
   check_relus(pair, 37, 12, random_words(2500), random_words(2500));  // several chunks
@@ -88,11 +131,13 @@ void paths() {
     LookupPair pair(holder, chooser);
     pair.set_up();
     check_relus(pair, 37, 12, random_words(300), random_words(300));
+    check(pair, bounded_relu(37, 12, 70000, 18), random_words(300), random_words(300));
   }
   if (!is_supported(Path::AesNi)) return;
   LookupPair pair(Path::AesNi, Path::AesNi);
   pair.set_up();
   check_relus(pair, 37, 12, random_words(300), random_words(300));
+  check(pair, bounded_relu(37, 12, 70000, 18), random_words(300), random_words(300));
 }
 
 /// From the stocks, over several rounds in both directions, beside batches that do without.
@@ -106,7 +151,7 @@ void stocks() {
   }
   CHECK(pair.holder.stock().transfers().round() >= 8);
   CHECK(pair.holder.stock_back().transfers().round() >= 2);
-  const ReluPlan plan(8, 2);
+  const LookupPlan plan = relu_plan(8, 2, 8);
   const auto h = pair.holder.prepare(plan, random_words(1), Source::Stock);
   const auto c = pair.chooser.prepare(plan, 1, Source::Stock);
   Message back(plan.back_bytes(1));
@@ -126,9 +171,8 @@ class Watching : public LookupPair {
   std::vector<Message> messages;
 };
 
-void uniform_messages() {
+void uniform_messages(const LookupPlan& plan) {
   constexpr std::size_t kCount = 20000;
-  const ReluPlan plan(37, 12);
   Watching pair;
   pair.set_up();
   const std::vector<Word> same(kCount, 12345);
@@ -139,7 +183,7 @@ void uniform_messages() {
   const auto balanced = [&](std::size_t ones) {
     return ones > kCount / 2 - 424 && ones < kCount / 2 + 424;
   };
-  for (std::size_t bit = 0; bit < 37; ++bit) {
+  for (std::size_t bit = 0; bit < plan.output_bits(); ++bit) {
     std::size_t ones = 0;
     for (const Word word : out) ones += bit_at(word, bit);
     CHECK(balanced(ones));
@@ -147,13 +191,15 @@ void uniform_messages() {
   for (const auto& step : plan.steps()) {
     for (const Lookup& lookup : step) {
       if (lookup.table.has_numbers) continue;
-      std::size_t greater = 0, equal = 0;
-      for (const NodeBits& nodes : chooser->node_shares()) {
-        greater += bit_at(nodes.greater, lookup.node);
-        equal += bit_at(nodes.equal, lookup.node);
+      for (std::size_t r = 0; r < lookup.result_count; ++r) {
+        std::size_t greater = 0, equal = 0;
+        for (const NodeBits& nodes : chooser->node_shares()) {
+          greater += nodes.greater(lookup.results[r].node);
+          equal += nodes.equal(lookup.results[r].node);
+        }
+        CHECK(balanced(greater));
+        CHECK(lookup.with_equal ? balanced(equal) : equal == 0);
       }
-      CHECK(balanced(greater));
-      CHECK(lookup.with_equal ? balanced(equal) : equal == 0);
     }
   }
   const std::size_t first = pair.messages.size() - 2 * plan.steps().size();
@@ -197,19 +243,18 @@ constexpr std::size_t kRoundMessages = 3;  // of silent transfers, and the seeds
 enum class Outcome { Right, Wrong, Refused };
 
 /// Set-up and one batch: every type of message.
-Outcome play(Source source, std::size_t target, const std::function<void(Message&)>& change,
-             std::size_t* messages = nullptr) {
+Outcome play(const Function& function, Source source, std::size_t target,
+             const std::function<void(Message&)>& change, std::size_t* messages = nullptr) {
   constexpr std::size_t kCount = 5;
-  const ReluPlan plan(9, 3);
   const auto a = random_words(kCount), b = random_words(kCount), masks = random_words(kCount);
   Tampering pair(target, change);
   Outcome outcome = Outcome::Right;
   try {
     pair.set_up();
-    const auto out = pair.run(plan, masks, a, b, source);
+    const auto out = pair.run(function.plan, masks, a, b, source);
     for (std::size_t i = 0; i < kCount; ++i) {
-      CHECK(out[i] < Word{1} << 9U);
-      if (out[i] != expected(9, 3, a[i], b[i], masks[i])) outcome = Outcome::Wrong;
+      CHECK(out[i] < Word{1} << function.plan.output_bits());
+      if (out[i] != expected(function, a[i], b[i], masks[i])) outcome = Outcome::Wrong;
     }
   } catch (const ProtocolError&) {
     outcome = Outcome::Refused;
@@ -224,32 +269,33 @@ void flip_bit(Message& message, std::size_t from, std::size_t end) {
 }
 
 /// `before` messages come before the first Choose message.
-void corruption(Source source, std::size_t before) {
+void corruption(const Function& function, Source source, std::size_t before) {
   const auto flip = [](Message& m) { flip_bit(m, kHeaderBytes, m.size()); };
   std::size_t messages = 0;
   CHECK(play(
-            source, ~std::size_t{0}, [](Message&) {}, &messages) == Outcome::Right);
-  CHECK(messages == before + 2 * ReluPlan(9, 3).steps().size());
+            function, source, ~std::size_t{0}, [](Message&) {}, &messages) == Outcome::Right);
+  CHECK(messages == before + 2 * function.plan.steps().size());
   // The set-up and the steps are the same from either source.
   const std::size_t first = source == Source::Stock ? kSetupMessages : 0;
   const std::size_t end = source == Source::Stock ? before : messages;
   for (std::size_t target = first; target < end; ++target) {
-    CHECK(play(source, target, [](Message& m) { m.clear(); }) == Outcome::Refused);
-    CHECK(play(source, target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
-    CHECK(play(source, target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
+    CHECK(play(function, source, target, [](Message& m) { m.clear(); }) == Outcome::Refused);
+    CHECK(play(function, source, target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
+    CHECK(play(function, source, target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
     for (std::size_t byte = 0; byte < kHeaderBytes; byte += 9) {
-      CHECK(play(source, target, [byte](Message& m) { m[byte] ^= 0x10; }) == Outcome::Refused);
+      CHECK(play(function, source, target, [byte](Message& m) { m[byte] ^= 0x10; }) ==
+            Outcome::Refused);
     }
   }
   // Transfers are checked before anything is made of them, from either side, and so is all of the
   // set-up that was said before.
   for (std::size_t target = first; target < before; ++target) {
-    for (int i = 0; i < 2; ++i) CHECK(play(source, target, flip) == Outcome::Refused);
+    for (int i = 0; i < 2; ++i) CHECK(play(function, source, target, flip) == Outcome::Refused);
   }
   std::size_t wrong = 0;
   for (std::size_t target = before; target < end; ++target) {
     for (int i = 0; i < 3; ++i) {
-      const Outcome outcome = play(source, target, flip);
+      const Outcome outcome = play(function, source, target, flip);
       CHECK(outcome != Outcome::Refused);
       if (outcome == Outcome::Wrong) ++wrong;
     }
@@ -259,7 +305,7 @@ void corruption(Source source, std::size_t before) {
 
 void order() {
   LookupPair pair;
-  const ReluPlan plan(8, 2);
+  const LookupPlan plan = relu_plan(8, 2, 8);
   const std::vector<Word> words(3);
   CHECK_THROWS(StateError, (void)pair.holder.prepare(plan, words));
   CHECK_THROWS(StateError, (void)pair.chooser.prepare(plan, 3));
@@ -309,10 +355,12 @@ int main() {
     all_shares_of_small_rings(pair);
     large_rings(pair);
     paths();
-    uniform_messages();
+    uniform_messages(relu_plan(37, 12, 37));
+    uniform_messages(bounded_relu_plan(37, 12, 24576, 16));
     stocks();
-    corruption(Source::Corrections, kSetupMessages + 2);
-    corruption(Source::Stock, kSetupMessages + 2 * (1 + kRoundMessages));
+    corruption(relu(9, 3, 9), Source::Corrections, kSetupMessages + 2);
+    corruption(relu(9, 3, 9), Source::Stock, kSetupMessages + 2 * (1 + kRoundMessages));
+    corruption(bounded_relu(9, 3, 20, 6), Source::Corrections, kSetupMessages + 2);
     order();
   });
 }

@@ -4,45 +4,56 @@
 #include "check.hpp"
 #include "errors.hpp"
 #include "lookup_pads.hpp"
+#include "relu_plan.hpp"
 
 using namespace capc::gc;
 using namespace capc::gc::test;
 
 namespace {
 
+void check_fits(const LookupPlan& plan) {
+  std::size_t nodes = 0;
+  for (const auto& step : plan.steps()) {
+    CHECK(!step.empty());
+    for (const Lookup& lookup : step) {
+      CHECK(lookup.table.choice_bits >= 1 && lookup.table.choice_bits <= kMaxChoiceBits);
+      CHECK(lookup.table.message_bits >= 1);
+      if (lookup.table.has_numbers) {
+        CHECK(lookup.table.choice_bits <= kMaxNumberChoiceBits);
+        continue;
+      }
+      CHECK(lookup.table.message_bits == lookup.result_count * (lookup.with_equal ? 2U : 1U));
+      for (std::size_t i = 0; i < lookup.result_count; ++i) {
+        CHECK(lookup.results[i].node == nodes++);
+        CHECK(lookup.results[i].equal_transfer == kNoTransfer ||
+              lookup.results[i].sign_transfer == kNoTransfer);
+      }
+    }
+  }
+  CHECK(nodes <= kNoNode);
+  CHECK(plan.back_transfers() < kNoTransfer);
+  CHECK(plan.steps().back().back().is_output);
+}
+
 void every_plan_fits() {
   for (std::size_t ring_bits = 2; ring_bits <= 64; ++ring_bits) {
     for (std::size_t shift = 0; shift + 2 <= ring_bits; ++shift) {
-      const ReluPlan plan(ring_bits, shift);
-      std::size_t nodes = 0;
-      for (const auto& step : plan.steps()) {
-        CHECK(!step.empty());
-        for (const Lookup& lookup : step) {
-          CHECK(lookup.table.choice_bits >= 1 && lookup.table.choice_bits <= kMaxChoiceBits);
-          CHECK(lookup.table.message_bits >= 1);
-          if (lookup.table.has_numbers) {
-            CHECK(lookup.table.choice_bits == 1);
-            continue;
-          }
-          CHECK(lookup.table.message_bits == (lookup.with_equal ? 2U : 1U));
-          CHECK(lookup.node == nodes++);
-        }
-      }
-      CHECK(nodes <= kNoNode);
-      CHECK(plan.carry_node() < nodes);
-      CHECK((plan.low_node() < nodes) == (shift > 0));
-      CHECK(plan.back_transfers() < kNoTransfer);
-      CHECK(plan.equal_transfer(plan.carry_node()) == kNoTransfer);
+      check_fits(relu_plan(ring_bits, shift, ring_bits));
+      check_fits(bounded_relu_plan(ring_bits, shift, 1, ring_bits));
     }
   }
-  CHECK_THROWS(UsageError, ReluPlan(1, 0));
-  CHECK_THROWS(UsageError, ReluPlan(65, 0));
-  CHECK_THROWS(UsageError, ReluPlan(37, 36));
+  CHECK_THROWS(UsageError, (void)bounded_relu_plan(8, 2, 0, 8));
+  CHECK_THROWS(UsageError, (void)bounded_relu_plan(8, 2, 32, 8));
+  CHECK_THROWS(UsageError, (void)relu_plan(8, 2, 9));
+  CHECK_THROWS(UsageError, (void)relu_plan(8, 2, 0));
+  CHECK_THROWS(UsageError, (void)relu_plan(1, 0, 1));
+  CHECK_THROWS(UsageError, (void)relu_plan(65, 0, 65));
+  CHECK_THROWS(UsageError, (void)relu_plan(37, 36, 37));
 }
 
 /// The table of docs/garbled-circuits.md.
 void figures() {
-  const ReluPlan plan(37, 12);
+  const LookupPlan plan = relu_plan(37, 12, 37);
   CHECK(plan.steps().size() == 4);  // leaves, a level of merges, the merge of all, the selection
   CHECK(plan.tables().size() == 12 + 4 + 1 + 3);
   CHECK(plan.transfers() == 37 - 1 + (3 + 2 + 2 + 1) + 3 + 3);
@@ -72,7 +83,7 @@ void pads() {
     for (std::size_t i = 0; i < kMaxChoiceBits; ++i) labels[i] = select(j >> i, delta);
     CHECK(polynomial(labels, kMaxChoiceBits) == multiples[j]);
   }
-  const ReluPlan plan(37, 12);
+  const LookupPlan plan = relu_plan(37, 12, 37);
   std::size_t next = 0, next_back = 0, transfer = 0, transfer_back = 0;
   for (const auto& step : plan.steps()) {
     for (const Lookup& lookup : step) {
@@ -101,15 +112,22 @@ void node_tables() {
     merge.child_count = count;
     for (std::size_t i = 0; i < count; ++i) merge.children[i] = 3 * i;
     for (int i = 0; i < 200; ++i) {
-      const NodeBits mine{rng()(), rng()()}, other{rng()(), rng()()};
-      const Word equal = mine.equal ^ other.equal, greater = mine.greater ^ other.greater;
+      NodeBits mine, other;
+      for (std::size_t child = 0; child < count; ++child) {
+        mine.add(3 * child, rng()(), rng()());
+        other.add(3 * child, rng()(), rng()());
+      }
+      const auto greater = [&](std::size_t node) {
+        return mine.greater(node) ^ other.greater(node);
+      };
+      const auto equal = [&](std::size_t node) { return mine.equal(node) ^ other.equal(node); };
       Word expected_greater = 0, all_equal = 1;
       for (std::size_t child = count; child-- > 0;) {
-        expected_greater ^= all_equal & bit_at(greater, 3 * child);
-        all_equal &= bit_at(equal, 3 * child);
+        expected_greater ^= all_equal & greater(3 * child);
+        all_equal &= equal(3 * child);
       }
-      const Word from_both = entry_of(merge_table(merge, mine), equals_of(merge, other.equal)) ^
-                             entry_of(merge_table(merge, other), equals_of(merge, mine.equal));
+      const Word from_both = entry_of(merge_table(merge, mine), equals_of(merge, other)) ^
+                             entry_of(merge_table(merge, other), equals_of(merge, mine));
       const Word highest = highest_of(merge, mine) ^ highest_of(merge, other);
       CHECK(((from_both & 1U) ^ highest) == expected_greater);
       CHECK(from_both >> 1U == all_equal);

@@ -12,7 +12,7 @@ from gc_parties import both
 
 from capc.errors import ProtocolError
 from capc.fixed_point import Int64, modulo, uniform_bits
-from capc.gc import ChooserSession, HolderSession, ReluLookups, _engine, relu_circuit
+from capc.gc import ChooserSession, HolderSession, Lookups, _engine, relu_circuit
 from capc.transport.duplex import MemoryDuplex
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "garbled-circuits.md"
@@ -25,15 +25,15 @@ def sessions(left: MemoryDuplex, right: MemoryDuplex) -> tuple[HolderSession, Ch
 def evaluate(
     holder: HolderSession,
     chooser: ChooserSession,
-    relu: ReluLookups,
+    function: Lookups,
     shares: list[Int64],
     from_stock: bool = False,
 ) -> Int64:
     """Both phases for shares a, b and masks."""
     a, b, masks = shares
     mine, theirs = both(
-        lambda: holder.prepare(relu, masks, from_stock),
-        lambda: chooser.prepare(relu, len(masks), from_stock),
+        lambda: holder.prepare(function, masks, from_stock),
+        lambda: chooser.prepare(function, len(masks), from_stock),
     )
     _, out = both(lambda: holder.evaluate(mine, a), lambda: chooser.evaluate(theirs, b))
     return out
@@ -47,13 +47,13 @@ def test_shares_equal_those_of_the_circuit(ring_bits: int, shift: int) -> None:
     b[:500] = rng.integers(-3, 3, (500, 1)) - a[:500]
     expected, _ = relu_circuit(ring_bits, shift).plain_evaluate(a, masks, b)
     holder, chooser = sessions(*MemoryDuplex.pair(20.0))
-    out = evaluate(holder, chooser, ReluLookups(ring_bits, shift), [a, b, masks])
+    out = evaluate(holder, chooser, Lookups.relu(ring_bits, shift), [a, b, masks])
     np.testing.assert_array_equal(out, expected)
 
 
 def test_large_layers_run_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_engine, "MAX_LOOKUP_INSTANCES", 40)
-    relu = ReluLookups(20, 5)
+    relu = Lookups.relu(20, 5)
     a, b, masks = (uniform_bits(20, 100).reshape(-1, 1) for _ in range(3))
     left, right = MemoryDuplex.pair(20.0)
     holder, chooser = sessions(left, right)
@@ -67,7 +67,7 @@ def test_large_layers_run_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wrong_shapes_and_second_uses_are_refused() -> None:
-    relu = ReluLookups(20, 5)
+    relu = Lookups.relu(20, 5)
     holder, chooser = sessions(*MemoryDuplex.pair(20.0))
     zeros = np.zeros((3, 1), dtype=np.int64)
     mine, theirs = both(lambda: holder.prepare(relu, zeros), lambda: chooser.prepare(relu, 3))
@@ -84,7 +84,7 @@ def test_wrong_shapes_and_second_uses_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         chooser.prepare(relu, 0)
     with pytest.raises(ValueError, match="ring_bits"):
-        ReluLookups(65, 0)
+        Lookups.relu(65, 0)
 
 
 class BentDuplex(MemoryDuplex):
@@ -107,7 +107,7 @@ def test_corrections_that_do_not_fit_end_the_session(chooser_bends: bool) -> Non
     assert isinstance(bending, BentDuplex)
     bending.bent = 2
     holder, chooser = sessions(left, right)
-    relu = ReluLookups(20, 5)
+    relu = Lookups.relu(20, 5)
     failures: list[BaseException] = []
 
     def hold() -> None:
@@ -139,7 +139,7 @@ def test_the_documented_bytes() -> None:
     assert len(rows) >= 3
     per_transfer = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
     for ring_bits, shift, cells in rows:
-        relu, count = ReluLookups(int(ring_bits), int(shift)), 65536
+        relu, count = Lookups.relu(int(ring_bits), int(shift)), 65536
         plan = relu.plan
         corrections, online = sum(plan.offline_bytes(count)), sum(relu.online_bytes(count))
         stock = (plan.transfers + plan.back_transfers) * per_transfer
@@ -158,7 +158,7 @@ def test_the_documented_bytes() -> None:
 @pytest.mark.slow
 def test_a_session_that_has_a_stock_goes_on_drawing_on_it() -> None:
     """Two batches: the first pays for the seeds and a round each way, the second for nothing."""
-    relu = ReluLookups(20, 5)
+    relu = Lookups.relu(20, 5)
     a, b, masks = (uniform_bits(20, 100).reshape(-1, 1) for _ in range(3))
     left, right = MemoryDuplex.pair(60.0)
     holder, chooser = sessions(left, right)

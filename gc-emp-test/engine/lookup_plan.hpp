@@ -1,0 +1,175 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "circuit.hpp"
+#include "wire_format.hpp"
+
+namespace capc::gc {
+
+// A function of one number by table look-ups. The holder has the number's share a, the chooser b,
+// modulo 2^ring_bits; both follow the same plan. A plan is a list of steps, and a step a list of
+// look-ups that travel together, one message each way. There are a few kinds of look-ups:
+// comparisons, joined in trees; bits that become numbers and are added up; and a selection. What
+// they compute together is up to the function that builds the plan (relu_plan.hpp).
+
+/// A table of 2^choice_bits entries that one party fills and the other reads one entry of. It takes
+/// choice_bits correlated transfers.
+struct Table {
+  std::size_t choice_bits = 0;
+  std::size_t message_bits = 0;    ///< of an entry
+  bool has_numbers = false;        ///< an entry is a number; else bits of nodes
+  std::size_t index = 0;           ///< among an instance's tables of one direction
+  std::size_t first_transfer = 0;  ///< among an instance's transfers of that direction
+
+  [[nodiscard]] std::size_t entries() const { return std::size_t{1} << choice_bits; }
+};
+
+constexpr std::size_t kMaxChoiceBits = 3;
+constexpr std::size_t kMaxEntries = std::size_t{1} << kMaxChoiceBits;
+constexpr std::size_t kMaxNumberChoiceBits = 2;
+constexpr std::size_t kMaxNumberEntries = std::size_t{1} << kMaxNumberChoiceBits;
+constexpr std::size_t kMaxResults = 2;  // nodes of one table
+constexpr std::size_t kNoNode = 128;
+constexpr std::size_t kNoTransfer = 64;
+constexpr std::size_t kLookupChunk = 1024;  // instances of a Correlate message
+constexpr std::size_t kMaxLookupInstances = std::size_t{1} << 16U;  // of a batch
+
+/// A node of a tree of comparisons: whether the holder's bits are greater than the complement of
+/// the chooser's, that is, whether the sum of both has a carry.
+struct NodeResult {
+  std::size_t node = kNoNode;
+  Word taken_off = 0;  ///< by the holder, of its share, before it compares
+  /// The transfers back whose choices are the holder's shares of `equal`, and of the sign that the
+  /// node gives; kNoTransfer where they are no choice. A table back is read where the holder's
+  /// shares stand, so that it fixes these shares beforehand.
+  std::size_t equal_transfer = kNoTransfer;
+  std::size_t sign_transfer = kNoTransfer;
+};
+
+/// A bit that both parties have a part of.
+struct SharedBit {
+  enum class Kind : std::uint8_t {
+    EitherTop,  ///< the highest bit of one share or of the other
+    Carry,      ///< what the node says
+    Positive,   ///< of the highest bits and the node, a carry into them: no sign is left
+  };
+  Kind kind = Kind::EitherTop;
+  std::size_t node = kNoNode;
+  Word taken_off = 0;  ///< as the node's
+};
+
+/// What one step computes of one instance: a table that the holder fills. Where the chooser's
+/// shares or numbers are factors, a table back that the chooser fills goes with it.
+struct Lookup {
+  enum class Kind : std::uint8_t {
+    Leaf,    ///< compares up to three bits
+    Merge,   ///< joins nodes
+    Number,  ///< adds a multiple of a shared bit to the value
+    Select,  ///< the value where one bit is set and a second one is not; `cap` where both are
+  };
+  Kind kind = Kind::Leaf;
+  Table table;
+  Table back;  ///< of no choice bits where there is none
+  // Of leaves and merges.
+  bool with_equal = false;  ///< the nodes also tell whether their bits are equal
+  std::size_t result_count = 0;
+  std::array<NodeResult, kMaxResults> results = {};  ///< two: the same chooser's bits twice
+  std::size_t first_bit = 0;                         ///< of a leaf
+  std::array<std::size_t, 4> children = {};          ///< of a merge, lowest bits first
+  std::size_t child_count = 0;
+  // Of numbers and selections.
+  std::array<SharedBit, kMaxNumberChoiceBits> bits = {};
+  Word scale = 1;          ///< of a number, in units of 2^unit
+  std::size_t unit = 0;    ///< of a number
+  Word cap = 0;            ///< of a selection
+  bool is_output = false;  ///< it makes the holder's part what it is to be: its mask
+  // Bits of an instance in the step's Choose and in its Table message.
+  std::size_t choose_bits = 0;
+  std::size_t table_bits = 0;
+
+  [[nodiscard]] bool is_node() const { return kind == Kind::Leaf || kind == Kind::Merge; }
+};
+
+/// A party's shares of two bits for each of an instance's nodes.
+class NodeBits {
+ public:
+  [[nodiscard]] constexpr Word greater(std::size_t node) const { return of(greater_, node); }
+  [[nodiscard]] constexpr Word equal(std::size_t node) const { return of(equal_, node); }
+  /// Of each, the lowest bit counts.
+  constexpr void add(std::size_t node, Word greater, Word equal) {
+    greater_[node / 64] ^= (greater & 1U) << (node % 64);
+    equal_[node / 64] ^= (equal & 1U) << (node % 64);
+  }
+
+ private:
+  using Bits = std::array<Word, kNoNode / 64>;
+  [[nodiscard]] static constexpr Word of(const Bits& bits, std::size_t node) {
+    return (bits[node / 64] >> (node % 64)) & 1U;
+  }
+
+  Bits greater_ = {};
+  Bits equal_ = {};
+};
+
+/// What the parties add to shares on their own, besides the look-ups.
+struct LocalPart {
+  Word added = 0;         ///< by the holder to its share, before all else
+  bool has_value = true;  ///< the value begins as the share >> shift; else as 0
+  std::size_t shift = 0;
+  Word taken_off = 0;  ///< by the holder, of the value that it begins with
+};
+
+/// The steps of a function, and the lengths of their messages; the same at both parties.
+class LookupPlan {
+ public:
+  [[nodiscard]] std::size_t ring_bits() const { return ring_bits_; }
+  /// Of the outputs' ring.
+  [[nodiscard]] std::size_t output_bits() const { return output_bits_; }
+  [[nodiscard]] const LocalPart& local() const { return local_; }
+  /// Each step is one message each way.
+  [[nodiscard]] const std::vector<std::vector<Lookup>>& steps() const { return steps_; }
+  /// The tables of an instance that the holder fills, and those back, by index.
+  [[nodiscard]] const std::vector<Table>& tables() const { return tables_; }
+  [[nodiscard]] const std::vector<Table>& tables_back() const { return tables_back_; }
+  /// Transfers of an instance, in either direction.
+  [[nodiscard]] std::size_t transfers() const { return transfers_; }
+  [[nodiscard]] std::size_t back_transfers() const { return back_transfers_; }
+  /// Names the function with its figures in the headers of its messages.
+  [[nodiscard]] std::uint64_t digest() const { return digest_; }
+
+  [[nodiscard]] static std::size_t chunk_count(std::size_t instances);
+  [[nodiscard]] static std::size_t chunk_instances(std::size_t instances, std::size_t chunk);
+  /// Bytes of the messages, headers included.
+  [[nodiscard]] std::size_t correlate_bytes(std::size_t instances, std::size_t chunk) const;
+  [[nodiscard]] std::size_t back_bytes(std::size_t instances) const;
+  [[nodiscard]] std::size_t choose_bytes(std::size_t instances, std::size_t step) const;
+  [[nodiscard]] std::size_t table_bytes(std::size_t instances, std::size_t step) const;
+  /// Of all messages of a phase, from the holder and from the chooser; offline without a stock.
+  [[nodiscard]] std::pair<std::size_t, std::size_t> offline_bytes(std::size_t instances) const;
+  [[nodiscard]] std::pair<std::size_t, std::size_t> online_bytes(std::size_t instances) const;
+
+ private:
+  friend class PlanBuilder;
+  LookupPlan() = default;
+
+  std::size_t ring_bits_ = 0;
+  std::size_t output_bits_ = 0;
+  LocalPart local_;
+  std::vector<std::vector<Lookup>> steps_;
+  std::vector<Table> tables_;
+  std::vector<Table> tables_back_;
+  std::size_t transfers_ = 0;
+  std::size_t back_transfers_ = 0;
+  std::uint64_t digest_ = 0;
+};
+
+[[nodiscard]] constexpr Word bit_at(Word word, std::size_t i) { return (word >> i) & 1U; }
+/// All ones where `bit` is 1, else 0.
+[[nodiscard]] constexpr Word mask_of(Word bit) { return Word{0} - (bit & 1U); }
+
+}  // namespace capc::gc

@@ -1,0 +1,187 @@
+#include "plan_builder.hpp"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+
+#include "errors.hpp"
+
+namespace capc::gc {
+namespace {
+
+constexpr std::size_t kLeafBits = 3;
+
+void append(std::vector<std::uint8_t>& text, Word word) {
+  for (std::size_t i = 0; i < sizeof(word); ++i) {
+    text.push_back(static_cast<std::uint8_t>(word >> (8 * i)));
+  }
+}
+
+/// Of a name, which has no zero byte, and its figures.
+[[nodiscard]] std::uint64_t digest_of(std::string_view function, std::span<const Word> figures) {
+  std::vector<std::uint8_t> text(function.begin(), function.end());
+  text.push_back(0);
+  for (const Word figure : figures) append(text, figure);
+  std::uint8_t hash[SHA256_DIGEST_LENGTH];
+  SHA256(text.data(), text.size(), hash);
+  std::uint64_t result = 0;
+  for (std::size_t i = 0; i < sizeof(result); ++i) result |= std::uint64_t{hash[i]} << (8 * i);
+  return result;
+}
+
+}  // namespace
+
+std::size_t merge_levels(std::size_t nodes, std::size_t target) {
+  std::size_t levels = 0;
+  for (; nodes > target; nodes = (nodes + kMergedNodes - 1) / kMergedNodes) ++levels;
+  return levels;
+}
+
+std::size_t nodes_after(std::size_t nodes, std::size_t levels, std::size_t target) {
+  for (std::size_t later = 1; later < levels; ++later) target *= kMergedNodes;
+  return std::clamp(target, (nodes + kMergedNodes - 1) / kMergedNodes, nodes);
+}
+
+PlanBuilder::PlanBuilder(std::string_view function, std::span<const Word> figures,
+                         std::size_t ring_bits, std::size_t output_bits, const LocalPart& local) {
+  plan_.digest_ = digest_of(function, figures);
+  plan_.ring_bits_ = ring_bits;
+  plan_.output_bits_ = output_bits;
+  plan_.local_ = local;
+  next_step();
+}
+
+PlanBuilder::Nodes PlanBuilder::leaves(std::size_t first_bit, std::size_t end_bit, bool lowest) {
+  const Word nothing[] = {0};
+  return leaves(first_bit, end_bit, lowest, nothing).front();
+}
+
+std::vector<PlanBuilder::Nodes> PlanBuilder::leaves(std::size_t first_bit, std::size_t end_bit,
+                                                    bool lowest, std::span<const Word> taken_off) {
+  std::vector<Nodes> trees(taken_off.size());
+  for (std::size_t bit = first_bit; bit < end_bit; bit += kLeafBits) {
+    Lookup leaf;
+    leaf.with_equal = !lowest || bit != first_bit;
+    leaf.first_bit = bit;
+    leaf.table.choice_bits = std::min(kLeafBits, end_bit - bit);
+    leaf.result_count = trees.size();
+    for (std::size_t tree = 0; tree < trees.size(); ++tree) {
+      leaf.results[tree].node = new_node(taken_off[tree]);
+      trees[tree].push_back(leaf.results[tree].node);
+    }
+    leaf.table.message_bits = leaf.result_count * (leaf.with_equal ? 2 : 1);
+    add(leaf);
+  }
+  return trees;
+}
+
+PlanBuilder::Nodes PlanBuilder::merged(const Nodes& nodes, std::size_t count, bool lowest) {
+  Nodes result;
+  for (std::size_t group = 0; group < count; ++group) {
+    const std::size_t first = group * nodes.size() / count;
+    const std::size_t end = (group + 1) * nodes.size() / count;
+    if (end - first == 1) {
+      result.push_back(nodes[first]);
+      continue;
+    }
+    Lookup merge;
+    merge.kind = Lookup::Kind::Merge;
+    merge.with_equal = !lowest || first != 0;
+    merge.child_count = end - first;
+    for (std::size_t i = first; i < end; ++i) merge.children[i - first] = nodes[i];
+    merge.table.choice_bits = merge.child_count - 1;
+    merge.table.message_bits = merge.with_equal ? 2 : 1;
+    merge.back = merge.table;
+    for (std::size_t i = 1; i < merge.child_count; ++i) {
+      nodes_[merge.children[i]].equal_transfer = plan_.back_transfers_ + i - 1;
+    }
+    merge.result_count = 1;
+    merge.results[0].node = new_node(nodes_[nodes[end - 1]].taken_off);
+    add(merge);
+    result.push_back(merge.results[0].node);
+  }
+  return result;
+}
+
+void PlanBuilder::add_number(const SharedBit& bit, Word scale, std::size_t unit) {
+  if (unit >= plan_.output_bits_) return;
+  Lookup number;
+  number.kind = Lookup::Kind::Number;
+  number.table.choice_bits = 1;
+  number.table.message_bits = plan_.output_bits_ - unit;
+  number.table.has_numbers = true;
+  number.bits[0] = bit;
+  number.scale = scale;
+  number.unit = unit;
+  add(number);
+}
+
+void PlanBuilder::add_last_number(const SharedBit& bit, Word scale) {
+  add_number(bit, scale, 0);
+  plan_.steps_.back().back().is_output = true;
+}
+
+void PlanBuilder::select(std::span<const SharedBit> bits, Word cap) {
+  Lookup select;
+  select.kind = Lookup::Kind::Select;
+  select.table.choice_bits = bits.size();
+  select.table.message_bits = plan_.output_bits_;
+  select.table.has_numbers = true;
+  select.back = select.table;
+  select.cap = cap;
+  select.is_output = true;
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    select.bits[i] = bits[i];
+    nodes_[bits[i].node].sign_transfer = plan_.back_transfers_ + i;
+  }
+  add(select);
+}
+
+LookupPlan PlanBuilder::build() {
+  for (std::vector<Lookup>& step : plan_.steps_) {
+    for (Lookup& lookup : step) {
+      for (std::size_t i = 0; i < lookup.result_count; ++i) {
+        lookup.results[i] = nodes_[lookup.results[i].node];
+      }
+      count_bits(lookup);
+    }
+  }
+  return plan_;
+}
+
+std::size_t PlanBuilder::new_node(Word taken_off) {
+  if (nodes_.size() == kNoNode) throw UsageError("the function compares too many bits");
+  NodeResult result;
+  result.node = nodes_.size();
+  result.taken_off = taken_off;
+  nodes_.push_back(result);
+  return result.node;
+}
+
+void PlanBuilder::add(Lookup lookup) {
+  const auto append_table = [](Table& table, std::vector<Table>& tables, std::size_t& transfers) {
+    table.index = tables.size();
+    table.first_transfer = transfers;
+    transfers += table.choice_bits;
+    tables.push_back(table);
+  };
+  append_table(lookup.table, plan_.tables_, plan_.transfers_);
+  if (lookup.back.choice_bits > 0) {
+    append_table(lookup.back, plan_.tables_back_, plan_.back_transfers_);
+  }
+  plan_.steps_.back().push_back(lookup);
+}
+
+void PlanBuilder::count_bits(Lookup& lookup) const {
+  // An entry that stands for itself is not sent: none where the filler's share is given.
+  const std::size_t entries = lookup.table.entries();
+  lookup.choose_bits = lookup.table.choice_bits;
+  if (lookup.back.choice_bits > 0) lookup.choose_bits += lookup.back.message_bits * (entries - 1);
+  lookup.table_bits = lookup.table.message_bits * (lookup.is_output ? entries : entries - 1);
+  for (std::size_t i = 0; i < lookup.result_count; ++i) {
+    if (lookup.results[i].equal_transfer != kNoTransfer) ++lookup.table_bits;
+    if (lookup.results[i].sign_transfer != kNoTransfer) ++lookup.table_bits;
+  }
+}
+
+}  // namespace capc::gc
