@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import select
 import socket
 import ssl
 import time
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 from capc.errors import PeerGoneError, ProtocolError, SilentPeerError
 from capc.transport.framing import HEADER, MessageType, decode_header, encode_header
 from capc.transport.limits import DEFAULT_LIMITS, Limits
+from capc.transport.read_ahead import ReadAhead
 
 FIRST_BYTES = 1 << 24  # of memory for a message; more is taken as its bytes arrive
 _JOIN_BELOW_BYTES = 1 << 16  # one write for header and payload, where copying is cheap
@@ -63,7 +63,7 @@ def total_traffic(connections: Sequence[Counted]) -> Traffic:
 
 
 class Stream(Protocol):
-    """What a channel asks of a connection, beside those of sockets of the operating system."""
+    """What a channel asks of a connection."""
 
     @property
     def has_ended(self) -> bool:
@@ -91,6 +91,9 @@ class Stream(Protocol):
 class Channel:
     """Typed messages over a connected socket. Not thread-safe: one thread a channel at a time.
 
+    While `send` waits for the peer to read, it takes in what the peer sends: AHEAD_BYTES of it at
+    most (capc.transport.read_ahead).
+
     `party` is the peer's name in the protocol. `peer` is what errors call it: that name too, until
     whoever knows the peer's host writes it there.
 
@@ -115,7 +118,9 @@ class Channel:
 
         `first` is a message of the peer's, received by then, which `recv` has not given yet.
         """
-        self._socket = connection
+        self._stream: Stream = (
+            ReadAhead(connection) if isinstance(connection, socket.socket) else connection
+        )
         self.party = party
         self.peer = party
         self._limits = limits
@@ -133,11 +138,7 @@ class Channel:
     @property
     def has_ended(self) -> bool:
         """Whether the peer sends nothing more; what it has sent before may not be received yet."""
-        if not isinstance(self._socket, socket.socket):
-            return self._socket.has_ended
-        poll = select.poll()
-        poll.register(self._socket, select.POLLRDHUP)
-        return bool(poll.poll(0))
+        return self._stream.has_ended
 
     def wait_at_most(self, seconds: float) -> None:
         """From here on wait no longer than this for the peer to begin a message."""
@@ -210,20 +211,23 @@ class Channel:
 
     def detach(self) -> ssl.SSLSocket:
         """The TLS connection, for another use; the channel sends and receives no more."""
-        if not isinstance(self._socket, ssl.SSLSocket):
+        stream = self._stream
+        if not isinstance(stream, ReadAhead) or not isinstance(stream.connection, ssl.SSLSocket):
             raise TypeError("the channel has no TLS connection of its own")
-        connection = self._socket
+        if not stream.is_empty:
+            raise ProtocolError(f"{self.peer} sent more than this party had asked for")
+        connection = stream.connection
         connection.settimeout(None if self._wait_seconds == math.inf else self._wait_seconds)
         return connection
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._stream.shutdown(socket.SHUT_RDWR)
         except (OSError, ValueError):
             pass
         finally:
-            self._socket.close()
+            self._stream.close()
 
     def __enter__(self) -> Channel:
         return self
@@ -243,7 +247,7 @@ class Channel:
     def _write(self, view: memoryview, deadline: float) -> None:
         while view:
             self._set_timeout(deadline)
-            view = view[self._socket.send(view) :]
+            view = view[self._stream.send(view) :]
 
     def _read(self, length: int, deadline: float) -> bytearray:
         """Exactly `length` bytes; memory grows with those that have arrived."""
@@ -255,7 +259,7 @@ class Channel:
                     buffer.extend(bytes(min(have, length - have)))
                 self._set_timeout(deadline)
                 with memoryview(buffer) as whole, whole[have:] as rest:
-                    count = self._socket.recv_into(rest)
+                    count = self._stream.recv_into(rest)
                 if count == 0:
                     raise PeerGoneError(f"{self.peer} closed the connection")
                 have += count
@@ -268,12 +272,12 @@ class Channel:
 
     def _set_timeout(self, deadline: float) -> None:
         if deadline == math.inf:
-            self._socket.settimeout(None)
+            self._stream.settimeout(None)
             return
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self._socket.settimeout(left)
+        self._stream.settimeout(left)
 
 
 def json_object(payload: bytes | bytearray, kind: MessageType, peer: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capc.errors import ConfigError, ProtocolError, SilentPeerError
+from capc.transport import read_ahead
 from capc.transport.channel import Channel
 from capc.transport.endpoints import Listener, Peer, connect
 from capc.transport.framing import HEADER, MAGIC, MessageType, decode_header, encode_header
+from capc.transport.limits import Limits
+from capc.transport.read_ahead import ReadAhead
 from capc.transport.tls import Identity
 
 LIMIT = 1 << 22
@@ -90,8 +94,8 @@ def test_unexpected_type_and_length(ends: tuple[Channel, Channel]) -> None:
 
 def test_a_huge_announcement_allocates_nothing(ends: tuple[Channel, Channel]) -> None:
     one, two = ends
-    assert isinstance(one._socket, socket.socket)
-    one._socket.sendall(encode_header(MessageType.QUERY, 1 << 62))
+    assert isinstance(one._stream, ReadAhead)
+    one._stream.connection.sendall(encode_header(MessageType.QUERY, 1 << 62))
     with pytest.raises(ProtocolError, match="announced"):
         two.recv(MessageType.QUERY, LIMIT)
 
@@ -228,3 +232,63 @@ def test_a_peer_that_has_left_is_seen_before_all_is_read() -> None:
         other.close()
         assert channel.has_ended
         assert channel.recv_json(MessageType.HELLO, 10) == {}
+
+
+def test_both_may_send_at_once(ends: tuple[Channel, Channel]) -> None:
+    """As one of them takes in what the other sends: far more than the system keeps for a socket."""
+    one, two = ends
+    payload = bytes(range(256)) * (6 << 12)
+    sender = in_thread(lambda: one.send(MessageType.QUERY, payload))
+    two.send(MessageType.QUERY, payload)
+    assert two.recv(MessageType.QUERY, len(payload)) == payload
+    assert one.recv(MessageType.QUERY, len(payload)) == payload
+    sender.join()
+
+
+def test_both_may_send_at_once_over_tls() -> None:
+    payload = bytes(range(256)) * (6 << 12)
+    server, client = Identity.create("server"), Identity.create("client")
+    channels, two = open_pair(server, client, server.certificate, client.certificate)
+    assert isinstance(two, Channel)
+    with channels["client"] as one, two:
+        assert one.recv(MessageType.HELLO, LIMIT) == b"hello"
+        sender = in_thread(lambda: one.send(MessageType.QUERY, payload))
+        two.send(MessageType.QUERY, payload)
+        assert two.recv(MessageType.QUERY, len(payload)) == payload
+        assert one.recv(MessageType.QUERY, len(payload)) == payload
+        sender.join()
+
+
+def test_what_is_taken_in_has_a_bound(
+    ends: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that sends and never reads: no more is kept, and the send ends in time."""
+    monkeypatch.setattr(read_ahead, "AHEAD_BYTES", 1 << 16)
+    one, two = ends
+    one._wait_seconds, one._limits = 0.2, Limits(bytes_per_second=1 << 40)
+    flood = in_thread(lambda: _flood(two))
+    with pytest.raises(SilentPeerError, match="did not accept the data in time"):
+        one.send(MessageType.QUERY, bytes(4 << 20))
+    assert isinstance(one._stream, ReadAhead)
+    assert len(one._stream._ahead) == 1 << 16
+    one.close()
+    flood.join()
+
+
+def _flood(channel: Channel) -> None:
+    assert isinstance(channel._stream, ReadAhead)
+    with contextlib.suppress(OSError):
+        channel._stream.connection.setblocking(True)
+        channel._stream.connection.sendall(bytes(4 << 20))
+
+
+def test_what_was_taken_in_is_not_lost_when_the_peer_leaves(ends: tuple[Channel, Channel]) -> None:
+    one, two = ends
+    two.send(MessageType.QUERY, b"a" * 50_000)
+    sender = in_thread(lambda: one.send(MessageType.QUERY, bytes(1 << 20)))
+    two.recv(MessageType.QUERY, 1 << 20)
+    sender.join()
+    two.close()
+    assert one.recv(MessageType.QUERY, 1 << 20) == b"a" * 50_000
+    with pytest.raises(ProtocolError, match=r"closed|gone"):
+        one.recv(MessageType.QUERY, 1)

@@ -225,18 +225,18 @@ def test_memory_grows_with_what_arrives(ends: tuple[Channel, socket.socket]) -> 
     """An announcement within the limit takes no memory before its bytes are there."""
     one, other = ends
     seen: list[int] = []
-    read = one._socket.recv_into
+    read = one._stream.recv_into
 
     class Watched:
         def __getattr__(self, name: str) -> Any:
-            return getattr(one_socket, name)
+            return getattr(one_stream, name)
 
         def recv_into(self, buffer: memoryview) -> int:
             seen.append(len(buffer))
             return read(buffer)
 
-    one_socket = one._socket
-    one._socket = cast(Any, Watched())
+    one_stream = one._stream
+    one._stream = cast(Any, Watched())
     other.sendall(encode_header(MessageType.QUERY, 1 << 28) + bytes(1000))
     other.shutdown(socket.SHUT_WR)
     with pytest.raises(ProtocolError, match="closed"):
