@@ -19,8 +19,10 @@ from capc.gc.circuits import as_words
 from capc.gc.lookups import (
     MAX_INSTANCES,
     ChooserBatch,
+    ChooserPreparation,
     ChooserSession,
     HolderBatch,
+    HolderPreparation,
     HolderSession,
     Lookups,
     summed,
@@ -59,11 +61,6 @@ class LookupLayer:
     def rounds(self) -> int:
         """Round trips of the online phase, for at most `piece_instances`."""
         return sum(function.rounds for function, _ in self.stages)
-
-    @property
-    def offline_rounds(self) -> int:
-        """Round trips of the offline phase, likewise."""
-        return len(self.stages)
 
     @property
     def lookups(self) -> int:
@@ -178,10 +175,11 @@ def draw(layer: LookupLayer, shares: ArrayLike) -> DrawnShares:
 
 
 def hold(
-    session: HolderSession, drawn: DrawnShares, from_stock: bool = False
-) -> Sequence[HolderBatch]:
-    """Offline, at the holder: the transfers of every stage."""
-    return [session.prepare(function, masks, from_stock) for function, masks, _ in drawn.steps]
+    session: HolderSession, layers: Sequence[DrawnShares], from_stock: bool = False
+) -> HolderPreparation:
+    """Offline, at the holder: begins the transfers of every stage of some layers, in order."""
+    wanted = [(function, masks) for drawn in layers for function, masks, _ in drawn.steps]
+    return session.begin(wanted, from_stock)
 
 
 def answer(session: HolderSession, drawn: DrawnShares, batches: Sequence[HolderBatch]) -> None:
@@ -191,10 +189,15 @@ def answer(session: HolderSession, drawn: DrawnShares, batches: Sequence[HolderB
 
 
 def choose_ahead(
-    session: ChooserSession, layer: LookupLayer, instances: int, from_stock: bool = False
-) -> Sequence[ChooserBatch]:
-    """Offline, at the chooser: the other half of `hold`, for so many instances of the layer."""
-    return [session.prepare(relu, instances * count, from_stock) for relu, count in layer.stages]
+    session: ChooserSession,
+    layers: Sequence[tuple[LookupLayer, int]],
+    from_stock: bool = False,
+) -> ChooserPreparation:
+    """Offline, at the chooser: the other half of `hold`, for layers and their instances."""
+    wanted = [
+        (relu, instances * count) for layer, instances in layers for relu, count in layer.stages
+    ]
+    return session.begin(wanted, from_stock)
 
 
 def choose(

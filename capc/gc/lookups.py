@@ -2,14 +2,16 @@
 
 The holder has a share of x, the chooser the other; the result is shared afresh under the holder's
 masks, as the circuit of the same function shares it. A session begins with base oblivious transfers
-in both directions. `prepare` runs before the query is known, `evaluate` takes one round trip a step
-of the plan. After a ProtocolError a session is dead: open another. Trust is as in capc.gc.session
+in both directions. `prepare` runs before the query is known, or `begin` and later `finish` for
+several layers at once. `evaluate` takes one round trip a step of the plan. Both parties cut a layer
+into pieces, which go through a step one behind the other: while one is on its way, a party works on
+the next. After a ProtocolError a session is dead: open another. Trust is as in capc.gc.session
 (docs/garbled-circuits.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,11 +19,13 @@ from numpy.typing import ArrayLike
 from capc.fixed_point import Int64
 from capc.gc import _engine
 from capc.gc.circuits import as_words
+from capc.gc.stock_rounds import ChooserRounds, HolderRounds
 from capc.transport.duplex import Duplex
+from capc.transport.pipelining import WINDOW_BYTES, pipelined
 
-MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one message; more run one after the other
+MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one batch of the engine
+PIECE_INSTANCES = 8192  # of a message: some ms of work a step, for 0.1 ms of overhead
 _KEPT_LOOKUP_BYTES = 8  # what the holder keeps of a prepared look-up, about
-_STOCK_ROUND_TRIPS = 1.5  # trees, point and proof
 STOCK_FROM = 1 << 20
 """Transfers of a batch, all its layers together, from which on all of them come from the session's
 stock of silent transfers, whose first rounds take some 0.1 s and 1.1 MB. Fewer are made with
@@ -66,7 +70,7 @@ class Lookups:
 
     @property
     def rounds(self) -> int:
-        """Round trips of the online phase, for a batch of up to 65,536 instances."""
+        """Round trips of the online phase, for any number of instances."""
         return self.plan.step_count
 
     @property
@@ -85,11 +89,11 @@ class Lookups:
                 round(instances * self.plan.transfers * per_transfer),
                 round(instances * self.plan.back_transfers * per_transfer),
             )
-        return summed(self.plan.offline_bytes(count) for count in _pieces(instances))
+        return summed(self.plan.offline_bytes(count) for count in _sizes(instances))
 
     def online_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
-        return summed(self.plan.online_bytes(count) for count in _pieces(instances))
+        return summed(self.plan.online_bytes(count) for count in _sizes(instances))
 
 
 class HolderBatch:
@@ -125,40 +129,82 @@ class HolderSession:
         The masks become this party's shares of the outputs. They must be fresh and uniform. Both
         ends say alike whether the transfers come `from_stock`; once there is one, they always do.
         """
-        words = as_words(masks, 1)
-        pieces, start = [], 0
-        from_stock = from_stock or self._engine.stock.is_seeded
-        for count in _pieces(len(words)):
-            piece = self._engine.prepare(function.plan, words[start : start + count], from_stock)
-            if from_stock:
-                self._draw(piece, function.plan)
-            else:
-                self._channel.send(piece.correct())
-                for chunk in range(function.plan.chunk_count(count)):
-                    size = function.plan.correlate_bytes(count, chunk)
-                    piece.take_correlations(self._channel.recv(size))
-            pieces.append(piece)
-            start += count
-        return HolderBatch(function, pieces)
+        preparation = self.begin([(function, masks)], from_stock)
+        preparation.finish()
+        return preparation.batches[0]
 
-    def _draw(self, piece: _engine.HolderBatch, plan: _engine.LookupPlan) -> None:
-        stock, stock_back = self._engine.stock, self._engine.stock_back
-        while not piece.is_prepared:
-            if stock.available < plan.transfers:
-                _fill_as_sender(self._channel, stock)
-            if stock_back.available < plan.back_transfers:
-                _fill_as_receiver(self._channel, stock_back)
-            piece.draw()
+    def begin(
+        self, wanted: Sequence[tuple[Lookups, ArrayLike]], from_stock: bool = False
+    ) -> HolderPreparation:
+        """The same for several layers: sends what needs no answer, at most some MiB.
+
+        The chooser begins the same. In between, both may use the channel for other messages.
+        """
+        from_stock = from_stock or self._engine.stock.is_seeded
+        batches = []
+        for function, masks in wanted:
+            words = as_words(masks, 1)
+            pieces = [
+                self._engine.prepare(function.plan, words[piece], from_stock)
+                for piece in _pieces(len(words))
+            ]
+            batches.append(HolderBatch(function, pieces))
+        return HolderPreparation(self._channel, self._engine, batches, from_stock)
 
     def evaluate(self, batch: HolderBatch, shares: ArrayLike) -> None:
         """Give this party's shares of x, (n, 1). RuntimeError where the batch was used already."""
-        words, plan, start = _shares_of(batch, shares), batch.function.plan, 0
-        for piece in batch._pieces:
-            piece.begin(words[start : start + piece.instances])
-            start += piece.instances
-            for step in range(plan.step_count):
+        words, plan = _shares_of(batch, shares), batch.function.plan
+        for piece, place in zip(batch._pieces, _pieces(len(words)), strict=True):
+            piece.begin(words[place])
+        for step in range(plan.step_count):
+            for piece in batch._pieces:
                 chosen = self._channel.recv(plan.choose_bytes(piece.instances, step))
                 self._channel.send(piece.answer(chosen))
+
+
+class HolderPreparation:
+    """What HolderSession.begin has begun. The batches can be used once `finish` has returned."""
+
+    def __init__(
+        self,
+        channel: Duplex,
+        engine: _engine.HolderSession,
+        batches: Sequence[HolderBatch],
+        from_stock: bool,
+    ) -> None:
+        self.batches = batches
+        self._channel = channel
+        self._pieces = [
+            (batch.function.plan, piece) for batch in batches for piece in batch._pieces
+        ]
+        self._uncorrected = iter(self._pieces)
+        self._rounds: HolderRounds | None = None
+        if from_stock:
+            self._rounds = HolderRounds(channel, engine, [piece for _, piece in self._pieces])
+            self._rounds.begin()
+            return
+        ahead = 0
+        while ahead < WINDOW_BYTES and (size := self._correct()):
+            ahead += size
+
+    def finish(self) -> None:
+        """Take the chooser's messages and answer them."""
+        if self._rounds is not None:
+            self._rounds.finish()
+            return
+        for plan, piece in self._pieces:
+            for chunk in range(plan.chunk_count(piece.instances)):
+                size = plan.correlate_bytes(piece.instances, chunk)
+                piece.take_correlations(self._channel.recv(size))
+            self._correct()
+
+    def _correct(self) -> int:
+        """The corrections of the next piece that has none; their bytes, 0 where all have."""
+        for _, piece in self._uncorrected:
+            message = piece.correct()
+            self._channel.send(message)
+            return len(message)
+        return 0
 
 
 class ChooserSession:
@@ -174,55 +220,83 @@ class ChooserSession:
 
     def prepare(self, function: Lookups, instances: int, from_stock: bool = False) -> ChooserBatch:
         """The other half of HolderSession.prepare."""
-        pieces, from_stock = [], from_stock or self._engine.stock.is_seeded
-        for count in _pieces(instances):
-            piece = self._engine.prepare(function.plan, count, from_stock)
-            if from_stock:
-                self._draw(piece, function.plan)
-            else:
-                piece.take_back(self._channel.recv(function.plan.back_bytes(count)))
-                for _ in range(function.plan.chunk_count(count)):
-                    self._channel.send(piece.correlate())
-            pieces.append(piece)
-        return ChooserBatch(function, pieces)
+        preparation = self.begin([(function, instances)], from_stock)
+        preparation.finish()
+        return preparation.batches[0]
 
-    def _draw(self, piece: _engine.ChooserBatch, plan: _engine.LookupPlan) -> None:
-        stock, stock_back = self._engine.stock, self._engine.stock_back
-        while not piece.is_prepared:
-            if stock.available < plan.transfers:
-                _fill_as_receiver(self._channel, stock)
-            if stock_back.available < plan.back_transfers:
-                _fill_as_sender(self._channel, stock_back)
-            piece.draw()
+    def begin(
+        self, wanted: Sequence[tuple[Lookups, int]], from_stock: bool = False
+    ) -> ChooserPreparation:
+        """The other half of HolderSession.begin."""
+        from_stock = from_stock or self._engine.stock.is_seeded
+        batches = []
+        for function, instances in wanted:
+            pieces = [
+                self._engine.prepare(function.plan, size, from_stock) for size in _sizes(instances)
+            ]
+            batches.append(ChooserBatch(function, pieces))
+        return ChooserPreparation(self._channel, self._engine, batches, from_stock)
 
     def evaluate(self, batch: ChooserBatch, shares: ArrayLike) -> Int64:
         """From this party's shares of x, (n, 1), to its shares y - mask of the outputs, (n, 1)."""
-        words, plan, start = _shares_of(batch, shares), batch.function.plan, 0
-        outputs = []
-        for piece in batch._pieces:
-            piece.begin(words[start : start + piece.instances])
-            start += piece.instances
-            for step in range(plan.step_count):
-                self._channel.send(piece.choose())
-                piece.take_table(self._channel.recv(plan.table_bytes(piece.instances, step)))
-            outputs.append(piece.outputs())
-        return np.concatenate(outputs)
+        words, plan = _shares_of(batch, shares), batch.function.plan
+        pieces, count = batch._pieces, len(batch._pieces)
+        for piece, place in zip(pieces, _pieces(len(words)), strict=True):
+            piece.begin(words[place])
+
+        def choose(number: int) -> int:
+            message = pieces[number % count].choose()
+            self._channel.send(message)
+            return len(message)
+
+        def take(number: int) -> None:
+            step, place = divmod(number, count)
+            piece = pieces[place]
+            piece.take_table(self._channel.recv(plan.table_bytes(piece.instances, step)))
+
+        pipelined(count * plan.step_count, choose, take, ahead=count)
+        return np.concatenate([piece.outputs() for piece in pieces])
 
 
-def _fill_as_sender(channel: Duplex, stock: _engine.StockSender) -> None:
-    """One round of silent transfers, after the seeds of the first."""
-    if not stock.is_seeded:
-        stock.take_seeds(channel.recv(stock.seed_bytes))
-    channel.send(stock.grow())
-    channel.send(stock.prove(channel.recv(_engine.STOCK_POINT_BYTES)))
+class ChooserPreparation:
+    """The other half of HolderPreparation."""
 
+    def __init__(
+        self,
+        channel: Duplex,
+        engine: _engine.ChooserSession,
+        batches: Sequence[ChooserBatch],
+        from_stock: bool,
+    ) -> None:
+        self.batches = batches
+        self._channel = channel
+        self._pieces = [
+            (batch.function.plan, piece) for batch in batches for piece in batch._pieces
+        ]
+        self._rounds: ChooserRounds | None = None
+        if from_stock:
+            self._rounds = ChooserRounds(channel, engine, [piece for _, piece in self._pieces])
+            self._rounds.begin()
 
-def _fill_as_receiver(channel: Duplex, stock: _engine.StockReceiver) -> None:
-    """The other half of _fill_as_sender."""
-    if not stock.is_seeded:
-        channel.send(stock.send_seeds())
-    channel.send(stock.answer(channel.recv(stock.trees_bytes)))
-    stock.finish(channel.recv(_engine.STOCK_PROOF_BYTES))
+    def finish(self) -> None:
+        """The other half of HolderPreparation.finish."""
+        if self._rounds is not None:
+            self._rounds.finish()
+            return
+        pipelined(len(self._pieces), self._correlate, self._take_back)
+
+    def _correlate(self, number: int) -> int:
+        plan, piece = self._pieces[number]
+        size = 0
+        for _ in range(plan.chunk_count(piece.instances)):
+            message = piece.correlate()
+            self._channel.send(message)
+            size += len(message)
+        return size
+
+    def _take_back(self, number: int) -> None:
+        plan, piece = self._pieces[number]
+        piece.take_back(self._channel.recv(plan.back_bytes(piece.instances)))
 
 
 def _shares_of(batch: HolderBatch | ChooserBatch, shares: ArrayLike) -> Int64:
@@ -232,17 +306,16 @@ def _shares_of(batch: HolderBatch | ChooserBatch, shares: ArrayLike) -> Int64:
     return words
 
 
-def _pieces(instances: int) -> Iterator[int]:
-    """The sizes of the engine's batches, which hold so many instances together."""
+def _pieces(instances: int) -> Iterator[slice]:
+    """The places of the engine's batches: alike at both parties."""
     if instances < 1:
         raise ValueError(f"{instances} instances; at least 1 is needed")
-    starts = range(0, instances, MAX_INSTANCES)
-    return (min(MAX_INSTANCES, instances - start) for start in starts)
+    for start in range(0, instances, PIECE_INSTANCES):
+        yield slice(start, min(start + PIECE_INSTANCES, instances))
 
 
-def stock_round_trips(transfers: int) -> float:
-    """Round trips of the stock's rounds that so many transfers take: of a round, their share."""
-    return _STOCK_ROUND_TRIPS * transfers / _engine.STOCK_ROUND_TRANSFERS
+def _sizes(instances: int) -> Iterator[int]:
+    return (piece.stop - piece.start for piece in _pieces(instances))
 
 
 def summed(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:

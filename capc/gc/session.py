@@ -11,12 +11,17 @@ and a garbler that does not; the connection must be encrypted and authenticated
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from numpy.typing import ArrayLike
 
 from capc.fixed_point import Int64
 from capc.gc import _engine
 from capc.gc.circuits import Circuit, as_words
 from capc.transport.duplex import Duplex
+from capc.transport.pipelining import pipelined
+
+_CHOICES_BYTES = 1 << 20  # of choices without tables: their labels are kept, four times as much
 
 
 class GarblerBatch:
@@ -62,10 +67,19 @@ class GarblerSession:
         `fixed` has shape (instances, circuit.fixed_words). Masks in it must be fresh. Several
         batches may be prepared ahead; they are used in order.
         """
-        words = as_words(fixed, circuit.fixed_words)
-        batch = self._engine.prepare(circuit.compiled, instances, words)
-        self._send_tables(batch)
-        return GarblerBatch(circuit, batch)
+        return self.prepare_all([(circuit, instances, fixed)])[0]
+
+    def prepare_all(
+        self, wanted: Sequence[tuple[Circuit, int, ArrayLike]]
+    ) -> Sequence[GarblerBatch]:
+        """Several batches, in order. The evaluator prepares the same."""
+        batches = []
+        for circuit, instances, fixed in wanted:
+            words = as_words(fixed, circuit.fixed_words)
+            batch = self._engine.prepare(circuit.compiled, instances, words)
+            self._send_tables(batch)
+            batches.append(GarblerBatch(circuit, batch))
+        return batches
 
     def evaluate(self, batch: GarblerBatch, shares: ArrayLike) -> Int64 | None:
         """Give the shares, shape (instances, circuit.online_words), to a prepared batch.
@@ -111,37 +125,67 @@ class EvaluatorSession:
 
     def prepare(self, circuit: Circuit, instances: int) -> EvaluatorBatch:
         """Choose at random in place of the inputs, and take the tables."""
-        batch = self._engine.prepare(circuit.compiled, instances)
-        self._take_tables(batch)
-        return EvaluatorBatch(circuit, batch)
+        return self.prepare_all([(circuit, instances)])[0]
+
+    def prepare_all(self, wanted: Sequence[tuple[Circuit, int]]) -> Sequence[EvaluatorBatch]:
+        """Several batches, in order: the choices of the next go out before the tables of one."""
+        batches = [
+            EvaluatorBatch(circuit, self._engine.prepare(circuit.compiled, instances))
+            for circuit, instances in wanted
+        ]
+        self._take_tables([batch._batch for batch in batches])
+        return batches
 
     def evaluate(self, batch: EvaluatorBatch, shares: ArrayLike) -> Int64:
         """Evaluate a prepared batch on shares of shape (instances, circuit.evaluator_words).
 
         Returns (instances, circuit.evaluator_out_words).
         """
-        inner = batch._batch
-        self._channel.send(inner.mask_shares(as_words(shares, batch.circuit.evaluator_words)))
-        for chunk in range(inner.chunk_count):
-            inner.evaluate_chunk(self._channel.recv(inner.labels_bytes(chunk)))
-        return self._outputs(inner)
+        return self.evaluate_all([batch], [shares])[0]
+
+    def evaluate_all(
+        self, batches: Sequence[EvaluatorBatch], shares: Sequence[ArrayLike]
+    ) -> Sequence[Int64]:
+        """Several batches, in order, which the garbler evaluates in the same order."""
+        outputs: list[Int64] = []
+
+        def ask(number: int) -> int:
+            batch, words = batches[number], shares[number]
+            message = batch._batch.mask_shares(as_words(words, batch.circuit.evaluator_words))
+            self._channel.send(message)
+            return len(message)
+
+        def take(number: int) -> None:
+            inner = batches[number]._batch
+            for chunk in range(inner.chunk_count):
+                inner.evaluate_chunk(self._channel.recv(inner.labels_bytes(chunk)))
+            outputs.append(self._outputs(inner))
+
+        # A batch that returns labels is over once they are out.
+        returns = any(batch._batch.returns_labels for batch in batches)
+        pipelined(len(batches), ask, take, ahead=1 if returns else len(batches))
+        return outputs
 
     def run(self, circuit: Circuit, shares: ArrayLike) -> Int64:
         """Both phases at once."""
         words = as_words(shares, circuit.evaluator_words)
         batch = self._engine.run(circuit.compiled, words.shape[0], words)
-        self._take_tables(batch)
+        self._take_tables([batch])
         return self._outputs(batch)
 
-    def _take_tables(self, batch: _engine.EvaluatorBatch) -> None:
-        # A few choices ahead keep the garbler busy; more could fill both sides' socket buffers.
-        ahead = min(batch.window, batch.chunk_count)
-        for _ in range(ahead):
-            self._channel.send(batch.choose_chunk())
-        for chunk in range(batch.chunk_count):
+    def _take_tables(self, batches: Sequence[_engine.EvaluatorBatch]) -> None:
+        chunks = [(batch, chunk) for batch in batches for chunk in range(batch.chunk_count)]
+
+        def ask(number: int) -> int:
+            message = chunks[number][0].choose_chunk()
+            self._channel.send(message)
+            return len(message)
+
+        def take(number: int) -> None:
+            batch, chunk = chunks[number]
             batch.take_chunk(self._channel.recv(batch.tables_bytes(chunk)))
-            if chunk + ahead < batch.chunk_count:
-                self._channel.send(batch.choose_chunk())
+
+        pipelined(len(chunks), ask, take, window_bytes=_CHOICES_BYTES)
 
     def _outputs(self, batch: _engine.EvaluatorBatch) -> Int64:
         if batch.returns_labels:

@@ -133,17 +133,20 @@ class InferenceClient:
         return image_bytes(self.plan, self._functions)
 
     def prepare(self, batch_size: int) -> PreparedQuery:
-        """Offline phase for a batch: encryptions of zero, transfers, garbled tables."""
-        inputs: dict[str, Sequence[PreparedInputs]] = {}
-        nonlinear: dict[str, AskedLayer] = {}
+        """Offline phase for a batch: encryptions of zero, transfers, garbled tables.
+
+        What the answering party waits for goes out first, then what needs no answer. So both
+        compute at the same time, and the line is waited for once or twice.
+        """
         plans = nonlinear_plans(self.plan, self._functions, batch_size)
-        for layer in self.plan.layers:
-            if isinstance(layer, WeightedLayer):
-                inputs[layer.name] = self._prepare_inputs(
-                    self._packing(layer, batch_size), batch_size
-                )
-            elif layer.name in plans:
-                nonlinear[layer.name] = self._nonlinear.prepare(plans[layer.name])
+        nonlinear = {name: self._nonlinear.layer(plan) for name, plan in plans.items()}
+        finish = self._nonlinear.begin(nonlinear.values())
+        inputs = {
+            layer.name: self._prepare_inputs(self._packing(layer, batch_size), batch_size)
+            for layer in self.plan.layers
+            if isinstance(layer, WeightedLayer)
+        }
+        finish()
         return PreparedQuery(batch_size, inputs, plans, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedQuery, images: Int64) -> Mapping[str, Int64]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capc.errors import ModelError
 from capc.gc.lookup_layers import LookupLayer
-from capc.gc.lookups import stock_round_trips
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he import planner
 from capc.he.packing import Packing
@@ -44,6 +43,11 @@ _EVALUATE_SECONDS = 25e-9
 _TRANSFER_SECONDS = 45e-9
 _STOCK_TRANSFER_SECONDS = 60e-9
 _LOOKUP_SECONDS = 60e-9
+# Round trips of an offline phase, all layers together: choices and tables; corrections, or trees,
+# points and proofs.
+_CIRCUITS_TRIPS = 1.0
+_CORRECTIONS_TRIPS = 1.0
+_STOCK_TRIPS = 1.5
 _WORD_BYTES = 8  # a coefficient modulo a prime
 
 
@@ -105,7 +109,26 @@ def query_costs(
             costs[layer.name] = _linear_cost(linear[layer.name], parameters, queries)
         elif layer.name in plans:
             costs[layer.name] = nonlinear_cost(layer, plans[layer.name], queries)
+    return _with_round_trips(costs, plans, queries)
+
+
+def _with_round_trips(
+    costs: dict[str, LayerCost], plans: Mapping[str, NonlinearPlan], queries: int
+) -> Mapping[str, LayerCost]:
+    """Those of the offline phase stand at the first layer of each kind, as all of it share them."""
+    kinds: dict[type, str] = {}
+    for name, plan in plans.items():
+        if plan.ahead:
+            kinds.setdefault(type(plan.function), name)
+    for name in kinds.values():
+        costs[name] = replace(costs[name], offline_rounds=_preparation_trips(plans[name]) / queries)
     return costs
+
+
+def _preparation_trips(plan: NonlinearPlan) -> float:
+    if not isinstance(plan.function, LookupLayer):
+        return _CIRCUITS_TRIPS
+    return _STOCK_TRIPS if plan.from_stock else _CORRECTIONS_TRIPS
 
 
 def at_once(
@@ -208,23 +231,18 @@ def _products(packing: Packing) -> int:
 
 
 def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> LayerCost:
-    """One query's share of a layer that runs for so many."""
+    """One query's share of a layer that runs for so many, without the round trips offline."""
     count, function = math.prod(layer.shape), plan.function
     if isinstance(function, LookupLayer):
         work = f"{count:,} x {function.lookups} look-ups"
-        before: float = function.offline_rounds
         rounds: float = function.rounds
-        each = _TRANSFER_SECONDS
-        if plan.from_stock:
-            drawn = queries * count * function.transfers
-            before = stock_round_trips(drawn) / len(plan.pieces)
-            each = _STOCK_TRANSFER_SECONDS
+        each = _STOCK_TRANSFER_SECONDS if plan.from_stock else _TRANSFER_SECONDS
         ahead = count * function.transfers * each
         sizes = function.offline_bytes(queries * count, plan.from_stock)
         online = count * function.lookups * _LOOKUP_SECONDS
     else:
         work = f"{count:,} x {function.and_count} AND"
-        before, rounds = 1.0, 1
+        rounds = 1.0
         ahead = count * function.and_count * _GARBLE_SECONDS
         sizes = function.offline_bytes(queries * count)
         online = count * function.and_count * _EVALUATE_SECONDS
@@ -232,18 +250,13 @@ def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> Layer
         round(sum(direction) / queries)
         for direction in (sizes, function.online_bytes(queries * count))
     )
-    once = len(plan.pieces) / queries
-    if plan.ahead:
-        return LayerCost(
-            *(work, prepared, answered, ahead, online),
-            offline_rounds=once * before,
-            online_rounds=once * rounds,
-        )
+    if plan.ahead:  # pieces go one behind the other
+        return LayerCost(*(work, prepared, answered, ahead, online), online_rounds=rounds / queries)
     if isinstance(function, LookupLayer):
-        moved, rounds = prepared + answered, before + rounds
+        moved, rounds = prepared + answered, _preparation_trips(plan) + rounds
     else:
         moved = prepared  # a circuit that is garbled with the query has one phase
     return LayerCost(
         *(f"{work}, online", 0, moved, 0.0, ahead + online),
-        online_rounds=once * rounds,
+        online_rounds=len(plan.pieces) * rounds / queries,
     )

@@ -77,9 +77,10 @@ def nonlinear_plans(
 ) -> dict[str, NonlinearPlan]:
     """The same at both parties, as it follows from public shapes alone.
 
-    A piece keeps some 2^25 bytes. From the first layer on, each is prepared ahead that leaves what
-    is kept of all these below 2^28 bytes together: tables, which the evaluator has to keep, and
-    transfers. Prepared look-ups are used in order, so that none are ahead after some that are not.
+    A piece keeps some 2^25 bytes, but look-ups ahead are one: their session cuts them. From the
+    first layer on, each is prepared ahead that leaves what is kept of all these below 2^28 bytes
+    together: tables, which the evaluator has to keep, and transfers. Prepared look-ups are used in
+    order, so that none are ahead after some that are not.
     """
     plans: dict[str, NonlinearPlan] = {}
     kept, lookups_ahead = 0, True
@@ -97,6 +98,8 @@ def nonlinear_plans(
             ahead = kept + total <= MAX_KEPT_BYTES
         kept += total if ahead else 0
         step = max(1, min(largest, instances * PIECE_BYTES // max(total, PIECE_BYTES)))
+        if ahead and isinstance(function, LookupLayer):
+            step = instances  # the session cuts them itself, and keeps them anyway
         pieces = (slice(k, min(k + step, instances)) for k in range(0, instances, step))
         plans[layer.name] = NonlinearPlan(
             function, tuple(pieces), ahead, from_stock and isinstance(function, LookupLayer)

@@ -7,7 +7,7 @@ All of the answering party's shares are drawn in the offline phase, and a layer 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -29,8 +29,6 @@ from capc.inference.layout import NonlinearPlan
 from capc.inference.protocols import Nonlinear
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
-
-Pieces = Sequence[slice]
 
 
 class OwnLayer(Protocol):
@@ -66,12 +64,39 @@ class AnsweringSide:
         if lookups:
             self._holder = HolderSession(duplex)
 
-    def prepare(self, plan: NonlinearPlan, words: Int64) -> OwnLayer:
-        """Offline, from this party's shares of the inputs, (instances, words)."""
+    def draw(self, plan: NonlinearPlan, words: Int64) -> OwnLayer:
+        """Offline, from this party's shares of the inputs, (instances, words). Nothing is sent."""
         if isinstance(plan.function, LookupLayer):
             return _Held(self._holder, plan.function, plan, words)
         masks = self._ring.uniform((len(words), 1))
         return _Garbled(self._garbler, plan.function, plan, words, masks)
+
+    def begin(self, layers: Collection[OwnLayer]) -> Callable[[], None]:
+        """Offline: begin all that is prepared ahead, and send what needs no answer.
+
+        The function that is returned does the rest. The querying party begins the same layers, and
+        in between both may use the channel for other messages.
+        """
+        held = [layer for layer in layers if isinstance(layer, _Held) and layer.plan.ahead]
+        garbled = [layer for layer in layers if isinstance(layer, _Garbled) and layer.plan.ahead]
+        begun = None
+        if held:
+            drawn = [part for layer in held for part in layer.drawn]
+            begun = hold(self._holder, drawn, held[0].plan.from_stock)
+
+        def finish() -> None:
+            if begun is not None:
+                begun.finish()
+                batches = iter(begun.batches)
+                for layer in held:
+                    layer.take(batches)
+            if garbled:
+                wanted = [piece for layer in garbled for piece in layer.wanted()]
+                prepared = iter(self._garbler.prepare_all(wanted))
+                for circuits in garbled:
+                    circuits.take(prepared)
+
+        return finish
 
 
 class QueryingSide:
@@ -85,11 +110,36 @@ class QueryingSide:
         if lookups:
             self._chooser = ChooserSession(duplex)
 
-    def prepare(self, plan: NonlinearPlan) -> AskedLayer:
-        """Offline: the other half of AnsweringSide.prepare."""
+    def layer(self, plan: NonlinearPlan) -> AskedLayer:
+        """The other half of AnsweringSide.draw."""
         if isinstance(plan.function, LookupLayer):
             return _Chosen(self._chooser, plan.function, plan)
         return _Evaluated(self._evaluator, plan.function, plan)
+
+    def begin(self, layers: Collection[AskedLayer]) -> Callable[[], None]:
+        """The other half of AnsweringSide.begin."""
+        chosen = [layer for layer in layers if isinstance(layer, _Chosen) and layer.plan.ahead]
+        evaluated = [
+            layer for layer in layers if isinstance(layer, _Evaluated) and layer.plan.ahead
+        ]
+        begun = None
+        if chosen:
+            parts = [part for layer in chosen for part in layer.parts()]
+            begun = choose_ahead(self._chooser, parts, chosen[0].plan.from_stock)
+
+        def finish() -> None:
+            if begun is not None:
+                begun.finish()
+                batches = iter(begun.batches)
+                for layer in chosen:
+                    layer.take(batches)
+            if evaluated:
+                wanted = [piece for layer in evaluated for piece in layer.wanted()]
+                prepared = iter(self._evaluator.prepare_all(wanted))
+                for circuits in evaluated:
+                    circuits.take(prepared)
+
+        return finish
 
 
 class _Garbled:
@@ -101,80 +151,90 @@ class _Garbled:
         words: Int64,
         masks: Int64,
     ) -> None:
-        self._session, self._circuit, self._pieces = session, circuit, plan.pieces
+        self._session, self._circuit, self.plan = session, circuit, plan
         self._words, self.outputs = words, masks
-        self._batches: list[GarblerBatch] | None = None
-        if plan.ahead:
-            self._batches = [
-                session.prepare(circuit, _size(piece), masks[piece]) for piece in plan.pieces
-            ]
+        self._batches: list[GarblerBatch] = []
+
+    def wanted(self) -> list[tuple[Circuit, int, Int64]]:
+        return [(self._circuit, _size(piece), self.outputs[piece]) for piece in self.plan.pieces]
+
+    def take(self, batches: Iterator[GarblerBatch]) -> None:
+        self._batches = [next(batches) for _ in self.plan.pieces]
 
     def evaluate(self) -> None:
-        if self._batches is None:
-            for piece in self._pieces:
+        if not self.plan.ahead:
+            for piece in self.plan.pieces:
                 self._session.run(self._circuit, self._words[piece], self.outputs[piece])
-        else:
-            for batch, piece in zip(self._batches, self._pieces, strict=True):
-                self._session.evaluate(batch, self._words[piece])
+            return
+        for batch, piece in zip(self._batches, self.plan.pieces, strict=True):
+            self._session.evaluate(batch, self._words[piece])
 
 
 class _Evaluated:
     def __init__(self, session: EvaluatorSession, circuit: Circuit, plan: NonlinearPlan) -> None:
-        self._session, self._circuit, self._pieces = session, circuit, plan.pieces
-        self._batches: list[EvaluatorBatch] | None = None
-        if plan.ahead:
-            self._batches = [session.prepare(circuit, _size(piece)) for piece in plan.pieces]
+        self._session, self._circuit, self.plan = session, circuit, plan
+        self._batches: list[EvaluatorBatch] = []
+
+    def wanted(self) -> list[tuple[Circuit, int]]:
+        return [(self._circuit, _size(piece)) for piece in self.plan.pieces]
+
+    def take(self, batches: Iterator[EvaluatorBatch]) -> None:
+        self._batches = [next(batches) for _ in self.plan.pieces]
 
     def evaluate(self, words: Int64) -> Int64:
-        if self._batches is None:
-            return np.concatenate(
-                [self._session.run(self._circuit, words[piece]) for piece in self._pieces]
-            )
-        return np.concatenate(
-            [
-                self._session.evaluate(batch, words[piece])
-                for batch, piece in zip(self._batches, self._pieces, strict=True)
-            ]
-        )
+        parts = [words[piece] for piece in self.plan.pieces]
+        if not self.plan.ahead:
+            return np.concatenate([self._session.run(self._circuit, part) for part in parts])
+        return np.concatenate(self._session.evaluate_all(self._batches, parts))
 
 
 class _Held:
     def __init__(
         self, session: HolderSession, layer: LookupLayer, plan: NonlinearPlan, words: Int64
     ) -> None:
-        self._session, self._from_stock = session, plan.from_stock
-        self._drawn = [draw(layer, words[piece]) for piece in plan.pieces]
-        self.outputs = np.concatenate([drawn.outputs for drawn in self._drawn])
-        self._batches: list[Sequence[HolderBatch]] | None = None
-        if plan.ahead:
-            self._batches = [self._prepared(drawn) for drawn in self._drawn]
+        self._session, self.plan = session, plan
+        self.drawn = [draw(layer, words[piece]) for piece in plan.pieces]
+        self.outputs = np.concatenate([drawn.outputs for drawn in self.drawn])
+        self._batches: list[list[HolderBatch]] = []
+
+    def take(self, batches: Iterator[HolderBatch]) -> None:
+        self._batches = [[next(batches) for _ in drawn.steps] for drawn in self.drawn]
 
     def evaluate(self) -> None:
-        for place, drawn in enumerate(self._drawn):
-            batches = self._prepared(drawn) if self._batches is None else self._batches[place]
+        for place, drawn in enumerate(self.drawn):
+            batches = self._batches[place] if self.plan.ahead else self._prepared(drawn)
             answer(self._session, drawn, batches)
 
     def _prepared(self, drawn: DrawnShares) -> Sequence[HolderBatch]:
-        return hold(self._session, drawn, self._from_stock)
+        begun = hold(self._session, [drawn], self.plan.from_stock)
+        begun.finish()
+        return begun.batches
 
 
 class _Chosen:
     def __init__(self, session: ChooserSession, layer: LookupLayer, plan: NonlinearPlan) -> None:
-        self._session, self._layer, self._pieces = session, layer, plan.pieces
-        self._from_stock = plan.from_stock
-        self._batches: list[Sequence[ChooserBatch]] | None = None
-        if plan.ahead:
-            self._batches = [self._prepared(piece) for piece in plan.pieces]
+        self._session, self._layer, self.plan = session, layer, plan
+        self._batches: list[list[ChooserBatch]] = []
+
+    def parts(self) -> list[tuple[LookupLayer, int]]:
+        return [(self._layer, _size(piece)) for piece in self.plan.pieces]
+
+    def take(self, batches: Iterator[ChooserBatch]) -> None:
+        stages = self._layer.stages
+        self._batches = [[next(batches) for _ in stages] for _ in self.plan.pieces]
 
     def evaluate(self, words: Int64) -> Int64:
-        parts = []
-        for place, piece in enumerate(self._pieces):
-            batches = self._prepared(piece) if self._batches is None else self._batches[place]
-            parts.append(choose(self._session, self._layer, batches, words[piece]))
-        return np.concatenate(parts)
+        outputs = []
+        for place, piece in enumerate(self.plan.pieces):
+            batches = self._batches[place] if self.plan.ahead else self._prepared(piece)
+            outputs.append(choose(self._session, self._layer, batches, words[piece]))
+        return np.concatenate(outputs)
 
     def _prepared(self, piece: slice) -> Sequence[ChooserBatch]:
-        return choose_ahead(self._session, self._layer, _size(piece), self._from_stock)
+        part = self._layer, _size(piece)
+        begun = choose_ahead(self._session, [part], self.plan.from_stock)
+        begun.finish()
+        return begun.batches
 
 
 def _size(piece: slice) -> int:

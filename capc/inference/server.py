@@ -119,9 +119,11 @@ class InferenceServer:
         self._nonlinear = AnsweringSide(channel, self._ring, self._functions.values())
 
     def prepare(self, batch_size: int) -> PreparedInference:
-        """Offline phase for a batch: fresh shares, encryptions of zero, tables, transfers."""
+        """Offline phase for a batch: fresh shares, encryptions of zero, tables, transfers.
+
+        All shares are drawn before anything is sent: see InferenceClient.prepare for the order.
+        """
         shares: dict[str, Int64] = {}
-        groups: dict[str, Sequence[PreparedGroup]] = {}
         nonlinear: dict[str, OwnLayer] = {}
         plans = nonlinear_plans(self._network, self._functions, batch_size)
         for layer in self._network.layers:
@@ -130,16 +132,22 @@ class InferenceServer:
                 shares[layer.name] = np.zeros(shape, dtype=np.int64)
             elif isinstance(layer, WeightedLayer):
                 shares[layer.name] = self._ring.uniform(shape)
-                groups[layer.name] = self._prepare_groups(layer, shares)
             elif layer.name in plans:
                 plan = plans[layer.name]
                 share = shares[layer.inputs[0]]
                 words = instance_words(self._network, layer, plan.function, share, own=True)
-                nonlinear[layer.name] = self._nonlinear.prepare(plan, words)
+                nonlinear[layer.name] = self._nonlinear.draw(plan, words)
                 shares[layer.name] = nonlinear[layer.name].outputs.reshape(shape)
             else:
                 local = evaluate_layer(self._network, layer, [shares[n] for n in layer.inputs])
                 shares[layer.name] = self._ring.reduce(local)
+        finish = self._nonlinear.begin(nonlinear.values())
+        groups = {
+            layer.name: self._prepare_groups(layer, shares)
+            for layer in self._network.layers
+            if isinstance(layer, WeightedLayer)
+        }
+        finish()
         return PreparedInference(shares, groups, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedInference) -> None:

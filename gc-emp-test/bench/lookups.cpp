@@ -40,14 +40,17 @@ void fill(StockReceiver& stock, Connection& connection) {
 
 template <class Session, class Batch>
 void draw(Session& session, Batch& batch, Connection& connection) {
-  while (!batch.is_prepared()) {
+  while (!batch.has_forward()) {
     if (session.stock().transfers().available() < batch.plan().transfers()) {
       fill(session.stock(), connection);
     }
+    batch.draw();
+  }
+  while (!batch.has_back()) {
     if (session.stock_back().transfers().available() < batch.plan().back_transfers()) {
       fill(session.stock_back(), connection);
     }
-    batch.draw();
+    batch.draw_back();
   }
 }
 

@@ -19,6 +19,8 @@ struct ChooserSession::Core : SessionCore {
   BaseSender base;
   BaseReceiver base_back;
   std::vector<std::uint8_t> offer;  // the message, once it is sent
+  Turn forward;
+  Turn back;
   std::unique_ptr<TransferReceiver> receiver;
   std::unique_ptr<TransferSender> sender;
   SilentParameters silent;
@@ -126,31 +128,37 @@ Header ChooserBatch::header(MessageType type, std::size_t chunk) const {
 }
 
 std::size_t ChooserBatch::chunks_done() const {
-  return is_prepared() ? LookupPlan::chunk_count(instances_) : prepared_ / kLookupChunk;
+  return has_forward() ? LookupPlan::chunk_count(instances_) : forward_ / kLookupChunk;
 }
 
-void ChooserBatch::note_prepared(std::size_t count) {
-  prepared_ += count;
-  if (is_prepared()) core_->clock.end_preparation(number_);
+void ChooserBatch::note_forward(std::size_t count) {
+  forward_ += count;
+  if (has_forward()) core_->forward.pass();
+}
+
+void ChooserBatch::note_back(std::size_t count) {
+  back_ += count;
+  if (has_back()) core_->back.pass();
 }
 
 void ChooserBatch::take_back(ConstBytes back) {
   core_->guard([&] {
     require_source(source_, Source::Corrections);
-    if (back_taken_) throw StateError("the batch has its transfers back already");
-    back_taken_ = true;
+    core_->back.require(number_);
     const std::size_t transfers = instances_ * plan_.back_transfers();
     SecretArray<Block> labels(padded_transfers(transfers));
     read_random_choices(*core_, *core_->sender, header(MessageType::CorrelateBack, 0), transfers,
                         back, labels.data());
     pads_back_.fill(*core_, core_->multiples.get(), first_tweak_ + back_tweak(plan_, instances_), 0,
                     instances_, labels.data());
+    note_back(instances_);
   });
 }
 
 void ChooserBatch::correlate(Bytes out) {
   core_->guard([&] {
-    if (!back_taken_ || is_prepared()) throw StateError("the batch is not at its correlations");
+    require_source(source_, Source::Corrections);
+    core_->forward.require(number_);
     const std::size_t chunk = chunks_done();
     require_size(out.size(), plan_.correlate_bytes(instances_, chunk), "the corrections' buffer");
     const std::size_t count = LookupPlan::chunk_instances(instances_, chunk);
@@ -158,29 +166,40 @@ void ChooserBatch::correlate(Bytes out) {
     grow(core_->slots, padded_transfers(transfers));
     write_random_choices(*core_, *core_->receiver, header(MessageType::Correlate, chunk), transfers,
                          out, core_->slots.data());
-    pads_.fill(*core_, first_tweak_, prepared_, count, core_->slots.data());
-    note_prepared(count);
+    pads_.fill(*core_, first_tweak_, forward_, count, core_->slots.data());
+    note_forward(count);
   });
 }
 
 void ChooserBatch::draw() {
   core_->guard([&] {
     require_source(source_, Source::Stock);
+    core_->forward.require(number_);
+    SilentStock& stock = core_->stock->transfers();
+    const std::size_t count = served(instances_ - forward_, stock.available(), plan_.transfers());
+    pads_.fill(*core_, first_tweak_, forward_, count, stock.take(count * plan_.transfers()));
+    rounds_ = stock.round();
+    note_forward(count);
+  });
+}
+
+void ChooserBatch::draw_back() {
+  core_->guard([&] {
+    require_source(source_, Source::Stock);
+    core_->back.require(number_);
+    SilentStock& stock = core_->stock_back->transfers();
     const std::size_t count =
-        drawn_instances(plan_, instances_ - prepared_, core_->stock->transfers().available(),
-                        core_->stock_back->transfers().available());
-    pads_.fill(*core_, first_tweak_, prepared_, count,
-               core_->stock->transfers().take(count * plan_.transfers()));
+        served(instances_ - back_, stock.available(), plan_.back_transfers());
     pads_back_.fill(*core_, core_->multiples.get(), first_tweak_ + back_tweak(plan_, instances_),
-                    prepared_, count,
-                    core_->stock_back->transfers().take(count * plan_.back_transfers()));
-    note_prepared(count);
+                    back_, count, stock.take(count * plan_.back_transfers()));
+    note_back(count);
   });
 }
 
 void ChooserBatch::begin(std::span<const Word> shares) {
   core_->guard([&] {
     if (!is_prepared()) throw StateError("the batch is not prepared yet");
+    require_proven(core_->stock->transfers(), rounds_);
     if (begun_) throw StateError("the batch was used already");
     require_size(shares.size(), instances_, "shares");
     core_->clock.consume(number_);

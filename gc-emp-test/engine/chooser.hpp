@@ -36,8 +36,9 @@ class ChooserSession {
   std::shared_ptr<Core> core_;
 };
 
-/// The instances of a batch, used once: take_back, then `correlate` for each chunk, or `draw` until
-/// all is there; then `begin`, and `choose` and take_table for each step of the plan.
+/// The instances of a batch, used once. Ahead, in either order: take_back, or draw_back until all is
+/// there; `correlate` for each chunk, or `draw`. Then `begin`, once what it has drawn is proven, and
+/// `choose` and take_table for each step of the plan.
 class ChooserBatch {
  public:
   ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const LookupPlan& plan,
@@ -46,15 +47,18 @@ class ChooserBatch {
 
   [[nodiscard]] const LookupPlan& plan() const { return plan_; }
   [[nodiscard]] std::size_t instances() const { return instances_; }
-  [[nodiscard]] bool is_prepared() const { return prepared_ == instances_; }
+  [[nodiscard]] bool has_forward() const { return forward_ == instances_; }
+  [[nodiscard]] bool has_back() const { return back_ == instances_; }
+  [[nodiscard]] bool is_prepared() const { return has_forward() && has_back(); }
   [[nodiscard]] std::size_t chunks_done() const;
   [[nodiscard]] std::size_t steps_done() const { return step_; }
 
   void take_back(ConstBytes back);
   /// The next chunk's Correlate message (plan().correlate_bytes).
   void correlate(Bytes out);
-  /// What the stocks have, of what the batch still needs.
+  /// What a stock has, of what the batch still needs: for the tables, or for those back.
   void draw();
+  void draw_back();
   /// Online: the chooser's shares, one an instance.
   void begin(std::span<const Word> shares);
   /// The next step's Choose message (plan().choose_bytes), then the Table message that answers it.
@@ -68,7 +72,8 @@ class ChooserBatch {
   [[nodiscard]] std::span<const Word> outputs() const;
 
  private:
-  void note_prepared(std::size_t count);
+  void note_forward(std::size_t count);
+  void note_back(std::size_t count);
   void choose_entries(const Lookup& lookup, BitPacker& out);
   void read_entries(const Lookup& lookup, BitUnpacker& in);
   /// The table back of a merge, whose masks become this side's first share of the node.
@@ -85,10 +90,11 @@ class ChooserBatch {
   Source source_;
   std::uint64_t number_;
   std::uint64_t first_tweak_;
-  bool back_taken_ = false;
   bool begun_ = false;
   bool chosen_ = false;
-  std::size_t prepared_ = 0;  // instances
+  std::size_t forward_ = 0;  // instances that have their transfers, of either direction
+  std::size_t back_ = 0;
+  std::uint64_t rounds_ = 0;  // of the stock, up to the last one drawn on
   std::size_t step_ = 0;
   SecretArray<Word> shares_;
   SecretArray<Word> values_;  // this side's part of the value

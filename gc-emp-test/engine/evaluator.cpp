@@ -13,6 +13,8 @@ struct EvaluatorSession::Core : SessionCore {
 
   std::unique_ptr<BaseSender> base = std::make_unique<BaseSender>();
   std::vector<std::uint8_t> offer;  // the message, once it is sent
+  Turn choices;
+  Turn tables;
   std::unique_ptr<TransferReceiver> receiver;
   std::vector<std::vector<std::uint8_t>> spare_tables;  // buffers of used batches, for the next
 };
@@ -106,8 +108,7 @@ std::size_t EvaluatorBatch::window() const {
 
 void EvaluatorBatch::choose_chunk(Bytes choice) {
   core_->guard([&] {
-    core_->clock.require_preparing(number_);
-    if (chosen_ == layout_.chunk_count()) throw StateError("every chunk was chosen already");
+    core_->choices.require(number_);
     require_size(choice.size(), layout_.choice_bytes(chosen_), "the choices' buffer");
     const std::size_t transfers = layout_.chunk_transfers(chosen_);
     SecretArray<std::uint64_t> packed(padded_transfers(transfers) / 64);
@@ -125,7 +126,7 @@ void EvaluatorBatch::choose_chunk(Bytes choice) {
     labels_[chosen_] = SecretArray<Block>(padded_transfers(transfers));
     write_choices(*core_, *core_->receiver, header(MessageType::Choice, chosen_), packed, transfers,
                   choice, labels_[chosen_].data());
-    ++chosen_;
+    if (++chosen_ == layout_.chunk_count()) core_->choices.pass();
   });
 }
 
@@ -136,7 +137,7 @@ ConstBytes EvaluatorBatch::open_tables(ConstBytes tables) const {
 
 void EvaluatorBatch::take_chunk(ConstBytes tables) {
   core_->guard([&] {
-    core_->clock.require_preparing(number_);
+    core_->tables.require(number_);
     if (chunk_ >= chosen_) throw StateError("the chunk's choices were not made");
     const ConstBytes body = open_tables(tables);
     if (one_phase_) {
@@ -151,7 +152,7 @@ void EvaluatorBatch::take_chunk(ConstBytes tables) {
       }
       tables_.back().assign(body.begin(), body.end());
     }
-    if (++chunk_ == layout_.chunk_count()) core_->clock.end_preparation(number_);
+    if (++chunk_ == layout_.chunk_count()) core_->tables.pass();
   });
 }
 

@@ -18,6 +18,7 @@ struct GarblerSession::Core : SessionCore {
   std::unique_ptr<BaseReceiver> base = std::make_unique<BaseReceiver>();
   SecretArray<Block> base_keys;
   bool chosen = false;
+  Turn turn;
   std::unique_ptr<TransferSender> sender;
   SecretArray<Block> labels;
 };
@@ -127,7 +128,7 @@ Header GarblerBatch::header(MessageType type, std::size_t chunk) const {
 
 void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {
   core_->guard([&] {
-    core_->clock.require_preparing(number_);
+    core_->turn.require(number_);
     require_size(tables.size(), layout_.tables_bytes(chunk_), "the tables' buffer");
     const std::size_t transfers = layout_.chunk_transfers(chunk_);
     grow(core_->labels, padded_transfers(transfers));
@@ -153,7 +154,7 @@ void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {
       labels += lanes * layout_.evaluator_bits().size();
     }
     if (++chunk_ == layout_.chunk_count()) {
-      core_->clock.end_preparation(number_);
+      core_->turn.pass();
       fixed_ = {};
       online_ = {};
     }

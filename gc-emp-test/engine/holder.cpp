@@ -20,6 +20,8 @@ struct HolderSession::Core : SessionCore {
   BaseReceiver base;
   BaseSender base_back;
   bool chosen = false;
+  Turn forward;
+  Turn back;
   std::unique_ptr<TransferSender> sender;
   std::unique_ptr<TransferReceiver> receiver;
   SilentParameters silent;
@@ -129,56 +131,75 @@ void HolderBatch::fill_back(std::size_t first, std::size_t count, const Block* l
   pads_back_.fill(*core_, first_tweak_ + back_tweak(plan_, instances()), first, count, labels);
 }
 
-void HolderBatch::note_prepared(std::size_t count) {
-  prepared_ += count;
-  if (is_prepared()) core_->clock.end_preparation(number_);
+void HolderBatch::note_forward(std::size_t count) {
+  forward_ += count;
+  if (has_forward()) core_->forward.pass();
+}
+
+void HolderBatch::note_back(std::size_t count) {
+  back_ += count;
+  if (has_back()) core_->back.pass();
 }
 
 void HolderBatch::correct(Bytes back) {
   core_->guard([&] {
     require_source(source_, Source::Corrections);
-    if (corrected_) throw StateError("the batch was corrected already");
+    core_->back.require(number_);
     require_size(back.size(), plan_.back_bytes(instances()), "the corrections' buffer");
-    corrected_ = true;
     const std::size_t transfers = instances() * plan_.back_transfers();
     SecretArray<Block> labels(padded_transfers(transfers));
     write_random_choices(*core_, *core_->receiver, header(MessageType::CorrelateBack, 0), transfers,
                          back, labels.data());
     fill_back(0, instances(), labels.data());
+    note_back(instances());
   });
 }
 
 void HolderBatch::take_correlations(ConstBytes correlations) {
   core_->guard([&] {
-    if (!corrected_ || is_prepared()) throw StateError("the batch is not at its correlations");
-    const std::size_t chunk = prepared_ / kLookupChunk;
+    require_source(source_, Source::Corrections);
+    core_->forward.require(number_);
+    const std::size_t chunk = forward_ / kLookupChunk;
     const std::size_t count = LookupPlan::chunk_instances(instances(), chunk);
     const std::size_t transfers = count * plan_.transfers();
     grow(core_->slots, padded_transfers(transfers));
     read_random_choices(*core_, *core_->sender, header(MessageType::Correlate, chunk), transfers,
                         correlations, core_->slots.data());
-    pads_.fill(*core_, core_->multiples.get(), first_tweak_, prepared_, count, core_->slots.data());
-    note_prepared(count);
+    pads_.fill(*core_, core_->multiples.get(), first_tweak_, forward_, count, core_->slots.data());
+    note_forward(count);
   });
 }
 
 void HolderBatch::draw() {
   core_->guard([&] {
     require_source(source_, Source::Stock);
+    core_->forward.require(number_);
+    SilentStock& stock = core_->stock->transfers();
     const std::size_t count =
-        drawn_instances(plan_, instances() - prepared_, core_->stock->transfers().available(),
-                        core_->stock_back->transfers().available());
-    pads_.fill(*core_, core_->multiples.get(), first_tweak_, prepared_, count,
-               core_->stock->transfers().take(count * plan_.transfers()));
-    fill_back(prepared_, count,
-              core_->stock_back->transfers().take(count * plan_.back_transfers()));
-    note_prepared(count);
+        served(instances() - forward_, stock.available(), plan_.transfers());
+    pads_.fill(*core_, core_->multiples.get(), first_tweak_, forward_, count,
+               stock.take(count * plan_.transfers()));
+    note_forward(count);
+  });
+}
+
+void HolderBatch::draw_back() {
+  core_->guard([&] {
+    require_source(source_, Source::Stock);
+    core_->back.require(number_);
+    SilentStock& stock = core_->stock_back->transfers();
+    const std::size_t count =
+        served(instances() - back_, stock.available(), plan_.back_transfers());
+    fill_back(back_, count, stock.take(count * plan_.back_transfers()));
+    rounds_ = stock.round();
+    note_back(count);
   });
 }
 
 void HolderBatch::begin(std::span<const Word> shares) {
   core_->guard([&] {
     if (!is_prepared()) throw StateError("the batch is not prepared yet");
+    require_proven(core_->stock_back->transfers(), rounds_);
     if (begun_) throw StateError("the batch was used already");
     require_size(shares.size(), instances(), "shares");
     core_->clock.consume(number_);

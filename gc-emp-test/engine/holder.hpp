@@ -61,8 +61,9 @@ class HolderSession {
   std::shared_ptr<Core> core_;
 };
 
-/// The instances of a batch, used once: `correct`, then take_correlations for each chunk, or `draw`
-/// until all is there; then `begin` and an answer for each step of the plan.
+/// The instances of a batch, used once. Ahead, in either order: `correct`, or draw_back until all is
+/// there; take_correlations for each chunk, or `draw`. Then `begin`, once what it has drawn back is
+/// proven, and an answer for each step of the plan.
 class HolderBatch {
  public:
   HolderBatch(std::shared_ptr<HolderSession::Core> core, const LookupPlan& plan,
@@ -71,15 +72,18 @@ class HolderBatch {
 
   [[nodiscard]] const LookupPlan& plan() const { return plan_; }
   [[nodiscard]] std::size_t instances() const { return masks_.size(); }
-  [[nodiscard]] bool is_prepared() const { return prepared_ == instances(); }
+  [[nodiscard]] bool has_forward() const { return forward_ == instances(); }
+  [[nodiscard]] bool has_back() const { return back_ == instances(); }
+  [[nodiscard]] bool is_prepared() const { return has_forward() && has_back(); }
   [[nodiscard]] std::size_t steps_done() const { return step_; }
 
   /// The CorrelateBack message (plan().back_bytes): this side's random choices.
   void correct(Bytes back);
   /// The next chunk's Correlate message.
   void take_correlations(ConstBytes correlations);
-  /// What the stocks have, of what the batch still needs.
+  /// What a stock has, of what the batch still needs: for the tables, or for those back.
   void draw();
+  void draw_back();
   /// Online: the holder's shares, one an instance.
   void begin(std::span<const Word> shares);
   /// From the next step's Choose message to its Table message (plan().table_bytes).
@@ -87,7 +91,8 @@ class HolderBatch {
 
  private:
   void fill_back(std::size_t first, std::size_t count, const Block* labels);
-  void note_prepared(std::size_t count);
+  void note_forward(std::size_t count);
+  void note_back(std::size_t count);
   void answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
   void answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
   void answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
@@ -101,9 +106,10 @@ class HolderBatch {
   Source source_;
   std::uint64_t number_;
   std::uint64_t first_tweak_;
-  bool corrected_ = false;
   bool begun_ = false;
-  std::size_t prepared_ = 0;  // instances
+  std::size_t forward_ = 0;  // instances that have their transfers, of either direction
+  std::size_t back_ = 0;
+  std::uint64_t rounds_ = 0;  // of the stock back, up to the last one drawn on
   std::size_t step_ = 0;
   SecretArray<Word> masks_;
   SecretArray<Word> shares_;

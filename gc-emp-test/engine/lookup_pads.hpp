@@ -44,11 +44,14 @@ inline void require_source(Source source, Source wanted) {
   if (source != wanted) throw StateError("the batch has its transfers from elsewhere");
 }
 
-/// Instances of `left` that so many transfers in either direction serve: the same at both ends.
-[[nodiscard]] inline std::size_t drawn_instances(const LookupPlan& plan, std::size_t left,
-                                                 std::size_t available, std::size_t back) {
-  const std::size_t served = std::min(left, available / plan.transfers());
-  return plan.back_transfers() == 0 ? served : std::min(served, back / plan.back_transfers());
+/// Instances of `left` that so many transfers serve, `each` of them taking some or none.
+[[nodiscard]] inline std::size_t served(std::size_t left, std::size_t available, std::size_t each) {
+  return each == 0 ? left : std::min(left, available / each);
+}
+
+/// Nothing that depends on the outputs of silent rounds may leave their receiver before.
+inline void require_proven(const SilentStock& stock, std::uint64_t rounds) {
+  if (stock.proven() < rounds) throw StateError("the batch's silent transfers are not proven yet");
 }
 
 /// A party's part of the value before any look-up.

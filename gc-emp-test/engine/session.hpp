@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <limits>
 
 #include "errors.hpp"
 #include "layout.hpp"
@@ -11,6 +10,18 @@ namespace capc::gc {
 
 // Set-up messages, evaluator -> garbler -> evaluator -> garbler.
 constexpr std::size_t kStartBytes = 16;
+
+/// Batches are prepared in the order in which they were begun: in each direction one after another.
+class Turn {
+ public:
+  void require(std::uint64_t batch) const {
+    if (batch != next_) throw StateError("it is another batch's turn to be prepared");
+  }
+  void pass() { ++next_; }
+
+ private:
+  std::uint64_t next_ = 0;
+};
 
 /// What both ends of a session count, in step: batches and tweaks.
 class SessionClock {
@@ -25,17 +36,7 @@ class SessionClock {
     next_tweak_ += count;
     return first;
   }
-  [[nodiscard]] std::uint64_t begin_batch() {
-    if (preparing_ != kNone) throw StateError("another batch is still being prepared");
-    preparing_ = next_batch_;
-    return next_batch_++;
-  }
-  void end_preparation(std::uint64_t batch) {
-    if (preparing_ == batch) preparing_ = kNone;
-  }
-  void require_preparing(std::uint64_t batch) const {
-    if (preparing_ != batch) throw StateError("the batch is not being prepared");
-  }
+  [[nodiscard]] std::uint64_t begin_batch() { return next_batch_++; }
   /// Prepared batches are used once each and in order.
   void consume(std::uint64_t batch) {
     if (batch < next_use_) throw StateError("the batch was used already, or after a later one");
@@ -43,11 +44,9 @@ class SessionClock {
   }
 
  private:
-  static constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t next_tweak_ = 0;
   std::uint64_t next_batch_ = 0;
   std::uint64_t next_use_ = 0;
-  std::uint64_t preparing_ = kNone;
 };
 
 /// Refuses a second thread in a session, which is a fault of the caller, instead of racing.

@@ -6,6 +6,11 @@
 #include "errors.hpp"
 
 namespace capc::gc {
+namespace {
+
+constexpr std::size_t kMasks = 8 * sizeof(Block);
+
+}  // namespace
 
 SilentStock::SilentStock(const Kernels& kernels, const Digest& session,
                          const SilentParameters& parameters)
@@ -21,7 +26,7 @@ SilentStock::SilentStock(const Kernels& kernels, const Digest& session,
 }
 
 const Block* SilentStock::take(std::size_t count) {
-  if (midway_ || count > available()) throw StateError("so many silent transfers are not there");
+  if (count > available()) throw StateError("so many silent transfers are not there");
   make_outputs();
   const Block* const labels = outputs_.data() + taken_;
   taken_ += count;
@@ -35,17 +40,29 @@ void SilentStock::seed(const Block* labels) {
 }
 
 void SilentStock::begin_round() {
-  if (midway_ || !is_seeded()) throw StateError("no round of silent transfers may begin here");
+  if (!is_seeded()) throw StateError("the silent transfers have no seeds");
+  if (pending() == kSilentWindow) throw StateError("too many silent rounds wait for their proofs");
   make_outputs();
-  midway_ = true;
   if (outputs_.size() == 0) outputs_ = SecretArray<Block>(parameters_.outputs());
   taken_ = outputs_.size();
 }
 
-void SilentStock::end_round() {
+void SilentStock::end_round(const Claim& claim) {
+  claims_.get()[round_ % kSilentWindow] = claim;
   ++round_;
-  midway_ = false;
   is_due_ = true;
+}
+
+const SilentStock::Claim& SilentStock::first_claim() const {
+  if (pending() == 0 || !is_seeded()) throw StateError("no silent round waits for its proof");
+  return claims_.get()[proven_ % kSilentWindow];
+}
+
+void SilentStock::drop() {
+  is_due_ = false;
+  inputs_ = {};
+  outputs_ = {};
+  taken_ = 0;
 }
 
 void SilentStock::make_outputs() {
@@ -67,10 +84,10 @@ Digest SilentStock::challenge_of(ConstBytes trees) const {
   return sha256_("capc silent challenge 1", {session_, bytes_of(round_), trees});
 }
 
-Block SilentStock::hash_leaves(Block* choices) const {
+Block SilentStock::hash_leaves(const Digest& challenge, Block* choices) const {
   RoundKeys key;
   Block seed;
-  std::memcpy(&seed, challenge_.data(), sizeof seed);
+  std::memcpy(&seed, challenge.data(), sizeof seed);
   kernels_->expand_key(seed, key);
   const std::size_t trees = parameters_.trees;
   const std::size_t leaves = trees_.leaves();
@@ -91,8 +108,8 @@ Block SilentStock::hash_leaves(Block* choices) const {
   return sum_over_trees();
 }
 
-Digest SilentStock::proof_of(Block hashed) const {
-  return sha256_("capc silent proof 1", {challenge_, bytes_of(hashed)});
+Digest SilentStock::proof_of(const Claim& claim) const {
+  return sha256_("capc silent proof 1", {claim.challenge, bytes_of(claim.hashed)});
 }
 
 SilentSender::SilentSender(const Kernels& kernels, const Digest& session, Block delta,
@@ -102,6 +119,11 @@ SilentSender::SilentSender(const Kernels& kernels, const Digest& session, Block 
 }
 
 void SilentSender::grow(Bytes trees) {
+  grow_trees(trees);
+  claim(trees);
+}
+
+void SilentSender::grow_trees(Bytes trees) {
   begin_round();
   SecretArray<Block> roots(parameters_.trees);
   random_bytes(roots.data(), roots.size() * sizeof(Block));
@@ -113,21 +135,24 @@ void SilentSender::grow(Bytes trees) {
       out.value(sums[level] ^ level_labels(i)[level]);
     }
   }
-  challenge_ = challenge_of(trees);
+}
+
+void SilentSender::claim(ConstBytes trees) {
+  const Digest challenge = challenge_of(trees);
+  const Block masks = polynomial(mask_labels(), kMasks);
+  end_round({challenge, hash_leaves(challenge, nullptr) ^ masks});
 }
 
 void SilentSender::prove(ConstBytes point, Bytes proof) {
-  if (!midway_) throw StateError("no round of silent transfers is under way");
+  Claim claim = first_claim();
   Reader in(point);
   const auto places = in.value<Block>();
   in.finish();
-  Block masks[8 * sizeof(Block)];
-  for (std::size_t i = 0; i < std::size(masks); ++i) {
-    masks[i] = mask_labels()[i] ^ select(bit_of(places, i), delta_.get());
-  }
-  const Digest digest = proof_of(hash_leaves(nullptr) ^ polynomial(masks, std::size(masks)));
-  Writer(proof).value(digest);
-  end_round();
+  SecretArray<Block> chosen(kMasks);
+  for (std::size_t i = 0; i < kMasks; ++i) chosen[i] = select(bit_of(places, i), delta_.get());
+  claim.hashed ^= polynomial(chosen.data(), kMasks);
+  Writer(proof).value(proof_of(claim));
+  end_proof();
 }
 
 SilentReceiver::SilentReceiver(const Kernels& kernels, const Digest& session,
@@ -148,22 +173,26 @@ void SilentReceiver::answer(ConstBytes trees, Bytes point) {
     trees_.grow_punctured(tree_key(i), place, off_path.data(), leaves_of(i));
   }
   in.finish();
-  challenge_ = challenge_of(trees);
+  const Digest challenge = challenge_of(trees);
   Block places{};
-  hashed_.get() = hash_leaves(&places) ^ polynomial(mask_labels(), 8 * sizeof(Block));
-  for (std::size_t i = 0; i < 8 * sizeof(Block); ++i) {
-    places ^= select(mask_labels()[i].lo, one_bit(i));
-  }
+  const Block hashed = hash_leaves(challenge, &places) ^ polynomial(mask_labels(), kMasks);
+  for (std::size_t i = 0; i < kMasks; ++i) places ^= select(mask_labels()[i].lo, one_bit(i));
   Writer(point).value(places);
+  end_round({challenge, hashed});
 }
 
 void SilentReceiver::finish(ConstBytes proof) {
-  if (!midway_) throw StateError("no round of silent transfers is under way");
-  Reader in(proof);
-  const auto sent = in.value<Digest>();
-  in.finish();
-  require_digest(proof_of(hashed_.get()), sent, "the peer's silent trees do not fit their check");
-  end_round();
+  const Claim& claim = first_claim();
+  try {
+    Reader in(proof);
+    const auto sent = in.value<Digest>();
+    in.finish();
+    require_digest(proof_of(claim), sent, "the peer's silent trees do not fit their check");
+  } catch (const ProtocolError&) {
+    drop();
+    throw;
+  }
+  end_proof();
 }
 
 }  // namespace capc::gc

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -18,8 +19,10 @@ namespace capc::gc {
 // public matrix, e 1 at one place of each of `trees` equal parts, so that they look random under
 // the assumption of learning parity with noise. The first outputs are the next round's inputs.
 //
-// A round is three messages: the sender's trees, the receiver's point, the sender's proof. A
-// receiver that deviates changes its own outputs only. A sender that deviates might have outputs
+// A round is three messages: the sender's trees, the receiver's point, the sender's proof. Neither
+// waits for the proof before it begins the next rounds, up to kSilentWindow of them; what the
+// receiver makes of the outputs must wait (`proven`). A receiver that deviates changes its own
+// outputs only. A sender that deviates might have outputs
 // depend on places of e: the check over all trees ends the session before an output is there, but
 // for a guess of places, which it pays for with a bit of failure for each bit that it learns.
 
@@ -44,6 +47,8 @@ struct SilentParameters {
 /// The secrets take 1.4 MB, so that they stay in a core's second cache.
 constexpr SilentParameters kSilent{1024, 10, 90112};
 static_assert(kSilent.trees_bytes() < kSilent.gain() / 5);  // in bytes
+/// Rounds whose proofs may be outstanding.
+constexpr std::size_t kSilentWindow = 8;
 constexpr std::size_t kSilentPointBytes = sizeof(Block);
 constexpr std::size_t kSilentProofBytes = sizeof(Digest);
 
@@ -56,21 +61,36 @@ class SilentStock {
     return is_due_ ? parameters_.gain() : outputs_.size() - taken_;
   }
   /// The next `count` labels, which stay where they are until the next round: it drops what was not
-  /// taken. StateError where there are fewer, or a round is under way.
+  /// taken. StateError where there are fewer. At the receiver they are not to be relied on before
+  /// their round is proven.
   [[nodiscard]] const Block* take(std::size_t count);
   /// The first round's inputs: parameters().inputs() labels.
   void seed(const Block* labels);
   [[nodiscard]] bool is_seeded() const { return inputs_.size() > 0; }
   [[nodiscard]] const SilentParameters& parameters() const { return parameters_; }
+  /// Rounds whose outputs were made, and those of them whose proof was given or taken.
   [[nodiscard]] std::uint64_t round() const { return round_; }
+  [[nodiscard]] std::uint64_t proven() const { return proven_; }
+  [[nodiscard]] std::uint64_t pending() const { return round_ - proven_; }
 
  protected:
   SilentStock(const Kernels& kernels, const Digest& session, const SilentParameters& parameters);
 
+  /// What the proof of a round is made of.
+  struct Claim {
+    Digest challenge;
+    Block hashed;
+  };
+
   void begin_round();
-  /// The leaves are checked. The rest needs no message, so it waits for `take` or the next round,
-  /// and the other party can go on.
-  void end_round();
+  /// The leaves are there and hashed. The rest needs no message, so it waits for `take` or the next
+  /// round, and the other party can go on.
+  void end_round(const Claim& claim);
+  /// Of the first round without a proof. StateError where there is none.
+  [[nodiscard]] const Claim& first_claim() const;
+  void end_proof() { ++proven_; }
+  /// Nothing can be taken or begun from here on.
+  void drop();
   /// The labels that hide the sums of a tree's levels, or open those off its path.
   [[nodiscard]] const Block* level_labels(std::size_t tree) const {
     return &inputs_[parameters_.secrets + tree * parameters_.depth];
@@ -82,8 +102,8 @@ class SilentStock {
   /// The sum over all leaves of a random public coefficient times the leaf: one of the tree times
   /// one of the place in it. With `choices`, also the sum of the coefficients of leaves whose
   /// lowest bit is 1.
-  [[nodiscard]] Block hash_leaves(Block* choices) const;
-  [[nodiscard]] Digest proof_of(Block hashed) const;
+  [[nodiscard]] Block hash_leaves(const Digest& challenge, Block* choices) const;
+  [[nodiscard]] Digest proof_of(const Claim& claim) const;
   /// The labels whose choices mask the receiver's point.
   [[nodiscard]] const Block* mask_labels() const {
     return &inputs_[parameters_.secrets + parameters_.trees * parameters_.depth];
@@ -95,8 +115,6 @@ class SilentStock {
   PointTrees trees_;
   SecretArray<Block> inputs_;   // of the next round, or of the one under way
   SecretArray<Block> outputs_;  // until they are made: the leaves
-  Digest challenge_{};
-  bool midway_ = false;
 
  private:
   void make_outputs();
@@ -105,6 +123,8 @@ class SilentStock {
   RoundKeys code_;
   Block start_;  // of the keys of the trees
   std::uint64_t round_ = 0;
+  std::uint64_t proven_ = 0;
+  Secret<std::array<Claim, kSilentWindow>> claims_;  // of pending rounds, by number
   bool is_due_ = false;  // the outputs of the round that ended last
   std::size_t taken_ = 0;
 };
@@ -116,8 +136,14 @@ class SilentSender : public SilentStock {
 
   /// A round's first message: parameters().trees_bytes().
   void grow(Bytes trees);
-  /// From the receiver's point (kSilentPointBytes) to the proof (kSilentProofBytes).
+  /// From the receiver's point (kSilentPointBytes) to the proof (kSilentProofBytes), of the first
+  /// round without one.
   void prove(ConstBytes point, Bytes proof);
+
+ protected:
+  void grow_trees(Bytes trees);
+  /// The round's challenge, from its trees as they were sent, and the hash of its leaves.
+  void claim(ConstBytes trees);
 
  private:
   Secret<Block> delta_;
@@ -128,11 +154,8 @@ class SilentReceiver : public SilentStock {
   SilentReceiver(const Kernels& kernels, const Digest& session, const SilentParameters& parameters);
 
   void answer(ConstBytes trees, Bytes point);
-  /// ProtocolError, and no outputs, unless the proof holds.
+  /// Of the first round without a proof. ProtocolError, and no outputs any more, unless it holds.
   void finish(ConstBytes proof);
-
- private:
-  Secret<Block> hashed_;  // what the proof must fit
 };
 
 }  // namespace capc::gc

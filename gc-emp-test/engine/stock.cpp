@@ -6,9 +6,10 @@
 namespace capc::gc {
 namespace {
 
-[[nodiscard]] Header stock_header(MessageType type, Direction direction, const SilentStock& stock) {
+[[nodiscard]] Header stock_header(MessageType type, Direction direction, const SilentStock& stock,
+                                  std::uint64_t round) {
   Header header = setup_header(type);
-  header.batch = stock.round();
+  header.batch = round;
   header.circuit = static_cast<std::uint64_t>(direction);
   header.instances = stock.parameters().outputs();
   return header;
@@ -39,7 +40,7 @@ void StockSender::take_seeds(ConstBytes seeds) {
   core_->guard([&] {
     SecretArray<Block> labels(padded_transfers(silent_.parameters().inputs()));
     read_random_choices(*core_, *extension_,
-                        stock_header(MessageType::StockSeeds, direction_, silent_),
+                        stock_header(MessageType::StockSeeds, direction_, silent_, 0),
                         silent_.parameters().inputs(), seeds, labels.data());
     silent_.seed(labels.data());
   });
@@ -47,7 +48,7 @@ void StockSender::take_seeds(ConstBytes seeds) {
 
 void StockSender::grow(Bytes trees) {
   core_->guard([&] {
-    const Header header = stock_header(MessageType::StockTrees, direction_, silent_);
+    const Header header = stock_header(MessageType::StockTrees, direction_, silent_, silent_.round());
     silent_.grow(body_of(trees, header, silent_.parameters().trees_bytes()));
   });
 }
@@ -55,8 +56,8 @@ void StockSender::grow(Bytes trees) {
 void StockSender::prove(ConstBytes point, Bytes proof) {
   core_->guard([&] {
     const ConstBytes places = open_message(
-        point, stock_header(MessageType::StockPoint, direction_, silent_), kSilentPointBytes);
-    const Header header = stock_header(MessageType::StockProof, direction_, silent_);
+        point, stock_header(MessageType::StockPoint, direction_, silent_, silent_.proven()), kSilentPointBytes);
+    const Header header = stock_header(MessageType::StockProof, direction_, silent_, silent_.proven());
     silent_.prove(places, body_of(proof, header, kSilentProofBytes));
   });
 }
@@ -73,7 +74,7 @@ void StockReceiver::send_seeds(Bytes seeds) {
     require_size(seeds.size(), stock_seed_bytes(silent_.parameters()), "the message's buffer");
     SecretArray<Block> labels(padded_transfers(silent_.parameters().inputs()));
     write_random_choices(*core_, *extension_,
-                         stock_header(MessageType::StockSeeds, direction_, silent_),
+                         stock_header(MessageType::StockSeeds, direction_, silent_, 0),
                          silent_.parameters().inputs(), seeds, labels.data());
     silent_.seed(labels.data());
   });
@@ -82,16 +83,16 @@ void StockReceiver::send_seeds(Bytes seeds) {
 void StockReceiver::answer(ConstBytes trees, Bytes point) {
   core_->guard([&] {
     const ConstBytes sums =
-        open_message(trees, stock_header(MessageType::StockTrees, direction_, silent_),
+        open_message(trees, stock_header(MessageType::StockTrees, direction_, silent_, silent_.round()),
                      silent_.parameters().trees_bytes());
-    const Header header = stock_header(MessageType::StockPoint, direction_, silent_);
+    const Header header = stock_header(MessageType::StockPoint, direction_, silent_, silent_.round());
     silent_.answer(sums, body_of(point, header, kSilentPointBytes));
   });
 }
 
 void StockReceiver::finish(ConstBytes proof) {
   core_->guard([&] {
-    silent_.finish(open_message(proof, stock_header(MessageType::StockProof, direction_, silent_),
+    silent_.finish(open_message(proof, stock_header(MessageType::StockProof, direction_, silent_, silent_.proven()),
                                 kSilentProofBytes));
   });
 }

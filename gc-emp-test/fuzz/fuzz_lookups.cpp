@@ -38,7 +38,8 @@ std::unique_ptr<LookupPeers> set_up(Bend bent) {
   return peers;
 }
 
-/// One round of silent transfers, after the seeds of the first.
+/// Rounds of silent transfers, after the seeds of the first. Where the input says so, the next
+/// begins before the proof of the last.
 template <class Sender, class Receiver>
 void fill(Sender& sender, Receiver& receiver, Input& input) {
   if (!sender.transfers().is_seeded()) {
@@ -47,14 +48,19 @@ void fill(Sender& sender, Receiver& receiver, Input& input) {
     bend(seeds, input);
     sender.take_seeds(seeds);
   }
-  Message trees(stock_trees_bytes(kFew)), point(kStockPointBytes), proof(kStockProofBytes);
-  sender.grow(trees);
-  bend(trees, input);
-  receiver.answer(trees, point);
-  bend(point, input);
-  sender.prove(point, proof);
-  bend(proof, input);
-  receiver.finish(proof);
+  Message trees(stock_trees_bytes(kFew)), proof(kStockProofBytes);
+  std::vector<Message> points;
+  do {
+    sender.grow(trees);
+    bend(trees, input);
+    receiver.answer(trees, points.emplace_back(kStockPointBytes));
+  } while (points.size() < kSilentWindow && (input.byte() & 1U) != 0);
+  for (Message& point : points) {
+    bend(point, input);
+    sender.prove(point, proof);
+    bend(proof, input);
+    receiver.finish(proof);
+  }
 }
 
 void prepare(HolderBatch& holder, ChooserBatch& chooser, Input& input) {
@@ -70,15 +76,19 @@ void prepare(HolderBatch& holder, ChooserBatch& chooser, Input& input) {
 }
 
 void draw(LookupPeers& peers, HolderBatch& holder, ChooserBatch& chooser, Input& input) {
-  while (!holder.is_prepared()) {
+  while (!holder.has_forward()) {
     if (peers.holder.stock().transfers().available() < holder.plan().transfers()) {
       fill(peers.holder.stock(), peers.chooser.stock(), input);
     }
+    holder.draw();
+    chooser.draw();
+  }
+  while (!holder.has_back()) {
     if (peers.holder.stock_back().transfers().available() < holder.plan().back_transfers()) {
       fill(peers.chooser.stock_back(), peers.holder.stock_back(), input);
     }
-    holder.draw();
-    chooser.draw();
+    holder.draw_back();
+    chooser.draw_back();
   }
 }
 

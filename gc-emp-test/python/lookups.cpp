@@ -35,6 +35,7 @@ void bind_plan(nb::module_& m) {
 template <class Stock>
 void bind_stock(nb::class_<Stock>& stock) {
   stock.def_prop_ro("available", [](Stock& s) { return s.transfers().available(); })
+      .def_prop_ro("pending", [](Stock& s) { return s.transfers().pending(); })
       .def_prop_ro("is_seeded", [](Stock& s) { return s.transfers().is_seeded(); })
       .def_prop_ro("seed_bytes",
                    [](Stock& s) { return stock_seed_bytes(s.transfers().parameters()); })
@@ -82,8 +83,10 @@ void bind_stocks(nb::module_& m) {
 void bind_holder(nb::module_& m) {
   nb::class_<HolderBatch>(m, "HolderBatch")
       .def_prop_ro("instances", &HolderBatch::instances)
-      .def_prop_ro("is_prepared", &HolderBatch::is_prepared)
+      .def_prop_ro("has_forward", &HolderBatch::has_forward)
+      .def_prop_ro("has_back", &HolderBatch::has_back)
       .def("draw", [](HolderBatch& b) { released([&] { b.draw(); }); })
+      .def("draw_back", [](HolderBatch& b) { released([&] { b.draw_back(); }); })
       .def("correct",
            [](HolderBatch& b) {
              return message(b.plan().back_bytes(b.instances()), [&](Bytes out) { b.correct(out); });
@@ -129,8 +132,10 @@ void bind_holder(nb::module_& m) {
 void bind_chooser(nb::module_& m) {
   nb::class_<ChooserBatch>(m, "ChooserBatch")
       .def_prop_ro("instances", &ChooserBatch::instances)
-      .def_prop_ro("is_prepared", &ChooserBatch::is_prepared)
+      .def_prop_ro("has_forward", &ChooserBatch::has_forward)
+      .def_prop_ro("has_back", &ChooserBatch::has_back)
       .def("draw", [](ChooserBatch& b) { released([&] { b.draw(); }); })
+      .def("draw_back", [](ChooserBatch& b) { released([&] { b.draw_back(); }); })
       .def("take_back",
            [](ChooserBatch& b, nb::handle back) {
              const Buffer in(back);
@@ -204,6 +209,7 @@ void bind_lookups(nb::module_& m) {
   m.attr("STOCK_ROUND_BYTES") = stock_trees_bytes(kSilent) + kStockPointBytes + kStockProofBytes;
   m.attr("STOCK_ROUND_TRANSFERS") = kSilent.gain();
   m.attr("SILENT_PARAMETERS") = nb::make_tuple(kSilent.trees, kSilent.depth, kSilent.secrets);
+  m.attr("STOCK_WINDOW") = kSilentWindow;
   m.attr("STOCK_POINT_BYTES") = kStockPointBytes;
   m.attr("STOCK_PROOF_BYTES") = kStockProofBytes;
 }

@@ -98,7 +98,6 @@ void bind_evaluator(nb::module_& m) {
   nb::class_<EvaluatorBatch>(m, "EvaluatorBatch")
       .def_prop_ro("chunk_count", [](const EvaluatorBatch& b) { return b.layout().chunk_count(); })
       .def_prop_ro("instances", [](const EvaluatorBatch& b) { return b.layout().instances(); })
-      .def_prop_ro("window", [](const EvaluatorBatch& b) { return b.window(); })
       .def("tables_bytes",
            [](const EvaluatorBatch& b, std::size_t i) { return b.layout().tables_bytes(i); })
       .def("labels_bytes",

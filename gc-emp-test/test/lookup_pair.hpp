@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -46,9 +47,9 @@ class LookupPair {
     }
   }
 
-  /// One round of silent transfers, after the seeds of the first.
+  /// A round of silent transfers but its proof, after the seeds of the first.
   template <class Sender, class Receiver>
-  void fill(Sender& sender, Receiver& receiver) {
+  void grow(Sender& sender, Receiver& receiver) {
     const SilentParameters& parameters = sender.transfers().parameters();
     if (!sender.transfers().is_seeded()) {
       Message seeds(stock_seed_bytes(parameters));
@@ -56,29 +57,44 @@ class LookupPair {
       tamper(seeds);
       sender.take_seeds(seeds);
     }
-    Message trees(stock_trees_bytes(parameters));
-    Message point(kStockPointBytes), proof(kStockProofBytes);
+    Message trees(stock_trees_bytes(parameters)), point(kStockPointBytes);
     sender.grow(trees);
     tamper(trees);
     receiver.answer(trees, point);
-    tamper(point);
-    sender.prove(point, proof);
+    points.push_back(point);
+  }
+
+  /// The first proof that is due.
+  template <class Sender, class Receiver>
+  void prove(Sender& sender, Receiver& receiver) {
+    Message proof(kStockProofBytes);
+    tamper(points.front());
+    sender.prove(points.front(), proof);
+    points.pop_front();
     tamper(proof);
     receiver.finish(proof);
   }
 
-  /// A batch's transfers from the stocks, which are filled where they do not do.
+  /// A batch's transfers from the stocks, which are filled where they do not do: first one
+  /// direction, with as many rounds under way as may be, then the other.
   void draw(HolderBatch& h, ChooserBatch& c) {
-    while (!h.is_prepared()) {
-      if (holder.stock().transfers().available() < h.plan().transfers()) {
-        fill(holder.stock(), chooser.stock());
+    const auto fill = [&](auto& sender, auto& receiver, std::size_t transfers, auto draw_one,
+                          auto is_done) {
+      while (!is_done()) {
+        if (sender.transfers().available() < transfers) {
+          if (sender.transfers().pending() == kSilentWindow) prove(sender, receiver);
+          grow(sender, receiver);
+        }
+        draw_one();
       }
-      if (holder.stock_back().transfers().available() < h.plan().back_transfers()) {
-        fill(chooser.stock_back(), holder.stock_back());
-      }
-      h.draw();
-      c.draw();
-    }
+      while (sender.transfers().pending() > 0) prove(sender, receiver);
+    };
+    fill(
+        holder.stock(), chooser.stock(), h.plan().transfers(), [&] { h.draw(), c.draw(); },
+        [&] { return h.has_forward(); });
+    fill(
+        chooser.stock_back(), holder.stock_back(), h.plan().back_transfers(),
+        [&] { h.draw_back(), c.draw_back(); }, [&] { return h.has_back(); });
   }
 
   std::vector<Word> evaluate(HolderBatch& h, ChooserBatch& c, std::span<const Word> a,
@@ -114,6 +130,7 @@ class LookupPair {
 
   HolderSession holder;
   ChooserSession chooser;
+  std::deque<Message> points;  // of rounds without a proof
 };
 
 }  // namespace capc::gc::test

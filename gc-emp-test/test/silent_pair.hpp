@@ -16,7 +16,9 @@ struct SilentPair {
       : sender(kernels_of(sender_path), session, delta, parameters),
         receiver(kernels_of(receiver_path), session, parameters) {
     const std::size_t count = parameters.inputs();
-    std::vector<Block> zero(count), labels(count);
+    std::vector<Block> zero(count);
+    std::vector<Block>& labels = receiver_labels;
+    labels.resize(count);
     const std::vector<std::uint64_t> choices = random_words((count + 63) / 64);
     for (std::size_t i = 0; i < count; ++i) {
       zero[i] = {rng()() & ~std::uint64_t{1}, rng()()};
@@ -40,6 +42,7 @@ struct SilentPair {
   const Digest session{1, 2, 3};
   SilentSender sender;
   SilentReceiver receiver;
+  std::vector<Block> receiver_labels;  // the seeds
   std::vector<std::uint8_t> trees;
   std::vector<std::uint8_t> point = std::vector<std::uint8_t>(kSilentPointBytes);
   std::vector<std::uint8_t> proof = std::vector<std::uint8_t>(kSilentProofBytes);

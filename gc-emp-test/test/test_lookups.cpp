@@ -238,14 +238,15 @@ class Tampering : public LookupPair {
 };
 
 constexpr std::size_t kSetupMessages = 4;
-constexpr std::size_t kRoundMessages = 3;  // of silent transfers, and the seeds before
+constexpr std::size_t kForwardRounds = 2;  // of silent transfers, for what `play` plays
+constexpr std::size_t kBackRounds = 1;
 
 enum class Outcome { Right, Wrong, Refused };
 
-/// Set-up and one batch: every type of message.
+/// Set-up and one batch: every type of message, several rounds of silent transfers among them.
 Outcome play(const Function& function, Source source, std::size_t target,
              const std::function<void(Message&)>& change, std::size_t* messages = nullptr) {
-  constexpr std::size_t kCount = 5;
+  const std::size_t kCount = source == Source::Stock ? 50 : 5;
   const auto a = random_words(kCount), b = random_words(kCount), masks = random_words(kCount);
   Tampering pair(target, change);
   Outcome outcome = Outcome::Right;
@@ -282,7 +283,7 @@ void corruption(const Function& function, Source source, std::size_t before) {
     CHECK(play(function, source, target, [](Message& m) { m.clear(); }) == Outcome::Refused);
     CHECK(play(function, source, target, [](Message& m) { m.pop_back(); }) == Outcome::Refused);
     CHECK(play(function, source, target, [](Message& m) { m.push_back(0); }) == Outcome::Refused);
-    for (std::size_t byte = 0; byte < kHeaderBytes; byte += 9) {
+    for (std::size_t byte = 0; byte < kHeaderBytes; byte += 12) {
       CHECK(play(function, source, target, [byte](Message& m) { m[byte] ^= 0x10; }) ==
             Outcome::Refused);
     }
@@ -319,8 +320,15 @@ void order() {
   const auto c = pair.chooser.prepare(plan, 3);
   Message chosen(plan.choose_bytes(3, 0)), table(plan.table_bytes(3, 0));
   Message correlations(plan.correlate_bytes(3, 0));
-  CHECK_THROWS(StateError, c->correlate(correlations));
   CHECK_THROWS(StateError, h->begin(words));
+  CHECK_THROWS(StateError, h->draw());
+  CHECK_THROWS(StateError, c->draw_back());
+  // Several batches are under way at once, and come in order.
+  const auto later = pair.holder.prepare(plan, words);
+  const auto other = pair.chooser.prepare(plan, 3);
+  Message back(plan.back_bytes(3));
+  CHECK_THROWS(StateError, later->correct(back));
+  CHECK_THROWS(StateError, other->correlate(correlations));
   pair.prepare(*h, *c);
   CHECK_THROWS(StateError, c->choose(chosen));
   CHECK_THROWS(StateError, h->answer(chosen, table));
@@ -330,6 +338,9 @@ void order() {
   CHECK_THROWS(StateError, h->begin(words));
   CHECK_THROWS(StateError, c->begin(words));
   // Batches are prepared ahead and used in order.
+  pair.prepare(*later, *other);
+  CHECK_THROWS(StateError, other->correlate(correlations));
+  CHECK_THROWS(StateError, later->correct(back));
   const auto h1 = pair.holder.prepare(plan, words);
   const auto c1 = pair.chooser.prepare(plan, 3);
   pair.prepare(*h1, *c1);
@@ -346,6 +357,28 @@ void order() {
   CHECK_THROWS(StateError, (void)pair.chooser.prepare(plan, 3));
 }
 
+/// Neither end begins with transfers that it received before their proof is there.
+void proofs_come_first() {
+  LookupPair pair;
+  pair.set_up();
+  const LookupPlan plan = relu_plan(8, 2, 8);
+  const std::vector<Word> words(3);
+  const auto h = pair.holder.prepare(plan, words, Source::Stock);
+  const auto c = pair.chooser.prepare(plan, 3, Source::Stock);
+  pair.grow(pair.holder.stock(), pair.chooser.stock());
+  pair.grow(pair.chooser.stock_back(), pair.holder.stock_back());
+  h->draw(), c->draw();
+  h->draw_back(), c->draw_back();
+  CHECK(h->is_prepared() && c->is_prepared());
+  CHECK_THROWS(StateError, h->begin(words));
+  CHECK_THROWS(StateError, c->begin(words));
+  pair.prove(pair.holder.stock(), pair.chooser.stock());
+  CHECK_THROWS(StateError, h->begin(words));
+  c->begin(words);
+  pair.prove(pair.chooser.stock_back(), pair.holder.stock_back());
+  h->begin(words);
+}
+
 }  // namespace
 
 int main() {
@@ -359,7 +392,10 @@ int main() {
     uniform_messages(bounded_relu_plan(37, 12, 24576, 16));
     stocks();
     corruption(relu(9, 3, 9), Source::Corrections, kSetupMessages + 2);
-    corruption(relu(9, 3, 9), Source::Stock, kSetupMessages + 2 * (1 + kRoundMessages));
+    // In each direction the seeds, and rounds of three messages.
+    corruption(relu(9, 3, 9), Source::Stock,
+               kSetupMessages + 2 + 3 * (kForwardRounds + kBackRounds));
+    proofs_come_first();
     corruption(bounded_relu(9, 3, 20, 6), Source::Corrections, kSetupMessages + 2);
     order();
   });

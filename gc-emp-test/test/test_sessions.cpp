@@ -128,9 +128,14 @@ void batches_are_used_once_and_in_order() {
   for (int i = 0; i < 3; ++i) {
     g.push_back(pair.garbler.prepare(circuit, 2, mask));
     e.push_back(pair.evaluator.prepare(circuit, 2));
-    CHECK_THROWS(StateError, (void)pair.garbler.prepare(circuit, 2, mask));
-    pair.transfer(*g.back(), *e.back());
   }
+  // Several may be under way at once, and are prepared one after the other.
+  Message choice(e[1]->layout().choice_bytes(0)), tables(e[1]->layout().tables_bytes(0));
+  CHECK_THROWS(StateError, e[1]->choose_chunk(choice));
+  CHECK_THROWS(StateError, g[1]->garble_chunk(choice, tables));
+  for (int i = 0; i < 3; ++i) pair.transfer(*g[i], *e[i]);
+  CHECK_THROWS(StateError, e[1]->choose_chunk(choice));
+  CHECK_THROWS(StateError, g[1]->garble_chunk(choice, tables));
   pair.online(*g[0], *e[0], a, b);
   CHECK(pair.finish(*g[0], *e[0]).evaluator == expected.evaluator);
   CHECK_THROWS(StateError, pair.online(*g[0], *e[0], a, b));

@@ -138,13 +138,84 @@ bool passes(Bent what, std::size_t byte) {
   bend(Bent::Point, pair.point);
   pair.sender.prove(pair.point, pair.proof);
   bend(Bent::Proof, pair.proof);
+  CHECK(pair.receiver.available() > 0 && pair.receiver.proven() == 0);
   try {
     pair.receiver.finish(pair.proof);
   } catch (const ProtocolError&) {
     CHECK_THROWS(StateError, (void)pair.receiver.take(1));
+    CHECK_THROWS(StateError, pair.receiver.answer(pair.trees, pair.point));
     return false;
   }
   return true;
+}
+
+/// A window of rounds whose messages cross, the message `what` of round `bent` changed on its way.
+/// The number of rounds that were proven.
+std::uint64_t proven_in_window(Bent what, std::size_t bent) {
+  SilentPair pair;
+  std::vector<std::vector<std::uint8_t>> points(kSilentWindow, pair.point);
+  const auto bend = [&](Bent now, std::size_t round, std::vector<std::uint8_t>& message) {
+    if (now == what && round == bent) message[3] ^= 0x04;
+  };
+  for (std::size_t round = 0; round < kSilentWindow; ++round) {
+    pair.sender.grow(pair.trees);
+    bend(Bent::Trees, round, pair.trees);
+    pair.receiver.answer(pair.trees, points[round]);
+    const Block* const q = pair.sender.take(10);
+    const Block* const t = pair.receiver.take(10);
+    if (round < bent) {
+      for (std::size_t i = 0; i < 10; ++i) CHECK(q[i] == (t[i] ^ select(t[i].lo, pair.delta)));
+    }
+  }
+  CHECK_THROWS(StateError, pair.sender.grow(pair.trees));
+  CHECK_THROWS(StateError, pair.receiver.answer(pair.trees, pair.point));
+  try {
+    for (std::size_t round = 0; round < kSilentWindow; ++round) {
+      bend(Bent::Point, round, points[round]);
+      pair.sender.prove(points[round], pair.proof);
+      bend(Bent::Proof, round, pair.proof);
+      pair.receiver.finish(pair.proof);
+    }
+  } catch (const ProtocolError&) {
+    CHECK_THROWS(StateError, (void)pair.receiver.take(1));
+    CHECK_THROWS(StateError, pair.receiver.finish(pair.proof));
+  }
+  return pair.receiver.proven();
+}
+
+void windows() {
+  CHECK(proven_in_window(Bent::Trees, kSilentWindow) == kSilentWindow);
+  for (std::size_t round = 0; round < kSilentWindow; ++round) {
+    for (const Bent what : {Bent::Trees, Bent::Point, Bent::Proof}) {
+      CHECK(proven_in_window(what, round) == round);
+    }
+  }
+}
+
+/// What a sender sends decides nothing of what the receiver says before a proof: its choices, and so
+/// places and masks of later rounds, are the same whatever trees it got.
+void points_do_not_depend_on_the_sums() {
+  SilentPair pair;
+  SilentReceiver other(kernels_of(best_path()), pair.session, kFew);
+  other.seed(pair.receiver_labels.data());
+  auto point = pair.point;
+  pair.sender.grow(pair.trees);
+  pair.receiver.answer(pair.trees, pair.point);
+  for (std::uint8_t& byte : pair.trees) byte = static_cast<std::uint8_t>(rng()());
+  other.answer(pair.trees, point);
+  const Block* const t = pair.receiver.take(kFew.gain());
+  const Block* const bent = other.take(kFew.gain());
+  bool same = true;
+  for (std::size_t i = 0; i < kFew.gain(); ++i) {
+    CHECK(t[i].colour() == bent[i].colour());
+    same = same && t[i] == bent[i];
+  }
+  CHECK(!same);
+  // The same trees in the next round: one challenge, and so the same point.
+  pair.sender.grow(pair.trees);
+  pair.receiver.answer(pair.trees, pair.point);
+  other.answer(pair.trees, point);
+  CHECK(pair.point == point);
 }
 
 void bent_messages() {
@@ -166,12 +237,13 @@ void a_lie_is_a_guess_of_the_path() {
    public:
     using SilentSender::SilentSender;
     void lie(std::size_t guess, Bytes sent) {
+      grow_trees(sent);
       const std::size_t last = parameters_.depth - 1;
       sent[last * sizeof(Block) + 8] ^= 1;  // of the first tree
       for (const std::size_t child : {guess, guess + (std::size_t{1} << last)}) {
         leaves_of(0)[child] ^= Block{0, 1};
       }
-      challenge_ = challenge_of(sent);
+      claim(sent);
     }
   };
   constexpr int kSessions = 64;
@@ -192,7 +264,6 @@ void a_lie_is_a_guess_of_the_path() {
       path |= (~labels[kFew.secrets + level].lo & 1U) << level;
     }
     const std::size_t guess = path ^ static_cast<std::size_t>(session % 16);
-    sender.grow(honest.trees);
     sender.lie(guess, honest.trees);
     receiver.answer(honest.trees, honest.point);
     sender.prove(honest.point, honest.proof);
@@ -213,7 +284,6 @@ void lengths_and_order() {
   CHECK_THROWS(StateError, pair.sender.prove(pair.point, pair.proof));
   CHECK_THROWS(StateError, pair.receiver.finish(pair.proof));
   pair.sender.grow(pair.trees);
-  CHECK_THROWS(StateError, pair.sender.grow(pair.trees));
   auto longer = pair.trees;
   longer.push_back(0);
   CHECK_THROWS(ProtocolError, pair.receiver.answer(longer, pair.point));
@@ -239,6 +309,8 @@ int main() {
     rounds(few, 4);
     paths();
     bent_messages();
+    windows();
+    points_do_not_depend_on_the_sums();
     a_lie_is_a_guess_of_the_path();
     lengths_and_order();
     SilentPair full(kSilent);

@@ -36,9 +36,11 @@ def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]
     before = [left.bytes_sent, right.bytes_sent]
     shares = uniform_bits(layer.ring_bits, values.shape)
     drawn = draw(layer, shares)
-    mine, theirs = both(
-        lambda: hold(holder, drawn), lambda: choose_ahead(chooser, layer, len(values))
+    begun, chosen = both(
+        lambda: hold(holder, [drawn]), lambda: choose_ahead(chooser, [(layer, len(values))])
     )
+    both(begun.finish, chosen.finish)
+    mine, theirs = begun.batches, chosen.batches
     sent = right.messages_sent
     _, out = both(
         lambda: answer(holder, drawn, mine), lambda: choose(chooser, layer, theirs, values - shares)
@@ -68,7 +70,6 @@ def test_activations_equal_their_circuits(cap: int | None) -> None:
     total = np.add(layer.offline_bytes(len(values)), layer.online_bytes(len(values)))
     assert [sent, received] == total.tolist()
     assert rounds == layer.rounds
-    assert layer.offline_rounds == (1 if cap is None else 2)
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 4, 9])
