@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ from gc_parties import both
 
 from capc.errors import ProtocolError
 from capc.fixed_point import Int64, modulo, uniform_bits
-from capc.gc import ChooserSession, HolderSession, Lookups, _engine, lookups, relu_circuit
+from capc.gc import (
+    ChooserSession,
+    HolderSession,
+    Lookups,
+    _engine,
+    lookups,
+    relu_circuit,
+    stock_rounds,
+)
+from capc.gc.lookups import ChooserBatch, HolderBatch
 from capc.transport.duplex import MemoryDuplex
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "garbled-circuits.md"
@@ -172,3 +182,86 @@ def test_a_session_that_has_a_stock_goes_on_drawing_on_it() -> None:
         seeds = holder._engine.stock.seed_bytes + holder._engine.stock_back.seed_bytes
         assert ahead == (seeds + 2 * _engine.STOCK_ROUND_BYTES if first else 0)
     assert sum(relu.offline_bytes(100, from_stock=True)) < 100 * 0.11 * 100
+
+
+def prepared(
+    holder: HolderSession,
+    chooser: ChooserSession,
+    wanted: list[tuple[Lookups, Int64]],
+    from_stock: bool,
+) -> tuple[list[HolderBatch], list[ChooserBatch]]:
+    """Several layers at once, by both halves."""
+    mine, theirs = both(
+        lambda: holder.begin(wanted, from_stock),
+        lambda: chooser.begin([(relu, len(masks)) for relu, masks in wanted], from_stock),
+    )
+    both(mine.finish, theirs.finish)
+    return list(mine.batches), list(theirs.batches)
+
+
+def check(
+    holder: HolderSession,
+    chooser: ChooserSession,
+    sizes: list[tuple[int, int, int]],
+    from_stock: bool,
+) -> None:
+    """ReLUs of (ring bits, shift, how many), prepared together, against their circuits."""
+    wanted = [(Lookups.relu(bits, f), uniform_bits(bits, (n, 1))) for bits, f, n in sizes]
+    mine, theirs = prepared(holder, chooser, wanted, from_stock)
+    for (bits, f, n), (_, masks), own, other in zip(sizes, wanted, mine, theirs, strict=True):
+        a, b = (uniform_bits(bits, (n, 1)) for _ in range(2))
+        expected, _ = relu_circuit(bits, f).plain_evaluate(a, masks, b)
+        _, out = both(partial(holder.evaluate, own, a), partial(chooser.evaluate, other, b))
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_layers_are_prepared_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the holder sends first has a bound, so that most of its corrections come later."""
+    monkeypatch.setattr(lookups, "PIECE_INSTANCES", 40)
+    monkeypatch.setattr(lookups, "WINDOW_BYTES", 5000)
+    left, right = MemoryDuplex.pair(20.0)
+    holder, chooser = sessions(left, right)
+    before = left.messages_sent
+    relu, masks = Lookups.relu(20, 5), uniform_bits(20, (200, 1))
+    begun = holder.begin([(relu, masks)])
+    assert 0 < left.messages_sent - before < 5
+    chosen = chooser.begin([(relu, 200)])
+    both(begun.finish, chosen.finish)
+    check(holder, chooser, [(20, 5, 100), (37, 12, 3), (13, 0, 90)], from_stock=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lag", [1, _engine.STOCK_WINDOW - 1])
+def test_rounds_of_silent_transfers_are_under_way_together(
+    monkeypatch: pytest.MonkeyPatch, lag: int
+) -> None:
+    """More rounds than go without a proof, in both directions; then a batch from what is left."""
+    monkeypatch.setattr(stock_rounds, "LAG", lag)
+    left, right = MemoryDuplex.pair(60.0)
+    holder, chooser = sessions(left, right)
+    check(holder, chooser, [(62, 20, 40_000), (37, 12, 9000), (20, 5, 1)], from_stock=True)
+    sent = left.messages_sent, right.messages_sent
+    for end in (holder._engine, chooser._engine):
+        assert end.stock.pending == end.stock_back.pending == 0
+    check(holder, chooser, [(20, 5, 10)], from_stock=True)
+    steps = Lookups.relu(20, 5).rounds
+    assert (left.messages_sent, right.messages_sent) == (sent[0] + steps, sent[1] + steps)
+
+
+@pytest.mark.slow
+def test_nothing_is_chosen_before_the_transfers_are_proven() -> None:
+    """A chooser that was sent a bent proof ends before its first choice."""
+    left, right = BentDuplex.pair(20.0)
+    assert isinstance(left, BentDuplex)
+    holder, chooser = sessions(left, right)
+    relu = Lookups.relu(20, 5)
+    begun, chosen = both(
+        lambda: holder.begin([(relu, uniform_bits(20, (10, 1)))], True),
+        lambda: chooser.begin([(relu, 10)], True),
+    )
+    # Behind the seeds and the trees come the point of the round back, then the proof.
+    left.bent = left.messages_sent + 1
+    with pytest.raises(ProtocolError, match="do not fit their check"):
+        both(begun.finish, chosen.finish)
+    with pytest.raises(RuntimeError, match="open another"):
+        chooser.evaluate(chosen.batches[0], np.zeros((10, 1), dtype=np.int64))
