@@ -57,22 +57,26 @@ void check_relus(LookupPair& pair, std::size_t ring_bits, std::size_t shift,
   check(pair, relu(ring_bits, shift, ring_bits), a, b, source);
 }
 
-/// Every function of a ring and shift, with every cap and every ring of outputs that it fits.
+/// The shares of every number in every way.
+std::pair<std::vector<Word>, std::vector<Word>> all_shares(std::size_t ring_bits) {
+  std::vector<Word> a, b;
+  for (Word x = 0; x < Word{1} << ring_bits; ++x) {
+    for (Word y = 0; y < Word{1} << ring_bits; ++y) {
+      a.push_back(x);
+      b.push_back(y);
+    }
+  }
+  return {a, b};
+}
+
 void all_shares_of_small_rings(LookupPair& pair) {
   for (std::size_t ring_bits = 2; ring_bits <= 6; ++ring_bits) {
-    std::vector<Word> a, b;
-    for (Word x = 0; x < Word{1} << ring_bits; ++x) {
-      for (Word y = 0; y < Word{1} << ring_bits; ++y) {
-        a.push_back(x);
-        b.push_back(y);
-      }
-    }
+    const auto [a, b] = all_shares(ring_bits);
     for (std::size_t shift = 0; shift + 2 <= ring_bits; ++shift) {
-      for (std::size_t bits = 1; bits <= ring_bits; ++bits) {
-        check(pair, relu(ring_bits, shift, bits), a, b);
-      }
-      if (ring_bits == 6 && shift == 0) continue;  // its caps are many, and like those of 5 bits
-      for (Word cap = 1; cap < Word{1} << (ring_bits - 1 - shift); ++cap) {
+      check_relus(pair, ring_bits, shift, a, b);
+      check(pair, relu(ring_bits, shift, 1 + shift), a, b);
+      const Word caps = ring_bits == 6 ? 2 : (Word{1} << (ring_bits - 1 - shift)) - 1;
+      for (Word cap = 1; cap <= caps && cap >> (ring_bits - 1 - shift) == 0; ++cap) {
         check(pair, bounded_relu(ring_bits, shift, cap, ring_bits), a, b);
         check(pair, bounded_relu(ring_bits, shift, cap, 1 + cap % ring_bits), a, b);
       }
@@ -113,14 +117,16 @@ void large_rings(LookupPair& pair) {
     for (const std::size_t shift :
          {std::size_t{0}, std::size_t{1}, ring_bits / 3, ring_bits / 2, ring_bits - 2}) {
       edges(pair, relu(ring_bits, shift, ring_bits), shift);
-      edges(pair, relu(ring_bits, shift, ring_bits - shift), shift);
       const Word most = (Word{1} << (ring_bits - 1 - shift)) - 1;
-      for (const Word cap : {Word{1}, (most + 1) / 2, most}) {
+      for (const Word cap : {(most + 1) / 2, most}) {
         const std::vector<Word> around = {cap << shift, Word{0} - (cap << shift)};
         edges(pair, bounded_relu(ring_bits, shift, cap, ring_bits), shift, around);
-        edges(pair, bounded_relu(ring_bits, shift, cap, ring_bits / 2), shift, around);
       }
     }
+  }
+  for (const std::size_t bits : {15U, 25U, 26U, 36U}) {  // with and without w
+    edges(pair, relu(37, 12, bits), 12);
+    edges(pair, bounded_relu(37, 12, 10000, bits), 12, {10000U << 12U});
   }
   check_relus(pair, 37, 12, random_words(2500), random_words(2500));  // several chunks
 }
@@ -269,6 +275,21 @@ void flip_bit(Message& message, std::size_t from, std::size_t end) {
   message[from + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
 }
 
+/// Flips in the messages of every step: wrong outputs, in their ring. `before` messages come
+/// before.
+void flips_in_steps(const Function& function, Source source, std::size_t before) {
+  std::size_t wrong = 0;
+  for (std::size_t step = 0; step < 2 * function.plan.steps().size(); ++step) {
+    for (int i = 0; i < 3; ++i) {
+      const Outcome outcome = play(function, source, before + step,
+                                   [](Message& m) { flip_bit(m, kHeaderBytes, m.size()); });
+      CHECK(outcome != Outcome::Refused);
+      if (outcome == Outcome::Wrong) ++wrong;
+    }
+  }
+  CHECK(wrong > 0);  // else the flips would not reach what is used
+}
+
 /// `before` messages come before the first Choose message.
 void corruption(const Function& function, Source source, std::size_t before) {
   const auto flip = [](Message& m) { flip_bit(m, kHeaderBytes, m.size()); };
@@ -293,15 +314,7 @@ void corruption(const Function& function, Source source, std::size_t before) {
   for (std::size_t target = first; target < before; ++target) {
     for (int i = 0; i < 2; ++i) CHECK(play(function, source, target, flip) == Outcome::Refused);
   }
-  std::size_t wrong = 0;
-  for (std::size_t target = before; target < end; ++target) {
-    for (int i = 0; i < 3; ++i) {
-      const Outcome outcome = play(function, source, target, flip);
-      CHECK(outcome != Outcome::Refused);
-      if (outcome == Outcome::Wrong) ++wrong;
-    }
-  }
-  CHECK(wrong > 0 || end == before);  // else the flips would not reach what is used
+  if (end > before) flips_in_steps(function, source, before);
 }
 
 void order() {
@@ -396,7 +409,7 @@ int main() {
     corruption(relu(9, 3, 9), Source::Stock,
                kSetupMessages + 2 + 3 * (kForwardRounds + kBackRounds));
     proofs_come_first();
-    corruption(bounded_relu(9, 3, 20, 6), Source::Corrections, kSetupMessages + 2);
+    flips_in_steps(bounded_relu(9, 3, 20, 6), Source::Corrections, kSetupMessages + 2);
     order();
   });
 }
