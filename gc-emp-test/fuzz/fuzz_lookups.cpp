@@ -4,6 +4,7 @@
 #include <array>
 
 #include "chooser.hpp"
+#include "number_plans.hpp"
 #include "peers.hpp"
 #include "relu_plan.hpp"
 
@@ -93,8 +94,9 @@ void draw(LookupPeers& peers, HolderBatch& holder, ChooserBatch& chooser, Input&
 }
 
 void run(LookupPeers& peers, Input& input) {
-  static const std::array<LookupPlan, 3> plans = {relu_plan(7, 2, 7), relu_plan(20, 0, 20),
-                                                  relu_plan(37, 12, 37)};
+  static const std::array<LookupPlan, 6> plans = {
+      relu_plan(7, 2, 7),  relu_plan(37, 12, 26), bounded_relu_plan(20, 4, 1000, 12),
+      rescale_plan(20, 7), step_plan(20, 5),      widened_plan(9, 20)};
   const LookupPlan& plan = plans[input.byte() % plans.size()];
   const std::size_t instances = 1 + input.below(20);
   const Source source = (input.byte() & 1U) != 0 ? Source::Stock : Source::Corrections;
@@ -116,7 +118,7 @@ void run(LookupPeers& peers, Input& input) {
     chooser->take_table(table);
   }
   for (const Word word : chooser->outputs()) {
-    require(word == low_bits(word, plan.ring_bits()), "an output lies in its ring");
+    require(word == low_bits(word, plan.output_bits()), "an output lies in its ring");
   }
 }
 

@@ -3,6 +3,7 @@
 #include "binding.hpp"
 #include "chooser.hpp"
 #include "holder.hpp"
+#include "number_plans.hpp"
 #include "relu_plan.hpp"
 
 namespace capc::gc {
@@ -16,6 +17,9 @@ void bind_plan(nb::module_& m) {
   nb::class_<LookupPlan>(m, "LookupPlan")
       .def_static("relu", &relu_plan)
       .def_static("bounded_relu", &bounded_relu_plan)
+      .def_static("rescale", &rescale_plan)
+      .def_static("step", &step_plan)
+      .def_static("widened", &widened_plan)
       .def_prop_ro("ring_bits", &LookupPlan::ring_bits)
       .def_prop_ro("output_bits", &LookupPlan::output_bits)
       .def_prop_ro("step_count", [](const LookupPlan& p) { return p.steps().size(); })

@@ -9,6 +9,7 @@
 #include "errors.hpp"
 #include "lookup_pads.hpp"
 #include "lookup_pair.hpp"
+#include "number_plans.hpp"
 #include "relu_plan.hpp"
 
 using namespace capc::gc;
@@ -34,6 +35,18 @@ Function relu(std::size_t ring_bits, std::size_t shift, std::size_t output_bits)
 Function bounded_relu(std::size_t ring_bits, std::size_t shift, Word cap, std::size_t output_bits) {
   return {bounded_relu_plan(ring_bits, shift, cap, output_bits),
           [=](Word x) { return std::min(shifted_relu(ring_bits, shift, x), cap); }};
+}
+
+Function rescale(std::size_t ring_bits, std::size_t shift) {
+  return {rescale_plan(ring_bits, shift), [=](Word x) {
+            const Word half = Word{1} << (ring_bits - 1);
+            return (low_bits(x + half, ring_bits) >> shift) - (half >> shift);
+          }};
+}
+
+Function step(std::size_t ring_bits, std::size_t scale_bits) {
+  return {step_plan(ring_bits, scale_bits),
+          [=](Word x) { return (1 ^ bit_at(x, ring_bits - 1)) << scale_bits; }};
 }
 
 /// The value in the open less the mask, modulo 2^output_bits.
@@ -75,12 +88,29 @@ void all_shares_of_small_rings(LookupPair& pair) {
     for (std::size_t shift = 0; shift + 2 <= ring_bits; ++shift) {
       check_relus(pair, ring_bits, shift, a, b);
       check(pair, relu(ring_bits, shift, 1 + shift), a, b);
+      if (shift > 0) check(pair, rescale(ring_bits, shift), a, b);
+      check(pair, step(ring_bits, shift), a, b);
       const Word caps = ring_bits == 6 ? 2 : (Word{1} << (ring_bits - 1 - shift)) - 1;
       for (Word cap = 1; cap <= caps && cap >> (ring_bits - 1 - shift) == 0; ++cap) {
         check(pair, bounded_relu(ring_bits, shift, cap, ring_bits), a, b);
         check(pair, bounded_relu(ring_bits, shift, cap, 1 + cap % ring_bits), a, b);
       }
     }
+  }
+}
+
+/// The lower half of a ring in a larger one.
+void widened_numbers(LookupPair& pair) {
+  for (const auto& [small, large] :
+       {std::pair{2U, 3U}, {2U, 64U}, {5U, 37U}, {7U, 8U}, {63U, 64U}}) {
+    std::vector<Word> a, b;
+    const Word most = (Word{1} << (small - 1)) - 1;
+    for (int i = 0; i < 300; ++i) {
+      const Word value = i < 64 ? std::min<Word>(i, most) : i < 128 ? most : rng()() & most;
+      a.push_back(i % 2 == 0 ? rng()() : value - i / 2);
+      b.push_back(value - a.back());
+    }
+    check(pair, {widened_plan(small, large), [](Word x) { return x; }}, a, b);
   }
 }
 
@@ -117,6 +147,8 @@ void large_rings(LookupPair& pair) {
     for (const std::size_t shift :
          {std::size_t{0}, std::size_t{1}, ring_bits / 3, ring_bits / 2, ring_bits - 2}) {
       edges(pair, relu(ring_bits, shift, ring_bits), shift);
+      if (shift > 0) edges(pair, rescale(ring_bits, shift), shift);
+      edges(pair, step(ring_bits, shift), shift);
       const Word most = (Word{1} << (ring_bits - 1 - shift)) - 1;
       for (const Word cap : {(most + 1) / 2, most}) {
         const std::vector<Word> around = {cap << shift, Word{0} - (cap << shift)};
@@ -154,6 +186,10 @@ void stocks() {
     check_relus(pair, 37, 12, random_words(count), random_words(count), Source::Stock);
     check_relus(pair, 13, 0, random_words(count), random_words(count));
     check_relus(pair, 20, 7, random_words(count), random_words(count), Source::Stock);
+    const Function widened{widened_plan(40, 41), [](Word x) { return x; }};  // of no transfers back
+    std::vector<Word> small = random_words(count);
+    for (Word& word : small) word = low_bits(word, 39);
+    check(pair, widened, std::vector<Word>(count), small, Source::Stock);
   }
   CHECK(pair.holder.stock().transfers().round() >= 8);
   CHECK(pair.holder.stock_back().transfers().round() >= 2);
@@ -400,6 +436,7 @@ int main() {
     pair.set_up();
     all_shares_of_small_rings(pair);
     large_rings(pair);
+    widened_numbers(pair);
     paths();
     uniform_messages(relu_plan(37, 12, 37));
     uniform_messages(bounded_relu_plan(37, 12, 24576, 16));
@@ -410,6 +447,8 @@ int main() {
                kSetupMessages + 2 + 3 * (kForwardRounds + kBackRounds));
     proofs_come_first();
     flips_in_steps(bounded_relu(9, 3, 20, 6), Source::Corrections, kSetupMessages + 2);
+    uniform_messages(rescale_plan(20, 7));
+    flips_in_steps(rescale(9, 3), Source::Corrections, kSetupMessages + 2);
     order();
   });
 }
