@@ -29,19 +29,20 @@ from capc.gc.lookups import (
 )
 
 Evaluate = Callable[[Lookups, Int64], Int64]  # shares (n,) of x -> of the function of x
-Constant = Callable[[int], int]  # the number at the holder, 0 at the chooser: its two shares
-Program = Callable[[Int64, Evaluate, Constant], Int64]  # shares (n, words) -> (n,)
+Program = Callable[[Int64, Evaluate], Int64]  # shares (n, words) -> (n,)
 
 
 @dataclass(frozen=True)
 class LookupLayer:
     """A function of `words` numbers of `ring_bits` bits, for both parties: see the builders below.
 
-    `program(share, evaluate, constant)` is what each party does with its share.
+    Its output has `output_bits` bits. `program(share, evaluate)` is what each party does with its
+    share.
     """
 
     name: str
     ring_bits: int
+    output_bits: int
     words: int
     program: Program
 
@@ -54,7 +55,7 @@ class LookupLayer:
             found.append((function, len(share)))
             return share
 
-        self.program(np.zeros((1, self.words), dtype=np.int64), note, int)
+        self.program(np.zeros((1, self.words), dtype=np.int64), note)
         return tuple(found)
 
     @property
@@ -100,50 +101,70 @@ class LookupLayer:
         return summed(function.online_bytes(instances * count) for function, count in self.stages)
 
 
-def relu_lookups(ring_bits: int, shift: int) -> LookupLayer:
-    """y = max(x, 0) >> shift, as relu_circuit. ValueError for figures that it refuses, too."""
-    relu = Lookups.relu(ring_bits, shift)
-    return LookupLayer(
-        f"relu {ring_bits} >> {shift}",
-        ring_bits,
-        1,
-        lambda share, evaluate, _: evaluate(relu, share[:, 0]),
-    )
+def relu_lookups(ring_bits: int, shift: int, output_bits: int | None = None) -> LookupLayer:
+    """y = max(x, 0) >> shift, as relu_circuit; shared modulo 2^output_bits where that is given.
+
+    ValueError for figures that relu_circuit refuses, too.
+    """
+    return _one(f"relu {ring_bits} >> {shift}", Lookups.relu(ring_bits, shift, output_bits))
 
 
-def bounded_relu_lookups(ring_bits: int, shift: int, cap: int) -> LookupLayer:
-    """y = min(max(x, 0) >> shift, cap), as bounded_relu_circuit: what is above the cap comes off.
+def bounded_relu_lookups(
+    ring_bits: int, shift: int, cap: int, output_bits: int | None = None
+) -> LookupLayer:
+    """y = min(max(x, 0) >> shift, cap), as bounded_relu_circuit; output_bits as in relu_lookups.
 
     ValueError unless 0 < cap < 2^(ring_bits - 1 - shift).
     """
-    relu, rest = Lookups.relu(ring_bits, shift), Lookups.relu(ring_bits, 0)
-    if not 0 < cap < 1 << (ring_bits - 1 - shift):
-        raise ValueError(f"a cap of {cap} does not fit {ring_bits} bits less {shift}")
-
-    def program(share: Int64, evaluate: Evaluate, constant: Constant) -> Int64:
-        kept = evaluate(relu, share[:, 0])
-        return kept - evaluate(rest, kept - constant(cap))
-
-    return LookupLayer(f"bounded relu {ring_bits} >> {shift} <= {cap}", ring_bits, 1, program)
+    function = Lookups.bounded_relu(ring_bits, shift, cap, output_bits)
+    return _one(f"bounded relu {ring_bits} >> {shift} <= {cap}", function)
 
 
-def maximum_lookups(ring_bits: int, window: int) -> LookupLayer:
+def rescale_lookups(ring_bits: int, shift: int) -> LookupLayer:
+    """y = x >> shift, as truncate_circuit; ValueError unless 1 <= shift <= ring_bits - 2."""
+    return _one(f"truncate {ring_bits} >> {shift}", Lookups.rescale(ring_bits, shift))
+
+
+def step_lookups(ring_bits: int, place: int) -> LookupLayer:
+    """y = 2^place where x >= 0, else 0, as step_circuit in one ring."""
+    return _one(f"step {ring_bits} << {place}", Lookups.step(ring_bits, place))
+
+
+def _one(name: str, function: Lookups) -> LookupLayer:
+    """A layer of one function of one number."""
+    return LookupLayer(
+        name,
+        function.ring_bits,
+        function.output_bits,
+        1,
+        lambda share, evaluate: evaluate(function, share[:, 0]),
+    )
+
+
+def maximum_lookups(ring_bits: int, window: int, small_bits: int | None = None) -> LookupLayer:
     """The maximum of `window` numbers from -2^(ring_bits - 2) on and below 2^(ring_bits - 2).
 
     max(x, y) = y + max(x - y, 0), in a tree. The difference of larger numbers would leave the ring.
+    With `small_bits` the numbers are those from 0 on and below 2^(small_bits - 1). Their shares
+    need to be right modulo 2^small_bits alone, and all but the last look-up is done in that ring.
     """
-    relu = Lookups.relu(ring_bits, 0)
+    bits = ring_bits if small_bits is None else small_bits
+    relu = Lookups.relu(bits, 0)
+    widened = None if small_bits is None else Lookups.widened(bits, ring_bits)
 
-    def program(share: Int64, evaluate: Evaluate, constant: Constant) -> Int64:
+    def program(share: Int64, evaluate: Evaluate) -> Int64:
         left = share
         while left.shape[1] > 1:
             half = left.shape[1] // 2
             first, second, alone = left[:, :half], left[:, half : 2 * half], left[:, 2 * half :]
             more = evaluate(relu, (first - second).reshape(-1)).reshape(first.shape)
             left = np.concatenate([second + more, alone], axis=1)
-        return left[:, 0]
+        return left[:, 0] if widened is None else evaluate(widened, left[:, 0])
 
-    return LookupLayer(f"maximum {ring_bits} x {window}", ring_bits, window, program)
+    name = f"maximum {ring_bits} x {window}"
+    if small_bits is not None:
+        name += f" of {small_bits} bits"
+    return LookupLayer(name, ring_bits, ring_bits, window, program)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,8 +191,8 @@ def draw(layer: LookupLayer, shares: ArrayLike) -> DrawnShares:
         steps.append((function, masks, share))
         return masks
 
-    outputs = layer.program(as_words(shares, layer.words), evaluate, int)
-    return DrawnShares(modulo(layer.ring_bits, outputs).reshape(-1, 1), steps)
+    outputs = layer.program(as_words(shares, layer.words), evaluate)
+    return DrawnShares(modulo(layer.output_bits, outputs).reshape(-1, 1), steps)
 
 
 def hold(
@@ -213,4 +234,4 @@ def choose(
         return session.evaluate(next(batches), share)[:, 0]
 
     words = as_words(shares, layer.words)
-    return modulo(layer.ring_bits, layer.program(words, evaluate, lambda _: 0)).reshape(-1, 1)
+    return modulo(layer.output_bits, layer.program(words, evaluate)).reshape(-1, 1)

@@ -58,6 +58,21 @@ class Lookups:
         plan = _engine.LookupPlan.bounded_relu(ring_bits, shift, cap, output_bits or ring_bits)
         return cls(plan)
 
+    @classmethod
+    def rescale(cls, ring_bits: int, shift: int) -> Lookups:
+        """y = floor(x / 2^shift), for every signed x; 1 <= shift <= ring_bits - 2."""
+        return cls(_engine.LookupPlan.rescale(ring_bits, shift))
+
+    @classmethod
+    def step(cls, ring_bits: int, place: int) -> Lookups:
+        """y = 2^place where x >= 0, else 0, for every signed x; 0 <= place < ring_bits."""
+        return cls(_engine.LookupPlan.step(ring_bits, place))
+
+    @classmethod
+    def widened(cls, ring_bits: int, output_bits: int) -> Lookups:
+        """y = x for 0 <= x < 2^(ring_bits - 1), in a larger ring."""
+        return cls(_engine.LookupPlan.widened(ring_bits, output_bits))
+
     @property
     def ring_bits(self) -> int:
         """Of the inputs' ring."""

@@ -2,7 +2,8 @@
 
 A ReLU that drops bits is monotone, so that it may stand before a maximum or after it: the integers
 are the same. After it there are fewer values, which suits circuits. Before it the maximum is one of
-small numbers, which look-ups compute exactly (`protocols.transferable`).
+small numbers, which look-ups compute exactly (`protocols.transferable`). The cap of a bounded ReLU
+is monotone as well: before the maximum it makes the numbers smaller, after it there are fewer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import replace
 
 from capc.graph.layers import BoundedRelu, Layer, MaxPool, QuantizedNetwork, Relu
 from capc.inference.choice import NonlinearChoice, both_costs
-from capc.inference.link import Link
 
 
 def arranged(network: QuantizedNetwork, choice: NonlinearChoice) -> QuantizedNetwork:
@@ -24,11 +24,12 @@ def arranged(network: QuantizedNetwork, choice: NonlinearChoice) -> QuantizedNet
     if choice.way == "garbled":
         return network
     for pool, activation in _pairs(network):
-        other = _swapped(network, pool, activation)
-        if choice.way == "transfers" or _seconds(other, choice.link) < _seconds(
-            network, choice.link
-        ):
-            network = other
+        orders = [_swapped(network, pool, activation, cap_first=True)]
+        if isinstance(network.layer(activation), BoundedRelu):
+            orders.append(_swapped(network, pool, activation, cap_first=False))
+        if choice.way == "auto":
+            orders.insert(0, network)
+        network = min(orders, key=lambda order: _seconds(order, choice))
     return network
 
 
@@ -45,26 +46,35 @@ def _pairs(network: QuantizedNetwork) -> list[tuple[str, str]]:
     return pairs
 
 
-def _seconds(network: QuantizedNetwork, link: Link) -> float:
-    """Of all non-linear layers, each in its faster way."""
-    return sum(
-        min(cost.seconds(link) for cost in costs if cost is not None)
-        for costs in both_costs(network).values()
-    )
+def _seconds(network: QuantizedNetwork, choice: NonlinearChoice) -> float:
+    """Of all non-linear layers, each in its faster way, or by transfers where that was chosen."""
+    total = 0.0
+    for garbled, looked_up in both_costs(network).values():
+        if looked_up is None:
+            total += garbled.seconds(choice.link)
+        elif choice.way == "transfers":
+            total += looked_up.seconds(choice.link)
+        else:
+            total += min(looked_up.seconds(choice.link), garbled.seconds(choice.link))
+    return total
 
 
-def _swapped(network: QuantizedNetwork, pool_name: str, name: str) -> QuantizedNetwork:
-    """The ReLU before the maximum; the cap of a bounded one stays behind it."""
+def _swapped(
+    network: QuantizedNetwork, pool_name: str, name: str, *, cap_first: bool
+) -> QuantizedNetwork:
+    """The ReLU before the maximum; the cap of a bounded one goes with it or stays behind."""
     pool, activation = network.layer(pool_name), network.layer(name)
     source = network.layer(pool.inputs[0])
-    first = Relu(f"{name}/each", pool.inputs, source.shape)
+    first: Layer = Relu(f"{name}/each", pool.inputs, source.shape)
+    if cap_first:
+        first = replace(activation, name=first.name, inputs=first.inputs, shape=first.shape)
     layers: list[Layer] = []
     for layer in network.layers:
         if layer is pool:
             layers += [first, replace(pool, inputs=(first.name,))]
         elif layer is not activation:
             layers.append(layer)
-        elif isinstance(activation, BoundedRelu):
+        elif not cap_first:
             layers.append(activation)
     shift = network.scales(activation).shift
     bits = network.fraction_bits[name]
@@ -72,9 +82,11 @@ def _swapped(network: QuantizedNetwork, pool_name: str, name: str) -> QuantizedN
     bounds = dict(network.bounds)
     if source.name in bounds:
         low, high = (max(end, 0) >> shift for end in bounds[source.name])
+        if isinstance(first, BoundedRelu):
+            low, high = min(low, int(first.cap)), min(high, int(first.cap))
         bounds |= dict.fromkeys((first.name, pool_name), (low, high))
     renamed = {}
-    if not isinstance(activation, BoundedRelu):  # what took the ReLU takes the maximum
+    if cap_first:  # what took the ReLU takes the maximum
         renamed = {name: pool_name}
         del fraction_bits[name]
         bounds.pop(name, None)

@@ -30,6 +30,8 @@ from capc.gc.lookup_layers import (
     bounded_relu_lookups,
     maximum_lookups,
     relu_lookups,
+    rescale_lookups,
+    step_lookups,
 )
 from capc.gc.smooth_circuits import narrow_square_circuit, piecewise_linear_circuit
 from capc.graph.kernels import windows
@@ -62,6 +64,7 @@ from capc.graph.layers import (
     WeightedLayer,
 )
 from capc.he.shapes import LinearShape
+from capc.inference.small_rings import MOVEMENTS, bits_of_maxima, bits_of_outputs
 
 
 def _share_as_words(layer: Layer, share: Int64, padding: int) -> Int64:
@@ -103,13 +106,16 @@ class GarbledCircuit:
 class Transfers:
     """The same function by table look-ups from oblivious transfers: fewer bytes, more round trips.
 
-    `lookups(layer, ring, scales)` takes both shares and gives a fresh share, as the circuit does.
+    `lookups(layer, ring, scales, bits)` takes both shares and gives a fresh share, as the circuit
+    does; `bits`, where there are any, are those that suffice (`small_rings.bits_of_outputs`).
     `needs_spare_bit` is True where that is exact only for inputs in [-t/4, t/4), which the shifts
-    before the layer have to show (`transferable`).
+    before the layer have to show, or for small ones (`transferable`). `needs_shift`: only a layer
+    that drops bits has this form.
     """
 
-    lookups: Callable[[Any, FixedPoint, Scales], LookupLayer]
+    lookups: Callable[[Any, FixedPoint, Scales, int | None], LookupLayer]
     needs_spare_bit: bool = False
+    needs_shift: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,8 +148,8 @@ def _relu(layer: Relu, ring: FixedPoint, scales: Scales) -> Circuit:
     return relu_circuit(ring.ring_bits, scales.shift)
 
 
-def _relu_lookups(layer: Relu, ring: FixedPoint, scales: Scales) -> LookupLayer:
-    return relu_lookups(ring.ring_bits, scales.shift)
+def _relu_lookups(layer: Relu, ring: FixedPoint, scales: Scales, bits: int | None) -> LookupLayer:
+    return relu_lookups(ring.ring_bits, scales.shift, bits)
 
 
 def _bounded_relu(layer: BoundedRelu, ring: FixedPoint, scales: Scales) -> Circuit:
@@ -154,11 +160,13 @@ def _bounded_relu(layer: BoundedRelu, ring: FixedPoint, scales: Scales) -> Circu
     return bounded_relu_circuit(bits, scales.shift, cap)
 
 
-def _bounded_relu_lookups(layer: BoundedRelu, ring: FixedPoint, scales: Scales) -> LookupLayer:
-    bits, cap = ring.ring_bits, int(layer.cap)
-    if _out_of_reach(cap, bits, scales):
-        return relu_lookups(bits, scales.shift)
-    return bounded_relu_lookups(bits, scales.shift, cap)
+def _bounded_relu_lookups(
+    layer: BoundedRelu, ring: FixedPoint, scales: Scales, bits: int | None
+) -> LookupLayer:
+    cap = int(layer.cap)
+    if _out_of_reach(cap, ring.ring_bits, scales):
+        return relu_lookups(ring.ring_bits, scales.shift, bits)
+    return bounded_relu_lookups(ring.ring_bits, scales.shift, cap, bits)
 
 
 def _out_of_reach(cap: int, ring_bits: int, scales: Scales) -> bool:
@@ -195,8 +203,20 @@ def _maximum(layer: MaxPool, ring: FixedPoint, scales: Scales) -> Circuit:
     return maximum_circuit(ring.ring_bits, layer.window[0] * layer.window[1])
 
 
-def _maximum_lookups(layer: MaxPool, ring: FixedPoint, scales: Scales) -> LookupLayer:
-    return maximum_lookups(ring.ring_bits, layer.window[0] * layer.window[1])
+def _maximum_lookups(
+    layer: MaxPool, ring: FixedPoint, scales: Scales, bits: int | None
+) -> LookupLayer:
+    return maximum_lookups(ring.ring_bits, layer.window[0] * layer.window[1], bits)
+
+
+def _rescale_lookups(
+    layer: Rescale, ring: FixedPoint, scales: Scales, bits: int | None
+) -> LookupLayer:
+    return rescale_lookups(ring.ring_bits, scales.shift)
+
+
+def _step_lookups(layer: Step, ring: FixedPoint, scales: Scales, bits: int | None) -> LookupLayer:
+    return step_lookups(ring.ring_bits, scales.output)
 
 
 def _window_words(layer: MaxPool, share: Int64, padding: int) -> Int64:
@@ -242,10 +262,11 @@ TRANSFERS: dict[type[Layer], Transfers] = {
     Relu: Transfers(_relu_lookups),
     BoundedRelu: Transfers(_bounded_relu_lookups),
     MaxPool: Transfers(_maximum_lookups, needs_spare_bit=True),
+    Rescale: Transfers(_rescale_lookups, needs_shift=True),
+    Step: Transfers(_step_lookups),
 }
 
 _NARROWING = (Relu, BoundedRelu, Rescale)  # with a shift: x >> 1 lies in [-t/4, t/4)
-_MOVEMENTS = (MaxPool, Reshape, Pad, Concat, Transpose, Gather)  # numbers of their inputs, or 0
 
 
 def require_complete(table: dict[type[Layer], Protocol]) -> None:
@@ -270,13 +291,18 @@ def transferable(network: QuantizedNetwork) -> set[str]:
     """
     found: set[str] = set()
     spare: set[str] = set()
+    small = bits_of_maxima(network)
     for layer in network.layers:
         form = TRANSFERS.get(type(layer))
-        if form is not None and (not form.needs_spare_bit or layer.inputs[0] in spare):
+        drops = network.scales(layer).shift >= 1 if layer.inputs else False
+        if (
+            form is not None
+            and (not form.needs_spare_bit or layer.name in small or layer.inputs[0] in spare)
+            and (not form.needs_shift or drops)
+        ):
             found.add(layer.name)
-        shifts = isinstance(layer, _NARROWING) and network.scales(layer).shift >= 1
-        keeps = isinstance(layer, (*_NARROWING, *_MOVEMENTS)) and spare.issuperset(layer.inputs)
-        if shifts or keeps:
+        keeps = isinstance(layer, (*_NARROWING, *MOVEMENTS)) and spare.issuperset(layer.inputs)
+        if keeps or (isinstance(layer, _NARROWING) and drops):
             spare.add(layer.name)
     return found
 
@@ -305,10 +331,11 @@ def functions_of(
     if strangers := sorted(set(transfers) - transferable(network)):
         raise ValueError(f"layer {strangers[0]} has no form by transfers")
     functions: dict[str, Nonlinear] = dict(circuits_of(network))
+    bits = bits_of_outputs(network, transfers)
     for name in transfers:
         layer = network.layer(name)
         form, scales = TRANSFERS[type(layer)], network.scales(layer)
-        functions[name] = form.lookups(layer, network.fixed_point, scales)
+        functions[name] = form.lookups(layer, network.fixed_point, scales, bits.get(name))
     return functions
 
 

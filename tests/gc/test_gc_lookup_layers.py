@@ -11,7 +11,14 @@ import pytest
 from gc_parties import both
 
 from capc.fixed_point import Int64, modulo, uniform_bits
-from capc.gc import ChooserSession, HolderSession, bounded_relu_circuit, relu_circuit
+from capc.gc import (
+    ChooserSession,
+    HolderSession,
+    bounded_relu_circuit,
+    relu_circuit,
+    step_circuit,
+    truncate_circuit,
+)
 from capc.gc.lookup_layers import (
     LookupLayer,
     answer,
@@ -22,6 +29,8 @@ from capc.gc.lookup_layers import (
     hold,
     maximum_lookups,
     relu_lookups,
+    rescale_lookups,
+    step_lookups,
 )
 from capc.transport.duplex import MemoryDuplex
 
@@ -46,7 +55,7 @@ def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]
         lambda: answer(holder, drawn, mine), lambda: choose(chooser, layer, theirs, values - shares)
     )
     counts = [left.bytes_sent - before[0], right.bytes_sent - before[1]]
-    opened = modulo(layer.ring_bits, drawn.outputs + out)[:, 0]
+    opened = modulo(layer.output_bits, drawn.outputs + out)[:, 0]
     return drawn.outputs, opened, [*counts, right.messages_sent - sent]
 
 
@@ -72,6 +81,43 @@ def test_activations_equal_their_circuits(cap: int | None) -> None:
     assert rounds == layer.rounds
 
 
+@pytest.mark.parametrize("bits", [2, 9, 19])
+def test_activations_in_a_smaller_ring(bits: int) -> None:
+    values: Int64 = edges(-1 << (BITS - 1), 1 << (BITS - 1)).reshape(-1, 1)
+    for layer in (relu_lookups(BITS, 5, bits), bounded_relu_lookups(BITS, 5, 200, bits)):
+        most = 200 if "bounded" in layer.name else 1 << BITS
+        shares, opened, _ = evaluate(layer, values)
+        expected = np.minimum(np.maximum(values[:, 0], 0) >> 5, most)
+        np.testing.assert_array_equal(opened, modulo(bits, expected))
+        np.testing.assert_array_equal(shares, modulo(bits, shares))
+
+
+def test_rescaling_and_steps_equal_their_circuits() -> None:
+    values: Int64 = edges(-1 << (BITS - 1), 1 << (BITS - 1)).reshape(-1, 1)
+    zeros = np.zeros_like(values)
+    for layer, circuit in (
+        (rescale_lookups(BITS, 5), truncate_circuit(BITS, 5)),
+        (rescale_lookups(BITS, BITS - 2), truncate_circuit(BITS, BITS - 2)),
+        (step_lookups(BITS, 7), step_circuit(BITS, BITS, 7)),
+    ):
+        expected, _ = circuit.plain_evaluate(values, zeros, zeros)
+        _, opened, (sent, received, rounds) = evaluate(layer, values)
+        np.testing.assert_array_equal(opened, expected[:, 0])
+        total = np.add(layer.offline_bytes(len(values)), layer.online_bytes(len(values)))
+        assert [sent, received, rounds] == [*total, layer.rounds]
+
+
+@pytest.mark.parametrize(("window", "bits"), [(1, 2), (2, 2), (4, 7), (9, 18)])
+def test_maxima_of_small_numbers(window: int, bits: int) -> None:
+    """Their shares need to be right in the small ring alone."""
+    rng = np.random.default_rng(window)
+    windows = rng.integers(0, 1 << (bits - 1), (60, window))
+    windows[0], windows[1] = 0, (1 << (bits - 1)) - 1
+    layer = maximum_lookups(BITS, window, bits)
+    _, opened, _ = evaluate(layer, windows + (rng.integers(0, 1 << 9, windows.shape) << bits))
+    np.testing.assert_array_equal(opened, windows.max(axis=1))
+
+
 @pytest.mark.parametrize("window", [1, 2, 3, 4, 9])
 def test_maxima_are_exact_in_half_of_the_ring(window: int) -> None:
     values = edges(-1 << (BITS - 2), 1 << (BITS - 2))
@@ -86,12 +132,12 @@ def test_maxima_are_exact_in_half_of_the_ring(window: int) -> None:
 
 
 def test_the_holders_shares_are_fresh_masks() -> None:
-    layer = bounded_relu_lookups(BITS, 5, 6 << 7)
-    same = np.full((64, 1), 12345)
+    layer = maximum_lookups(BITS, 4)
+    same = np.full((64, 4), 12345)
     first, second = (draw(layer, same).outputs for _ in range(2))
     assert len(np.unique(np.concatenate([first, second]))) > 120
     masks = [mask for _, mask, _ in draw(layer, same).steps]
-    assert not np.array_equal(masks[0], masks[1])
+    assert not np.array_equal(masks[0][:64], masks[1])
 
 
 def test_figures_that_no_layer_has_are_refused() -> None:
@@ -100,6 +146,10 @@ def test_figures_that_no_layer_has_are_refused() -> None:
             bounded_relu_lookups(BITS, 5, cap)
     with pytest.raises(ValueError, match="ring_bits"):
         relu_lookups(1, 0)
+    with pytest.raises(ValueError, match="output_bits"):
+        relu_lookups(BITS, 0, BITS + 1)
+    with pytest.raises(ValueError, match="shift"):
+        rescale_lookups(BITS, 0)
 
 
 @pytest.mark.parametrize("n", [2, 5, 9])
@@ -109,6 +159,9 @@ def test_the_documented_formulas(n: int) -> None:
         "ReLU, shift f": relu_lookups(41, 12),
         "bounded ReLU, shift f": bounded_relu_lookups(41, 12, 6 << 12),
         "maximum of n": maximum_lookups(41, n),
+        "maximum of n in m bits": maximum_lookups(41, n, 16),
+        "rescaling, shift f": rescale_lookups(41, 12),
+        "step": step_lookups(41, 0),
     }
     text = DOCUMENT.read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| ([\w, ]+) \| .+ \| (.+ \| .+) \|$", text, re.MULTILINE))
@@ -118,14 +171,24 @@ def test_the_documented_formulas(n: int) -> None:
         assert layer.rounds == rounds
 
 
+def widened(bits: int, output_bits: int) -> LookupLayer:
+    """The last look-up of a maximum in few bits, alone."""
+    return maximum_lookups(output_bits, 1, bits)
+
+
 def value_of(formula: str, n: int) -> float:
-    """A formula of the document at 41 ring bits and a shift of 12, for a maximum of n."""
+    """A formula of the document at 41 ring bits, a shift of 12, n numbers, and 16 small bits."""
     plain = formula.replace("\u2113", "41").replace("f", "12").replace("\u2212", "-")
     plain = plain.replace("\u2308log2 n\u2309", "ceil(log2(n))").replace(") R", ")*R")
     plain = plain.replace(") r", ")*r")
     names = {
         "R": lambda bits, shift: per_instance(relu_lookups(bits, shift)),
         "r": lambda bits, shift: relu_lookups(bits, shift).rounds,
+        "B": lambda bits, shift: per_instance(bounded_relu_lookups(bits, shift, 6 << 12)),
+        "S": lambda bits, shift: per_instance(rescale_lookups(bits, shift)),
+        "T": lambda bits: per_instance(step_lookups(bits, 0)),
+        "W": lambda bits, output_bits: per_instance(widened(bits, output_bits)),
+        "m": 16,
     }
     return float(eval(plain, {**names, "ceil": math.ceil, "log2": math.log2, "n": n}))
 

@@ -15,12 +15,16 @@ from capc.errors import ProtocolError
 from capc.fixed_point import Int64, modulo, uniform_bits
 from capc.gc import (
     ChooserSession,
+    Circuit,
     HolderSession,
     Lookups,
     _engine,
+    bounded_relu_circuit,
     lookups,
     relu_circuit,
+    step_circuit,
     stock_rounds,
+    truncate_circuit,
 )
 from capc.gc.lookups import ChooserBatch, HolderBatch
 from capc.transport.duplex import MemoryDuplex
@@ -143,27 +147,50 @@ def test_corrections_that_do_not_fit_end_the_session(chooser_bends: bool) -> Non
         dead()
 
 
+OTHER_FUNCTIONS = {
+    "bounded ReLU, \u2113 = 37, f = 12, cap 6 \u00b7 2^12": (
+        Lookups.bounded_relu(37, 12, 6 << 12),
+        bounded_relu_circuit(37, 12, 6 << 12),
+    ),
+    "bounded ReLU, \u2113 = 41, f = 12, cap 6 \u00b7 2^12": (
+        Lookups.bounded_relu(41, 12, 6 << 12),
+        bounded_relu_circuit(41, 12, 6 << 12),
+    ),
+    "the first, with 16 bits of output": (Lookups.bounded_relu(37, 12, 6 << 12, 16), None),
+    "ReLU, \u2113 = 37, f = 12, 26 bits of output": (Lookups.relu(37, 12, 26), None),
+    "ReLU, \u2113 = 16, f = 0": (Lookups.relu(16, 0), None),
+    "from 16 bits to \u2113 = 37": (Lookups.widened(16, 37), None),
+    "rescaling, \u2113 = 37, f = 12": (Lookups.rescale(37, 12), truncate_circuit(37, 12)),
+    "step, \u2113 = 37": (Lookups.step(37, 12), step_circuit(37, 37, 12)),
+}
+
+
 def test_the_documented_bytes() -> None:
-    """The table of docs/garbled-circuits.md: per ReLU, in batches of 65,536, and the rounds."""
+    """The tables of docs/garbled-circuits.md: per instance, in batches of 65,536, and rounds."""
     text = DOCUMENT.read_text(encoding="utf-8")
     rows = re.findall(r"^\| look-ups, . = (\d+), f = (\d+) \| (.+) \|$", text, re.MULTILINE)
     assert len(rows) >= 3
-    per_transfer = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
     for ring_bits, shift, cells in rows:
-        relu, count = Lookups.relu(int(ring_bits), int(shift)), 65536
-        plan = relu.plan
-        corrections, online = sum(plan.offline_bytes(count)), sum(relu.online_bytes(count))
-        stock = (plan.transfers + plan.back_transfers) * per_transfer
-        circuit = relu_circuit(int(ring_bits), int(shift))
-        garbled = sum(circuit.offline_bytes(count)) + sum(circuit.online_bytes(count))
-        assert cells.split(" | ") == [
-            f"{corrections / count:.0f}",
-            f"{stock:.1f}",
-            f"{online / count:.1f}",
-            f"{stock + online / count:.0f}",
-            f"{garbled / count:,.0f}",
-            str(relu.rounds),
-        ]
+        bits, dropped = int(ring_bits), int(shift)
+        assert cells == documented(Lookups.relu(bits, dropped), relu_circuit(bits, dropped))
+    for name, (function, circuit) in OTHER_FUNCTIONS.items():
+        assert f"\n| {name} | {documented(function, circuit)} |\n" in text
+
+
+def documented(function: Lookups, circuit: Circuit | None) -> str:
+    """A function's row: bytes ahead from corrections and stock, online, in all, garbled; rounds."""
+    plan, count = function.plan, 65536
+    per_transfer = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
+    corrections, online = sum(plan.offline_bytes(count)), sum(function.online_bytes(count))
+    stock = (plan.transfers + plan.back_transfers) * per_transfer
+    garbled = "\u2013"
+    if circuit is not None:
+        both = sum(circuit.offline_bytes(count)) + sum(circuit.online_bytes(count))
+        garbled = f"{both / count:,.0f}"
+    return (
+        f"{corrections / count:.0f} | {stock:.1f} | {online / count:.1f} | "
+        f"{stock + online / count:.0f} | {garbled} | {function.rounds}"
+    )
 
 
 @pytest.mark.slow

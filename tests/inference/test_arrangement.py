@@ -8,23 +8,26 @@ from padded_pool import convolution, padded_maximum
 from two_party import assert_bit_for_bit
 
 from capc.fixed_point import FixedPoint
+from capc.gc.lookup_layers import LookupLayer
 from capc.graph.layers import (
     Add,
     BoundedRelu,
     Dense,
     Layer,
+    MaxPool,
     Network,
     QuantizedNetwork,
     Relu,
     Reshape,
 )
 from capc.graph.quantize import quantize
-from capc.inference.arrangement import arranged
+from capc.inference.arrangement import _swapped, arranged
 from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.link import Link
 from capc.inference.plan import check_plan, public_part
-from capc.inference.protocols import transferable
+from capc.inference.protocols import functions_of, transferable
 from capc.inference.reference import evaluate
+from capc.inference.small_rings import bits_of_outputs
 
 TRANSFERS = NonlinearChoice("transfers")
 IMAGES = np.random.default_rng(5).uniform(0, 1, (3, 6, 6, 1))
@@ -48,7 +51,7 @@ def network(*, cap: float | None = None, used_twice: bool = False) -> QuantizedN
     return quantize(Network(layers), FixedPoint(41, 8), (0.0, 1.0))
 
 
-@pytest.mark.parametrize(("cap", "kinds"), [(None, "RM"), (0.5, "RMB")])
+@pytest.mark.parametrize(("cap", "kinds"), [(None, "RM"), (0.5, "BM")])
 def test_a_relu_before_its_maximum_gives_the_same_integers(cap: float | None, kinds: str) -> None:
     given = network(cap=cap)
     assert arranged(given, GARBLED) is given
@@ -67,6 +70,27 @@ def test_auto_changes_places_where_that_is_faster() -> None:
     assert arranged(given, NonlinearChoice("auto", Link.parse("2s,10gbit"))) is given
     other = arranged(given, NonlinearChoice("auto", Link.parse("0.1ms,10mbit")))
     assert [layer.name for layer in other.layers] == ["x", "c", "r/each", "p", "f", "z"]
+
+
+def test_the_cap_stays_behind_where_that_is_faster() -> None:
+    """Both orders give the reference's integers; a few small windows have the cap before them."""
+    given = network(cap=0.5)
+    orders = [_swapped(given, "p", "r", cap_first=first) for first in (True, False)]
+    assert [type(layer).__name__[0] for layer in orders[1].layers[2:-2]] == ["R", "M", "B"]
+    for order in orders:
+        assert set(order.bounds) == set(order.fraction_bits)
+        np.testing.assert_array_equal(evaluate(order, IMAGES), evaluate(given, IMAGES))
+        assert_bit_for_bit(order, IMAGES, choice=TRANSFERS)
+
+
+def test_maxima_of_capped_numbers_run_in_few_bits() -> None:
+    """A cap of 0.5 at 8 fractional bits is 128: 9 bits, of the ReLU's outputs as well."""
+    order = arranged(network(cap=0.5), TRANSFERS)
+    names = [layer.name for layer in order.layers if isinstance(layer, (BoundedRelu, MaxPool))]
+    assert bits_of_outputs(order, names) == dict.fromkeys(names, 9)
+    assert bits_of_outputs(order, names[:1]) == {}  # a pool in a circuit takes all bits
+    relu = functions_of(order, names)[names[0]]
+    assert isinstance(relu, LookupLayer) and relu.output_bits == 9
 
 
 def test_a_maximum_that_others_take_stays_where_it_is() -> None:
