@@ -188,8 +188,7 @@ void ChooserBatch::draw_back() {
     require_source(source_, Source::Stock);
     core_->back.require(number_);
     SilentStock& stock = core_->stock_back->transfers();
-    const std::size_t count =
-        served(instances_ - back_, stock.available(), plan_.back_transfers());
+    const std::size_t count = served(instances_ - back_, stock.available(), plan_.back_transfers());
     pads_back_.fill(*core_, core_->multiples.get(), first_tweak_ + back_tweak(plan_, instances_),
                     back_, count, stock.take(count * plan_.back_transfers()));
     note_back(count);

@@ -36,9 +36,9 @@ class ChooserSession {
   std::shared_ptr<Core> core_;
 };
 
-/// The instances of a batch, used once. Ahead, in either order: take_back, or draw_back until all is
-/// there; `correlate` for each chunk, or `draw`. Then `begin`, once what it has drawn is proven, and
-/// `choose` and take_table for each step of the plan.
+/// The instances of a batch, used once. Ahead, in either order: take_back, or draw_back until all
+/// is there; `correlate` for each chunk, or `draw`. Then `begin`, once what it has drawn is proven,
+/// and `choose` and take_table for each step of the plan.
 class ChooserBatch {
  public:
   ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const LookupPlan& plan,

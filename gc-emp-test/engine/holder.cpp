@@ -175,8 +175,7 @@ void HolderBatch::draw() {
     require_source(source_, Source::Stock);
     core_->forward.require(number_);
     SilentStock& stock = core_->stock->transfers();
-    const std::size_t count =
-        served(instances() - forward_, stock.available(), plan_.transfers());
+    const std::size_t count = served(instances() - forward_, stock.available(), plan_.transfers());
     pads_.fill(*core_, core_->multiples.get(), first_tweak_, forward_, count,
                stock.take(count * plan_.transfers()));
     note_forward(count);

@@ -61,9 +61,9 @@ class HolderSession {
   std::shared_ptr<Core> core_;
 };
 
-/// The instances of a batch, used once. Ahead, in either order: `correct`, or draw_back until all is
-/// there; take_correlations for each chunk, or `draw`. Then `begin`, once what it has drawn back is
-/// proven, and an answer for each step of the plan.
+/// The instances of a batch, used once. Ahead, in either order: `correct`, or draw_back until all
+/// is there; take_correlations for each chunk, or `draw`. Then `begin`, once what it has drawn back
+/// is proven, and an answer for each step of the plan.
 class HolderBatch {
  public:
   HolderBatch(std::shared_ptr<HolderSession::Core> core, const LookupPlan& plan,

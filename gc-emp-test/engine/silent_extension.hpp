@@ -125,7 +125,7 @@ class SilentStock {
   std::uint64_t round_ = 0;
   std::uint64_t proven_ = 0;
   Secret<std::array<Claim, kSilentWindow>> claims_;  // of pending rounds, by number
-  bool is_due_ = false;  // the outputs of the round that ended last
+  bool is_due_ = false;                              // the outputs of the round that ended last
   std::size_t taken_ = 0;
 };
 

@@ -48,7 +48,8 @@ void StockSender::take_seeds(ConstBytes seeds) {
 
 void StockSender::grow(Bytes trees) {
   core_->guard([&] {
-    const Header header = stock_header(MessageType::StockTrees, direction_, silent_, silent_.round());
+    const Header header =
+        stock_header(MessageType::StockTrees, direction_, silent_, silent_.round());
     silent_.grow(body_of(trees, header, silent_.parameters().trees_bytes()));
   });
 }
@@ -56,8 +57,10 @@ void StockSender::grow(Bytes trees) {
 void StockSender::prove(ConstBytes point, Bytes proof) {
   core_->guard([&] {
     const ConstBytes places = open_message(
-        point, stock_header(MessageType::StockPoint, direction_, silent_, silent_.proven()), kSilentPointBytes);
-    const Header header = stock_header(MessageType::StockProof, direction_, silent_, silent_.proven());
+        point, stock_header(MessageType::StockPoint, direction_, silent_, silent_.proven()),
+        kSilentPointBytes);
+    const Header header =
+        stock_header(MessageType::StockProof, direction_, silent_, silent_.proven());
     silent_.prove(places, body_of(proof, header, kSilentProofBytes));
   });
 }
@@ -82,18 +85,20 @@ void StockReceiver::send_seeds(Bytes seeds) {
 
 void StockReceiver::answer(ConstBytes trees, Bytes point) {
   core_->guard([&] {
-    const ConstBytes sums =
-        open_message(trees, stock_header(MessageType::StockTrees, direction_, silent_, silent_.round()),
-                     silent_.parameters().trees_bytes());
-    const Header header = stock_header(MessageType::StockPoint, direction_, silent_, silent_.round());
+    const ConstBytes sums = open_message(
+        trees, stock_header(MessageType::StockTrees, direction_, silent_, silent_.round()),
+        silent_.parameters().trees_bytes());
+    const Header header =
+        stock_header(MessageType::StockPoint, direction_, silent_, silent_.round());
     silent_.answer(sums, body_of(point, header, kSilentPointBytes));
   });
 }
 
 void StockReceiver::finish(ConstBytes proof) {
   core_->guard([&] {
-    silent_.finish(open_message(proof, stock_header(MessageType::StockProof, direction_, silent_, silent_.proven()),
-                                kSilentProofBytes));
+    silent_.finish(open_message(
+        proof, stock_header(MessageType::StockProof, direction_, silent_, silent_.proven()),
+        kSilentProofBytes));
   });
 }
 

@@ -192,8 +192,8 @@ void windows() {
   }
 }
 
-/// What a sender sends decides nothing of what the receiver says before a proof: its choices, and so
-/// places and masks of later rounds, are the same whatever trees it got.
+/// What a sender sends decides nothing of what the receiver says before a proof: its choices, and
+/// so places and masks of later rounds, are the same whatever trees it got.
 void points_do_not_depend_on_the_sums() {
   SilentPair pair;
   SilentReceiver other(kernels_of(best_path()), pair.session, kFew);
