@@ -18,6 +18,7 @@ from capc.fixed_point import Int64, modulo, uniform_bits
 from capc.gc.circuits import as_words
 from capc.gc.lookups import (
     MAX_INSTANCES,
+    SHALLOW_TREES,
     ChooserBatch,
     ChooserPreparation,
     ChooserSession,
@@ -90,10 +91,13 @@ class LookupLayer:
         """What the holder keeps of prepared instances; the chooser keeps about half as much."""
         return instances * sum(count * function.kept_bytes for function, count in self.stages)
 
-    def offline_bytes(self, instances: int, from_stock: bool = False) -> tuple[int, int]:
+    def offline_bytes(
+        self, instances: int, from_stock: bool = False, tree_depth: int = SHALLOW_TREES
+    ) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
         return summed(
-            function.offline_bytes(instances * count, from_stock) for function, count in self.stages
+            function.offline_bytes(instances * count, from_stock, tree_depth)
+            for function, count in self.stages
         )
 
     def online_bytes(self, instances: int) -> tuple[int, int]:

@@ -30,6 +30,9 @@ STOCK_FROM = 1 << 20
 """Transfers of a batch, all its layers together, from which on all of them come from the session's
 stock of silent transfers, whose first rounds take some 0.1 s and 1.1 MB. Fewer are made with
 messages of their own."""
+SHALLOW_TREES, DEEP_TREES = _engine.TREE_DEPTHS
+"""How deep the seed trees of a session's corrections are, SoftSpoken's k: a transfer takes 16 / k
+bytes, and 2^k / k times as much AES. Public, and the same at both ends."""
 
 
 class Lookups:
@@ -93,7 +96,9 @@ class Lookups:
         """What the holder keeps of one prepared instance, about."""
         return _KEPT_LOOKUP_BYTES * self.plan.lookups
 
-    def offline_bytes(self, instances: int, from_stock: bool = False) -> tuple[int, int]:
+    def offline_bytes(
+        self, instances: int, from_stock: bool = False, tree_depth: int = SHALLOW_TREES
+    ) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included.
 
         From the stock: their share of its rounds, without the seeds of its first.
@@ -104,7 +109,7 @@ class Lookups:
                 round(instances * self.plan.transfers * per_transfer),
                 round(instances * self.plan.back_transfers * per_transfer),
             )
-        return summed(self.plan.offline_bytes(count) for count in _sizes(instances))
+        return summed(self.plan.offline_bytes(count, tree_depth) for count in _sizes(instances))
 
     def online_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
@@ -128,14 +133,17 @@ class ChooserBatch:
 
 
 class HolderSession:
-    """The end that fills the tables: the answering party's."""
+    """The end that fills the tables: the answering party's.
 
-    def __init__(self, channel: Duplex) -> None:
+    `tree_depth` is SHALLOW_TREES or DEEP_TREES: ProtocolError where the other end takes the other.
+    """
+
+    def __init__(self, channel: Duplex, tree_depth: int = SHALLOW_TREES) -> None:
         self._channel = channel
-        self._engine = _engine.HolderSession()
+        self._engine = _engine.HolderSession(tree_depth)
         offer = channel.recv(_engine.LOOKUP_OFFER_BYTES)
         channel.send(self._engine.setup_choose(offer))
-        answer = channel.recv(_engine.LOOKUP_ANSWER_BYTES)
+        answer = channel.recv(self._engine.answer_bytes)
         channel.send(self._engine.setup_finish(answer))
 
     def prepare(self, function: Lookups, masks: ArrayLike, from_stock: bool = False) -> HolderBatch:
@@ -188,7 +196,7 @@ class HolderPreparation:
         from_stock: bool,
     ) -> None:
         self.batches = batches
-        self._channel = channel
+        self._channel, self._tree_depth = channel, engine.tree_depth
         self._pieces = [
             (batch.function.plan, piece) for batch in batches for piece in batch._pieces
         ]
@@ -209,7 +217,7 @@ class HolderPreparation:
             return
         for plan, piece in self._pieces:
             for chunk in range(plan.chunk_count(piece.instances)):
-                size = plan.correlate_bytes(piece.instances, chunk)
+                size = plan.correlate_bytes(piece.instances, chunk, self._tree_depth)
                 piece.take_correlations(self._channel.recv(size))
             self._correct()
 
@@ -225,13 +233,14 @@ class HolderPreparation:
 class ChooserSession:
     """The end that reads one entry of each table, and speaks first: the querying party's."""
 
-    def __init__(self, channel: Duplex) -> None:
+    def __init__(self, channel: Duplex, tree_depth: int = SHALLOW_TREES) -> None:
+        """The other half of HolderSession's set-up."""
         self._channel = channel
-        self._engine = _engine.ChooserSession()
+        self._engine = _engine.ChooserSession(tree_depth)
         channel.send(self._engine.setup_offer())
         choice = channel.recv(_engine.LOOKUP_CHOICE_BYTES)
         channel.send(self._engine.setup_answer(choice))
-        self._engine.setup_finish(channel.recv(_engine.LOOKUP_TREES_BYTES))
+        self._engine.setup_finish(channel.recv(self._engine.trees_bytes))
 
     def prepare(self, function: Lookups, instances: int, from_stock: bool = False) -> ChooserBatch:
         """The other half of HolderSession.prepare."""
@@ -284,7 +293,7 @@ class ChooserPreparation:
         from_stock: bool,
     ) -> None:
         self.batches = batches
-        self._channel = channel
+        self._channel, self._tree_depth = channel, engine.tree_depth
         self._pieces = [
             (batch.function.plan, piece) for batch in batches for piece in batch._pieces
         ]
@@ -311,7 +320,8 @@ class ChooserPreparation:
 
     def _take_back(self, number: int) -> None:
         plan, piece = self._pieces[number]
-        piece.take_back(self._channel.recv(plan.back_bytes(piece.instances)))
+        size = plan.back_bytes(piece.instances, self._tree_depth)
+        piece.take_back(self._channel.recv(size))
 
 
 def _shares_of(batch: HolderBatch | ChooserBatch, shares: ArrayLike) -> Int64:

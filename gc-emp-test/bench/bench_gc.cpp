@@ -227,7 +227,7 @@ void on_each_line(Lines& lines, const std::vector<Word>& words, Work work) {
 
 /// From the set-up of fresh sessions on, one a line, so that the seeds of the stocks count.
 [[nodiscard]] Samples measure_lookups(const Options& options, const LookupPlan& plan, std::size_t n,
-                                      Source source) {
+                                      Source source, const TreeShape& shape = kShallowTrees) {
   std::vector<Word> words(n);
   random_bytes(words.data(), n * sizeof(Word));
   return measure_lines(
@@ -235,7 +235,7 @@ void on_each_line(Lines& lines, const std::vector<Word>& words, Work work) {
       [&](Lines& lines) {
         return [&] {
           on_each_line(lines, words, [&](Connection& line, std::span<const Word> part) {
-            HolderSession session(options.path);
+            HolderSession session(options.path, kSilent, shape);
             set_up(session, line);
             run_lookups(session, plan, part, part, source, line);
           });
@@ -244,7 +244,7 @@ void on_each_line(Lines& lines, const std::vector<Word>& words, Work work) {
       [&](Lines& lines) {
         return [&] {
           on_each_line(lines, words, [&](Connection& line, std::span<const Word> part) {
-            ChooserSession session(options.path);
+            ChooserSession session(options.path, kSilent, shape);
             set_up(session, line);
             (void)run_lookups(session, plan, part, source, line);
           });
@@ -265,6 +265,9 @@ void large_layer(const Options& options, const std::string& name, std::size_t n)
          "silent transfers; set-up included; " + rounds);
   report(name + "_lookups_corrected", options, measure_lookups(few, plan, n, Source::Corrections),
          "checked corrections; set-up included; " + rounds);
+  report(name + "_lookups_deep", options,
+         measure_lookups(few, plan, n, Source::Corrections, kDeepTrees),
+         "checked corrections of deep trees; set-up included; " + rounds);
 }
 
 void relu_100000x37(const Options& options) { large_layer(options, "relu_100000x37", 100'000); }

@@ -16,7 +16,7 @@ void for_each_batch(std::size_t instances, Work work) {
 void fill(StockSender& stock, Connection& connection) {
   const SilentParameters& parameters = stock.transfers().parameters();
   if (!stock.transfers().is_seeded()) {
-    stock.take_seeds(connection.receive(stock_seed_bytes(parameters)));
+    stock.take_seeds(connection.receive(stock.seed_bytes()));
   }
   Message trees(stock_trees_bytes(parameters)), proof(kStockProofBytes);
   stock.grow(trees);
@@ -28,7 +28,7 @@ void fill(StockSender& stock, Connection& connection) {
 void fill(StockReceiver& stock, Connection& connection) {
   const SilentParameters& parameters = stock.transfers().parameters();
   if (!stock.transfers().is_seeded()) {
-    Message seeds(stock_seed_bytes(parameters));
+    Message seeds(stock.seed_bytes());
     stock.send_seeds(seeds);
     connection.send(seeds);
   }
@@ -54,19 +54,20 @@ void draw(Session& session, Batch& batch, Connection& connection) {
   }
 }
 
-void prepare(HolderBatch& batch, Connection& connection) {
-  Message back(batch.plan().back_bytes(batch.instances()));
+void prepare(const HolderSession& session, HolderBatch& batch, Connection& connection) {
+  Message back(batch.plan().back_bytes(batch.instances(), session.shape()));
   batch.correct(back);
   connection.send(back);
   for (std::size_t i = 0; i < LookupPlan::chunk_count(batch.instances()); ++i) {
-    batch.take_correlations(connection.receive(batch.plan().correlate_bytes(batch.instances(), i)));
+    batch.take_correlations(
+        connection.receive(batch.plan().correlate_bytes(batch.instances(), i, session.shape())));
   }
 }
 
-void prepare(ChooserBatch& batch, Connection& connection) {
-  batch.take_back(connection.receive(batch.plan().back_bytes(batch.instances())));
+void prepare(const ChooserSession& session, ChooserBatch& batch, Connection& connection) {
+  batch.take_back(connection.receive(batch.plan().back_bytes(batch.instances(), session.shape())));
   for (std::size_t i = 0; i < LookupPlan::chunk_count(batch.instances()); ++i) {
-    Message correlations(batch.plan().correlate_bytes(batch.instances(), i));
+    Message correlations(batch.plan().correlate_bytes(batch.instances(), i, session.shape()));
     batch.correlate(correlations);
     connection.send(correlations);
   }
@@ -75,20 +76,20 @@ void prepare(ChooserBatch& batch, Connection& connection) {
 }  // namespace
 
 void set_up(HolderSession& session, Connection& connection) {
-  Message choice(kLookupChoiceBytes), trees(kLookupTreesBytes);
+  Message choice(kLookupChoiceBytes), trees(lookup_trees_bytes(session.shape()));
   session.setup_choose(connection.receive(kLookupOfferBytes), choice);
   connection.send(choice);
-  session.setup_finish(connection.receive(kLookupAnswerBytes), trees);
+  session.setup_finish(connection.receive(lookup_answer_bytes(session.shape())), trees);
   connection.send(trees);
 }
 
 void set_up(ChooserSession& session, Connection& connection) {
-  Message offer(kLookupOfferBytes), answer(kLookupAnswerBytes);
+  Message offer(kLookupOfferBytes), answer(lookup_answer_bytes(session.shape()));
   session.setup_offer(offer);
   connection.send(offer);
   session.setup_answer(connection.receive(kLookupChoiceBytes), answer);
   connection.send(answer);
-  session.setup_finish(connection.receive(kLookupTreesBytes));
+  session.setup_finish(connection.receive(lookup_trees_bytes(session.shape())));
 }
 
 void run_lookups(HolderSession& session, const LookupPlan& plan, std::span<const Word> masks,
@@ -98,7 +99,7 @@ void run_lookups(HolderSession& session, const LookupPlan& plan, std::span<const
     if (source == Source::Stock) {
       draw(session, *batch, connection);
     } else {
-      prepare(*batch, connection);
+      prepare(session, *batch, connection);
     }
     batch->begin(shares.subspan(first, count));
     for (std::size_t step = 0; step < plan.steps().size(); ++step) {
@@ -117,7 +118,7 @@ std::vector<Word> run_lookups(ChooserSession& session, const LookupPlan& plan,
     if (source == Source::Stock) {
       draw(session, *batch, connection);
     } else {
-      prepare(*batch, connection);
+      prepare(session, *batch, connection);
     }
     batch->begin(shares.subspan(first, count));
     for (std::size_t step = 0; step < plan.steps().size(); ++step) {

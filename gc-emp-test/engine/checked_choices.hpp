@@ -28,7 +28,7 @@ inline void write_choices(const SessionCore& core, TransferReceiver& receiver, c
   Writer out(message);
   out.value(header);
   receiver.correct(reinterpret_cast<const Block*>(choices.data()), transfers,
-                   out.take(correction_bytes(transfers)), labels);
+                   out.take(correction_bytes(transfers, receiver.shape())), labels);
   const Digest challenge =
       check_challenge(core.sha256, core.transcript, message.first(message.size() - kCheckBytes));
   receiver.prove(challenge, out.take(kCheckBytes));
@@ -37,8 +37,8 @@ inline void write_choices(const SessionCore& core, TransferReceiver& receiver, c
 /// The other side of write_choices: ProtocolError, and no labels, where the check fails.
 inline void read_choices(const SessionCore& core, TransferSender& sender, const Header& header,
                          std::size_t transfers, ConstBytes message, Block* labels) {
-  Reader body(open_message(message, header, choice_body_bytes(transfers)));
-  const ConstBytes corrections = body.take(correction_bytes(transfers));
+  Reader body(open_message(message, header, choice_body_bytes(transfers, sender.shape())));
+  const ConstBytes corrections = body.take(correction_bytes(transfers, sender.shape()));
   const Digest challenge = check_challenge(core.sha256, core.transcript,
                                            message.first(kHeaderBytes + corrections.size()));
   sender.extend(corrections, challenge, body.take(kCheckBytes), transfers, labels);

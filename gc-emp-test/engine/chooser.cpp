@@ -8,8 +8,8 @@
 namespace capc::gc {
 
 struct ChooserSession::Core : SessionCore {
-  Core(Path path, const SilentParameters& silent_parameters)
-      : SessionCore(path), silent(silent_parameters) {
+  Core(Path path, const SilentParameters& silent_parameters, const TreeShape& tree_shape)
+      : SessionCore(path), silent(silent_parameters), shape(tree_shape) {
     draw_difference(delta);
     multiples.get() = multiples_of(delta.get());
   }
@@ -24,21 +24,24 @@ struct ChooserSession::Core : SessionCore {
   std::unique_ptr<TransferReceiver> receiver;
   std::unique_ptr<TransferSender> sender;
   SilentParameters silent;
+  TreeShape shape;
   std::unique_ptr<StockReceiver> stock;
   std::unique_ptr<StockSender> stock_back;
 };
 
-ChooserSession::ChooserSession(Path path, const SilentParameters& silent)
-    : core_(std::make_shared<Core>(path, silent)) {}
+ChooserSession::ChooserSession(Path path, const SilentParameters& silent, const TreeShape& shape)
+    : core_(std::make_shared<Core>(path, silent, shape)) {}
 ChooserSession::~ChooserSession() = default;
 ChooserSession::ChooserSession(ChooserSession&&) noexcept = default;
 ChooserSession& ChooserSession::operator=(ChooserSession&&) noexcept = default;
+
+const TreeShape& ChooserSession::shape() const { return core_->shape; }
 
 void ChooserSession::setup_offer(Bytes out) {
   const Exclusive exclusive(core_->busy);
   if (!core_->offer.empty()) throw StateError("the session's set-up was begun already");
   Writer writer(out);
-  writer.value(setup_header(MessageType::LookupOffer));
+  writer.value(lookup_setup_header(MessageType::LookupOffer, core_->shape));
   core_->base.offer(writer.take(kPointBytes));
   core_->offer.assign(out.begin(), out.end());
 }
@@ -49,7 +52,7 @@ void ChooserSession::setup_answer(ConstBytes choice, Bytes out) {
     throw StateError("the set-up is not at this point");
   }
   core_->ends_with_errors([&] {
-    Reader reader(open_message(choice, setup_header(MessageType::LookupChoice),
+    Reader reader(open_message(choice, lookup_setup_header(MessageType::LookupChoice, core_->shape),
                                kLookupChoiceBytes - kHeaderBytes));
     core_->start = reader.value<Block>();
     SecretArray<Block> zero(kBaseTransfers);
@@ -57,9 +60,10 @@ void ChooserSession::setup_answer(ConstBytes choice, Bytes out) {
     core_->base.keys(core_->start, reader.take(kBaseTransfers * kPointBytes), zero, one);
     core_->transcript = setup_digest(core_->sha256, core_->offer, choice);
     Writer writer(out);
-    writer.value(setup_header(MessageType::LookupAnswer));
-    core_->receiver = std::make_unique<TransferReceiver>(*core_->kernels, core_->transcript, zero,
-                                                         one, writer.take(kTreeMessageBytes));
+    writer.value(lookup_setup_header(MessageType::LookupAnswer, core_->shape));
+    core_->receiver =
+        std::make_unique<TransferReceiver>(*core_->kernels, core_->shape, core_->transcript, zero,
+                                           one, writer.take(core_->shape.message_bytes()));
     const auto session = random_value<Block>();
     writer.value(session);
     core_->base_back.choose(reader.take(kPointBytes), session,
@@ -76,11 +80,12 @@ void ChooserSession::setup_finish(ConstBytes trees) {
   }
   core_->ends_with_errors([&] {
     const ConstBytes body =
-        open_message(trees, setup_header(MessageType::LookupTrees), kTreeMessageBytes);
+        open_message(trees, lookup_setup_header(MessageType::LookupTrees, core_->shape),
+                     core_->shape.message_bytes());
     SecretArray<Block> keys(kBaseTransfers);
     core_->base_back.keys(keys);
-    core_->sender = std::make_unique<TransferSender>(*core_->kernels, core_->transcript,
-                                                     core_->delta.get(), keys, body);
+    core_->sender = std::make_unique<TransferSender>(
+        *core_->kernels, core_->shape, core_->transcript, core_->delta.get(), keys, body);
     core_->transcript = setup_digest(core_->sha256, core_->transcript, trees);
     core_->stock = std::make_unique<StockReceiver>(*core_, *core_->receiver, Direction::FromHolder,
                                                    core_->silent);
@@ -155,12 +160,16 @@ void ChooserBatch::take_back(ConstBytes back) {
   });
 }
 
+std::size_t ChooserBatch::correlate_bytes() const {
+  return plan_.correlate_bytes(instances_, chunks_done(), core_->shape);
+}
+
 void ChooserBatch::correlate(Bytes out) {
   core_->guard([&] {
     require_source(source_, Source::Corrections);
     core_->forward.require(number_);
     const std::size_t chunk = chunks_done();
-    require_size(out.size(), plan_.correlate_bytes(instances_, chunk), "the corrections' buffer");
+    require_size(out.size(), correlate_bytes(), "the corrections' buffer");
     const std::size_t count = LookupPlan::chunk_instances(instances_, chunk);
     const std::size_t transfers = count * plan_.transfers();
     grow(core_->slots, padded_transfers(transfers));

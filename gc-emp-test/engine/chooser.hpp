@@ -13,14 +13,17 @@ class ChooserBatch;
 /// The end of a session of look-ups that reads one entry of each table; see HolderSession.
 class ChooserSession {
  public:
-  explicit ChooserSession(Path path = best_path(), const SilentParameters& silent = kSilent);
+  explicit ChooserSession(Path path = best_path(), const SilentParameters& silent = kSilent,
+                          const TreeShape& shape = kShallowTrees);
   ~ChooserSession();
   ChooserSession(ChooserSession&&) noexcept;
   ChooserSession& operator=(ChooserSession&&) noexcept;
 
+  [[nodiscard]] const TreeShape& shape() const;
+
   /// The first message of a session: kLookupOfferBytes.
   void setup_offer(Bytes out);
-  /// The answer (kLookupAnswerBytes) to the holder's choice.
+  /// The answer (lookup_answer_bytes) to the holder's choice.
   void setup_answer(ConstBytes choice, Bytes out);
   void setup_finish(ConstBytes trees);
 
@@ -54,8 +57,9 @@ class ChooserBatch {
   [[nodiscard]] std::size_t steps_done() const { return step_; }
 
   void take_back(ConstBytes back);
-  /// The next chunk's Correlate message (plan().correlate_bytes).
+  /// The next chunk's Correlate message (correlate_bytes()).
   void correlate(Bytes out);
+  [[nodiscard]] std::size_t correlate_bytes() const;
   /// What a stock has, of what the batch still needs: for the tables, or for those back.
   void draw();
   void draw_back();

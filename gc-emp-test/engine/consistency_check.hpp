@@ -10,7 +10,7 @@
 
 namespace capc::gc {
 
-// The check that the evaluator chose the same in each of the 32 trees: Roy, "SoftSpokenOT", CRYPTO
+// The check that the evaluator chose the same in each of the trees: Roy, "SoftSpokenOT", CRYPTO
 // 2022. Both parties hash their rows to one element of GF(2^128) each, linearly and by the same
 // random coefficients. The evaluator sends the hash of its choices, with 128 random choices more
 // as its mask, and a digest of its hashed rows. The garbler's hashed rows differ from those by the

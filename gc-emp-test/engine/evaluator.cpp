@@ -52,8 +52,9 @@ void EvaluatorSession::setup_answer(ConstBytes choice, Bytes out) {
   core_->transcript = setup_digest(core_->sha256, core_->offer, choice);
   Writer writer(out);
   writer.value(setup_header(MessageType::SetupTrees));
-  core_->receiver = std::make_unique<TransferReceiver>(*core_->kernels, core_->transcript, zero,
-                                                       one, writer.take(kTreeMessageBytes));
+  core_->receiver =
+      std::make_unique<TransferReceiver>(*core_->kernels, kShallowTrees, core_->transcript, zero,
+                                         one, writer.take(kShallowTrees.message_bytes()));
   core_->transcript = setup_digest(core_->sha256, core_->transcript, out);
   core_->ready = true;
 }

@@ -74,9 +74,9 @@ void GarblerSession::setup_finish(ConstBytes trees) {
   if (keys.size() == 0) throw StateError("the session's set-up is finished already");
   core_->ends_with_errors([&] {
     const ConstBytes body =
-        open_message(trees, setup_header(MessageType::SetupTrees), kTreeMessageBytes);
-    core_->sender = std::make_unique<TransferSender>(*core_->kernels, core_->transcript,
-                                                     core_->delta.get(), keys, body);
+        open_message(trees, setup_header(MessageType::SetupTrees), kShallowTrees.message_bytes());
+    core_->sender = std::make_unique<TransferSender>(
+        *core_->kernels, kShallowTrees, core_->transcript, core_->delta.get(), keys, body);
     core_->transcript = setup_digest(core_->sha256, core_->transcript, trees);
     core_->ready = true;
   });

@@ -16,7 +16,7 @@ namespace capc::gc {
 
 constexpr std::size_t kSetupOfferBytes = kHeaderBytes + kPointBytes;
 constexpr std::size_t kSetupChoiceBytes = kHeaderBytes + kStartBytes + kBaseTransfers * kPointBytes;
-constexpr std::size_t kSetupTreesBytes = kHeaderBytes + kTreeMessageBytes;
+constexpr std::size_t kSetupTreesBytes = kHeaderBytes + kShallowTrees.message_bytes();
 
 class GarblerBatch;
 

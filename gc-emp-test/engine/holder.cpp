@@ -8,8 +8,8 @@
 namespace capc::gc {
 
 struct HolderSession::Core : SessionCore {
-  Core(Path path, const SilentParameters& silent_parameters)
-      : SessionCore(path), silent(silent_parameters) {
+  Core(Path path, const SilentParameters& silent_parameters, const TreeShape& tree_shape)
+      : SessionCore(path), silent(silent_parameters), shape(tree_shape) {
     draw_difference(delta);
     multiples.get() = multiples_of(delta.get());
     start = random_value<Block>();
@@ -25,25 +25,28 @@ struct HolderSession::Core : SessionCore {
   std::unique_ptr<TransferSender> sender;
   std::unique_ptr<TransferReceiver> receiver;
   SilentParameters silent;
+  TreeShape shape;
   std::unique_ptr<StockSender> stock;
   std::unique_ptr<StockReceiver> stock_back;
 };
 
-HolderSession::HolderSession(Path path, const SilentParameters& silent)
-    : core_(std::make_shared<Core>(path, silent)) {}
+HolderSession::HolderSession(Path path, const SilentParameters& silent, const TreeShape& shape)
+    : core_(std::make_shared<Core>(path, silent, shape)) {}
 HolderSession::~HolderSession() = default;
 HolderSession::HolderSession(HolderSession&&) noexcept = default;
 HolderSession& HolderSession::operator=(HolderSession&&) noexcept = default;
+
+const TreeShape& HolderSession::shape() const { return core_->shape; }
 
 void HolderSession::setup_choose(ConstBytes offer, Bytes out) {
   const Exclusive exclusive(core_->busy);
   if (core_->chosen) throw StateError("the session's set-up was begun already");
   core_->chosen = true;
   core_->ends_with_errors([&] {
-    const ConstBytes point =
-        open_message(offer, setup_header(MessageType::LookupOffer), kPointBytes);
+    const ConstBytes point = open_message(
+        offer, lookup_setup_header(MessageType::LookupOffer, core_->shape), kPointBytes);
     Writer writer(out);
-    writer.value(setup_header(MessageType::LookupChoice));
+    writer.value(lookup_setup_header(MessageType::LookupChoice, core_->shape));
     writer.value(core_->start);
     core_->base.choose(point, core_->start, TransferSender::base_choices(core_->delta.get()),
                        writer.take(kBaseTransfers * kPointBytes));
@@ -58,22 +61,23 @@ void HolderSession::setup_finish(ConstBytes answer, Bytes out) {
     throw StateError("the set-up is not at this point");
   }
   core_->ends_with_errors([&] {
-    Reader reader(open_message(answer, setup_header(MessageType::LookupAnswer),
-                               kLookupAnswerBytes - kHeaderBytes));
+    Reader reader(open_message(answer, lookup_setup_header(MessageType::LookupAnswer, core_->shape),
+                               lookup_answer_bytes(core_->shape) - kHeaderBytes));
     SecretArray<Block> keys(kBaseTransfers);
     core_->base.keys(keys);
-    core_->sender =
-        std::make_unique<TransferSender>(*core_->kernels, core_->transcript, core_->delta.get(),
-                                         keys, reader.take(kTreeMessageBytes));
+    core_->sender = std::make_unique<TransferSender>(*core_->kernels, core_->shape,
+                                                     core_->transcript, core_->delta.get(), keys,
+                                                     reader.take(core_->shape.message_bytes()));
     const auto session = reader.value<Block>();
     SecretArray<Block> zero(kBaseTransfers);
     SecretArray<Block> one(kBaseTransfers);
     core_->base_back.keys(session, reader.take(kBaseTransfers * kPointBytes), zero, one);
     core_->transcript = setup_digest(core_->sha256, core_->transcript, answer);
     Writer writer(out);
-    writer.value(setup_header(MessageType::LookupTrees));
-    core_->receiver = std::make_unique<TransferReceiver>(*core_->kernels, core_->transcript, zero,
-                                                         one, writer.take(kTreeMessageBytes));
+    writer.value(lookup_setup_header(MessageType::LookupTrees, core_->shape));
+    core_->receiver =
+        std::make_unique<TransferReceiver>(*core_->kernels, core_->shape, core_->transcript, zero,
+                                           one, writer.take(core_->shape.message_bytes()));
     core_->transcript = setup_digest(core_->sha256, core_->transcript, out);
     core_->stock = std::make_unique<StockSender>(*core_, *core_->sender, core_->delta.get(),
                                                  Direction::FromHolder, core_->silent);
@@ -141,11 +145,13 @@ void HolderBatch::note_back(std::size_t count) {
   if (has_back()) core_->back.pass();
 }
 
+std::size_t HolderBatch::back_bytes() const { return plan_.back_bytes(instances(), core_->shape); }
+
 void HolderBatch::correct(Bytes back) {
   core_->guard([&] {
     require_source(source_, Source::Corrections);
     core_->back.require(number_);
-    require_size(back.size(), plan_.back_bytes(instances()), "the corrections' buffer");
+    require_size(back.size(), back_bytes(), "the corrections' buffer");
     const std::size_t transfers = instances() * plan_.back_transfers();
     SecretArray<Block> labels(padded_transfers(transfers));
     write_random_choices(*core_, *core_->receiver, header(MessageType::CorrelateBack, 0), transfers,

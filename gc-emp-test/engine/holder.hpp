@@ -20,9 +20,12 @@ namespace capc::gc {
 constexpr std::size_t kLookupOfferBytes = kHeaderBytes + kPointBytes;
 constexpr std::size_t kLookupChoiceBytes =
     kHeaderBytes + kStartBytes + (kBaseTransfers + 1) * kPointBytes;
-constexpr std::size_t kLookupAnswerBytes =
-    kHeaderBytes + kTreeMessageBytes + kStartBytes + kBaseTransfers * kPointBytes;
-constexpr std::size_t kLookupTreesBytes = kHeaderBytes + kTreeMessageBytes;
+[[nodiscard]] constexpr std::size_t lookup_answer_bytes(const TreeShape& shape = kShallowTrees) {
+  return kHeaderBytes + shape.message_bytes() + kStartBytes + kBaseTransfers * kPointBytes;
+}
+[[nodiscard]] constexpr std::size_t lookup_trees_bytes(const TreeShape& shape = kShallowTrees) {
+  return kHeaderBytes + shape.message_bytes();
+}
 
 class HolderBatch;
 
@@ -34,16 +37,20 @@ enum class Source : std::uint8_t {
 
 /// The end of a session of look-ups that has the tables. It does no input or output: each call
 /// takes the bytes of a message or fills the next one. After a ProtocolError the session is dead.
+/// Both ends have trees of the same shape, in both directions: another one is a ProtocolError.
 class HolderSession {
  public:
-  explicit HolderSession(Path path = best_path(), const SilentParameters& silent = kSilent);
+  explicit HolderSession(Path path = best_path(), const SilentParameters& silent = kSilent,
+                         const TreeShape& shape = kShallowTrees);
   ~HolderSession();
   HolderSession(HolderSession&&) noexcept;
   HolderSession& operator=(HolderSession&&) noexcept;
 
+  [[nodiscard]] const TreeShape& shape() const;
+
   /// The answer (kLookupChoiceBytes) to the chooser's offer.
   void setup_choose(ConstBytes offer, Bytes out);
-  /// The last message of set-up (kLookupTreesBytes), from the chooser's answer.
+  /// The last message of set-up (lookup_trees_bytes), from the chooser's answer.
   void setup_finish(ConstBytes answer, Bytes out);
 
   /// A function of so many numbers, to be computed later. `masks` become the holder's shares of the
@@ -77,8 +84,9 @@ class HolderBatch {
   [[nodiscard]] bool is_prepared() const { return has_forward() && has_back(); }
   [[nodiscard]] std::size_t steps_done() const { return step_; }
 
-  /// The CorrelateBack message (plan().back_bytes): this side's random choices.
+  /// The CorrelateBack message (back_bytes()): this side's random choices.
   void correct(Bytes back);
+  [[nodiscard]] std::size_t back_bytes() const;
   /// The next chunk's Correlate message.
   void take_correlations(ConstBytes correlations);
   /// What a stock has, of what the batch still needs: for the tables, or for those back.

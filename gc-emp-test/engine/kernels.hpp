@@ -61,7 +61,7 @@ struct TableLabels {
 };
 
 constexpr std::size_t kTableBytes = 32;
-constexpr std::size_t kLeaves = 16;        // of a tree of the OT extension: 2^4
+constexpr std::size_t kLeaves = 16;        // of a seed tree, that leaf_sums adds: 2^4
 constexpr std::size_t kUnitColumns = 512;  // transfers that one step of the extension makes
 constexpr std::size_t kUnitBlocks = kUnitColumns / 128;
 constexpr std::size_t kCodeWeight = 10;  // ones in a row of the silent transfers' matrix

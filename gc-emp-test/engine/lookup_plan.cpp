@@ -19,12 +19,13 @@ std::size_t LookupPlan::chunk_instances(std::size_t instances, std::size_t chunk
   return std::min(kLookupChunk, instances - chunk * kLookupChunk);
 }
 
-std::size_t LookupPlan::correlate_bytes(std::size_t instances, std::size_t chunk) const {
-  return kHeaderBytes + choice_body_bytes(chunk_instances(instances, chunk) * transfers_);
+std::size_t LookupPlan::correlate_bytes(std::size_t instances, std::size_t chunk,
+                                        const TreeShape& shape) const {
+  return kHeaderBytes + choice_body_bytes(chunk_instances(instances, chunk) * transfers_, shape);
 }
 
-std::size_t LookupPlan::back_bytes(std::size_t instances) const {
-  return kHeaderBytes + choice_body_bytes(instances * back_transfers_);
+std::size_t LookupPlan::back_bytes(std::size_t instances, const TreeShape& shape) const {
+  return kHeaderBytes + choice_body_bytes(instances * back_transfers_, shape);
 }
 
 std::size_t LookupPlan::choose_bytes(std::size_t instances, std::size_t step) const {
@@ -39,10 +40,13 @@ std::size_t LookupPlan::table_bytes(std::size_t instances, std::size_t step) con
   return kHeaderBytes + packed_bytes(bits * instances);
 }
 
-std::pair<std::size_t, std::size_t> LookupPlan::offline_bytes(std::size_t instances) const {
+std::pair<std::size_t, std::size_t> LookupPlan::offline_bytes(std::size_t instances,
+                                                              const TreeShape& shape) const {
   std::size_t chosen = 0;
-  for (std::size_t i = 0; i < chunk_count(instances); ++i) chosen += correlate_bytes(instances, i);
-  return {back_bytes(instances), chosen};
+  for (std::size_t i = 0; i < chunk_count(instances); ++i) {
+    chosen += correlate_bytes(instances, i, shape);
+  }
+  return {back_bytes(instances, shape), chosen};
 }
 
 std::pair<std::size_t, std::size_t> LookupPlan::online_bytes(std::size_t instances) const {

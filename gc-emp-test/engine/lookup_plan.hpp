@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "circuit.hpp"
+#include "seed_trees.hpp"
 #include "wire_format.hpp"
 
 namespace capc::gc {
@@ -145,12 +146,15 @@ class LookupPlan {
   [[nodiscard]] static std::size_t chunk_count(std::size_t instances);
   [[nodiscard]] static std::size_t chunk_instances(std::size_t instances, std::size_t chunk);
   /// Bytes of the messages, headers included.
-  [[nodiscard]] std::size_t correlate_bytes(std::size_t instances, std::size_t chunk) const;
-  [[nodiscard]] std::size_t back_bytes(std::size_t instances) const;
+  [[nodiscard]] std::size_t correlate_bytes(std::size_t instances, std::size_t chunk,
+                                            const TreeShape& shape = kShallowTrees) const;
+  [[nodiscard]] std::size_t back_bytes(std::size_t instances,
+                                       const TreeShape& shape = kShallowTrees) const;
   [[nodiscard]] std::size_t choose_bytes(std::size_t instances, std::size_t step) const;
   [[nodiscard]] std::size_t table_bytes(std::size_t instances, std::size_t step) const;
   /// Of all messages of a phase, from the holder and from the chooser; offline without a stock.
-  [[nodiscard]] std::pair<std::size_t, std::size_t> offline_bytes(std::size_t instances) const;
+  [[nodiscard]] std::pair<std::size_t, std::size_t> offline_bytes(
+      std::size_t instances, const TreeShape& shape = kShallowTrees) const;
   [[nodiscard]] std::pair<std::size_t, std::size_t> online_bytes(std::size_t instances) const;
 
  private:

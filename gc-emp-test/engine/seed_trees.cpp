@@ -2,17 +2,16 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "errors.hpp"
 
 namespace capc::gc {
 namespace {
 
-constexpr std::size_t kSumsBytes = kTrees * kTreeDepth * 2 * sizeof(Block);
+constexpr std::size_t kSumsBytes = 2 * kBaseTransfers * sizeof(Block);
 
-using Leaves = std::array<Block, kLeaves>;
 using CheckString = std::array<std::uint64_t, kLeafCheckBytes / sizeof(std::uint64_t)>;
-using CheckStrings = std::array<CheckString, kLeaves>;
 
 void add(CheckString& sum, const CheckString& other) {
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] ^= other[i];
@@ -48,10 +47,10 @@ class LeafHash {
   Sha512 hash_;
 };
 
-[[nodiscard]] Digest digest_of(const Digest& session, const SecretArray<CheckStrings>& strings) {
+[[nodiscard]] Digest digest_of(const Digest& session, const SecretArray<CheckString>& strings) {
   return Sha256()("capc tree check 2", {session,
                                         {reinterpret_cast<const std::uint8_t*>(strings.data()),
-                                         strings.size() * sizeof(CheckStrings)}});
+                                         strings.size() * sizeof(CheckString)}});
 }
 
 [[nodiscard]] Block load(ConstBytes bytes, std::size_t index) {
@@ -60,12 +59,17 @@ class LeafHash {
   return b;
 }
 
+/// The base transfer of a tree's level, and so the bit of Δ: the root's is the tree's highest.
+[[nodiscard]] std::size_t transfer_of(const TreeShape& shape, std::size_t tree, std::size_t level) {
+  return tree * shape.depth + (shape.depth - 1 - level);
+}
+
 /// From leaf y ^ path at place y to leaf x at place x, with the same moves for every path.
-void put_in_order(CheckStrings& strings, std::uint64_t path) {
-  for (std::size_t level = 0; level < kTreeDepth; ++level) {
+void put_in_order(CheckString* strings, const TreeShape& shape, std::uint64_t path) {
+  for (std::size_t level = 0; level < shape.depth; ++level) {
     const std::uint64_t mask = std::uint64_t{0} - ((path >> level) & 1U);
     const std::size_t step = std::size_t{1} << level;
-    for (std::size_t x = 0; x < kLeaves; ++x) {
+    for (std::size_t x = 0; x < shape.leaves(); ++x) {
       if ((x & step) != 0) continue;
       for (std::size_t i = 0; i < strings[x].size(); ++i) {
         const std::uint64_t change = (strings[x][i] ^ strings[x + step][i]) & mask;
@@ -76,65 +80,77 @@ void put_in_order(CheckStrings& strings, std::uint64_t path) {
   }
 }
 
-/// The nodes of one punctured tree's last level: node y is the tree's node y ^ path.
-void grow_punctured_tree(const Kernels& kernels, std::size_t tree, Block delta,
-                         const SecretArray<Block>& chosen_keys, ConstBytes sums, Leaves& nodes) {
-  Secret<Leaves> children;
-  for (std::size_t level = 0; level < kTreeDepth; ++level) {
+/// The nodes of a tree's last level, and the masked sums of each level's left and right nodes.
+[[nodiscard]] SecretArray<Block> grow_tree(const Kernels& kernels, const TreeShape& shape,
+                                           std::size_t tree, const SecretArray<Block>& zero_keys,
+                                           const SecretArray<Block>& one_keys, Bytes all_sums) {
+  SecretArray<Block> nodes(shape.leaves());
+  SecretArray<Block> children(shape.leaves());
+  random_bytes(nodes.data(), 2 * sizeof(Block));  // the two subtrees under the root
+  for (std::size_t level = 0; level < shape.depth; ++level) {
     const std::size_t width = std::size_t{2} << level;
-    const std::size_t transfer = tree * kTreeDepth + (kTreeDepth - 1 - level);
+    if (level > 0) {
+      for (std::size_t i = 0; i < width / 2; ++i) split(kernels, nodes[i], &children[2 * i]);
+      std::swap(nodes, children);
+    }
+    Block sums[2] = {};
+    for (std::size_t i = 0; i < width; ++i) sums[i % 2] ^= nodes[i];
+    const std::size_t transfer = transfer_of(shape, tree, level);
+    sums[0] ^= zero_keys[transfer];
+    sums[1] ^= one_keys[transfer];
+    std::memcpy(all_sums.data() + transfer * sizeof sums, sums, sizeof sums);
+  }
+  return nodes;
+}
+
+/// The nodes of one punctured tree's last level: node y is the tree's node y ^ path.
+[[nodiscard]] SecretArray<Block> grow_punctured_tree(const Kernels& kernels, const TreeShape& shape,
+                                                     std::size_t tree, Block delta,
+                                                     const SecretArray<Block>& chosen_keys,
+                                                     ConstBytes all_sums) {
+  SecretArray<Block> nodes(shape.leaves());
+  SecretArray<Block> children(shape.leaves());
+  for (std::size_t level = 0; level < shape.depth; ++level) {
+    const std::size_t width = std::size_t{2} << level;
+    const std::size_t transfer = transfer_of(shape, tree, level);
     const std::uint64_t path = bit_of(delta, transfer);
-    children.get() = {};
     Block sum{};
+    children[0] = {};
     for (std::size_t y = 1; y < width / 2; ++y) {
       Secret<std::array<Block, 2>> pair;
       split(kernels, nodes[y], pair.get().data());
       const Block difference = select(path, pair.get()[0] ^ pair.get()[1]);
-      children.get()[2 * y] = pair.get()[0] ^ difference;
-      children.get()[2 * y + 1] = pair.get()[1] ^ difference;
-      sum ^= children.get()[2 * y + 1];
+      children[2 * y] = pair.get()[0] ^ difference;
+      children[2 * y + 1] = pair.get()[1] ^ difference;
+      sum ^= children[2 * y + 1];
     }
-    const Block left = load(sums, 2 * transfer);
-    const Block right = load(sums, 2 * transfer + 1);
+    const Block left = load(all_sums, 2 * transfer);
+    const Block right = load(all_sums, 2 * transfer + 1);
     // The sum of the side off the path, less what is known of it, is the path's sibling.
     const Block off_path = right ^ select(path, left ^ right);
-    children.get()[1] = off_path ^ chosen_keys[transfer] ^ sum;
-    nodes = children.get();
+    children[1] = off_path ^ chosen_keys[transfer] ^ sum;
+    std::swap(nodes, children);
   }
+  return nodes;
 }
 
 }  // namespace
 
-SecretArray<RoundKeys> grow_trees(const Kernels& kernels, const Digest& session,
-                                  const SecretArray<Block>& zero_keys,
+SecretArray<RoundKeys> grow_trees(const Kernels& kernels, const TreeShape& shape,
+                                  const Digest& session, const SecretArray<Block>& zero_keys,
                                   const SecretArray<Block>& one_keys, Bytes message) {
-  SecretArray<RoundKeys> keys(kTrees * kLeaves);
-  SecretArray<CheckStrings> strings(kTrees);
+  SecretArray<RoundKeys> keys(shape.trees() * shape.leaves());
+  SecretArray<CheckString> strings(keys.size());
   const LeafHash hash_leaf(kernels, session);
   Writer checks(message.subspan(kSumsBytes));
-  for (std::size_t tree = 0; tree < kTrees; ++tree) {
-    Secret<Leaves> nodes;
-    Secret<Leaves> children;
-    random_bytes(&nodes.get()[0], 2 * sizeof(Block));  // the two subtrees under the root
-    for (std::size_t level = 0; level < kTreeDepth; ++level) {
-      const std::size_t width = std::size_t{2} << level;
-      if (level > 0) {
-        for (std::size_t i = 0; i < width / 2; ++i) {
-          split(kernels, nodes.get()[i], &children.get()[2 * i]);
-        }
-        nodes.get() = children.get();
-      }
-      Block sums[2] = {};
-      for (std::size_t i = 0; i < width; ++i) sums[i % 2] ^= nodes.get()[i];
-      const std::size_t transfer = tree * kTreeDepth + (kTreeDepth - 1 - level);
-      sums[0] ^= zero_keys[transfer];
-      sums[1] ^= one_keys[transfer];
-      std::memcpy(message.data() + transfer * sizeof sums, sums, sizeof sums);
-    }
+  for (std::size_t tree = 0; tree < shape.trees(); ++tree) {
+    const SecretArray<Block> nodes =
+        grow_tree(kernels, shape, tree, zero_keys, one_keys, message.first(kSumsBytes));
+    const std::size_t first = tree * shape.leaves();
     CheckString sum{};
-    for (std::size_t x = 0; x < kLeaves; ++x) {
-      hash_leaf(tree, x, nodes.get()[x], keys[tree * kLeaves + x], strings[tree][x]);
-      add(sum, strings[tree][x]);
+    for (std::size_t x = 0; x < shape.leaves(); ++x) {
+      hash_leaf(tree, x, nodes[x], keys[first + x], strings[first + x]);
+      add(sum, strings[first + x]);
     }
     checks.value(sum);
   }
@@ -142,28 +158,30 @@ SecretArray<RoundKeys> grow_trees(const Kernels& kernels, const Digest& session,
   return keys;
 }
 
-SecretArray<RoundKeys> grow_punctured_trees(const Kernels& kernels, const Digest& session,
-                                            Block delta, const SecretArray<Block>& chosen_keys,
+SecretArray<RoundKeys> grow_punctured_trees(const Kernels& kernels, const TreeShape& shape,
+                                            const Digest& session, Block delta,
+                                            const SecretArray<Block>& chosen_keys,
                                             ConstBytes message) {
-  SecretArray<RoundKeys> keys(kTrees * kLeaves);
-  SecretArray<CheckStrings> strings(kTrees);
+  SecretArray<RoundKeys> keys(shape.trees() * shape.leaves());
+  SecretArray<CheckString> strings(keys.size());
   const LeafHash hash_leaf(kernels, session);
   const ConstBytes sums = message.first(kSumsBytes);
   Reader checks(message.subspan(kSumsBytes));
-  for (std::size_t tree = 0; tree < kTrees; ++tree) {
-    Secret<Leaves> nodes;
-    grow_punctured_tree(kernels, tree, delta, chosen_keys, sums, nodes.get());
+  for (std::size_t tree = 0; tree < shape.trees(); ++tree) {
+    const SecretArray<Block> nodes =
+        grow_punctured_tree(kernels, shape, tree, delta, chosen_keys, sums);
+    const std::size_t first = tree * shape.leaves();
     std::uint64_t path = 0;
-    for (std::size_t bit = 0; bit < kTreeDepth; ++bit) {
-      path |= bit_of(delta, tree * kTreeDepth + bit) << bit;
+    for (std::size_t bit = 0; bit < shape.depth; ++bit) {
+      path |= bit_of(delta, tree * shape.depth + bit) << bit;
     }
     auto missing = checks.value<CheckString>();
-    for (std::size_t y = 1; y < kLeaves; ++y) {
-      hash_leaf(tree, y ^ path, nodes.get()[y], keys[tree * kLeaves + y], strings[tree][y]);
-      add(missing, strings[tree][y]);
+    for (std::size_t y = 1; y < shape.leaves(); ++y) {
+      hash_leaf(tree, y ^ path, nodes[y], keys[first + y], strings[first + y]);
+      add(missing, strings[first + y]);
     }
-    strings[tree][0] = missing;
-    put_in_order(strings[tree], path);
+    strings[first] = missing;
+    put_in_order(&strings[first], shape, path);
   }
   const Digest expected = digest_of(session, strings);
   const auto sent = checks.value<Digest>();

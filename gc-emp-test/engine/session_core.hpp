@@ -9,6 +9,7 @@
 #include "kernels.hpp"
 #include "layout.hpp"
 #include "secret.hpp"
+#include "seed_trees.hpp"
 #include "session.hpp"
 #include "wire_format.hpp"
 
@@ -60,6 +61,13 @@ inline void draw_difference(Secret<Block>& delta) {
 [[nodiscard]] inline Header setup_header(MessageType type) {
   Header header;
   header.type = type;
+  return header;
+}
+
+/// Of a session of look-ups, whose ends must have seed trees of one shape.
+[[nodiscard]] inline Header lookup_setup_header(MessageType type, const TreeShape& shape) {
+  Header header = setup_header(type);
+  header.instances = shape.depth;
   return header;
 }
 

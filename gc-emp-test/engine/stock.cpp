@@ -74,7 +74,7 @@ StockReceiver::StockReceiver(SessionCore& core, TransferReceiver& transfers, Dir
 
 void StockReceiver::send_seeds(Bytes seeds) {
   core_->guard([&] {
-    require_size(seeds.size(), stock_seed_bytes(silent_.parameters()), "the message's buffer");
+    require_size(seeds.size(), seed_bytes(), "the message's buffer");
     SecretArray<Block> labels(padded_transfers(silent_.parameters().inputs()));
     write_random_choices(*core_, *extension_,
                          stock_header(MessageType::StockSeeds, direction_, silent_, 0),

@@ -16,8 +16,9 @@ enum class Direction : std::uint8_t { FromHolder, FromChooser };
 
 // Messages, headers included: the seeds once, from the receiver; then for each round the trees,
 // the point and the proof.
-[[nodiscard]] constexpr std::size_t stock_seed_bytes(const SilentParameters& parameters) {
-  return kHeaderBytes + choice_body_bytes(parameters.inputs());
+[[nodiscard]] constexpr std::size_t stock_seed_bytes(const SilentParameters& parameters,
+                                                     const TreeShape& shape = kShallowTrees) {
+  return kHeaderBytes + choice_body_bytes(parameters.inputs(), shape);
 }
 [[nodiscard]] constexpr std::size_t stock_trees_bytes(const SilentParameters& parameters) {
   return kHeaderBytes + parameters.trees_bytes();
@@ -33,6 +34,9 @@ class StockSender {
               const SilentParameters& parameters);
 
   [[nodiscard]] SilentStock& transfers() { return silent_; }
+  [[nodiscard]] std::size_t seed_bytes() const {
+    return stock_seed_bytes(silent_.parameters(), extension_->shape());
+  }
 
   void take_seeds(ConstBytes seeds);
   void grow(Bytes trees);
@@ -52,6 +56,9 @@ class StockReceiver {
                 const SilentParameters& parameters);
 
   [[nodiscard]] SilentStock& transfers() { return silent_; }
+  [[nodiscard]] std::size_t seed_bytes() const {
+    return stock_seed_bytes(silent_.parameters(), extension_->shape());
+  }
 
   void send_seeds(Bytes seeds);
   void answer(ConstBytes trees, Bytes point);

@@ -120,7 +120,8 @@ class Writer {
   }
   if (header.type != expected.type) throw ProtocolError("a circuit message came out of order");
   if (header.circuit != expected.circuit || header.instances != expected.instances) {
-    throw ProtocolError("the peer runs another circuit or another number of instances");
+    throw ProtocolError(
+        "the peer runs another circuit, another number of instances or other seed trees");
   }
   if (header != expected) throw ProtocolError("a circuit message belongs to another batch");
   const ConstBytes body = reader.take(body_bytes);

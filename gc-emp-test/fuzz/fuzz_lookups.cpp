@@ -26,7 +26,7 @@ template <class Bend>
 std::unique_ptr<LookupPeers> set_up(Bend bent) {
   auto peers = std::make_unique<LookupPeers>();
   Message offer(kLookupOfferBytes), choice(kLookupChoiceBytes);
-  Message answer(kLookupAnswerBytes), trees(kLookupTreesBytes);
+  Message answer(lookup_answer_bytes()), trees(lookup_trees_bytes());
   peers->chooser.setup_offer(offer);
   bent(offer);
   peers->holder.setup_choose(offer, choice);

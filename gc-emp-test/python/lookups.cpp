@@ -13,7 +13,15 @@ namespace {
   return from_stock ? Source::Stock : Source::Corrections;
 }
 
+[[nodiscard]] TreeShape shape_of(std::size_t depth) {
+  if (depth == kShallowTrees.depth) return kShallowTrees;
+  if (depth == kDeepTrees.depth) return kDeepTrees;
+  throw UsageError("seed trees have a depth of 4 or 8, not " + std::to_string(depth));
+}
+
 void bind_plan(nb::module_& m) {
+  const auto instances_arg = nb::arg("instances");
+  const auto depth_arg = nb::arg("tree_depth") = kShallowTrees.depth;
   nb::class_<LookupPlan>(m, "LookupPlan")
       .def_static("relu", &relu_plan)
       .def_static("bounded_relu", &bounded_relu_plan)
@@ -27,11 +35,26 @@ void bind_plan(nb::module_& m) {
       .def_prop_ro("transfers", &LookupPlan::transfers)
       .def_prop_ro("back_transfers", &LookupPlan::back_transfers)
       .def_static("chunk_count", &LookupPlan::chunk_count)
-      .def("correlate_bytes", &LookupPlan::correlate_bytes)
-      .def("back_bytes", &LookupPlan::back_bytes)
+      .def(
+          "correlate_bytes",
+          [](const LookupPlan& p, std::size_t instances, std::size_t chunk, std::size_t depth) {
+            return p.correlate_bytes(instances, chunk, shape_of(depth));
+          },
+          instances_arg, nb::arg("chunk"), depth_arg)
+      .def(
+          "back_bytes",
+          [](const LookupPlan& p, std::size_t instances, std::size_t depth) {
+            return p.back_bytes(instances, shape_of(depth));
+          },
+          instances_arg, depth_arg)
       .def("choose_bytes", &LookupPlan::choose_bytes)
       .def("table_bytes", &LookupPlan::table_bytes)
-      .def("offline_bytes", &LookupPlan::offline_bytes)
+      .def(
+          "offline_bytes",
+          [](const LookupPlan& p, std::size_t instances, std::size_t depth) {
+            return p.offline_bytes(instances, shape_of(depth));
+          },
+          instances_arg, depth_arg)
       .def("online_bytes", &LookupPlan::online_bytes);
 }
 
@@ -41,8 +64,7 @@ void bind_stock(nb::class_<Stock>& stock) {
   stock.def_prop_ro("available", [](Stock& s) { return s.transfers().available(); })
       .def_prop_ro("pending", [](Stock& s) { return s.transfers().pending(); })
       .def_prop_ro("is_seeded", [](Stock& s) { return s.transfers().is_seeded(); })
-      .def_prop_ro("seed_bytes",
-                   [](Stock& s) { return stock_seed_bytes(s.transfers().parameters()); })
+      .def_prop_ro("seed_bytes", &Stock::seed_bytes)
       .def_prop_ro("trees_bytes",
                    [](Stock& s) { return stock_trees_bytes(s.transfers().parameters()); });
 }
@@ -70,8 +92,7 @@ void bind_stocks(nb::module_& m) {
   receiver
       .def("send_seeds",
            [](StockReceiver& s) {
-             return message(stock_seed_bytes(s.transfers().parameters()),
-                            [&](Bytes out) { s.send_seeds(out); });
+             return message(s.seed_bytes(), [&](Bytes out) { s.send_seeds(out); });
            })
       .def("answer",
            [](StockReceiver& s, nb::handle trees) {
@@ -84,6 +105,19 @@ void bind_stocks(nb::module_& m) {
       });
 }
 
+/// Made with the depth of the seed trees, on which both ends agree.
+template <class Session>
+void bind_shape(nb::class_<Session>& session) {
+  session
+      .def("__init__",
+           [](Session* s, std::size_t depth) {
+             new (s) Session(best_path(), kSilent, shape_of(depth));
+           })
+      .def_prop_ro("tree_depth", [](const Session& s) { return s.shape().depth; })
+      .def_prop_ro("answer_bytes", [](const Session& s) { return lookup_answer_bytes(s.shape()); })
+      .def_prop_ro("trees_bytes", [](const Session& s) { return lookup_trees_bytes(s.shape()); });
+}
+
 void bind_holder(nb::module_& m) {
   nb::class_<HolderBatch>(m, "HolderBatch")
       .def_prop_ro("instances", &HolderBatch::instances)
@@ -93,7 +127,7 @@ void bind_holder(nb::module_& m) {
       .def("draw_back", [](HolderBatch& b) { released([&] { b.draw_back(); }); })
       .def("correct",
            [](HolderBatch& b) {
-             return message(b.plan().back_bytes(b.instances()), [&](Bytes out) { b.correct(out); });
+             return message(b.back_bytes(), [&](Bytes out) { b.correct(out); });
            })
       .def("take_correlations",
            [](HolderBatch& b, nb::handle correlations) {
@@ -111,8 +145,9 @@ void bind_holder(nb::module_& m) {
         return message(b.plan().table_bytes(b.instances(), b.steps_done()),
                        [&](Bytes out) { b.answer(in.bytes(), out); });
       });
-  nb::class_<HolderSession>(m, "HolderSession")
-      .def(nb::init<>())
+  nb::class_<HolderSession> session(m, "HolderSession");
+  bind_shape(session);
+  session
       .def("setup_choose",
            [](HolderSession& s, nb::handle offer) {
              const Buffer in(offer);
@@ -122,7 +157,8 @@ void bind_holder(nb::module_& m) {
       .def("setup_finish",
            [](HolderSession& s, nb::handle answer) {
              const Buffer in(answer);
-             return message(kLookupTreesBytes, [&](Bytes out) { s.setup_finish(in.bytes(), out); });
+             return message(lookup_trees_bytes(s.shape()),
+                            [&](Bytes out) { s.setup_finish(in.bytes(), out); });
            })
       .def_prop_ro("stock", &HolderSession::stock, nb::rv_policy::reference_internal)
       .def_prop_ro("stock_back", &HolderSession::stock_back, nb::rv_policy::reference_internal)
@@ -150,8 +186,7 @@ void bind_chooser(nb::module_& m) {
              if (b.chunks_done() == LookupPlan::chunk_count(b.instances())) {
                throw StateError("the batch is prepared");
              }
-             return message(b.plan().correlate_bytes(b.instances(), b.chunks_done()),
-                            [&](Bytes out) { b.correlate(out); });
+             return message(b.correlate_bytes(), [&](Bytes out) { b.correlate(out); });
            })
       .def("begin",
            [](ChooserBatch& b, const WordsIn& shares) {
@@ -173,8 +208,9 @@ void bind_chooser(nb::module_& m) {
         const auto out = b.outputs();
         return array_of({out.begin(), out.end()}, 1);
       });
-  nb::class_<ChooserSession>(m, "ChooserSession")
-      .def(nb::init<>())
+  nb::class_<ChooserSession> session(m, "ChooserSession");
+  bind_shape(session);
+  session
       .def("setup_offer",
            [](ChooserSession& s) {
              return message(kLookupOfferBytes, [&](Bytes out) { s.setup_offer(out); });
@@ -182,7 +218,7 @@ void bind_chooser(nb::module_& m) {
       .def("setup_answer",
            [](ChooserSession& s, nb::handle choice) {
              const Buffer in(choice);
-             return message(kLookupAnswerBytes,
+             return message(lookup_answer_bytes(s.shape()),
                             [&](Bytes out) { s.setup_answer(in.bytes(), out); });
            })
       .def("setup_finish",
@@ -208,8 +244,14 @@ void bind_lookups(nb::module_& m) {
   m.attr("MAX_LOOKUP_INSTANCES") = kMaxLookupInstances;
   m.attr("LOOKUP_OFFER_BYTES") = kLookupOfferBytes;
   m.attr("LOOKUP_CHOICE_BYTES") = kLookupChoiceBytes;
-  m.attr("LOOKUP_ANSWER_BYTES") = kLookupAnswerBytes;
-  m.attr("LOOKUP_TREES_BYTES") = kLookupTreesBytes;
+  m.attr("TREE_DEPTHS") = nb::make_tuple(kShallowTrees.depth, kDeepTrees.depth);
+  m.def("lookup_setup_bytes", [](std::size_t depth) {
+    const TreeShape shape = shape_of(depth);
+    return kLookupOfferBytes + kLookupChoiceBytes + lookup_answer_bytes(shape) +
+           lookup_trees_bytes(shape);
+  });
+  m.def("stock_seed_bytes",
+        [](std::size_t depth) { return stock_seed_bytes(kSilent, shape_of(depth)); });
   m.attr("STOCK_ROUND_BYTES") = stock_trees_bytes(kSilent) + kStockPointBytes + kStockProofBytes;
   m.attr("STOCK_ROUND_TRANSFERS") = kSilent.gain();
   m.attr("SILENT_PARAMETERS") = nb::make_tuple(kSilent.trees, kSilent.depth, kSilent.secrets);

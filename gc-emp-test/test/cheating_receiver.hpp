@@ -10,34 +10,42 @@
 
 namespace capc::gc::test {
 
-[[nodiscard]] inline unsigned nibble_of(Block delta, std::size_t tree) {
-  const std::uint64_t half = tree < 16 ? delta.lo : delta.hi;
-  return static_cast<unsigned>(half >> (4 * (tree % 16))) & 15U;
+/// The bits of Δ that name the leaf of a tree which the garbler lacks.
+[[nodiscard]] inline std::uint64_t path_of(const TreeShape& shape, Block delta, std::size_t tree) {
+  std::uint64_t path = 0;
+  for (std::size_t bit = 0; bit < shape.depth; ++bit) {
+    path |= bit_of(delta, tree * shape.depth + bit) << bit;
+  }
+  return path;
 }
 
-/// Δ with `nibble` at one tree's place and nothing elsewhere.
-[[nodiscard]] inline Block at_tree(std::size_t tree, std::uint64_t nibble) {
-  const std::uint64_t half = nibble << (4 * (tree % 16));
-  return tree < 16 ? Block{half, 0} : Block{0, half};
+/// Δ with `path` at one tree's place and nothing elsewhere.
+[[nodiscard]] inline Block at_tree(const TreeShape& shape, std::size_t tree, std::uint64_t path) {
+  Block delta{};
+  for (std::size_t bit = 0; bit < shape.depth; ++bit) {
+    delta ^= select(path >> bit, one_bit(tree * shape.depth + bit));
+  }
+  return delta;
 }
 
 /// The evaluator's side of the transfers, built from the engine's parts, that may choose otherwise
-/// in each tree and answer the check as if it knew Δ's nibbles.
+/// in each tree and answer the check as if it knew bits of Δ.
 class CheatingReceiver {
  public:
-  CheatingReceiver(const Digest& session, const SecretArray<Block>& zero_keys,
-                   const SecretArray<Block>& one_keys, Bytes tree_message)
-      : leaves_(grow_trees(kernels_, session, zero_keys, one_keys, tree_message)) {}
+  CheatingReceiver(const TreeShape& shape, const Digest& session,
+                   const SecretArray<Block>& zero_keys, const SecretArray<Block>& one_keys,
+                   Bytes tree_message)
+      : shape_(shape),
+        sum_leaves_(shape),
+        leaves_(grow_trees(kernels_, shape, session, zero_keys, one_keys, tree_message)) {}
 
   /// Up to 128 transfers. Tree i chooses lies[i]; the check claims choices of 0.
-  void correct(const std::array<Block, kTrees>& lies, Bytes corrections, Block* labels) {
+  void correct(const std::vector<Block>& lies, Bytes corrections, Block* labels) {
     lies_ = lies;
-    for (std::size_t tree = 0; tree < kTrees; ++tree) {
-      Block* const first = rows_.data() + tree * kTreeDepth * kUnitBlocks;
-      Block* const v[4] = {first, first + kUnitBlocks, first + 2 * kUnitBlocks,
-                           first + 3 * kUnitBlocks};
+    for (std::size_t tree = 0; tree < shape_.trees(); ++tree) {
       Block u[kUnitBlocks];
-      kernels_.leaf_sums(&leaves_[tree * kLeaves], next_block_, 1, u, v);
+      sum_leaves_(kernels_, &leaves_[tree * shape_.leaves()], next_block_, 1, u,
+                  rows_.data() + tree * shape_.depth * kUnitBlocks, kUnitBlocks);
       u[0] ^= lies[tree];
       u[1] ^= mask_;
       std::memcpy(corrections.data() + tree * kRowBytes, u, kRowBytes);
@@ -46,16 +54,16 @@ class CheatingReceiver {
     kernels_.transpose(rows_.data(), kUnitBlocks, 1, labels);
   }
 
-  /// An answer that holds if Δ has the guessed nibble in each tree that lied.
+  /// An answer that holds if Δ has the guessed bits in each tree that lied.
   void prove(const Digest& challenge, Block guesses, Bytes check) const {
     const RowHash hash(kernels_, challenge, 2);
-    std::array<Block, kTrees * kTreeDepth> rows;
+    std::array<Block, kBaseTransfers> rows;
     hash(rows_.data(), kUnitBlocks, rows.size(), rows.data());
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      const Block lie[2] = {lies_[i / kTreeDepth], {}};
+      const Block lie[2] = {lies_[i / shape_.depth], {}};
       Block hashed;
       hash(lie, 2, 1, &hashed);
-      rows[i] ^= select(nibble_of(guesses, i / kTreeDepth) >> (i % kTreeDepth), hashed);
+      rows[i] ^= select(bit_of(guesses, i), hashed);
     }
     Writer out(check);
     out.value(mask_);
@@ -67,9 +75,11 @@ class CheatingReceiver {
   static constexpr std::size_t kRowBytes = 2 * sizeof(Block);
 
   const Kernels& kernels_ = kernels_of(best_path());
+  TreeShape shape_;
+  LeafSums sum_leaves_;
   SecretArray<RoundKeys> leaves_;
-  SecretArray<Block> rows_{kTrees * kTreeDepth * kUnitBlocks};
-  std::array<Block, kTrees> lies_{};
+  SecretArray<Block> rows_{kBaseTransfers * kUnitBlocks};
+  std::vector<Block> lies_;
   Block mask_ = random_value<Block>();
   std::uint64_t next_block_ = 0;
 };
@@ -91,15 +101,15 @@ class CheatingEvaluator {
     transcript_ = setup_digest(Sha256(), offer, reply);
     Writer trees_out(trees);
     trees_out.value(setup_header(MessageType::SetupTrees));
-    receiver_ = std::make_unique<CheatingReceiver>(transcript_, zero, one,
-                                                   trees_out.take(kTreeMessageBytes));
+    receiver_ = std::make_unique<CheatingReceiver>(kShallowTrees, transcript_, zero, one,
+                                                   trees_out.take(kShallowTrees.message_bytes()));
     transcript_ = setup_digest(Sha256(), transcript_, trees);
     garbler.setup_finish(trees);
   }
 
   /// The Choice message of a first batch of one chunk, and the labels of choices of 0.
   [[nodiscard]] Message choose(const BatchLayout& layout, const Circuit& circuit,
-                               const std::array<Block, kTrees>& lies, Block guesses) {
+                               const std::vector<Block>& lies, Block guesses) {
     Message message(layout.choice_bytes(0));
     Writer out(message);
     out.value(batch_header(MessageType::Choice, 0, layout, circuit, 0));

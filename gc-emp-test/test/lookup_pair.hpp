@@ -15,13 +15,16 @@ using Message = std::vector<std::uint8_t>;
 /// Both ends of a session of look-ups in one thread. `tamper` sees every message on its way.
 class LookupPair {
  public:
-  explicit LookupPair(Path holder_path = best_path(), Path chooser_path = best_path())
-      : holder(holder_path, kFew), chooser(chooser_path, kFew) {}
+  explicit LookupPair(Path holder_path = best_path(), Path chooser_path = best_path(),
+                      const TreeShape& tree_shape = kShallowTrees)
+      : shape(tree_shape), holder(holder_path, kFew, shape), chooser(chooser_path, kFew, shape) {}
+  explicit LookupPair(const TreeShape& tree_shape)
+      : LookupPair(best_path(), best_path(), tree_shape) {}
   virtual ~LookupPair() = default;
 
   void set_up() {
     Message offer(kLookupOfferBytes), choice(kLookupChoiceBytes);
-    Message answer(kLookupAnswerBytes), trees(kLookupTreesBytes);
+    Message answer(lookup_answer_bytes(shape)), trees(lookup_trees_bytes(shape));
     chooser.setup_offer(offer);
     tamper(offer);
     holder.setup_choose(offer, choice);
@@ -35,12 +38,12 @@ class LookupPair {
 
   void prepare(HolderBatch& h, ChooserBatch& c) {
     const LookupPlan& plan = h.plan();
-    Message back(plan.back_bytes(h.instances()));
+    Message back(plan.back_bytes(h.instances(), shape));
     h.correct(back);
     tamper(back);
     c.take_back(back);
     for (std::size_t i = 0; i < LookupPlan::chunk_count(h.instances()); ++i) {
-      Message chosen(plan.correlate_bytes(h.instances(), i));
+      Message chosen(plan.correlate_bytes(h.instances(), i, shape));
       c.correlate(chosen);
       tamper(chosen);
       h.take_correlations(chosen);
@@ -52,7 +55,7 @@ class LookupPair {
   void grow(Sender& sender, Receiver& receiver) {
     const SilentParameters& parameters = sender.transfers().parameters();
     if (!sender.transfers().is_seeded()) {
-      Message seeds(stock_seed_bytes(parameters));
+      Message seeds(receiver.seed_bytes());
       receiver.send_seeds(seeds);
       tamper(seeds);
       sender.take_seeds(seeds);
@@ -128,6 +131,7 @@ class LookupPair {
 
   virtual void tamper(Message&) {}
 
+  const TreeShape shape;
   HolderSession holder;
   ChooserSession chooser;
   std::deque<Message> points;  // of rounds without a proof

@@ -95,7 +95,7 @@ struct Field {
 void fields_of_the_evaluator() {
   const std::size_t corrections = correction_bytes(kInstances * 3 * 12);
   const std::size_t sums = kBaseTransfers * 2 * sizeof(Block);
-  const std::size_t checks = kTrees * kLeafCheckBytes;
+  const std::size_t checks = kShallowTrees.trees() * kLeafCheckBytes;
   std::vector<Field> fields = {{0, 0, kPointBytes},
                                {2, sums, checks},
                                {2, sums + checks, sizeof(Digest)},

@@ -29,7 +29,7 @@ Circuit probe_circuit() {
 /// One instance for each tree, and the tables that the garbler makes of them.
 struct Probe {
   CircuitPtr circuit = compile(probe_circuit());
-  std::size_t instances = kTrees;
+  std::size_t instances = kShallowTrees.trees();
   BatchLayout layout{*circuit, instances};
   Message tables = Message(layout.tables_bytes(0));
 
@@ -52,7 +52,8 @@ struct Probe {
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
         const std::size_t tree = block * kLanes + lane;
         slots[layout.evaluator_bits()[0].slot * kLanes + lane] =
-            evaluator.labels[tree] ^ at_tree(tree, nibble_of(guesses, tree));
+            evaluator.labels[tree] ^
+            at_tree(kShallowTrees, tree, path_of(kShallowTrees, guesses, tree));
       }
       const std::vector<Op>& ops = circuit->program.ops();
       const TweakRange tweaks{evaluator.start, layout.gate_tweak(block), instances};
@@ -70,9 +71,9 @@ struct Probe {
 };
 
 /// Tree i lies about the choice of instance i.
-std::array<Block, kTrees> lie_in(std::uint32_t trees) {
-  std::array<Block, kTrees> lies{};
-  for (std::size_t i = 0; i < kTrees; ++i) lies[i] = select(trees >> i, {std::uint64_t{1} << i, 0});
+std::vector<Block> lie_in(std::uint32_t trees) {
+  std::vector<Block> lies(kShallowTrees.trees());
+  for (std::size_t i = 0; i < lies.size(); ++i) lies[i] = select(trees >> i, one_bit(i));
   return lies;
 }
 
@@ -96,7 +97,7 @@ void a_lie_passes_by_a_right_guess_only() {
   constexpr std::size_t kTree = 21;
   constexpr int kSessions = 600;  // all of them fail with probability below 1e-16
   for (int session = 0; session < kSessions; ++session) {
-    const Block guess = at_tree(kTree, static_cast<std::uint64_t>(session) % 16);
+    const Block guess = at_tree(kShallowTrees, kTree, static_cast<std::uint64_t>(session) % 16);
     GarblerSession garbler;
     CheatingEvaluator evaluator(garbler);
     Probe probe;
@@ -111,7 +112,8 @@ void a_lie_passes_by_a_right_guess_only() {
     }
     CHECK(probe.right_guesses(evaluator, guess) == ~0U);
     for (std::uint64_t other = 1; other < 16; ++other) {
-      CHECK(probe.right_guesses(evaluator, guess ^ at_tree(kTree, other)) == ~(1U << kTree));
+      CHECK(probe.right_guesses(evaluator, guess ^ at_tree(kShallowTrees, kTree, other)) ==
+            ~(1U << kTree));
     }
     return;
   }

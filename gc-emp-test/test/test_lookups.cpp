@@ -178,6 +178,19 @@ void paths() {
   check(pair, bounded_relu(37, 12, 70000, 18), random_words(300), random_words(300));
 }
 
+/// With 2 bytes a transfer, from either source.
+void deep_trees() {
+  LookupPair pair(kDeepTrees);
+  pair.set_up();
+  check_relus(pair, 37, 12, random_words(1100), random_words(1100));  // two chunks
+  check_relus(pair, 37, 12, random_words(20), random_words(20), Source::Stock);
+  // Ends with trees of different shapes do not come together.
+  Message offer(kLookupOfferBytes), choice(kLookupChoiceBytes);
+  ChooserSession().setup_offer(offer);
+  CHECK_THROWS(ProtocolError,
+               HolderSession(best_path(), kFew, kDeepTrees).setup_choose(offer, choice));
+}
+
 /// From the stocks, over several rounds in both directions, beside batches that do without.
 void stocks() {
   LookupPair pair;
@@ -267,8 +280,8 @@ void uniform_messages(const LookupPlan& plan) {
 
 class Tampering : public LookupPair {
  public:
-  Tampering(std::size_t target, std::function<void(Message&)> change)
-      : target_(target), change_(std::move(change)) {}
+  Tampering(const TreeShape& tree_shape, std::size_t target, std::function<void(Message&)> change)
+      : LookupPair(tree_shape), target_(target), change_(std::move(change)) {}
   void tamper(Message& message) override {
     if (seen++ == target_) change_(message);
   }
@@ -287,10 +300,11 @@ enum class Outcome { Right, Wrong, Refused };
 
 /// Set-up and one batch: every type of message, several rounds of silent transfers among them.
 Outcome play(const Function& function, Source source, std::size_t target,
-             const std::function<void(Message&)>& change, std::size_t* messages = nullptr) {
+             const std::function<void(Message&)>& change, std::size_t* messages = nullptr,
+             const TreeShape& shape = kShallowTrees) {
   const std::size_t kCount = source == Source::Stock ? 50 : 5;
   const auto a = random_words(kCount), b = random_words(kCount), masks = random_words(kCount);
-  Tampering pair(target, change);
+  Tampering pair(shape, target, change);
   Outcome outcome = Outcome::Right;
   try {
     pair.set_up();
@@ -351,6 +365,14 @@ void corruption(const Function& function, Source source, std::size_t before) {
     for (int i = 0; i < 2; ++i) CHECK(play(function, source, target, flip) == Outcome::Refused);
   }
   if (end > before) flips_in_steps(function, source, before);
+}
+
+/// Deep trees' messages of transfers and set-up, but for their headers: the steps are the same.
+void corruption_of_deep_trees(Source source, std::size_t before) {
+  const auto flip = [](Message& m) { flip_bit(m, kHeaderBytes, m.size()); };
+  for (std::size_t target = 0; target < before; ++target) {
+    CHECK(play(relu(9, 3, 9), source, target, flip, nullptr, kDeepTrees) == Outcome::Refused);
+  }
 }
 
 void order() {
@@ -440,6 +462,7 @@ int main() {
     paths();
     uniform_messages(relu_plan(37, 12, 37));
     uniform_messages(bounded_relu_plan(37, 12, 24576, 16));
+    deep_trees();
     stocks();
     corruption(relu(9, 3, 9), Source::Corrections, kSetupMessages + 2);
     // In each direction the seeds, and rounds of three messages.
@@ -449,6 +472,8 @@ int main() {
     flips_in_steps(bounded_relu(9, 3, 20, 6), Source::Corrections, kSetupMessages + 2);
     uniform_messages(rescale_plan(20, 7));
     flips_in_steps(rescale(9, 3), Source::Corrections, kSetupMessages + 2);
+    corruption_of_deep_trees(Source::Corrections, kSetupMessages + 2);
+    corruption_of_deep_trees(Source::Stock, kSetupMessages + 1);
     order();
   });
 }

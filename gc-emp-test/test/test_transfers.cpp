@@ -68,12 +68,42 @@ void bad_points() {
   CHECK_THROWS(ProtocolError, sender.keys(kSession, points, zero, one));
 }
 
-void extension(Path receiver_path, Path sender_path) {
+/// The rows of a tree, beside sums leaf by leaf.
+void sums_of_leaves(const TreeShape& shape, const Kernels& kernels) {
+  constexpr std::size_t kUnits = 11;
+  constexpr std::size_t kBlocks = kUnits * kUnitBlocks;
+  constexpr std::size_t kStride = kBlocks + kUnitBlocks;
+  SecretArray<RoundKeys> leaves(shape.leaves());
+  SecretArray<Block> u(kBlocks), rows(shape.depth * kStride), leaf(kBlocks);
+  SecretArray<Block> expected_u(kBlocks), expected(shape.depth * kStride);
+  for (Block* block = rows.begin(); block != rows.end(); ++block) *block = {1, 1};
+  for (std::size_t x = 0; x < shape.leaves(); ++x) {
+    kernels.expand_key({rng()(), rng()()}, leaves[x]);
+    kernels.stream(leaves[x], 99, leaf.data(), kBlocks);
+    for (std::size_t i = 0; i < kBlocks; ++i) {
+      expected_u[i] ^= leaf[i];
+      for (std::size_t bit = 0; bit < shape.depth; ++bit) {
+        expected[bit * kStride + i] ^= select(x >> bit, leaf[i]);
+      }
+    }
+  }
+  LeafSums sum_leaves(shape);
+  sum_leaves(kernels, leaves.data(), 99, kUnits, u.data(), rows.data(), kStride);
+  CHECK(std::equal(u.begin(), u.end(), expected_u.begin()));
+  for (std::size_t bit = 0; bit < shape.depth; ++bit) {
+    const Block* const row = &rows[bit * kStride];
+    CHECK(std::equal(row, row + kBlocks, &expected[bit * kStride]));
+    CHECK((row[kBlocks] == Block{1, 1}));  // the blocks between two rows are left alone
+  }
+}
+
+void extension(const TreeShape& shape, Path receiver_path, Path sender_path) {
   Block delta{rng()() | 1U, rng()()};
   const BaseKeys keys = run_base(TransferSender::base_choices(delta));
-  std::vector<std::uint8_t> trees(kTreeMessageBytes);
-  TransferReceiver receiver(kernels_of(receiver_path), kTranscript, keys.zero, keys.one, trees);
-  TransferSender sender(kernels_of(sender_path), kTranscript, delta, keys.chosen, trees);
+  std::vector<std::uint8_t> trees(shape.message_bytes());
+  TransferReceiver receiver(kernels_of(receiver_path), shape, kTranscript, keys.zero, keys.one,
+                            trees);
+  TransferSender sender(kernels_of(sender_path), shape, kTranscript, delta, keys.chosen, trees);
   std::set<std::pair<std::uint64_t, std::uint64_t>> labels_seen;
   std::size_t total = 0;
   for (const std::size_t count : {1U, 127U, 128U, 470U, 512U, 513U, 3008U, 3008U}) {
@@ -83,8 +113,9 @@ void extension(Path receiver_path, Path sender_path) {
       const std::uint64_t bit = rng()() & 1U;
       ((i % 128) < 64 ? choices[i / 128].lo : choices[i / 128].hi) |= bit << (i % 64);
     }
-    std::vector<std::uint8_t> corrections(correction_bytes(count));
-    CHECK(corrections.size() == 512 * ((count + 127) / 128 + 1));  // 4 bytes a transfer, by 128
+    std::vector<std::uint8_t> corrections(correction_bytes(count, shape));
+    // 4 or 2 bytes a transfer, by 128.
+    CHECK(corrections.size() == 2048 / shape.depth * ((count + 127) / 128 + 1));
     std::vector<std::uint8_t> check(kCheckBytes);
     receiver.correct(choices.data(), count, corrections, t.data());
     const Digest challenge = check_challenge(Sha256(), kTranscript, corrections);
@@ -102,46 +133,63 @@ void extension(Path receiver_path, Path sender_path) {
   CHECK(labels_seen.size() == total);
 }
 
-/// What a sender says to a receiver that lies in one tree, guesses its nibble, and claims 0.
-bool passes(const BaseKeys& keys, Block delta, std::size_t tree, Block guess, bool lies) {
-  std::vector<std::uint8_t> trees(kTreeMessageBytes), check(kCheckBytes);
-  CheatingReceiver receiver(kTranscript, keys.zero, keys.one, trees);
-  TransferSender sender(kernels_of(best_path()), kTranscript, delta, keys.chosen, trees);
-  std::vector<std::uint8_t> corrections(correction_bytes(128));
-  SecretArray<Block> t(kUnitColumns), q(kUnitColumns);
-  std::array<Block, kTrees> choices{};
-  if (lies) choices[tree] = {std::uint64_t{1} << 7, 0};
-  receiver.correct(choices, corrections, t.data());
-  const Digest challenge = check_challenge(Sha256(), kTranscript, corrections);
-  receiver.prove(challenge, guess, check);
-  try {
-    sender.extend(corrections, challenge, check, 128, q.data());
-  } catch (const ProtocolError&) {
-    CHECK(std::all_of(q.begin(), q.end(), [](Block label) { return label == Block{}; }));
-    return false;
-  }
-  CHECK(q[7] == (lies ? t[7] ^ guess : t[7]));  // the label that the lie moved by the nibble
-  CHECK(q[8] == t[8]);
-  return true;
-}
+/// A sender, and a receiver that lies in one tree, guesses the tree's bits of Δ, and claims 0.
+class Liar {
+ public:
+  Liar(const TreeShape& shape, Block delta)
+      : shape_(shape),
+        keys_(run_base(TransferSender::base_choices(delta))),
+        trees_(shape.message_bytes()),
+        receiver_(shape, kTranscript, keys_.zero, keys_.one, trees_),
+        sender_(kernels_of(best_path()), shape, kTranscript, delta, keys_.chosen, trees_) {}
 
-void a_lie_needs_the_nibble() {
+  bool passes(std::size_t tree, Block guess, bool lies) {
+    std::vector<std::uint8_t> corrections(correction_bytes(128, shape_)), check(kCheckBytes);
+    SecretArray<Block> t(kUnitColumns), q(kUnitColumns);
+    std::vector<Block> choices(shape_.trees());
+    if (lies) choices[tree] = one_bit(7);
+    receiver_.correct(choices, corrections, t.data());
+    const Digest challenge = check_challenge(Sha256(), kTranscript, corrections);
+    receiver_.prove(challenge, guess, check);
+    try {
+      sender_.extend(corrections, challenge, check, 128, q.data());
+    } catch (const ProtocolError&) {
+      CHECK(std::all_of(q.begin(), q.end(), [](Block label) { return label == Block{}; }));
+      return false;
+    }
+    CHECK(q[7] == (lies ? t[7] ^ guess : t[7]));  // the label that the lie moved by the tree's bits
+    CHECK(q[8] == t[8]);
+    return true;
+  }
+
+ private:
+  TreeShape shape_;
+  BaseKeys keys_;
+  std::vector<std::uint8_t> trees_;
+  CheatingReceiver receiver_;
+  TransferSender sender_;
+};
+
+void a_lie_needs_the_trees_bits(const TreeShape& shape) {
   const Block delta{0x0123456789abcdef, 0xfedcba9876543210};
-  const BaseKeys keys = run_base(TransferSender::base_choices(delta));
-  CHECK(passes(keys, delta, 0, {}, false));
-  for (const std::size_t tree : {0U, 13U, 16U, 31U}) {
-    for (std::uint64_t guess = 0; guess < 16; ++guess) {
-      CHECK(passes(keys, delta, tree, at_tree(tree, guess), true) ==
-            (guess == nibble_of(delta, tree)));
+  Liar liar(shape, delta);
+  CHECK(liar.passes(0, {}, false));
+  for (const std::size_t tree :
+       {std::size_t{0}, shape.trees() / 3, shape.trees() / 2, shape.trees() - 1}) {
+    for (std::uint64_t guess = 0; guess < shape.leaves(); ++guess) {
+      CHECK(liar.passes(tree, at_tree(shape, tree, guess), true) ==
+            (guess == path_of(shape, delta, tree)));
     }
   }
 }
 
 /// The hash of the choices tells nothing of them: it is masked afresh each time.
-void the_check_hides_the_choices() {
+void the_check_hides_the_choices(const TreeShape& shape) {
   const BaseKeys keys = run_base({});
-  std::vector<std::uint8_t> trees(kTreeMessageBytes), corrections(correction_bytes(128));
-  TransferReceiver receiver(kernels_of(best_path()), kTranscript, keys.zero, keys.one, trees);
+  std::vector<std::uint8_t> trees(shape.message_bytes());
+  std::vector<std::uint8_t> corrections(correction_bytes(128, shape));
+  TransferReceiver receiver(kernels_of(best_path()), shape, kTranscript, keys.zero, keys.one,
+                            trees);
   SecretArray<Block> t(kUnitColumns);
   const Block choices{};
   std::set<std::vector<std::uint8_t>> seen;
@@ -154,46 +202,49 @@ void the_check_hides_the_choices() {
   CHECK(seen.size() == 20);
 }
 
-bool grows(const BaseKeys& keys, Block delta, const std::vector<std::uint8_t>& trees,
-           const Digest& session = kTranscript) {
+bool grows(const TreeShape& shape, const BaseKeys& keys, Block delta,
+           const std::vector<std::uint8_t>& trees, const Digest& session = kTranscript) {
   try {
-    (void)grow_punctured_trees(kernels_of(best_path()), session, delta, keys.chosen, trees);
+    (void)grow_punctured_trees(kernels_of(best_path()), shape, session, delta, keys.chosen, trees);
     return true;
   } catch (const ProtocolError&) {
     return false;
   }
 }
 
-/// A tree that fits for half of the values of its nibble ends the session for the other half.
-void trees_that_do_not_fit() {
+/// A tree that fits for half of the values of its bits of Δ ends the session for the other half.
+void trees_that_do_not_fit(const TreeShape& shape) {
   const Block delta{0x0123456789abcdef, 0xfedcba9876543210};
   const BaseKeys keys = run_base(TransferSender::base_choices(delta));
-  std::vector<std::uint8_t> trees(kTreeMessageBytes);
-  const auto leaves = grow_trees(kernels_of(best_path()), kTranscript, keys.zero, keys.one, trees);
+  std::vector<std::uint8_t> trees(shape.message_bytes());
+  const auto leaves =
+      grow_trees(kernels_of(best_path()), shape, kTranscript, keys.zero, keys.one, trees);
   const auto punctured =
-      grow_punctured_trees(kernels_of(best_path()), kTranscript, delta, keys.chosen, trees);
-  for (std::size_t tree = 0; tree < kTrees; ++tree) {
-    for (std::size_t y = 1; y < kLeaves; ++y) {
-      const RoundKeys& ours = punctured[tree * kLeaves + y];
-      CHECK(ours.k[0] == leaves[tree * kLeaves + (y ^ nibble_of(delta, tree))].k[0]);
+      grow_punctured_trees(kernels_of(best_path()), shape, kTranscript, delta, keys.chosen, trees);
+  for (std::size_t tree = 0; tree < shape.trees(); ++tree) {
+    const std::size_t first = tree * shape.leaves();
+    for (std::size_t y = 1; y < shape.leaves(); ++y) {
+      const RoundKeys& ours = punctured[first + y];
+      CHECK(ours.k[0] == leaves[first + (y ^ path_of(shape, delta, tree))].k[0]);
     }
   }
   constexpr std::size_t kSums = kBaseTransfers * 2 * sizeof(Block);
   for (std::size_t transfer = 0; transfer < kBaseTransfers; transfer += 5) {
-    const unsigned bit = nibble_of(delta, transfer / kTreeDepth) >> (transfer % kTreeDepth) & 1U;
-    for (unsigned side = 0; side < 2; ++side) {
+    const std::uint64_t bit = bit_of(delta, transfer);
+    for (std::uint64_t side = 0; side < 2; ++side) {
       std::vector<std::uint8_t> bent = trees;
       bent[(2 * transfer + side) * sizeof(Block) + 9] ^= 0x20;
-      CHECK(grows(keys, delta, bent) == (side == bit));  // the garbler reads the side off its path
+      CHECK(grows(shape, keys, delta, bent) ==
+            (side == bit));  // the garbler reads the side off its path
     }
   }
   for (std::size_t at = kSums; at < trees.size(); at += 29) {
     std::vector<std::uint8_t> bent = trees;
     bent[at] ^= 1;
-    CHECK(!grows(keys, delta, bent));
+    CHECK(!grows(shape, keys, delta, bent));
   }
-  CHECK(!grows(keys, delta, trees, Digest{1}));
-  CHECK(!grows(keys, delta ^ Block{0, 8}, trees));
+  CHECK(!grows(shape, keys, delta, trees, Digest{1}));
+  CHECK(!grows(shape, keys, delta ^ Block{0, 8}, trees));
 }
 
 }  // namespace
@@ -203,12 +254,15 @@ int main() {
     base_transfers();
     bad_points();
     const Path best = best_path();
-    extension(best, best);
-    extension(Path::Portable, best);
-    extension(best, Path::Portable);
-    if (is_supported(Path::AesNi)) extension(Path::AesNi, Path::AesNi);
-    a_lie_needs_the_nibble();
-    the_check_hides_the_choices();
-    trees_that_do_not_fit();
+    for (const TreeShape& shape : {kShallowTrees, kDeepTrees}) {
+      sums_of_leaves(shape, kernels_of(best));
+      extension(shape, best, best);
+      extension(shape, Path::Portable, best);
+      extension(shape, best, Path::Portable);
+      if (is_supported(Path::AesNi)) extension(shape, Path::AesNi, Path::AesNi);
+      a_lie_needs_the_trees_bits(shape);
+      the_check_hides_the_choices(shape);
+      trees_that_do_not_fit(shape);
+    }
   });
 }

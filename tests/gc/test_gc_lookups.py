@@ -26,14 +26,16 @@ from capc.gc import (
     stock_rounds,
     truncate_circuit,
 )
-from capc.gc.lookups import ChooserBatch, HolderBatch
+from capc.gc.lookups import DEEP_TREES, SHALLOW_TREES, ChooserBatch, HolderBatch
 from capc.transport.duplex import MemoryDuplex
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "garbled-circuits.md"
 
 
-def sessions(left: MemoryDuplex, right: MemoryDuplex) -> tuple[HolderSession, ChooserSession]:
-    return both(lambda: HolderSession(left), lambda: ChooserSession(right))
+def sessions(
+    left: MemoryDuplex, right: MemoryDuplex, tree_depth: int = SHALLOW_TREES
+) -> tuple[HolderSession, ChooserSession]:
+    return both(lambda: HolderSession(left, tree_depth), lambda: ChooserSession(right, tree_depth))
 
 
 def evaluate(
@@ -63,6 +65,37 @@ def test_shares_equal_those_of_the_circuit(ring_bits: int, shift: int) -> None:
     holder, chooser = sessions(*MemoryDuplex.pair(20.0))
     out = evaluate(holder, chooser, Lookups.relu(ring_bits, shift), [a, b, masks])
     np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("from_stock", [False, True], ids=["corrected", "stock"])
+def test_deep_trees_halve_the_bytes_of_corrections(from_stock: bool) -> None:
+    relu = Lookups.relu(20, 5)
+    a, b, masks = (uniform_bits(20, 400).reshape(-1, 1) for _ in range(3))
+    expected, _ = relu_circuit(20, 5).plain_evaluate(a, masks, b)
+    left, right = MemoryDuplex.pair(20.0)
+    holder, chooser = sessions(left, right, DEEP_TREES)
+    assert left.bytes_sent + right.bytes_sent == _engine.lookup_setup_bytes(DEEP_TREES)
+    before = left.bytes_sent + right.bytes_sent
+    np.testing.assert_array_equal(
+        evaluate(holder, chooser, relu, [a, b, masks], from_stock), expected
+    )
+    sent = left.bytes_sent + right.bytes_sent - before - sum(relu.online_bytes(400))
+    if from_stock:
+        rounds = 2 * _engine.STOCK_ROUND_BYTES
+        assert sent == rounds + 2 * _engine.stock_seed_bytes(DEEP_TREES)
+    else:
+        assert sent == sum(relu.offline_bytes(400, tree_depth=DEEP_TREES))
+        transfers = 400 * (relu.plan.transfers + relu.plan.back_transfers)
+        assert 2 * transfers < sent < 2.1 * transfers
+        assert 0.5 < sent / sum(relu.offline_bytes(400)) < 0.51
+
+
+def test_both_ends_take_trees_of_one_depth() -> None:
+    offer = _engine.ChooserSession(SHALLOW_TREES).setup_offer()
+    with pytest.raises(ProtocolError, match="other seed trees"):
+        _engine.HolderSession(DEEP_TREES).setup_choose(offer)
+    with pytest.raises(ValueError, match="4 or 8, not 5"):
+        _engine.HolderSession(5)
 
 
 def test_large_layers_run_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
