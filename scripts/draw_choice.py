@@ -12,13 +12,13 @@ import numpy as np
 from capc.fixed_point import FixedPoint
 from capc.graph.layers import Input, QuantizedNetwork, Relu
 from capc.inference.choice import both_costs
-from capc.inference.costs import LayerCost
+from capc.inference.link import Link
 
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "figures" / "nonlinear-choice.png"
 RING = FixedPoint(ring_bits=37, fraction_bits=12)
 ROUND_TRIPS = {0.5e-3: "0.5 ms", 2e-3: "2 ms", 10e-3: "10 ms", 40e-3: "40 ms", 150e-3: "150 ms"}
 LEAST_RATE, MOST_RATE = 1e6, 1e11  # bits a second
-VALUES = np.unique(np.geomspace(10, 1e6, 200).round().astype(int))
+VALUES = np.unique(np.geomspace(10, 1e6, 100).round().astype(int))
 _COLOURS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#D55E00")
 
 
@@ -36,27 +36,27 @@ def relus(values: int) -> QuantizedNetwork:
 def boundary(values: int, round_trip: float) -> float:
     """The rate in bits a second from which on circuits are expected to be faster; may be inf.
 
-    `round_trip` in seconds. On a slower line `auto` takes transfers.
+    `round_trip` in seconds. On a slower line `auto` takes transfers. Found by halving: what
+    transfers cost depends on the rate itself.
     """
-    garbled, looked_up = both_costs(relus(values))["relu"]
+    network = relus(values)
+    if _takes_transfers(network, Link(round_trip, math.inf)):
+        return math.inf
+    slow, fast = 1.0, 1e15
+    while fast > 1.0001 * slow:
+        rate = math.sqrt(slow * fast)
+        if _takes_transfers(network, Link(round_trip, rate)):
+            slow = rate
+        else:
+            fast = rate
+    return fast
+
+
+def _takes_transfers(network: QuantizedNetwork, link: Link) -> bool:
+    garbled, looked_up = both_costs(network, link)["relu"]
     if looked_up is None:
         raise ValueError("ReLUs have a form by transfers")
-    spared = 8 * (_bytes(garbled) - _bytes(looked_up))
-    longer = round_trip * (_round_trips(looked_up) - _round_trips(garbled))
-    longer += _work(looked_up) - _work(garbled)
-    return spared / longer if longer > 0 else math.inf
-
-
-def _bytes(cost: LayerCost) -> int:
-    return cost.offline_bytes + cost.online_bytes
-
-
-def _round_trips(cost: LayerCost) -> float:
-    return cost.offline_rounds + cost.online_rounds
-
-
-def _work(cost: LayerCost) -> float:
-    return cost.offline_seconds + cost.online_seconds
+    return looked_up.seconds(link) < garbled.seconds(link)
 
 
 def draw(path: Path) -> None:

@@ -70,11 +70,6 @@ class LookupLayer:
         return sum(count * function.plan.lookups for function, count in self.stages)
 
     @property
-    def forward_transfers(self) -> int:
-        """Oblivious transfers of one instance that the holder sends: the larger part."""
-        return sum(count * function.plan.transfers for function, count in self.stages)
-
-    @property
     def transfers(self) -> int:
         """Oblivious transfers of one instance, in both directions."""
         return sum(

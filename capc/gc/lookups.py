@@ -26,10 +26,7 @@ from capc.transport.pipelining import WINDOW_BYTES, pipelined
 MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one batch of the engine
 PIECE_INSTANCES = 8192  # of a message: some ms of work a step, for 0.1 ms of overhead
 _KEPT_LOOKUP_BYTES = 8  # what the holder keeps of a prepared look-up, about
-STOCK_FROM = 1 << 20
-"""Transfers of a batch, all its layers together, from which on all of them come from the session's
-stock of silent transfers, whose first rounds take some 0.1 s and 1.1 MB. Fewer are made with
-messages of their own."""
+STOCK_TRANSFER_BYTES = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
 SHALLOW_TREES, DEEP_TREES = _engine.TREE_DEPTHS
 """How deep the seed trees of a session's corrections are, SoftSpoken's k: a transfer takes 16 / k
 bytes, and 2^k / k times as much AES. Public, and the same at both ends."""
@@ -104,10 +101,9 @@ class Lookups:
         From the stock: their share of its rounds, without the seeds of its first.
         """
         if from_stock:
-            per_transfer = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
             return (
-                round(instances * self.plan.transfers * per_transfer),
-                round(instances * self.plan.back_transfers * per_transfer),
+                round(instances * self.plan.transfers * STOCK_TRANSFER_BYTES),
+                round(instances * self.plan.back_transfers * STOCK_TRANSFER_BYTES),
             )
         return summed(self.plan.offline_bytes(count, tree_depth) for count in _sizes(instances))
 
@@ -341,6 +337,26 @@ def _pieces(instances: int) -> Iterator[slice]:
 
 def _sizes(instances: int) -> Iterator[int]:
     return (piece.stop - piece.start for piece in _pieces(instances))
+
+
+def correction_bytes(tree_depth: int) -> int:
+    """What a transfer by corrections takes, beside headers and checks."""
+    return 16 // tree_depth
+
+
+def setup_bytes(tree_depth: int) -> int:
+    """Of a session's set-up, both directions together."""
+    return _engine.lookup_setup_bytes(tree_depth)
+
+
+def seed_bytes(tree_depth: int) -> int:
+    """What a session sends before it draws on its stocks, both directions together."""
+    return 2 * _engine.stock_seed_bytes(tree_depth)
+
+
+def stock_start_bytes(tree_depth: int) -> int:
+    """Seeds and first rounds, both directions together."""
+    return seed_bytes(tree_depth) + 2 * _engine.STOCK_ROUND_BYTES
 
 
 def summed(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:

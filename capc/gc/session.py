@@ -23,6 +23,10 @@ from capc.transport.pipelining import pipelined
 
 _CHOICES_BYTES = 1 << 20  # of choices without tables: their labels are kept, four times as much
 
+SETUP_BYTES = (
+    _engine.SETUP_OFFER_BYTES + _engine.SETUP_CHOICE_BYTES + _engine.SETUP_TREES_BYTES
+)  # of a session's set-up, both directions together
+
 
 class GarblerBatch:
     """A prepared batch at the garbler, used once. Its tables are at the evaluator."""

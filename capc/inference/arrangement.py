@@ -49,7 +49,7 @@ def _pairs(network: QuantizedNetwork) -> list[tuple[str, str]]:
 def _seconds(network: QuantizedNetwork, choice: NonlinearChoice) -> float:
     """Of all non-linear layers, each in its faster way, or by transfers where that was chosen."""
     total = 0.0
-    for garbled, looked_up in both_costs(network).values():
+    for garbled, looked_up in both_costs(network, choice.link).values():
         if looked_up is None:
             total += garbled.seconds(choice.link)
         elif choice.way == "transfers":

@@ -16,6 +16,7 @@ from capc.inference.costs import LayerCost, nonlinear_cost
 from capc.inference.layout import nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.protocols import circuits_of, functions_of, transferable
+from capc.inference.supply import Supply
 
 NonlinearWay = Literal["garbled", "transfers", "auto"]
 MEASURED = "measured"
@@ -59,7 +60,7 @@ class NonlinearChoice:
             return both
         return {
             name
-            for name, (garbled, looked_up) in both_costs(network).items()
+            for name, (garbled, looked_up) in both_costs(network, self.link).items()
             if looked_up is not None and looked_up.seconds(self.link) < garbled.seconds(self.link)
         }
 
@@ -67,10 +68,16 @@ class NonlinearChoice:
 GARBLED = NonlinearChoice()
 
 
-def both_costs(network: QuantizedNetwork) -> Mapping[str, tuple[LayerCost, LayerCost | None]]:
-    """By non-linear layer, what one query takes garbled and, where there is that, by transfers."""
+def both_costs(
+    network: QuantizedNetwork, link: Link
+) -> Mapping[str, tuple[LayerCost, LayerCost | None]]:
+    """By non-linear layer, what one query takes garbled and, where there is that, by transfers.
+
+    Transfers are those that suit the line (capc.inference.supply).
+    """
     both = transferable(network)
-    plans = [nonlinear_plans(network, functions_of(network, way), 1) for way in ((), both)]
+    supply = Supply.over(link)
+    plans = [nonlinear_plans(network, functions_of(network, way), 1, supply) for way in ((), both)]
     costs = {}
     for name in plans[0]:
         garbled, looked_up = (nonlinear_cost(network.layer(name), plan[name]) for plan in plans)
@@ -78,7 +85,7 @@ def both_costs(network: QuantizedNetwork) -> Mapping[str, tuple[LayerCost, Layer
     return costs
 
 
-def described(network: QuantizedNetwork, transfers: Collection[str]) -> str:
+def described(network: QuantizedNetwork, transfers: Collection[str], supply: Supply) -> str:
     """One line for a log: which non-linear layers run in which way."""
     names = list(circuits_of(network))
     ways = (
@@ -86,4 +93,6 @@ def described(network: QuantizedNetwork, transfers: Collection[str]) -> str:
         ("garbled", [name for name in names if name not in transfers]),
     )
     said = [f"{way}: {', '.join(found)}" for way, found in ways if found]
+    if transfers:
+        said.append(supply.described())
     return f"non-linear layers {'; '.join(said) or 'none'}"

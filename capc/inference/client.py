@@ -41,6 +41,7 @@ from capc.inference.plan import (
 )
 from capc.inference.protocols import Nonlinear, functions_of, require_supported
 from capc.inference.reference import evaluate_layer
+from capc.inference.supply import Supply
 from capc.inference.weighing import link_from_json, weighing_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -120,12 +121,13 @@ class InferenceClient:
             )
         if link.rate != rate:
             raise ProtocolError(f"{channel.peer} takes another line than was agreed on (--link)")
-        logger.info("%s: %s", channel.peer, described(self.plan, transfers))
+        self._supply = Supply.over(link)
+        logger.info("%s: %s", channel.peer, described(self.plan, transfers, self._supply))
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
         key_seed = channel.recv(MessageType.KEY_SEED, SEED_BYTES)
         channel.send(MessageType.PUBLIC_KEY, self._he.public_key(key_seed, self._weighing.merged))
-        self._nonlinear = QueryingSide(channel, self._functions.values())
+        self._nonlinear = QueryingSide(channel, self._functions.values(), self._supply)
 
     @property
     def image_bytes(self) -> int:
@@ -138,7 +140,7 @@ class InferenceClient:
         What the answering party waits for goes out first, then what needs no answer. So both
         compute at the same time, and the line is waited for once or twice.
         """
-        plans = nonlinear_plans(self.plan, self._functions, batch_size)
+        plans = nonlinear_plans(self.plan, self._functions, batch_size, self._supply)
         nonlinear = {name: self._nonlinear.layer(plan) for name, plan in plans.items()}
         finish = self._nonlinear.begin(nonlinear.values())
         inputs = {

@@ -12,11 +12,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from capc.errors import ModelError
+from capc.gc import session
 from capc.gc.lookup_layers import LookupLayer
+from capc.gc.lookups import seed_bytes, setup_bytes
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he import planner
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
+from capc.he.server import public_key_bytes
+from capc.he.symmetric import SEED_BYTES
 from capc.inference.layout import (
     GROUPS_AT_ONCE,
     NonlinearPlan,
@@ -27,6 +31,7 @@ from capc.inference.layout import (
 )
 from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.protocols import functions_of, linear_shape, require_supported
+from capc.inference.supply import CORRECTION_SECONDS, STOCK_SECONDS, Supply
 from capc.inference.weighing import weighing_of
 
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
@@ -38,10 +43,8 @@ _ONLINE_SHARE = 0.45  # of inputs and outputs; products are online altogether
 # Seconds an AND gate, garbled and sent, then evaluated.
 _GARBLE_SECONDS = 90e-9
 _EVALUATE_SECONDS = 25e-9
-# Seconds an oblivious transfer made ahead, by corrections or from the stock, with its part of a
-# table's pads; and a table filled, sent and read. Both parties' processor time (Xeon, AVX-512).
-_TRANSFER_SECONDS = 45e-9
-_STOCK_TRANSFER_SECONDS = 60e-9
+# Seconds of a table filled, sent and read: both parties' processor time (Xeon, AVX-512). What its
+# transfers take is in capc.inference.supply.
 _LOOKUP_SECONDS = 60e-9
 # Round trips of an offline phase, all layers together: choices and tables; corrections, or trees,
 # points and proofs.
@@ -102,7 +105,8 @@ def query_costs(
     """
     require_supported(network)
     linear = linear_plans(network, parameters, images_together(queries), link)
-    plans = nonlinear_plans(network, functions_of(network, transfers), queries)
+    functions = functions_of(network, transfers)
+    plans = nonlinear_plans(network, functions, queries, Supply.over(link))
     costs = {}
     for layer in network.layers:
         if isinstance(layer, WeightedLayer):
@@ -129,6 +133,32 @@ def _preparation_trips(plan: NonlinearPlan) -> float:
     if not isinstance(plan.function, LookupLayer):
         return _CIRCUITS_TRIPS
     return _STOCK_TRIPS if plan.from_stock else _CORRECTIONS_TRIPS
+
+
+def session_bytes(
+    network: QuantizedNetwork,
+    parameters: EncryptionParameters,
+    queries: int = 1,
+    transfers: Collection[str] = (),
+    link: Link = WITHIN_A_MACHINE,
+) -> int:
+    """What a pair of parties sends once, both together, beside plan and headers.
+
+    These are keys, base transfers, and the seeds of the stocks where so many queries draw on them.
+    """
+    supply = Supply.over(link)
+    merged = weighing_of(network, parameters, link).merged
+    functions = functions_of(network, transfers)
+    plans = nonlinear_plans(network, functions, queries, supply).values()
+    lookups = [plan for plan in plans if isinstance(plan.function, LookupLayer)]
+    total = SEED_BYTES + public_key_bytes(parameters, network.fixed_point, merged)
+    if len(lookups) < len(plans):
+        total += session.SETUP_BYTES
+    if lookups:
+        total += setup_bytes(supply.tree_depth)
+    if any(plan.from_stock for plan in lookups):
+        total += seed_bytes(supply.tree_depth)
+    return total
 
 
 def at_once(
@@ -236,9 +266,9 @@ def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> Layer
     if isinstance(function, LookupLayer):
         work = f"{count:,} x {function.lookups} look-ups"
         rounds: float = function.rounds
-        each = _STOCK_TRANSFER_SECONDS if plan.from_stock else _TRANSFER_SECONDS
+        each = STOCK_SECONDS if plan.from_stock else CORRECTION_SECONDS[plan.tree_depth]
         ahead = count * function.transfers * each
-        sizes = function.offline_bytes(queries * count, plan.from_stock)
+        sizes = function.offline_bytes(queries * count, plan.from_stock, plan.tree_depth)
         online = count * function.lookups * _LOOKUP_SECONDS
     else:
         work = f"{count:,} x {function.and_count} AND"

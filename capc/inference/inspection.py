@@ -18,9 +18,10 @@ from capc.he.noise import DISTANCE_BITS
 from capc.he.parameters import EncryptionParameters
 from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice, both_costs
-from capc.inference.costs import LayerCost, at_once, query_costs, total_cost
+from capc.inference.costs import LayerCost, at_once, query_costs, session_bytes, total_cost
 from capc.inference.link import Link
 from capc.inference.protocols import require_supported
+from capc.inference.supply import Supply
 
 
 def layer_table(
@@ -133,7 +134,14 @@ def cost_table(
             f"{online_seconds:.3f}",
         )
     tables = [table] if choice == GARBLED else [table, way_table(integers, choice)]
-    return tables, _sentences(total_cost(costs), choice.link, batch_size)
+    once = session_bytes(integers, parameters, together, transfers, choice.link)
+    said = (
+        f"{_sentences(total_cost(costs), choice.link, batch_size)} A pair of parties sends "
+        f"{once / 1e6:.2f} MB once a session."
+    )
+    if transfers:
+        said += f" It has {Supply.over(choice.link).described()}."
+    return tables, said
 
 
 def way_table(network: QuantizedNetwork, choice: NonlinearChoice) -> Table:
@@ -146,7 +154,7 @@ def way_table(network: QuantizedNetwork, choice: NonlinearChoice) -> Table:
         for unit in ("MB", "round trips", "s"):
             table.add_column(f"{way} {unit}", justify="right")
     table.add_column("runs", no_wrap=True)
-    for name, costs in both_costs(network).items():
+    for name, costs in both_costs(network, choice.link).items():
         cells = [cell for cost in costs for cell in _way_cells(cost, choice.link)]
         table.add_row(name, *cells, "by transfers" if name in chosen else "garbled")
     return table

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from capc.fixed_point import Int64
-from capc.gc import lookups
 from capc.gc.lookup_layers import LookupLayer
+from capc.gc.lookups import SHALLOW_TREES
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he.cheapest_packing import WORK_ALONE, Weighing, plan_packing
 from capc.he.packing import Packing
+from capc.inference.link import WITHIN_A_MACHINE
 from capc.inference.protocols import GarbledCircuit, Nonlinear, linear_shape, protocol_of
+from capc.inference.supply import Supply
 
 GROUPS_AT_ONCE = 16  # messages read before the first reply of a batch
 IMAGES_TOGETHER = 32  # at most this many of a batch run at a time
 MAX_PREPARED_BYTES = 1 << 29  # of tables, transfers and shares, held from the offline phase on
 PIECE_BYTES = 1 << 25
 MAX_KEPT_BYTES = 1 << 28
+LOCAL_SUPPLY = Supply.over(WITHIN_A_MACHINE)
 _SHARE_BYTES = 8
 
 
@@ -63,19 +66,24 @@ class NonlinearPlan:
 
     `ahead` is True where it is prepared before the query; False where there would be too much to
     keep, and both phases run with the query. `from_stock`: look-ups of a batch that has so many
-    that all of them draw on the session's stock of silent transfers.
+    that all of them draw on the session's stock of silent transfers; of any others `tree_depth` is
+    that of the session's seed trees.
     """
 
     function: Nonlinear
     pieces: tuple[slice, ...]
     ahead: bool
     from_stock: bool = False
+    tree_depth: int = SHALLOW_TREES
 
 
 def nonlinear_plans(
-    network: QuantizedNetwork, functions: Mapping[str, Nonlinear], batch_size: int
+    network: QuantizedNetwork,
+    functions: Mapping[str, Nonlinear],
+    batch_size: int,
+    supply: Supply = LOCAL_SUPPLY,
 ) -> dict[str, NonlinearPlan]:
-    """The same at both parties, as it follows from public shapes alone.
+    """The same at both parties, as it follows from public shapes and the agreed supply.
 
     A piece keeps some 2^25 bytes, but look-ups ahead are one: their session cuts them. From the
     first layer on, each is prepared ahead that leaves what is kept of all these below 2^28 bytes
@@ -84,7 +92,7 @@ def nonlinear_plans(
     """
     plans: dict[str, NonlinearPlan] = {}
     kept, lookups_ahead = 0, True
-    from_stock = batch_size * _forward_transfers(network, functions) >= lookups.STOCK_FROM
+    from_stock = batch_size * _transfers(network, functions) >= supply.stock_from
     for layer in network.layers:
         function = functions.get(layer.name)
         if function is None:
@@ -102,15 +110,17 @@ def nonlinear_plans(
             step = instances  # the session cuts them itself, and keeps them anyway
         pieces = (slice(k, min(k + step, instances)) for k in range(0, instances, step))
         plans[layer.name] = NonlinearPlan(
-            function, tuple(pieces), ahead, from_stock and isinstance(function, LookupLayer)
+            *(function, tuple(pieces), ahead),
+            from_stock=from_stock and isinstance(function, LookupLayer),
+            tree_depth=supply.tree_depth,
         )
     return plans
 
 
-def _forward_transfers(network: QuantizedNetwork, functions: Mapping[str, Nonlinear]) -> int:
+def _transfers(network: QuantizedNetwork, functions: Mapping[str, Nonlinear]) -> int:
     """Of one query, all layers together."""
     return sum(
-        math.prod(network.layer(name).shape) * function.forward_transfers
+        math.prod(network.layer(name).shape) * function.transfers
         for name, function in functions.items()
         if isinstance(function, LookupLayer)
     )

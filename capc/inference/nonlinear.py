@@ -27,6 +27,7 @@ from capc.gc.lookups import ChooserBatch, ChooserSession, HolderBatch, HolderSes
 from capc.gc.session import EvaluatorBatch, EvaluatorSession, GarblerBatch, GarblerSession
 from capc.inference.layout import NonlinearPlan
 from capc.inference.protocols import Nonlinear
+from capc.inference.supply import Supply
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -54,7 +55,11 @@ class AnsweringSide:
     """The answering party's ends of the sessions that its functions need."""
 
     def __init__(
-        self, channel: Channel, ring: FixedPoint, functions: Collection[Nonlinear]
+        self,
+        channel: Channel,
+        ring: FixedPoint,
+        functions: Collection[Nonlinear],
+        supply: Supply,
     ) -> None:
         duplex = channel.duplex(MessageType.CIRCUIT)
         circuits, lookups = _kinds(functions)
@@ -62,7 +67,7 @@ class AnsweringSide:
         if circuits:
             self._garbler = GarblerSession(duplex)
         if lookups:
-            self._holder = HolderSession(duplex)
+            self._holder = HolderSession(duplex, supply.tree_depth)
 
     def draw(self, plan: NonlinearPlan, words: Int64) -> OwnLayer:
         """Offline, from this party's shares of the inputs, (instances, words). Nothing is sent."""
@@ -102,13 +107,13 @@ class AnsweringSide:
 class QueryingSide:
     """The querying party's ends of the same sessions."""
 
-    def __init__(self, channel: Channel, functions: Collection[Nonlinear]) -> None:
+    def __init__(self, channel: Channel, functions: Collection[Nonlinear], supply: Supply) -> None:
         duplex = channel.duplex(MessageType.CIRCUIT)
         circuits, lookups = _kinds(functions)
         if circuits:
             self._evaluator = EvaluatorSession(duplex)
         if lookups:
-            self._chooser = ChooserSession(duplex)
+            self._chooser = ChooserSession(duplex, supply.tree_depth)
 
     def layer(self, plan: NonlinearPlan) -> AskedLayer:
         """The other half of AnsweringSide.draw."""

@@ -40,6 +40,7 @@ from capc.inference.nonlinear import AnsweringSide, OwnLayer
 from capc.inference.plan import plan_to_json, public_part
 from capc.inference.protocols import functions_of, require_supported
 from capc.inference.reference import evaluate_layer
+from capc.inference.supply import Supply
 from capc.inference.weighing import rate_to_json, weighing_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -95,7 +96,8 @@ class InferenceServer:
         places = [place for place, layer in enumerate(network.layers) if layer.name in transfers]
         rate = rate_to_json(choice.link)
         channel.send_json(MessageType.PLAN, plan_to_json(public_part(network), places, rate))
-        logger.info("%s", described(network, transfers))
+        self._supply = Supply.over(choice.link)
+        logger.info("%s", described(network, transfers, self._supply))
         self._network = network
         self._ring = network.fixed_point
         self._split = split_point(network)
@@ -116,7 +118,7 @@ class InferenceServer:
             if isinstance(layer, WeightedLayer):
                 self._server_layer(layer, 1)
         self._functions = functions_of(network, transfers)
-        self._nonlinear = AnsweringSide(channel, self._ring, self._functions.values())
+        self._nonlinear = AnsweringSide(channel, self._ring, self._functions.values(), self._supply)
 
     def prepare(self, batch_size: int) -> PreparedInference:
         """Offline phase for a batch: fresh shares, encryptions of zero, tables, transfers.
@@ -125,7 +127,7 @@ class InferenceServer:
         """
         shares: dict[str, Int64] = {}
         nonlinear: dict[str, OwnLayer] = {}
-        plans = nonlinear_plans(self._network, self._functions, batch_size)
+        plans = nonlinear_plans(self._network, self._functions, batch_size, self._supply)
         for layer in self._network.layers:
             shape = (batch_size, *layer.shape)
             if isinstance(layer, Input):

@@ -17,6 +17,7 @@ from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import FixedPoint
 from capc.gc import lookups
 from capc.gc.lookup_layers import LookupLayer
+from capc.gc.lookups import DEEP_TREES
 from capc.graph.layers import (
     BoundedRelu,
     Dense,
@@ -30,11 +31,12 @@ from capc.graph.layers import (
 from capc.graph.quantize import quantize
 from capc.inference import layout
 from capc.inference.choice import GARBLED, NonlinearChoice, both_costs, described
-from capc.inference.layout import nonlinear_plans
+from capc.inference.layout import LOCAL_SUPPLY, nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link, beyond_loopback
 from capc.inference.link_probe import answer, measure
 from capc.inference.plan import plan_to_json, public_part, transfers_from_json
 from capc.inference.protocols import functions_of, transferable
+from capc.inference.supply import Supply
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -90,19 +92,20 @@ def test_no_look_ups_are_ahead_of_the_query_after_some_that_are_not(
     )
 
 
-def test_all_layers_of_a_batch_share_a_stock_or_none_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_layers_of_a_batch_share_a_stock_or_none_does() -> None:
     """What counts is their sum, over the queries of the batch."""
     given = network()
     functions = functions_of(given, transferable(given))
     counts = {
-        name: math.prod(given.layer(name).shape) * function.forward_transfers
+        name: math.prod(given.layer(name).shape) * function.transfers
         for name, function in functions.items()
         if isinstance(function, LookupLayer)
     }
     assert len(counts) == 3
-    monkeypatch.setattr(lookups, "STOCK_FROM", 2 * sum(counts.values()))
+    supply = Supply(DEEP_TREES, stock_from=2 * sum(counts.values()))
     for queries in (1, 2):
-        plans = nonlinear_plans(given, functions, queries)
+        plans = nonlinear_plans(given, functions, queries, supply)
+        assert {plan.tree_depth for plan in plans.values()} == {DEEP_TREES}
         drawing = {name for name, plan in plans.items() if plan.from_stock}
         assert drawing == (set(counts) if queries == 2 else set())
 
@@ -119,9 +122,9 @@ def test_the_choice_by_the_line() -> None:
 
 def test_auto_takes_the_cheaper_of_the_two_expectations(monkeypatch: pytest.MonkeyPatch) -> None:
     given = network()
-    costs = both_costs(given)
-    assert {name for name, (_, looked_up) in costs.items() if looked_up is None} == {"s"}
     for link in (WITHIN_A_MACHINE, SLOW, FAR, Link.parse("40ms,100mbit")):
+        costs = both_costs(given, link)
+        assert {name for name, (_, looked_up) in costs.items() if looked_up is None} == {"s"}
         chosen = NonlinearChoice("auto", link).transfers(given)
         for name in transferable(given):
             garbled, looked_up = costs[name]
@@ -130,7 +133,7 @@ def test_auto_takes_the_cheaper_of_the_two_expectations(monkeypatch: pytest.Monk
     # A layer that runs in pieces, one behind the other, takes the round trips of one.
     whole = costs["b"][1]
     monkeypatch.setattr(lookups, "PIECE_INSTANCES", 5)
-    pieces = both_costs(given)["b"][1]
+    pieces = both_costs(given, WITHIN_A_MACHINE)["b"][1]
     assert whole is not None and pieces is not None
     assert pieces.online_bytes > whole.online_bytes
     assert pieces.online_rounds == whole.online_rounds
@@ -140,12 +143,17 @@ def test_both_parties_say_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     run(network(), np.zeros((1, 6, 6, 1)), choice=TRANSFERS)
     said = [record.message for record in caplog.records if "non-linear" in record.message]
-    assert "non-linear layers by transfers: r, p, b; garbled: s" in said
+    supply = (
+        "; oblivious transfers by corrections of 4 bytes, or from a stock in batches of 1,048,576 "
+        "and more"
+    )
+    assert f"non-linear layers by transfers: r, p, b; garbled: s{supply}" in said
     assert (
         "answering-0: non-linear layers by transfers: layer-2, layer-3, layer-6; garbled: layer-8"
+        + supply
         in said
     )
-    assert described(network(), ()) == "non-linear layers garbled: r, p, b, s"
+    assert described(network(), (), LOCAL_SUPPLY) == "non-linear layers garbled: r, p, b, s"
 
 
 def test_another_choice_than_agreed_ends_the_session() -> None:

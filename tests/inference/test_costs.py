@@ -28,9 +28,10 @@ from capc.inference import layout
 from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import KeyRing
-from capc.inference.costs import query_costs, total_cost
+from capc.inference.costs import query_costs, session_bytes, total_cost
 from capc.inference.graph_command import main
 from capc.inference.layout import linear_packing
+from capc.inference.plan import plan_to_json, public_part
 from capc.transport.framing import HEADER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +75,10 @@ def test_expected_bytes_are_those_that_travel(
         moved = spent.bytes_sent + spent.bytes_received
         headers = 40 * queries * HEADER.size
         assert queries * (promised - 1) <= moved <= queries * (promised + 1) + headers
+    once = session_bytes(network, FAST, queries, choice.transfers(network))
+    plan = len(str(plan_to_json(public_part(network), [], None)))
+    sent = counts[0].bytes_sent + counts[0].bytes_received
+    assert once <= sent <= once + plan + 40 * HEADER.size
 
 
 @pytest.mark.parametrize("choice", [GARBLED, NonlinearChoice("transfers")])

@@ -26,6 +26,7 @@ from capc.graph.quantize import quantize
 from capc.he.cheapest_packing import WORK_ALONE
 from capc.he.context import context
 from capc.he.merging import keys_bytes
+from capc.inference import supply
 from capc.inference.choice import NonlinearChoice
 from capc.inference.costs import linear_plans, query_costs, total_cost
 from capc.inference.link import WITHIN_A_MACHINE, Link
@@ -61,8 +62,12 @@ def encrypted_bytes(link: Link) -> int:
     )
 
 
-def test_bytes_and_round_trips_are_those_foretold() -> None:
-    """Of a query whose replies are merged; the keys for that belong to set-up."""
+def test_bytes_and_round_trips_are_those_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a query whose replies are merged; the keys for that belong to set-up.
+
+    Without a stock, of whose rounds a query is foretold its share alone.
+    """
+    monkeypatch.setattr(supply, "_START_BATCHES", 1e-9)
     given = network()
     assert weighing_of(given, TINY, SLOW.link).merged > 1
     expected = total_cost(query_costs(given, TINY, 1, SLOW.transfers(given), SLOW.link))
