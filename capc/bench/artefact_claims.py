@@ -220,7 +220,7 @@ def _faster_than_emp(folder: Path, printed: str) -> Found:
     found = {
         row.benchmark: ratio
         for row, ratio in zip(rows, ratios(rows), strict=True)
-        if row.implementation.startswith("emp") and ratio is not None
+        if row.implementation == "emp-0.3" and ratio is not None
     }
     if not found:
         return "EMP 0.3 is not installed; docs/emp.md says how", None

@@ -2,12 +2,8 @@
 // bench_gc [--repeat N] [--path portable|aes-ni|vaes] [name ...]
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <ctime>
-#include <functional>
+#include <cstdlib>
 #include <future>
 #include <iostream>
 #include <string>
@@ -15,108 +11,15 @@
 
 #include "builder.hpp"
 #include "lookups.hpp"
+#include "measure.hpp"
 #include "protocol.hpp"
 #include "relu_plan.hpp"
+#include "transfers.hpp"
 
 using namespace capc::gc;
 using namespace capc::gc::bench;
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-struct Options {
-  std::size_t repeat = 50;
-  Path path = best_path();
-  std::vector<std::string> names;
-};
-
-struct Samples {
-  std::vector<double> seconds;
-  std::vector<double> processor_seconds;  // of both processes
-  std::uint64_t from_garbler = 0;         // bytes of one run
-  std::uint64_t from_evaluator = 0;
-};
-
-[[nodiscard]] double quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  const long index = std::lround(q * static_cast<double>(values.size() - 1));
-  return values[static_cast<std::size_t>(index)];
-}
-
-void report(const std::string& name, const Options& options, const Samples& samples,
-            const std::string& note) {
-  std::printf("%s,builtin,%zu,%.6g,%.6g,%.6g,%llu,%llu,%s; %.3g processor seconds\n", name.c_str(),
-              samples.seconds.size(), quantile(samples.seconds, 0.5),
-              quantile(samples.seconds, 0.1), quantile(samples.seconds, 0.9),
-              static_cast<unsigned long long>(samples.from_garbler),
-              static_cast<unsigned long long>(samples.from_evaluator),
-              (std::string(path_name(options.path)) + (note.empty() ? "" : "; ") + note).c_str(),
-              quantile(samples.processor_seconds, 0.5));
-  std::fflush(stdout);
-}
-
-/// Times `evaluator` from the moment that both processes are ready until it and the garbler are
-/// done; one run before the first counted one.
-[[nodiscard]] Samples measure_lines(const Options& options,
-                                    const std::function<std::function<void()>(Lines&)>& garbler,
-                                    const std::function<std::function<void()>(Lines&)>& evaluator) {
-  Samples samples;
-  const auto total = [](const Lines& lines, std::uint64_t Connection::*count) {
-    std::uint64_t sum = 0;
-    for (const Connection& line : lines) sum += line.*count;
-    return sum;
-  };
-  // Both wait for each other, and learn what processor time both have used.
-  const auto meet = [](Connection& connection) {
-    timespec used{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    const double own = static_cast<double>(used.tv_sec) + 1e-9 * static_cast<double>(used.tv_nsec);
-    Message message(sizeof own);
-    std::memcpy(message.data(), &own, sizeof own);
-    connection.send(message);
-    connection.receive(message);
-    double other = 0;
-    std::memcpy(&other, message.data(), sizeof other);
-    return own + other;
-  };
-  run_two_processes(
-      [&](Lines& lines) {
-        const auto once = garbler(lines);
-        for (std::size_t i = 0; i <= options.repeat; ++i) {
-          (void)meet(lines[0]);
-          once();
-          (void)meet(lines[0]);
-        }
-      },
-      [&](Lines& lines) {
-        const auto once = evaluator(lines);
-        for (std::size_t i = 0; i <= options.repeat; ++i) {
-          const double used = meet(lines[0]);
-          const std::uint64_t sent = total(lines, &Connection::sent);
-          const std::uint64_t received = total(lines, &Connection::received);
-          const Clock::time_point begin = Clock::now();
-          once();
-          const std::chrono::duration<double> elapsed = Clock::now() - begin;
-          samples.from_evaluator = total(lines, &Connection::sent) - sent;
-          samples.from_garbler = total(lines, &Connection::received) - received;
-          const double used_then = meet(lines[0]);
-          if (i == 0) continue;
-          samples.seconds.push_back(elapsed.count());
-          samples.processor_seconds.push_back(used_then - used);
-        }
-      });
-  return samples;
-}
-
-/// The same over one connection.
-[[nodiscard]] Samples measure(const Options& options,
-                              const std::function<std::function<void()>(Connection&)>& garbler,
-                              const std::function<std::function<void()>(Connection&)>& evaluator) {
-  return measure_lines(
-      options, [&](Lines& lines) { return garbler(lines[0]); },
-      [&](Lines& lines) { return evaluator(lines[0]); });
-}
 
 struct Inputs {
   std::vector<Word> online;
@@ -321,15 +224,20 @@ struct Benchmark {
   bool by_default = true;
 };
 
-constexpr Benchmark kBenchmarks[] = {
-    {"relu_1080x47", relu_1080x47},     {"and_throughput", and_throughput},
-    {"argmax_10", argmax_10},           {"session_setup", session_setup},
-    {"relu_100000x37", relu_100000x37}, {"relu_1000000x37", relu_1000000x37, false}};
+constexpr Benchmark kBenchmarks[] = {{"relu_1080x47", relu_1080x47},
+                                     {"and_throughput", and_throughput},
+                                     {"argmax_10", argmax_10},
+                                     {"session_setup", session_setup},
+                                     {"transfers_softspoken4", transfers_softspoken4},
+                                     {"transfers_silent", transfers_silent},
+                                     {"relu_100000x37", relu_100000x37},
+                                     {"relu_1000000x37", relu_1000000x37, false}};
 
 [[nodiscard]] int usage() {
   std::cerr << "usage: bench_gc [--repeat N] [--path portable|aes-ni|vaes] [name ...]\n"
-               "names: relu_1080x47 and_throughput argmax_10 session_setup relu_100000x37 (all by\n"
-               "default) and relu_1000000x37 (gigabytes, minutes)\n"
+               "names: relu_1080x47 and_throughput argmax_10 session_setup transfers_softspoken4\n"
+               "transfers_silent relu_100000x37 (all by default) and relu_1000000x37 (gigabytes,\n"
+               "minutes)\n"
                "bytes_sent are the garbler's, bytes_received the evaluator's\n";
   return 2;
 }

@@ -13,31 +13,6 @@ void for_each_batch(std::size_t instances, Work work) {
   }
 }
 
-void fill(StockSender& stock, Connection& connection) {
-  const SilentParameters& parameters = stock.transfers().parameters();
-  if (!stock.transfers().is_seeded()) {
-    stock.take_seeds(connection.receive(stock.seed_bytes()));
-  }
-  Message trees(stock_trees_bytes(parameters)), proof(kStockProofBytes);
-  stock.grow(trees);
-  connection.send(trees);
-  stock.prove(connection.receive(kStockPointBytes), proof);
-  connection.send(proof);
-}
-
-void fill(StockReceiver& stock, Connection& connection) {
-  const SilentParameters& parameters = stock.transfers().parameters();
-  if (!stock.transfers().is_seeded()) {
-    Message seeds(stock.seed_bytes());
-    stock.send_seeds(seeds);
-    connection.send(seeds);
-  }
-  Message point(kStockPointBytes);
-  stock.answer(connection.receive(stock_trees_bytes(parameters)), point);
-  connection.send(point);
-  stock.finish(connection.receive(kStockProofBytes));
-}
-
 template <class Session, class Batch>
 void draw(Session& session, Batch& batch, Connection& connection) {
   while (!batch.has_forward()) {
@@ -74,6 +49,31 @@ void prepare(const ChooserSession& session, ChooserBatch& batch, Connection& con
 }
 
 }  // namespace
+
+void fill(StockSender& stock, Connection& connection) {
+  const SilentParameters& parameters = stock.transfers().parameters();
+  if (!stock.transfers().is_seeded()) {
+    stock.take_seeds(connection.receive(stock.seed_bytes()));
+  }
+  Message trees(stock_trees_bytes(parameters)), proof(kStockProofBytes);
+  stock.grow(trees);
+  connection.send(trees);
+  stock.prove(connection.receive(kStockPointBytes), proof);
+  connection.send(proof);
+}
+
+void fill(StockReceiver& stock, Connection& connection) {
+  const SilentParameters& parameters = stock.transfers().parameters();
+  if (!stock.transfers().is_seeded()) {
+    Message seeds(stock.seed_bytes());
+    stock.send_seeds(seeds);
+    connection.send(seeds);
+  }
+  Message point(kStockPointBytes);
+  stock.answer(connection.receive(stock_trees_bytes(parameters)), point);
+  connection.send(point);
+  stock.finish(connection.receive(kStockProofBytes));
+}
 
 void set_up(HolderSession& session, Connection& connection) {
   Message choice(kLookupChoiceBytes), trees(lookup_trees_bytes(session.shape()));

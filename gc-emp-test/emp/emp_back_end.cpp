@@ -1,12 +1,13 @@
 #include <deque>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "back_end.hpp"
+#include "emp_line.hpp"
 #include "failures.hpp"
 #include "gate_list.hpp"
-#include "link_io.hpp"
 
 namespace capc::gc::programs {
 namespace {
@@ -20,24 +21,14 @@ struct Feed {
   std::span<const Word> words;  // instances rows; empty where the peer feeds this kind
 };
 
-/// The same circuits as the project's own engine runs, on EMP 0.3: gate by gate, everything online.
+/// The same circuits as the project's own engine runs, on EMP: gate by gate, everything online.
 /// EMP keeps a session in global variables, so a process has one EmpBackEnd.
 class EmpBackEnd final : public BackEnd {
  public:
   EmpBackEnd(Party party, const Circuit& circuit, Link& link)
-      : party_(party), circuit_(lower_shared_outputs(circuit)), io_(link), link_(link) {}
-  ~EmpBackEnd() override {
-    if (emp::ProtocolExecution::prot_exec != nullptr) {
-      emp::finalize_semi_honest();
-      emp::ProtocolExecution::prot_exec = nullptr;
-      emp::CircuitExecution::circ_exec = nullptr;
-    }
-  }
+      : party_(party), circuit_(lower_shared_outputs(circuit)), link_(link) {}
 
-  void set_up() override {
-    emp::setup_semi_honest(&io_, party_ == Party::Garbler ? emp::ALICE : emp::BOB);
-    link_.flush();
-  }
+  void set_up() override { session_.emplace(party_, link_); }
 
   void prepare(std::size_t instances, std::span<const Word> fixed) override {
     require_fixed_words(party_, circuit_, instances, fixed.size());
@@ -96,8 +87,7 @@ class EmpBackEnd final : public BackEnd {
       }
     }
     const int feeder = feed.kind == InputKind::Evaluator ? emp::BOB : emp::ALICE;
-    emp::ProtocolExecution::prot_exec->feed(fed.data(), feeder, values.data(),
-                                            static_cast<int>(bits));
+    emp_feed(fed.data(), feeder, values.data(), bits);
     at = 0;
     for (std::size_t i = 0; i < instances; ++i) {
       const std::span<emp::block> wires = row(labels, i);
@@ -135,8 +125,7 @@ class EmpBackEnd final : public BackEnd {
     const int receiver = output.kind == OutputKind::Both        ? emp::PUBLIC
                          : output.kind == OutputKind::Evaluator ? emp::BOB
                                                                 : emp::ALICE;
-    emp::ProtocolExecution::prot_exec->reveal(values.data(), receiver, opened.data(),
-                                              static_cast<int>(bits));
+    emp_reveal(values.data(), receiver, opened.data(), bits);
     Word value = 0;
     for (std::size_t b = 0; b < bits; ++b) value |= static_cast<Word>(values[b]) << b;
     return value;
@@ -144,8 +133,8 @@ class EmpBackEnd final : public BackEnd {
 
   Party party_;
   Circuit circuit_;
-  LinkIO io_;
   Link& link_;
+  std::optional<EmpSession> session_;
   std::deque<WordTable> prepared_;
 };
 

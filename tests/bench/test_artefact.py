@@ -78,7 +78,8 @@ def test_ratios(tmp_path: Path, ratio: float, holds: bool) -> None:
     put(tmp_path, "table1.csv", f"row,steps,ratio\n{rows}no encryption,1a,0.1\n")
     assert artefact_claim("step 1a").look(tmp_path, "")[1] is holds
     ours, peer = measured("relu", "builtin", [1.0]), measured("relu", "emp-0.3", [ratio])
-    write_rows(tmp_path / "gc.csv", [ours, peer])
+    later = measured("relu", "emp-dev", [0.75 if holds else 12.0])  # the claim is of 0.3
+    write_rows(tmp_path / "gc.csv", [ours, peer, later])
     assert artefact_claim("EMP").look(tmp_path, "")[1] is holds
     write_rows(tmp_path / "gc.csv", [ours])
     assert artefact_claim("EMP").look(tmp_path, "") == (

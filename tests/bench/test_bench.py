@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,15 @@ def test_the_engines_table_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monk
     program.write_text(f'#!/bin/sh\ncat "{tmp_path}/table.csv"\n')
     program.chmod(0o755)
     found = gc.run(2)
-    assert found[0] == row and found[1].implementation == "emp-0.3"
+    assert found[0] == row
+    assert [peer.implementation for peer in found[1:]] == ["emp-0.3", "emp-dev", "emp-dev"]
+    assert all("not installed" in peer.note for peer in found[1:])
+    peer = replace(row, implementation="emp-dev")
+    write_rows(tmp_path / "dev.csv", [peer])
+    (tmp_path / "bench_emp_dev").write_text(f'#!/bin/sh\ncat "{tmp_path}/dev.csv"\n')
+    (tmp_path / "bench_emp_dev").chmod(0o755)
+    found = gc.run(2)
+    assert found[2] == peer and "not installed" in found[1].note and len(found) == 4
     program.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     with pytest.raises(CapcError, match="broken"):
         gc.run(2)

@@ -10,10 +10,16 @@ from capc.errors import ConfigError, ProgramError
 from capc.files import IN_CLONE, REPOSITORY
 
 _FOLDER = REPOSITORY / "gc-emp-test" / "bin"
+#: Programs on EMP, and the row that stands for each where it is not built.
+_PEERS = {
+    "bench_emp": ("relu_1080x47", "emp-0.3", "EMP 0.3"),
+    "bench_emp_dev": ("relu_1080x47", "emp-dev", "EMP's development line"),
+    "bench_emp_dev_transfers": ("transfers_silent", "emp-dev", "EMP's development line"),
+}
 
 
 def run(repeat: int) -> list[Row]:
-    """Rows of bench_gc and, in the same run, of bench_emp.
+    """Rows of bench_gc and, in the same run, of the same benchmarks on EMP (docs/emp.md).
 
     ConfigError where bench_gc is not built, ProgramError where a program fails.
     """
@@ -21,8 +27,10 @@ def run(repeat: int) -> list[Row]:
     if rows is None:
         missing = "gc-emp-test/bin/bench_gc is not built; run `make setup`"
         raise ConfigError(missing if IN_CLONE else f"{missing} in a clone: a wheel is without it")
-    peer = _rows("bench_emp", repeat)
-    return rows + (peer or [skipped("relu_1080x47", "emp-0.3", "EMP 0.3 is not installed")])
+    for program, (benchmark, implementation, name) in _PEERS.items():
+        peer = _rows(program, repeat)
+        rows += peer or [skipped(benchmark, implementation, f"{name} is not installed")]
+    return rows
 
 
 def _rows(program: str, repeat: int) -> list[Row] | None:
