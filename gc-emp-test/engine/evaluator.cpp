@@ -208,7 +208,7 @@ void EvaluatorBatch::evaluate(ConstBytes labels) {
 }
 
 void EvaluatorBatch::evaluate_tables(std::size_t chunk, ConstBytes body, Reader* online_labels) {
-  grow(core_->slots, circuit_->program.slot_count() * kLanes);
+  grow(core_->slots, circuit_->slot_count() * kLanes);
   grow(core_->stream, std::max(layout_.fixed_bits().size(), layout_.online_bits().size()) * kLanes);
   Reader tables(body);
   RoundKeys seed;
@@ -231,23 +231,24 @@ void EvaluatorBatch::evaluate_block(std::size_t block, std::size_t lanes, const 
     std::copy_n(own_labels, lanes, slots + bit.slot * kLanes);
     own_labels += lanes;
   }
-  const auto from_stream = [&](const std::vector<InputBit>& bits, std::size_t base) {
-    core_->kernels->stream(seed, base, core_->stream.data(), bits.size() * kLanes);
+  const auto from_stream = [&](const std::vector<InputBit>& bits, std::size_t row) {
+    Block* const labels = core_->stream.data();
+    const std::size_t drawn = draw_rows(*core_->kernels, seed, row, bits.size(), lanes, labels);
     for (std::size_t i = 0; i < bits.size(); ++i) {
-      std::copy_n(core_->stream.data() + i * kLanes, kLanes, slots + bits[i].slot * kLanes);
+      std::copy_n(labels + i * drawn, drawn, slots + bits[i].slot * kLanes);
     }
   };
   const std::size_t known = layout_.fixed_bits().size() + layout_.online_bits().size();
-  const std::size_t base = block * known * kLanes;
-  from_stream(layout_.fixed_bits(), base);
+  const std::size_t row = block * known;
+  from_stream(layout_.fixed_bits(), row);
   if (one_phase_) {
-    from_stream(layout_.online_bits(), base + layout_.fixed_bits().size() * kLanes);
+    from_stream(layout_.online_bits(), row + layout_.fixed_bits().size());
   } else {
     for (const InputBit& bit : layout_.online_bits()) {
       std::memcpy(slots + bit.slot * kLanes, online_labels->take(16 * lanes).data(), 16 * lanes);
     }
   }
-  const std::vector<Op>& ops = circuit_->program.ops();
+  const std::vector<Op>& ops = circuit_->program_of(lanes).ops();
   const ConstBytes rows = tables.take(circuit_->circuit.and_count() * kTableBytes * lanes);
   const TweakRange tweaks{core_->start, first_tweak_ + layout_.gate_tweak(block),
                           layout_.instances()};
@@ -263,7 +264,7 @@ void EvaluatorBatch::read_outputs(std::size_t block, std::size_t lanes, Reader& 
   std::size_t index = 0;
   for (std::size_t w = 0; w < circuit.outputs().size(); ++w) {
     const OutputWord& word = circuit.outputs()[w];
-    const std::vector<SlotRef>& refs = circuit_->program.outputs()[w];
+    const std::vector<SlotRef>& refs = circuit_->program_of(lanes).outputs()[w];
     Word* const outputs = outputs_.data() + block * kLanes * words + index;
     if (word.kind == OutputKind::Shared) {
       read_shared(word, refs, block, lanes, term, tables, outputs);

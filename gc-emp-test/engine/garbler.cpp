@@ -135,7 +135,7 @@ void GarblerBatch::garble_chunk(ConstBytes choice, Bytes tables) {
     // Before anything of this chunk is made: a peer whose choices do not fit gets nothing.
     read_choices(*core_, *core_->sender, header(MessageType::Choice, chunk_), transfers, choice,
                  core_->labels.data());
-    grow(core_->slots, circuit_->program.slot_count() * kLanes);
+    grow(core_->slots, circuit_->slot_count() * kLanes);
     grow(core_->stream,
          std::max(layout_.fixed_bits().size(), layout_.online_bits().size()) * kLanes);
 
@@ -172,31 +172,32 @@ void GarblerBatch::garble_block(std::size_t block, std::size_t lanes, const Bloc
   }
   // Active labels of the garbler's known bits are a public stream: only it knows the zero labels.
   const auto from_stream = [&](const std::vector<InputBit>& bits, std::span<const Word> words,
-                               std::size_t word_count, std::size_t base) {
+                               std::size_t word_count, std::size_t row) {
     Block* const labels = core_->stream.data();
-    core_->kernels->stream(seed, base, labels, bits.size() * kLanes);
+    const std::size_t drawn = draw_rows(*core_->kernels, seed, row, bits.size(), lanes, labels);
     InputLanes inputs(words, word_count, first, lanes);
     for (std::size_t i = 0; i < bits.size(); ++i) {
-      offset_labels(labels + i * kLanes, inputs.bits(bits[i].word, bits[i].bit), delta,
+      offset_labels(labels + i * drawn, inputs.bits(bits[i].word, bits[i].bit), delta, drawn,
                     slots + bits[i].slot * kLanes);
     }
   };
   const std::size_t known = layout_.fixed_bits().size() + layout_.online_bits().size();
-  const std::size_t base = block * known * kLanes;
-  from_stream(layout_.fixed_bits(), view(fixed_), circuit_->circuit.fixed_words(), base);
+  const std::size_t row = block * known;
+  from_stream(layout_.fixed_bits(), view(fixed_), circuit_->circuit.fixed_words(), row);
   if (one_phase_) {
     from_stream(layout_.online_bits(), view(online_), circuit_->circuit.online_words(),
-                base + layout_.fixed_bits().size() * kLanes);
+                row + layout_.fixed_bits().size());
   } else {
     const std::size_t count = layout_.online_bits().size();
     Block* const labels = core_->stream.data();
-    core_->kernels->stream(online_key_[0], block * count * kLanes, labels, count * kLanes);
+    const std::size_t drawn =
+        draw_rows(*core_->kernels, online_key_[0], block * count, count, lanes, labels);
     for (std::size_t i = 0; i < count; ++i) {
-      std::copy_n(labels + i * kLanes, kLanes, slots + layout_.online_bits()[i].slot * kLanes);
+      std::copy_n(labels + i * drawn, drawn, slots + layout_.online_bits()[i].slot * kLanes);
     }
   }
   const Circuit& circuit = circuit_->circuit;
-  const std::vector<Op>& ops = circuit_->program.ops();
+  const std::vector<Op>& ops = circuit_->program_of(lanes).ops();
   const Bytes tables = out.take(circuit.and_count() * kTableBytes * lanes);
   const TweakRange tweaks{core_->start, first_tweak_ + layout_.gate_tweak(block),
                           layout_.instances()};
@@ -211,7 +212,7 @@ void GarblerBatch::write_outputs(std::size_t block, std::size_t lanes, Writer& o
   std::size_t term = 0;
   for (std::size_t w = 0; w < circuit.outputs().size(); ++w) {
     const OutputWord& word = circuit.outputs()[w];
-    const std::vector<SlotRef>& refs = circuit_->program.outputs()[w];
+    const std::vector<SlotRef>& refs = circuit_->program_of(lanes).outputs()[w];
     if (word.kind == OutputKind::Shared) {
       write_shared(word, refs, block, lanes, term, mask++, out);
       term += refs.size();
@@ -324,13 +325,13 @@ void GarblerBatch::label_chunk(Bytes labels) {
     const std::size_t end = first + layout_.chunk_instances(labelled_chunks_);
     for (std::size_t at = first; at < end; at += kLanes) {
       const std::size_t lanes = std::min(kLanes, end - at);
-      core_->kernels->stream(online_key_[0], at / kLanes * count * kLanes, core_->stream.data(),
-                             count * kLanes);
+      const std::size_t drawn = draw_rows(*core_->kernels, online_key_[0], at / kLanes * count,
+                                          count, lanes, core_->stream.data());
       InputLanes inputs(view(online_), circuit_->circuit.online_words(), at, lanes);
       for (std::size_t i = 0; i < count; ++i) {
         const InputBit& bit = layout_.online_bits()[i];
-        offset_labels(core_->stream.data() + i * kLanes, inputs.bits(bit.word, bit.bit),
-                      core_->delta.get(), row.get().data());
+        offset_labels(core_->stream.data() + i * drawn, inputs.bits(bit.word, bit.bit),
+                      core_->delta.get(), drawn, row.get().data());
         std::memcpy(out.take(16 * lanes).data(), row.get().data(), 16 * lanes);
       }
     }

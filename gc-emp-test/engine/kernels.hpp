@@ -76,6 +76,8 @@ struct Kernels {
   void (*expand_key)(Block key, RoundKeys& out);
   /// out[i] = AES_key(first + i).
   void (*stream)(const RoundKeys& key, std::uint64_t first, Block* out, std::size_t count);
+  /// out[i] = AES_key(kLanes * (first + i)): of rows of `stream`, the first lane's blocks.
+  void (*stream_lane)(const RoundKeys& key, std::uint64_t first, Block* out, std::size_t count);
   /// With P_x the stream of leaf x from block first on: u = XOR of all P_x and, for each bit b,
   /// v[b] = XOR of the P_x with bit b of x set; `units` times kUnitBlocks blocks each.
   void (*leaf_sums)(const RoundKeys* leaves, std::uint64_t first, std::size_t units, Block* u,

@@ -14,6 +14,9 @@ struct V128 {
   static V128 zero() { return {_mm_setzero_si128()}; }
   static V128 broadcast(Block b) { return load(&b); }
   static V128 load(const Block* p) { return {_mm_load_si128(reinterpret_cast<const __m128i*>(p))}; }
+  static void xor_block(const Block* a, const Block* b, Block* out) {
+    (load(a) ^ load(b)).store(out);
+  }
   static V128 load_bytes(const std::uint8_t* p, std::size_t) {
     return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))};
   }

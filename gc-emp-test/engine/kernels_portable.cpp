@@ -81,13 +81,10 @@ void evaluate_and(const EvaluateJob& job, const Op& op, std::uint64_t tweak,
 
 template <class Job, class And>
 void run_ops(const Job& job, And gate) {
-  std::uint64_t tweak = job.tweaks.first;
-  auto* table = job.tables;
   for (const Op* op = job.ops; op != job.ops + job.op_count; ++op) {
     if (op->is_and) {
-      gate(job, *op, tweak, table);
-      tweak += 2 * job.tweaks.stride;
-      table += kTableBytes * job.lanes;
+      gate(job, *op, job.tweaks.first + 2 * op->gate * job.tweaks.stride,
+           job.tables + op->gate * kTableBytes * job.lanes);
       continue;
     }
     const Block* a_row = job.slots + op->a * kLanes;
@@ -140,17 +137,27 @@ void expand_key(Block key, RoundKeys& out) {
   }
 }
 
-void stream(const RoundKeys& key, std::uint64_t first, Block* out, std::size_t count) {
+/// out[i] = AES_key(step * (first + i)).
+void stream_in_steps(const RoundKeys& key, std::uint64_t first, std::uint64_t step, Block* out,
+                     std::size_t count) {
   Row keys;
   std::fill_n(keys, kLanes, key.k[0]);
   for (std::size_t i = 0; i < count; i += kLanes) {
     const std::size_t n = std::min(kLanes, count - i);
     Row counters;
     Row result;
-    for (std::size_t j = 0; j < kLanes; ++j) counters[j] = {first + i + j, 0};
+    for (std::size_t j = 0; j < kLanes; ++j) counters[j] = {step * (first + i + j), 0};
     bitsliced::encrypt<1>(keys, {counters}, {result});
     std::copy_n(result, n, out + i);
   }
+}
+
+void stream(const RoundKeys& key, std::uint64_t first, Block* out, std::size_t count) {
+  stream_in_steps(key, first, 1, out, count);
+}
+
+void stream_lane(const RoundKeys& key, std::uint64_t first, Block* out, std::size_t count) {
+  stream_in_steps(key, first, kLanes, out, count);
 }
 
 void leaf_sums(const RoundKeys* leaves, std::uint64_t first, std::size_t units, Block* u,
@@ -284,9 +291,10 @@ void number_pads(const TableLabels& table, const TweakRange& tweaks, const Block
   });
 }
 
-constexpr Kernels kKernels = {
-    garble,      evaluate, hash,  expand_key, stream,      leaf_sums, transpose_rows, row_hashes,
-    chosen_sums, split,    plant, code_rows,  polynomials, node_pads, number_pads,    encrypt};
+constexpr Kernels kKernels = {garble,      evaluate,  hash,           expand_key,  stream,
+                              stream_lane, leaf_sums, transpose_rows, row_hashes,  chosen_sums,
+                              split,       plant,     code_rows,      polynomials, node_pads,
+                              number_pads, encrypt};
 
 }  // namespace
 

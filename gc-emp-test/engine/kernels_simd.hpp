@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bit>
+
 #include "kernels.hpp"
 #include "transpose.hpp"
 
@@ -10,122 +12,6 @@ namespace {
 
 constexpr std::uint8_t kRoundConstants[10] = {0x01, 0x02, 0x04, 0x08, 0x10,
                                               0x20, 0x40, 0x80, 0x1b, 0x36};
-
-template <class V>
-void garble_loop(const GarbleJob& job) {
-  constexpr std::size_t kStep = V::kBlocks;
-  const V delta = V::broadcast(job.delta);
-  const V sigma_delta = delta.sigma();
-  const V start = V::broadcast(job.tweaks.start);
-  const V odd = V::broadcast({1, 0});
-  std::uint64_t tweak = job.tweaks.first;
-  std::uint8_t* table = job.tables;
-  for (const Op* op = job.ops; op != job.ops + job.op_count; ++op) {
-    const Block* a_row = job.slots + op->a * kLanes;
-    const Block* b_row = job.slots + op->b * kLanes;
-    Block* out_row = job.slots + op->out * kLanes;
-    if (!op->is_and) {
-      for (std::size_t i = 0; i < job.lanes; i += kStep) {
-        (V::load(a_row + i) ^ V::load(b_row + i)).store(out_row + i);
-      }
-      continue;
-    }
-    const V flip_a = op->invert_a ? delta : V::zero();
-    const V flip_b = op->invert_b ? delta : V::zero();
-    std::uint8_t* evaluator_table = table + 16 * job.lanes;
-    for (std::size_t i = 0; i < job.lanes; i += kStep) {
-      const V a0 = V::load(a_row + i) ^ flip_a;
-      const V b0 = V::load(b_row + i) ^ flip_b;
-      const V xa0 = a0.sigma();
-      const V xa1 = xa0 ^ sigma_delta;
-      const V xb0 = b0.sigma();
-      const V xb1 = xb0 ^ sigma_delta;
-      V ka = start ^ V::tweaks(tweak + 2 * i);
-      V kb = ka ^ odd;
-      V ha0 = xa0 ^ ka;
-      V ha1 = xa1 ^ ka;
-      V hb0 = xb0 ^ kb;
-      V hb1 = xb1 ^ kb;
-#pragma GCC unroll 10
-      for (std::size_t r = 0; r < 9; ++r) {
-        const V constant = V::round_constant(kRoundConstants[r]);
-        ka = ka.next_key(constant);
-        kb = kb.next_key(constant);
-        ha0 = ha0.encrypt(ka);
-        ha1 = ha1.encrypt(ka);
-        hb0 = hb0.encrypt(kb);
-        hb1 = hb1.encrypt(kb);
-      }
-      const V constant = V::round_constant(kRoundConstants[9]);
-      ka = ka.next_key(constant);
-      kb = kb.next_key(constant);
-      ha0 = ha0.encrypt_last(ka) ^ xa0;
-      ha1 = ha1.encrypt_last(ka) ^ xa1;
-      hb0 = hb0.encrypt_last(kb) ^ xb0;
-      hb1 = hb1.encrypt_last(kb) ^ xb1;
-      const V generator = ha0 ^ ha1 ^ delta.where_colour(b0);
-      const V hashes = hb0 ^ hb1;
-      const V out = ha0 ^ hb0 ^ generator.where_colour(a0) ^ hashes.where_colour(b0);
-      const std::size_t rest = job.lanes - i;
-      generator.store_bytes(table + 16 * i, rest);
-      (hashes ^ a0).store_bytes(evaluator_table + 16 * i, rest);
-      out.store(out_row + i);
-    }
-    tweak += 2 * job.tweaks.stride;
-    table += kTableBytes * job.lanes;
-  }
-}
-
-template <class V>
-void evaluate_loop(const EvaluateJob& job) {
-  constexpr std::size_t kStep = V::kBlocks;
-  const V start = V::broadcast(job.tweaks.start);
-  const V odd = V::broadcast({1, 0});
-  std::uint64_t tweak = job.tweaks.first;
-  const std::uint8_t* table = job.tables;
-  for (const Op* op = job.ops; op != job.ops + job.op_count; ++op) {
-    const Block* a_row = job.slots + op->a * kLanes;
-    const Block* b_row = job.slots + op->b * kLanes;
-    Block* out_row = job.slots + op->out * kLanes;
-    if (!op->is_and) {
-      for (std::size_t i = 0; i < job.lanes; i += kStep) {
-        (V::load(a_row + i) ^ V::load(b_row + i)).store(out_row + i);
-      }
-      continue;
-    }
-    const std::uint8_t* evaluator_table = table + 16 * job.lanes;
-    for (std::size_t i = 0; i < job.lanes; i += kStep) {
-      const V a = V::load(a_row + i);
-      const V b = V::load(b_row + i);
-      const V xa = a.sigma();
-      const V xb = b.sigma();
-      V ka = start ^ V::tweaks(tweak + 2 * i);
-      V kb = ka ^ odd;
-      V ha = xa ^ ka;
-      V hb = xb ^ kb;
-#pragma GCC unroll 10
-      for (std::size_t r = 0; r < 9; ++r) {
-        const V constant = V::round_constant(kRoundConstants[r]);
-        ka = ka.next_key(constant);
-        kb = kb.next_key(constant);
-        ha = ha.encrypt(ka);
-        hb = hb.encrypt(kb);
-      }
-      const V constant = V::round_constant(kRoundConstants[9]);
-      ka = ka.next_key(constant);
-      kb = kb.next_key(constant);
-      ha = ha.encrypt_last(ka) ^ xa;
-      hb = hb.encrypt_last(kb) ^ xb;
-      const std::size_t rest = job.lanes - i;
-      const V generator = V::load_bytes(table + 16 * i, rest);
-      const V evaluator = V::load_bytes(evaluator_table + 16 * i, rest);
-      const V out = ha ^ hb ^ generator.where_colour(a) ^ (evaluator ^ a).where_colour(b);
-      out.store(out_row + i);
-    }
-    tweak += 2 * job.tweaks.stride;
-    table += kTableBytes * job.lanes;
-  }
-}
 
 /// Vectors that are encrypted side by side, so that one waits for its AES while others go on.
 constexpr std::size_t kRekeyed = 4;
@@ -208,7 +94,14 @@ void expand_key_once(Block key, RoundKeys& out) {
   }
 }
 
-template <class V>
+/// kLanes times the numbers from `first` on, or the numbers themselves.
+template <class V, bool kOfLane>
+[[nodiscard]] V stream_counters(std::uint64_t first) {
+  const V counters = V::counters(first);
+  return kOfLane ? counters.times_power_of_two(std::countr_zero(kLanes)) : counters;
+}
+
+template <class V, bool kOfLane = false>
 void stream_loop(const RoundKeys& key, std::uint64_t first, Block* out, std::size_t count) {
   constexpr std::size_t kWide = 8;
   for (std::size_t i = 0; i < count; i += kWide * V::kBlocks) {
@@ -216,7 +109,7 @@ void stream_loop(const RoundKeys& key, std::uint64_t first, Block* out, std::siz
     V round_key = V::broadcast(key.k[0]);
 #pragma GCC unroll 16
     for (std::size_t j = 0; j < kWide; ++j) {
-      state[j] = V::counters(first + i + j * V::kBlocks) ^ round_key;
+      state[j] = stream_counters<V, kOfLane>(first + i + j * V::kBlocks) ^ round_key;
     }
     for (std::size_t r = 1; r < 10; ++r) {
       round_key = V::broadcast(key.k[r]);

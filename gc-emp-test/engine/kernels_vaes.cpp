@@ -19,6 +19,23 @@ struct V512 {
     return static_cast<__mmask8>(blocks >= kBlocks ? 0xff : (1U << (2 * blocks)) - 1);
   }
   static V512 load(const Block* p) { return {_mm512_loadu_si512(p)}; }
+  /// Four blocks from four places, which may be anywhere.
+  static V512 gather(const void* a, const void* b, const void* c, const void* d) {
+    const auto at = [](const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); };
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(at(a)), at(b), 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(at(c)), at(d), 1);
+    return {_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)};
+  }
+  /// The numbers in the blocks' lower halves.
+  static V512 numbers(const std::uint64_t (&n)[kBlocks]) {
+    return {_mm512_maskz_expandloadu_epi64(0x55, n)};
+  }
+  static void xor_block(const Block* a, const Block* b, Block* out) {
+    const auto at = [](const Block* p) {
+      return _mm_load_si128(reinterpret_cast<const __m128i*>(p));
+    };
+    _mm_store_si128(reinterpret_cast<__m128i*>(out), _mm_xor_si128(at(a), at(b)));
+  }
   static V512 load_bytes(const std::uint8_t* p, std::size_t blocks) {
     return {_mm512_maskz_loadu_epi64(first(blocks), p)};
   }

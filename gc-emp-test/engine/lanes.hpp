@@ -76,9 +76,23 @@ class BitUnpacker {
   std::size_t position_ = 0;
 };
 
-/// row[i] = labels[i] ^ (bit i ? delta : 0).
-inline void offset_labels(const Block* labels, LaneBits bits, Block delta, Block* row) {
-  for (std::size_t i = 0; i < kLanes; ++i) {
+/// Rows `first` on of the stream of labels under `key`, of which a block of `lanes` instances is
+/// in use. How many labels of each row stand in `labels`: one or all.
+[[nodiscard]] inline std::size_t draw_rows(const Kernels& kernels, const RoundKeys& key,
+                                           std::uint64_t first, std::size_t rows, std::size_t lanes,
+                                           Block* labels) {
+  if (lanes == 1) {
+    kernels.stream_lane(key, first, labels, rows);
+    return 1;
+  }
+  kernels.stream(key, first * kLanes, labels, rows * kLanes);
+  return kLanes;
+}
+
+/// row[i] = labels[i] ^ (bit i ? delta : 0), for i < count.
+inline void offset_labels(const Block* labels, LaneBits bits, Block delta, std::size_t count,
+                          Block* row) {
+  for (std::size_t i = 0; i < count; ++i) {
     row[i] = labels[i] ^ select(static_cast<std::uint64_t>(bits) >> i, delta);
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,9 +17,18 @@ constexpr std::size_t kMaxInstances = std::size_t{1} << 32;
 
 /// A circuit ready to run: compiled once, then shared by sessions and batches.
 struct CompiledCircuit {
-  explicit CompiledCircuit(Circuit source) : circuit(std::move(source)), program(circuit) {}
+  explicit CompiledCircuit(Circuit source)
+      : circuit(std::move(source)), program(circuit), levelled(circuit, Order::ByLevels) {}
+  /// What a block of so many instances runs.
+  [[nodiscard]] const Program& program_of(std::size_t lanes) const {
+    return lanes == 1 ? levelled : program;
+  }
+  [[nodiscard]] std::size_t slot_count() const {
+    return std::max(program.slot_count(), levelled.slot_count());
+  }
   Circuit circuit;
   Program program;
+  Program levelled;
 };
 using CircuitPtr = std::shared_ptr<const CompiledCircuit>;
 

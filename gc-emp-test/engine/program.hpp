@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -16,6 +17,17 @@ struct Op {
   bool is_and;
   bool invert_a;
   bool invert_b;
+  /// AND gates from here on that need nothing of each other, at most kAbreast.
+  std::uint8_t abreast = 1;
+  /// Which of the circuit's AND gates it is: its place in the tables, and its tweaks.
+  std::uint32_t gate = 0;
+};
+constexpr std::size_t kAbreast = 4;
+
+/// The order of a program's steps. What is sent does not depend on it.
+enum class Order : std::uint8_t {
+  Built,     ///< the circuit's own: few slots, for many instances side by side
+  ByLevels,  ///< gates that need nothing of each other stand together: for one instance
 };
 
 struct SlotRef {
@@ -27,7 +39,7 @@ struct SlotRef {
 /// in the cache, and with its inverters folded away.
 class Program {
  public:
-  explicit Program(const Circuit& circuit);
+  explicit Program(const Circuit& circuit, Order order = Order::Built);
 
   [[nodiscard]] const std::vector<Op>& ops() const { return ops_; }
   [[nodiscard]] std::size_t slot_count() const { return slot_count_; }

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "check.hpp"
+#include "circuits.hpp"
 #include "kernels.hpp"
 #include "secret.hpp"
 
@@ -79,6 +80,10 @@ void against_openssl(const Kernels& kernels) {
     for (std::size_t i = 0; i < count; ++i) {
       CHECK(out[i] == openssl_encrypt(start, Block{first + i, 0}));
     }
+    kernels.stream_lane(key, first, out.data(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+      CHECK(out[i] == openssl_encrypt(start, Block{kLanes * (first + i), 0}));
+    }
   }
 }
 
@@ -133,10 +138,10 @@ void half_gates(const Kernels& kernels) {
   constexpr std::size_t kSlots = 5;
   constexpr std::uint64_t kStride = 1000;
   const Op ops[] = {{3, 0, 1, false, false, false},
-                    {4, 3, 2, true, false, true},
-                    {0, 4, 3, true, true, false},
+                    {4, 3, 2, true, false, true, 1, 0},
+                    {0, 4, 3, true, true, false, 1, 1},
                     {1, 0, 4, false, false, false},
-                    {2, 1, 1, true, true, true}};
+                    {2, 1, 1, true, true, true, 1, 2}};
   const Block start = random_block();
   const Block delta{rng()() | 1U, rng()()};
   const std::uint64_t first = rng()() & ~std::uint64_t{1};
@@ -191,6 +196,56 @@ void half_gates(const Kernels& kernels) {
   }
 }
 
+/// The circuit garbled for one instance, from the same labels, in an order of its steps: tables and
+/// zero labels of the outputs, and the active labels that the tables lead to.
+struct OneInstance {
+  OneInstance(const Kernels& kernels, const Circuit& circuit, Order order,
+              const SecretArray<Block>& inputs, Block delta, Block start)
+      : program(circuit, order), tables(circuit.and_count() * kTableBytes) {
+    constexpr std::uint64_t kStride = 1000;
+    const TweakRange tweaks{start, 10, kStride};
+    SecretArray<Block> zero(program.slot_count() * kLanes), active(zero.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      zero[program.input_slots()[i] * kLanes] = inputs[i];
+      active[program.input_slots()[i] * kLanes] = inputs[i] ^ select(i % 3, delta);
+    }
+    const std::vector<Op>& ops = program.ops();
+    kernels.garble({ops.data(), ops.size(), zero.data(), 1, delta, tweaks, tables.data()});
+    kernels.evaluate({ops.data(), ops.size(), active.data(), 1, tweaks, tables.data()});
+    for (const std::vector<SlotRef>& refs : program.outputs()) {
+      for (const SlotRef& ref : refs) {
+        zero_labels.push_back(zero[ref.slot * kLanes] ^ select(ref.invert, delta));
+        active_labels.push_back(active[ref.slot * kLanes]);
+      }
+    }
+  }
+
+  Program program;
+  std::vector<std::uint8_t> tables;
+  std::vector<Block> zero_labels;
+  std::vector<Block> active_labels;
+};
+
+/// What is sent for one instance, and what it means, do not depend on the order of the steps.
+void orders_agree(const Kernels& kernels) {
+  for (const Circuit& circuit :
+       {relu_circuit(5, 1), argmax_circuit(7, 5, 8), noisy_argmax_circuit(6, 4, true)}) {
+    const Block delta{rng()() | 1U, rng()()};
+    const Block start = random_block();
+    SecretArray<Block> inputs(Program(circuit).input_slots().size());
+    for (Block& label : inputs) label = random_block();
+    const OneInstance built(kernels, circuit, Order::Built, inputs, delta, start);
+    const OneInstance levelled(kernels, circuit, Order::ByLevels, inputs, delta, start);
+    CHECK(built.tables == levelled.tables);
+    CHECK(built.zero_labels == levelled.zero_labels);
+    CHECK(built.active_labels == levelled.active_labels);
+    for (std::size_t i = 0; i < built.active_labels.size(); ++i) {
+      const Block offset = built.active_labels[i] ^ built.zero_labels[i];
+      CHECK(offset == Block{} || offset == delta);
+    }
+  }
+}
+
 void orthomorphism() {
   // x -> sigma(x) and x -> sigma(x) ^ x must both be one to one: no non-zero x maps to zero.
   for (int i = 0; i < 1000; ++i) {
@@ -215,6 +270,7 @@ int main() {
       published_vectors(kernels);
       against_openssl(kernels);
       half_gates(kernels);
+      orders_agree(kernels);
       leaf_sums(kernels);
       transpose(kernels);
     }

@@ -1,6 +1,8 @@
 // Circuits in the clear: exhaustively at small widths against arithmetic, and gate counts.
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include "builder.hpp"
 #include "check.hpp"
@@ -202,6 +204,31 @@ void slots_are_few() {
   CHECK(program.slot_count() < circuit.wire_count() / 3);
 }
 
+/// Steps abreast need nothing of each other, and most of an argmax's gates stand with others.
+void gates_abreast() {
+  const Circuit circuit = argmax_circuit(47, 10, 32);
+  const Program program(circuit, Order::ByLevels);
+  std::vector<bool> seen(circuit.and_count(), false);
+  std::size_t groups = 0;
+  for (std::size_t i = 0; i < program.ops().size(); i += program.ops()[i].abreast) {
+    const std::span group(&program.ops()[i], program.ops()[i].abreast);
+    CHECK(group.size() >= 1 && group.size() <= kAbreast);
+    CHECK(group.size() == 1 || group[0].is_and);
+    groups += group[0].is_and ? 1 : 0;
+    for (std::size_t j = 0; j < group.size(); ++j) {
+      if (!group[j].is_and) continue;
+      CHECK(!seen[group[j].gate]);
+      seen[group[j].gate] = true;
+      for (std::size_t k = 0; k < j; ++k) {
+        CHECK(group[j].a != group[k].out && group[j].b != group[k].out);
+        CHECK(group[j].out != group[k].out);
+      }
+    }
+  }
+  CHECK(std::all_of(seen.begin(), seen.end(), [](bool was) { return was; }));
+  CHECK(groups < circuit.and_count() * 2 / 5);
+}
+
 }  // namespace
 
 int main() {
@@ -211,5 +238,6 @@ int main() {
     noisy_argmax_circuits();
     malformed_circuits();
     slots_are_few();
+    gates_abreast();
   });
 }
