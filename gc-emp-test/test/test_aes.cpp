@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "builder.hpp"
 #include "check.hpp"
 #include "circuits.hpp"
 #include "kernels.hpp"
@@ -226,10 +227,20 @@ struct OneInstance {
   std::vector<Block> active_labels;
 };
 
+/// Products that each need the one before, with nothing in between.
+Circuit product_of_all(std::size_t inputs) {
+  Builder builder;
+  const Bits bits = builder.input(InputKind::Evaluator, inputs);
+  Bit product = bits[0];
+  for (std::size_t i = 1; i < inputs; ++i) product = builder.and_(product, bits[i]);
+  builder.output(OutputKind::Evaluator, {product});
+  return builder.finish();
+}
+
 /// What is sent for one instance, and what it means, do not depend on the order of the steps.
 void orders_agree(const Kernels& kernels) {
-  for (const Circuit& circuit :
-       {relu_circuit(5, 1), argmax_circuit(7, 5, 8), noisy_argmax_circuit(6, 4, true)}) {
+  for (const Circuit& circuit : {relu_circuit(5, 1), argmax_circuit(7, 5, 8), product_of_all(6),
+                                 noisy_argmax_circuit(6, 4, true)}) {
     const Block delta{rng()() | 1U, rng()()};
     const Block start = random_block();
     SecretArray<Block> inputs(Program(circuit).input_slots().size());
