@@ -29,7 +29,8 @@ def _reduced(values: UInt64, prime: UInt64 | np.uint64) -> UInt64:
 
     A minimum is one pass over the numbers; a choice by `np.where` takes several times as long.
     """
-    return np.minimum(values, values - prime)
+    reduced: UInt64 = np.minimum(values, values - prime)
+    return reduced
 
 
 def _lifted(values: UInt64, prime: UInt64 | np.uint64) -> UInt64:
@@ -37,7 +38,8 @@ def _lifted(values: UInt64, prime: UInt64 | np.uint64) -> UInt64:
 
     A value that is not negative may have any size below 2^63: adding the prime makes it larger.
     """
-    return np.minimum(values, values + prime)
+    lifted: UInt64 = np.minimum(values, values + prime)
+    return lifted
 
 
 def multiply_mod(digits: UInt64, constant: int, prime: int) -> UInt64:
