@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from typing_extensions import Buffer
 
 Words = NDArray[np.int64]
+Residues = NDArray[np.uint64]
 
 SETUP_OFFER_BYTES: int
 SETUP_CHOICE_BYTES: int
@@ -266,3 +267,11 @@ class ChooserSession:
     @property
     def stock_back(self) -> StockSender: ...
     def prepare(self, plan: LookupPlan, instances: int, from_stock: bool, /) -> ChooserBatch: ...
+
+def sums_of_products(
+    inputs: Residues,
+    weights: Residues,
+    pairs: Words,
+    primes: Sequence[int],
+    start: Residues | None = None,
+) -> Residues: ...

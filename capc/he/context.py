@@ -89,23 +89,6 @@ class Context:
         """Polynomials (count, primes, degree) from NTT to coefficient form."""
         return self._transformed(polynomials, True, self.evaluator.transform_from_ntt_inplace)
 
-    def products(self, polynomials: UInt64, factor: Any) -> UInt64:
-        """Polynomials (count, primes, degree) in NTT form times `factor`, in coefficient form."""
-
-        def multiply(two: Any) -> None:
-            self.evaluator.multiply_plain_inplace(two, factor)
-            self.evaluator.transform_from_ntt_inplace(two)
-
-        return self._transformed(polynomials, True, multiply)
-
-    def plaintext(self, coefficients: Int64) -> Any:
-        """A SEAL plaintext from ring elements in [0, t)."""
-        return self._load_plaintext(coefficients, (0, 0, 0, 0))
-
-    def transformed_plaintext(self, residues: UInt64) -> Any:
-        """A SEAL plaintext from residues (primes, degree) in NTT form, to multiply with."""
-        return self._load_plaintext(residues.reshape(-1), self.first_id)
-
     def switching_keys(self, keys: Mapping[int, UInt64]) -> Any:
         """SEAL's Galois keys from one key for each automorphism X -> X^e.
 
@@ -121,10 +104,6 @@ class Context:
         content = b"".join((struct.pack("<4QQ", *key_id, count), *entries))
         data = self._magic + struct.pack("<HQ", 0, 16 + len(content)) + content
         return self.seal.from_galois_str(data)
-
-    def secret_plaintext(self, secret_key: Any) -> Any:
-        """The secret as a SEAL plaintext in NTT form over the data primes, to multiply with."""
-        return self.transformed_plaintext(self.secret_residues(secret_key)[: len(self.primes)])
 
     def secret_residues(self, secret_key: Any) -> UInt64:
         """The secret modulo all key primes, (key primes, degree), in NTT form."""
@@ -142,7 +121,7 @@ class Context:
         self, polynomials: UInt64, is_ntt: bool, transform: Callable[[Any], object]
     ) -> UInt64:
         """Two at a time, as a ciphertext has them; 0, which SEAL refuses, stays as it is."""
-        results = np.zeros_like(polynomials)
+        results = np.zeros(polynomials.shape, dtype=np.uint64)  # in one piece, row by row
         rest = np.flatnonzero(polynomials.any(axis=(1, 2)))
         for start in range(0, rest.size, 2):
             pair = rest[[start, min(start + 1, rest.size - 1)]]

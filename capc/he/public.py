@@ -10,8 +10,6 @@ client's choice, a small one say, would make p1 u + e1 hide nothing.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from capc.he import rns
@@ -25,28 +23,28 @@ class PublicZeroEncryptor:
 
     def __init__(self, context: Context, seed: bytes, first: UInt64) -> None:
         self._context = context
-        key = np.stack([context.to_ntt(first[np.newaxis])[0], key_polynomial(seed, context)[0]])
-        self._key = context.ciphertext(key, is_ntt=True)
+        self._key = np.stack([context.to_ntt(first[np.newaxis]), key_polynomial(seed, context)], 1)
 
-    def encrypt_zeros(self, count: int) -> list[Any]:
-        """(p0 u, p1 u + e1) for fresh u and e1 each: SEAL ciphertexts in NTT form.
+    def encrypt_zeros(self, count: int) -> UInt64:
+        """(p0 u, p1 u + e1) for fresh u and e1 each, (count, 2, primes, degree), in NTT form.
 
         Of the first polynomial nothing may be sent before e0 (see errors) and a mask are added.
         """
         context = self._context
         primes, degree = context.primes, context.degree
-        errors = binomial_errors(count * degree, primes).reshape(len(primes), count, degree)
-        results = []
-        for error in context.to_ntt(errors.transpose(1, 0, 2)):
-            ternary = rns.ternary(degree) & np.int64((1 << context.ring_bits) - 1)
-            factor = context.plaintext(ternary)
-            context.evaluator.transform_to_ntt_inplace(factor, context.first_id)
-            zero = context.ciphertext(np.stack([np.zeros_like(error), error]), is_ntt=True)
-            product = context.evaluator.multiply_plain(self._key, factor)
-            context.evaluator.add_inplace(zero, product)
-            results.append(zero)
-        return results
+        zeros = np.zeros((count, 2, len(primes), degree), dtype=np.uint64)
+        zeros[:, 1] = context.to_ntt(_polynomials(binomial_errors(count * degree, primes), count))
+        ternary = rns.small_residues(rns.ternary(count * degree), primes)
+        factors = context.to_ntt(_polynomials(ternary, count))
+        numbers = np.arange(count)
+        pairs = np.stack([np.zeros_like(numbers), numbers], axis=1)[:, np.newaxis]
+        return rns.sums_of_products(self._key, factors, pairs, primes, zeros)
 
     def errors(self, count: int) -> UInt64:
         """e0 at so many coefficients, (primes, count), in coefficient form."""
         return binomial_errors(count, self._context.primes)
+
+
+def _polynomials(values: UInt64, count: int) -> UInt64:
+    """Residues (primes, count * degree) as (count, primes, degree)."""
+    return values.reshape(len(values), count, -1).transpose(1, 0, 2)

@@ -15,11 +15,11 @@ docs/homomorphic-encryption.md). Flow, offline first:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
@@ -34,18 +34,22 @@ from capc.he.public import PublicZeroEncryptor
 from capc.he.rns import UInt64
 from capc.he.symmetric import SEED_BYTES, uniform_polynomials
 
+_TRANSFORMED_AT_ONCE = 64  # weight polynomials, of which a transform makes copies
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ServerLayer:
-    """Weight polynomials in NTT form; `is_zero` marks those that are zero throughout.
+    """Weight polynomials (weight polynomials, primes, degree) in NTT form.
 
-    `mask_width` is the width of the masks' noise (noise.ResultMask).
+    `pairs` numbers the factors of each sum's products (rns.sums_of_products). `is_zero` marks the
+    sums whose weights are all 0. `mask_width` is the width of the masks' noise (noise.ResultMask).
     """
 
     name: str
     packing: Packing
-    weights: Sequence[Any]
-    is_zero: Sequence[bool]
+    weights: UInt64
+    pairs: Int64
+    is_zero: NDArray[np.bool_]
     mask_width: int
 
 
@@ -135,25 +139,31 @@ class HEServer:
         require_range(name, weight, weight_bits, self._fixed_point)
         norm, merged = packing.weights_together << weight_bits, packing.blocks.merged
         mask = require_mask(self._context, name, norm, merged)
-        polynomials, is_zero = [], []
-        for polynomial in packing.pack_weights(weight):
-            is_zero.append(not polynomial.any())
-            if is_zero[-1]:
-                polynomial[0] = 1  # SEAL refuses a product by zero; this one is thrown away
-            polynomials.append(self._transformed(polynomial, merged))
-        return ServerLayer(name, packing, polynomials, is_zero, mask.width)
+        pairs = np.array([packing.products(place) for place in range(packing.sums)])
+        weights, is_zero = self._transformed(packing, weight, weight_bits)
+        return ServerLayer(name, packing, weights, pairs, is_zero[pairs[..., 1]].all(1), mask.width)
 
-    def _transformed(self, polynomial: Int64, merged: int) -> Any:
-        """Weights in NTT form, halved modulo q as often as merging doubles them."""
-        if merged == 1:
-            plaintext = self._context.plaintext(self._fixed_point.reduce(polynomial))
-            self._evaluator.transform_to_ntt_inplace(plaintext, self._context.first_id)
-            return plaintext
-        primes = self._context.primes
-        residues = np.mod(polynomial, np.array(primes, dtype=np.int64)[:, None]).view(np.uint64)
-        for _ in range(merged.bit_length() - 1):
-            residues = rns.halve_mod(residues, primes)
-        return self._context.transformed_plaintext(self._context.to_ntt(residues[np.newaxis])[0])
+    def _transformed(
+        self, packing: Packing, weight: Int64, weight_bits: int
+    ) -> tuple[UInt64, NDArray[np.bool_]]:
+        """Weights in NTT form, halved modulo q as often as merging doubles them; which are 0."""
+        primes, degree = self._context.primes, self._context.degree
+        small = weight_bits < min(primes).bit_length()
+        residues = rns.small_residues if small else rns.integer_residues
+        shape = (packing.weight_polynomials, len(primes), degree)
+        weights: UInt64 = np.empty(shape, dtype=np.uint64)
+        is_zero: NDArray[np.bool_] = np.empty(len(weights), dtype=np.bool_)
+        for k, polynomial in enumerate(packing.pack_weights(weight)):
+            is_zero[k] = not polynomial.any()
+            weights[k] = residues(polynomial, primes)
+            for _ in range(packing.blocks.merged.bit_length() - 1):
+                weights[k] = rns.halve_mod(weights[k], primes)
+        weights[is_zero, :, 0] = 1  # as long for the transform as any other
+        for start in range(0, len(weights), _TRANSFORMED_AT_ONCE):
+            part = weights[start : start + _TRANSFORMED_AT_ONCE]
+            part[:] = self._context.to_ntt(part)
+        weights[is_zero] = 0
+        return weights, is_zero
 
     def offline_bytes(self, layer: ServerLayer) -> int:
         """The length of the message that `receive_inputs` takes."""
@@ -220,59 +230,53 @@ class HEServer:
         zeros, masks = prepared.take(layer)
         inputs = self._inputs(packing, received.take(layer), memoryview(message))
         primes = self._context.primes
-        first, second = [], []
-        for output, zero in enumerate(zeros):
-            product, is_zero = self._output(layer, inputs, output)
-            self._evaluator.add_inplace(product, zero)
-            both = self._context.residues(zero if is_zero else product)
-            first.append(both[0])
-            second.append(rns.pack(both[1], primes))
+        if packing.blocks.merged == 1:
+            replies = rns.sums_of_products(inputs, layer.weights, layer.pairs, primes, zeros)
+        else:
+            replies = rns.add_mod(self._merged(layer, inputs), zeros, primes)
         parts, start = [], 0
-        results = self._context.from_ntt(np.stack(first))
-        for used, result, packed in zip(packing.output_positions, results, second, strict=True):
+        results = self._context.from_ntt(replies[:, 0])
+        for used, result, second in zip(
+            packing.output_positions, results, replies[:, 1], strict=True
+        ):
             mask = masks[:, start : start + used.size]
-            parts += [rns.pack(rns.add_mod(result[:, used], mask, primes), primes), packed]
+            parts.append(rns.pack(rns.add_mod(result[:, used], mask, primes), primes))
+            parts.append(rns.pack(second, primes))
             start += used.size
         return b"".join(parts)
 
-    def _inputs(self, packing: Packing, residues: UInt64, message: memoryview) -> list[Any]:
+    def _inputs(self, packing: Packing, residues: UInt64, message: memoryview) -> UInt64:
+        """The client's ciphertexts, (inputs, 2, primes, degree), in NTT form."""
         count, length = packing.input_polynomials, packing.input_length
         heads = rns.unpack(message, self._context.primes, count * length)
         for k in range(count):
             residues[k, 0, :, :length] = heads[:, k * length : (k + 1) * length]
         residues[:, 0] = self._context.to_ntt(residues[:, 0])
-        return [self._context.ciphertext(both, is_ntt=True) for both in residues]
+        return residues
 
-    def _output(self, layer: ServerLayer, inputs: Sequence[Any], output: int) -> tuple[Any, bool]:
-        """One output polynomial without masks, in NTT form; True where it counts as zero."""
-        merged, sums = layer.packing.blocks.merged, layer.packing.sums
-        if merged == 1:
-            return self._sum(layer, inputs, output)
-        parts = []
-        for place in range(output * merged, min((output + 1) * merged, sums)):
-            ciphertext, is_zero = self._sum(layer, inputs, place)
-            self._evaluator.transform_from_ntt_inplace(ciphertext)
-            parts.append(Sum(ciphertext, is_zero))
-        whole = self._merger.merge(parts, merged)
-        self._evaluator.transform_to_ntt_inplace(whole.ciphertext)
-        return whole.ciphertext, whole.is_zero
+    def _merged(self, layer: ServerLayer, inputs: UInt64) -> UInt64:
+        """The output polynomials without masks, (outputs, 2, primes, degree), in NTT form.
 
-    def _sum(self, layer: ServerLayer, inputs: Sequence[Any], place: int) -> tuple[Any, bool]:
-        """The sum of products of this number; True where it counts as zero.
-
-        Products by zero weights go to a sum of their own, which is dropped, by as many operations.
+        Sums of zero weights alone have an input in their place, which SEAL does not refuse: what
+        comes of it is dropped, by as many operations.
         """
-        sums: dict[bool, Any] = {}
-        for k, weight in layer.packing.products(place):
-            product = self._evaluator.multiply_plain(inputs[k], layer.weights[weight])
-            is_zero = layer.is_zero[weight]
-            if is_zero in sums:
-                self._evaluator.add_inplace(sums[is_zero], product)
-            else:
-                sums[is_zero] = product
-        if len(sums) == 2:
-            self._evaluator.add_inplace(sums[True], sums[True])
-        return (sums[False], False) if False in sums else (sums[True], True)
+        primes, merged = self._context.primes, layer.packing.blocks.merged
+        outputs = []
+        for start in range(0, layer.packing.sums, merged):
+            pairs = layer.pairs[start : start + merged]
+            is_zero = layer.is_zero[start : start + merged]
+            sums = rns.sums_of_products(inputs, layer.weights, pairs, primes)
+            sums[is_zero] = inputs[0]
+            parts = []
+            for both, zero in zip(sums, is_zero, strict=True):
+                ciphertext = self._context.ciphertext(both, is_ntt=True)
+                self._evaluator.transform_from_ntt_inplace(ciphertext)
+                parts.append(Sum(ciphertext, bool(zero)))
+            whole = self._merger.merge(parts, merged)
+            self._evaluator.transform_to_ntt_inplace(whole.ciphertext)
+            found = self._context.residues(whole.ciphertext)
+            outputs.append(np.zeros_like(found) if whole.is_zero else found)
+        return np.stack(outputs)
 
     def _unpack_key(self, view: memoryview) -> UInt64:
         primes, degree = self._context.primes, self._context.degree

@@ -28,7 +28,7 @@ class ZeroEncryptor:
 
     def __init__(self, context: Context, secret_key: Any) -> None:
         self._context = context
-        self._secret = context.secret_plaintext(secret_key)
+        self._secret = context.secret_residues(secret_key)[: len(context.primes)]
 
     def __repr__(self) -> str:
         return "ZeroEncryptor(...)"
@@ -49,7 +49,12 @@ class ZeroEncryptor:
 
     def times_secret(self, polynomials: UInt64) -> UInt64:
         """c s for each c in NTT form, (count, primes, degree), in coefficient form. Secret."""
-        return self._context.products(polynomials, self._secret)
+        numbers = np.arange(len(polynomials))
+        pairs = np.stack([numbers, np.zeros_like(numbers)], axis=1)[:, np.newaxis]
+        products = rns.sums_of_products(
+            *(polynomials[:, np.newaxis], self._secret[np.newaxis], pairs, self._context.primes)
+        )
+        return self._context.from_ntt(products[:, 0])
 
 
 def uniform_polynomials(seed: bytes, count: int, context: Context) -> UInt64:

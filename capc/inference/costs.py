@@ -37,7 +37,7 @@ from capc.inference.weighing import weighing_of
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
 _INPUT_SECONDS = 1.0e-3
 _OUTPUT_SECONDS = 1.5e-3
-_PRODUCT_SECONDS = 0.12e-3
+_PRODUCT_SECONDS = 0.04e-3
 _MERGE_SECONDS = 1.3e-3  # of each sum that shares a polynomial of a reply
 _ONLINE_SHARE = 0.45  # of inputs and outputs; products are online altogether
 # Seconds an AND gate, garbled and sent, then evaluated.

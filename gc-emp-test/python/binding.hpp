@@ -85,5 +85,6 @@ template <class Make>
 void bind_circuits(nb::module_& m);
 void bind_sessions(nb::module_& m);
 void bind_lookups(nb::module_& m);
+void bind_residues(nb::module_& m);
 
 }  // namespace capc::gc

@@ -6,7 +6,7 @@ namespace nb = nanobind;
 using namespace capc::gc;
 
 NB_MODULE(_engine, m) {
-  m.doc() = "Garbled circuits: bytes in, bytes out.";
+  m.doc() = "Circuits and transfers, bytes in and bytes out; residues modulo primes.";
   nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {
     try {
       std::rethrow_exception(pointer);
@@ -22,4 +22,5 @@ NB_MODULE(_engine, m) {
   bind_circuits(m);
   bind_sessions(m);
   bind_lookups(m);
+  bind_residues(m);
 }

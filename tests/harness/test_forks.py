@@ -217,7 +217,7 @@ def draws():
     seed = new_key_seed()
     key = keys.public_key(seed)
     server = HEServer(parameters, ring, seed, key, allow_insecure=True)
-    zero = server._context.residues(server._zeros.encrypt_zeros(1)[0])
+    zero = server._zeros.encrypt_zeros(1)[0]
     return [
         ring.uniform(4).tobytes().hex(),
         secrets.token_hex(16),
