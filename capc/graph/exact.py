@@ -19,19 +19,43 @@ _SMALLEST_LIMB = 6  # bits; narrower limbs cost more products than the integer l
 
 def exact_matmul(values: NDArray[Any], weights: NDArray[Any]) -> Int64:
     """values @ weights modulo 2^64, for int64 (..., m, k) and (..., k, n)."""
-    widest = magnitude(values)
-    column = column_magnitude(weights)
-    if widest == 0 or column == 0:
-        nothing: Int64 = np.matmul(values[..., :1] * 0, weights[..., :1, :] * 0)
-        return nothing
-    room = _EXACT_BITS - int(column).bit_length()
-    if room < _SMALLEST_LIMB:
-        product: Int64 = np.matmul(values, weights)
-        return product
-    as_float = weights.astype(np.float64)
-    if widest.bit_length() <= room:
-        return _product(values, as_float)
-    return _by_limbs(values, as_float, room, widest.bit_length())
+    return ExactFactor(weights).matmul(values)
+
+
+class ExactFactor:
+    """The right factor of exact products, int64 (..., k, n): cast and measured once for all."""
+
+    def __init__(self, weights: NDArray[Any]) -> None:
+        self._weights = weights
+        self._as_float: Float64 = weights.astype(np.float64)
+        self._column = column_magnitude(self._as_float)
+        self._room = _EXACT_BITS - int(self._column).bit_length()
+
+    def matmul(self, values: NDArray[Any]) -> Int64:
+        """values @ weights modulo 2^64, for int64 (..., m, k)."""
+        widest = magnitude(values)
+        if widest == 0 or self._column == 0:
+            nothing: Int64 = np.matmul(values[..., :1] * 0, self._weights[..., :1, :] * 0)
+            return nothing
+        if self._room < _SMALLEST_LIMB:
+            product: Int64 = np.matmul(values, self._weights)
+            return product
+        if widest.bit_length() <= self._room:
+            return _product(values, self._as_float)
+        return _by_limbs(values, self._as_float, self._room, widest.bit_length())
+
+
+class KeptFactor:
+    """exact_matmul for callers whose right factor is the same every time: it is cast once."""
+
+    def __init__(self) -> None:
+        self._factor: ExactFactor | None = None
+
+    def __call__(self, values: NDArray[Any], weights: NDArray[Any]) -> Int64:
+        """values @ weights modulo 2^64; `weights` counts at the first call alone."""
+        if self._factor is None:
+            self._factor = ExactFactor(weights)
+        return self._factor.matmul(values)
 
 
 def magnitude(values: NDArray[Any]) -> int:
@@ -42,10 +66,10 @@ def magnitude(values: NDArray[Any]) -> int:
 
 
 def column_magnitude(weights: NDArray[Any]) -> float:
-    """An upper bound of the largest sum of absolute values over axis -2 of an int64 array."""
+    """An upper bound of the largest sum of absolute values over axis -2, of integers or floats."""
     if weights.size == 0:
         return 0.0
-    sums: Float64 = np.abs(weights.astype(np.float64)).sum(axis=-2)
+    sums: Float64 = np.abs(weights.astype(np.float64, copy=False)).sum(axis=-2)
     return float(sums.max()) * (1 + 2.0**-20)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from capc.graph.exact import column_magnitude, exact_matmul, magnitude
+from capc.graph.exact import KeptFactor, column_magnitude, exact_matmul, magnitude
 
 
 def by_python(values: NDArray[Any], weights: NDArray[Any]) -> list[list[int]]:
@@ -64,6 +64,14 @@ def test_odd_sums_just_around_2_53_are_exact(bits: int) -> None:
 def test_ends_of_the_range(value: int, weight: int) -> None:
     values, weights = np.array([[value, value]]), np.array([[weight], [weight]])
     assert exact_matmul(values, weights).tolist() == by_python(values, weights)
+
+
+def test_a_kept_factor_counts_at_the_first_product_alone() -> None:
+    kept, weights = KeptFactor(), random_integers(1, (5, 3), 13)
+    for seed, bits in enumerate((1, 63, 41, 0)):  # whole, in limbs, in limbs, nothing
+        values = random_integers(seed, (2, 5), bits)
+        given = weights if seed == 0 else np.empty_like(weights)
+        assert kept(values, given).tolist() == by_python(values, weights), bits
 
 
 def test_magnitudes() -> None:

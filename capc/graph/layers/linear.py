@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from typing_extensions import override
 
 from capc.errors import ModelError, RangeError
 from capc.fixed_point import MAX_RING_BITS, Float64, Int64
-from capc.graph.exact import column_magnitude, exact_matmul, magnitude
+from capc.graph.exact import KeptFactor, column_magnitude, exact_matmul, magnitude
 from capc.graph.kernels import (
     Array,
     Matmul,
@@ -104,13 +105,18 @@ class WeightedLayer(Layer, abstract=True):
     def product(self, values: Array, weights: Array, matmul: Matmul) -> Array:
         """The layer on `values` with other weights of the same shape, without bias."""
 
+    @cached_property
+    def _exact_matmul(self) -> Matmul:
+        """For products by this layer's own weights, which become floats once."""
+        return KeptFactor()
+
     @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
         return np.asarray(self.product(inputs[0], self.weights, np.matmul) + self.offsets)
 
     @override
     def integer(self, inputs: Sequence[Int64], scales: Scales) -> Int64:
-        return np.asarray(self.product(inputs[0], self.weights, exact_matmul) + self.offsets)
+        return np.asarray(self.product(inputs[0], self.weights, self._exact_matmul) + self.offsets)
 
     @override
     def interval(self, inputs: Sequence[Interval], scales: Scales) -> Interval:
