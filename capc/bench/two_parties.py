@@ -25,6 +25,7 @@ from capc.fixed_point import MAX_LOGIT, Float64, Int64
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.ring_choice import to_ring
+from capc.harness.launchers.processes import party_environment
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import InferenceClient, KeyRing
@@ -99,7 +100,10 @@ def run_encrypted(
         command = [sys.executable, "-m", __name__, json.dumps(task)]
         if between is not None:
             command = between[1].inside(command)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as answering:
+        environment = party_environment()  # one thread for NumPy, as a run's parties have
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, cwd=REPOSITORY, env=environment
+        ) as answering:
             connection, _ = listener.accept()
             keys = KeyRing(parameters)
             with Channel(_tuned(connection), "answering") as channel:
