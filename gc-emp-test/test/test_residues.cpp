@@ -40,7 +40,7 @@ void sums() {
   constexpr std::size_t kCount = 2;
   constexpr std::size_t kTerms = kProductsAtOnce + 1;
   const auto primes = moduli();
-  const auto inputs = random_residues(3 * 2, kDegree);
+  const auto inputs = random_residues(6, kDegree);
   const auto weights = random_residues(4, kDegree);
   const auto start = random_residues(kCount * 2, kDegree);
   std::vector<PolynomialPair> pairs(kCount * kTerms);
