@@ -11,6 +11,7 @@ SETUP_OFFER_BYTES: int
 SETUP_CHOICE_BYTES: int
 SETUP_TREES_BYTES: int
 MAX_LOOKUP_INSTANCES: int
+MAX_SLOPE_BITS: int
 LOOKUP_OFFER_BYTES: int
 LOOKUP_CHOICE_BYTES: int
 TREE_DEPTHS: tuple[int, int]
@@ -154,6 +155,12 @@ class LookupPlan:
     def step(ring_bits: int, scale_bits: int, /) -> LookupPlan: ...
     @staticmethod
     def widened(ring_bits: int, output_bits: int, /) -> LookupPlan: ...
+    @staticmethod
+    def leaky_relu(ring_bits: int, shift: int, slope: int, slope_bits: int, /) -> LookupPlan: ...
+    @staticmethod
+    def shift(ring_bits: int, shift: int, output_bits: int, /) -> LookupPlan: ...
+    @staticmethod
+    def square(ring_bits: int, /) -> LookupPlan: ...
     @property
     def ring_bits(self) -> int: ...
     @property

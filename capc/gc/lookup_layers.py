@@ -30,14 +30,15 @@ from capc.gc.lookups import (
 )
 
 Evaluate = Callable[[Lookups, Int64], Int64]  # shares (n,) of x -> of the function of x
-Program = Callable[[Int64, Evaluate], Int64]  # shares (n, words) -> (n,)
+Constant = Callable[[int], int]  # the number at the holder, 0 at the chooser: its two shares
+Program = Callable[[Int64, Evaluate, Constant], Int64]  # shares (n, words) -> (n,)
 
 
 @dataclass(frozen=True)
 class LookupLayer:
     """A function of `words` numbers of `ring_bits` bits, for both parties: see the builders below.
 
-    Its output has `output_bits` bits. `program(share, evaluate)` is what each party does with its
+    Its output has `output_bits` bits. `program(share, evaluate, constant)` is what each party does with its
     share.
     """
 
@@ -56,7 +57,7 @@ class LookupLayer:
             found.append((function, len(share)))
             return share
 
-        self.program(np.zeros((1, self.words), dtype=np.int64), note)
+        self.program(np.zeros((1, self.words), dtype=np.int64), note, int)
         return tuple(found)
 
     @property
@@ -105,7 +106,7 @@ def relu_lookups(ring_bits: int, shift: int, output_bits: int | None = None) -> 
 
     ValueError for figures that relu_circuit refuses, too.
     """
-    return _one(f"relu {ring_bits} >> {shift}", Lookups.relu(ring_bits, shift, output_bits))
+    return one_function(f"relu {ring_bits} >> {shift}", Lookups.relu(ring_bits, shift, output_bits))
 
 
 def bounded_relu_lookups(
@@ -116,27 +117,27 @@ def bounded_relu_lookups(
     ValueError unless 0 < cap < 2^(ring_bits - 1 - shift).
     """
     function = Lookups.bounded_relu(ring_bits, shift, cap, output_bits)
-    return _one(f"bounded relu {ring_bits} >> {shift} <= {cap}", function)
+    return one_function(f"bounded relu {ring_bits} >> {shift} <= {cap}", function)
 
 
 def rescale_lookups(ring_bits: int, shift: int) -> LookupLayer:
     """y = x >> shift, as truncate_circuit; ValueError unless 1 <= shift <= ring_bits - 2."""
-    return _one(f"truncate {ring_bits} >> {shift}", Lookups.rescale(ring_bits, shift))
+    return one_function(f"truncate {ring_bits} >> {shift}", Lookups.rescale(ring_bits, shift))
 
 
 def step_lookups(ring_bits: int, place: int) -> LookupLayer:
     """y = 2^place where x >= 0, else 0, as step_circuit in one ring."""
-    return _one(f"step {ring_bits} << {place}", Lookups.step(ring_bits, place))
+    return one_function(f"step {ring_bits} << {place}", Lookups.step(ring_bits, place))
 
 
-def _one(name: str, function: Lookups) -> LookupLayer:
+def one_function(name: str, function: Lookups) -> LookupLayer:
     """A layer of one function of one number."""
     return LookupLayer(
         name,
         function.ring_bits,
         function.output_bits,
         1,
-        lambda share, evaluate: evaluate(function, share[:, 0]),
+        lambda share, evaluate, _: evaluate(function, share[:, 0]),
     )
 
 
@@ -151,7 +152,7 @@ def maximum_lookups(ring_bits: int, window: int, small_bits: int | None = None) 
     relu = Lookups.relu(bits, 0)
     widened = None if small_bits is None else Lookups.widened(bits, ring_bits)
 
-    def program(share: Int64, evaluate: Evaluate) -> Int64:
+    def program(share: Int64, evaluate: Evaluate, constant: Constant) -> Int64:
         left = share
         while left.shape[1] > 1:
             half = left.shape[1] // 2
@@ -190,7 +191,7 @@ def draw(layer: LookupLayer, shares: ArrayLike) -> DrawnShares:
         steps.append((function, masks, share))
         return masks
 
-    outputs = layer.program(as_words(shares, layer.words), evaluate)
+    outputs = layer.program(as_words(shares, layer.words), evaluate, int)
     return DrawnShares(modulo(layer.output_bits, outputs).reshape(-1, 1), steps)
 
 
@@ -233,4 +234,4 @@ def choose(
         return session.evaluate(next(batches), share)[:, 0]
 
     words = as_words(shares, layer.words)
-    return modulo(layer.output_bits, layer.program(words, evaluate)).reshape(-1, 1)
+    return modulo(layer.output_bits, layer.program(words, evaluate, lambda _: 0)).reshape(-1, 1)

@@ -73,6 +73,27 @@ class Lookups:
         """y = x for 0 <= x < 2^(ring_bits - 1), in a larger ring."""
         return cls(_engine.LookupPlan.widened(ring_bits, output_bits))
 
+    @classmethod
+    def leaky_relu(cls, ring_bits: int, shift: int, slope: int, slope_bits: int) -> Lookups:
+        """y = x >> shift for x >= 0, else (slope * x) >> (shift + slope_bits), for every x.
+
+        0 < slope < 2^slope_bits; slope_bits is at most 31 and at most ring_bits - shift.
+        """
+        return cls(_engine.LookupPlan.leaky_relu(ring_bits, shift, slope, slope_bits))
+
+    @classmethod
+    def shift(cls, ring_bits: int, shift: int, output_bits: int) -> Lookups:
+        """y = x >> shift for 0 <= x < 2^(ring_bits - 1), into a larger ring or a smaller one.
+
+        1 <= shift <= ring_bits - 2.
+        """
+        return cls(_engine.LookupPlan.shift(ring_bits, shift, output_bits))
+
+    @classmethod
+    def square(cls, ring_bits: int) -> Lookups:
+        """y = x^2 modulo 2^ring_bits, for every x."""
+        return cls(_engine.LookupPlan.square(ring_bits))
+
     @property
     def ring_bits(self) -> int:
         """Of the inputs' ring."""

@@ -33,6 +33,12 @@ from capc.gc.lookup_layers import (
     rescale_lookups,
     step_lookups,
 )
+from capc.gc.lookup_products import (
+    leaky_relu_has_lookups,
+    leaky_relu_lookups,
+    narrow_square_lookups,
+    square_has_lookups,
+)
 from capc.gc.smooth_circuits import narrow_square_circuit, piecewise_linear_circuit
 from capc.graph.kernels import windows
 from capc.graph.layers import (
@@ -76,6 +82,10 @@ def _no_refusal(layer: Layer) -> str | None:
     return None
 
 
+def _always(layer: Layer, ring: FixedPoint, scales: Scales) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class EncryptedProduct:
     """The querying party's encrypted share times the answering party's weights.
@@ -109,13 +119,13 @@ class Transfers:
     `lookups(layer, ring, scales, bits)` takes both shares and gives a fresh share, as the circuit
     does; `bits`, where there are any, are those that suffice (`small_rings.bits_of_outputs`).
     `needs_spare_bit` is True where that is exact only for inputs in [-t/4, t/4), which the shifts
-    before the layer have to show, or for small ones (`transferable`). `needs_shift`: only a layer
-    that drops bits has this form.
+    before the layer have to show, or for small ones (`transferable`). `fits(layer, ring, scales)`
+    says whether there is such a form for the layer's public figures.
     """
 
     lookups: Callable[[Any, FixedPoint, Scales, int | None], LookupLayer]
     needs_spare_bit: bool = False
-    needs_shift: bool = False
+    fits: Callable[[Any, FixedPoint, Scales], bool] = _always
 
 
 @dataclass(frozen=True)
@@ -181,10 +191,39 @@ def _leaky_relu(layer: LeakyRelu, ring: FixedPoint, scales: Scales) -> Circuit:
     return leaky_relu_circuit(ring.ring_bits, scales.shift, slope, fraction)
 
 
+def _leaky_relu_lookups(
+    layer: LeakyRelu, ring: FixedPoint, scales: Scales, bits: int | None
+) -> LookupLayer:
+    """A slope that rounds to 0 leaves the ReLU."""
+    slope = int(layer.slope)
+    if slope == 0:
+        return relu_lookups(ring.ring_bits, scales.shift)
+    return leaky_relu_lookups(ring.ring_bits, scales.shift, slope, scales.fraction_bits)
+
+
+def _leaky_relu_fits(layer: LeakyRelu, ring: FixedPoint, scales: Scales) -> bool:
+    slope = int(layer.slope)
+    return slope == 0 or leaky_relu_has_lookups(
+        ring.ring_bits, scales.shift, slope, scales.fraction_bits
+    )
+
+
 def _square(layer: Square, ring: FixedPoint, scales: Scales) -> Circuit:
     return narrow_square_circuit(
         ring.ring_bits, scales.shift, scales.fraction_bits, layer.value_bits
     )
+
+
+def _square_lookups(
+    layer: Square, ring: FixedPoint, scales: Scales, bits: int | None
+) -> LookupLayer:
+    return narrow_square_lookups(
+        ring.ring_bits, scales.shift, scales.fraction_bits, layer.value_bits
+    )
+
+
+def _square_fits(layer: Square, ring: FixedPoint, scales: Scales) -> bool:
+    return square_has_lookups(ring.ring_bits, scales.shift, scales.fraction_bits, layer.value_bits)
 
 
 def _piecewise_linear(layer: PiecewiseLinear, ring: FixedPoint, scales: Scales) -> Circuit:
@@ -213,6 +252,10 @@ def _rescale_lookups(
     layer: Rescale, ring: FixedPoint, scales: Scales, bits: int | None
 ) -> LookupLayer:
     return rescale_lookups(ring.ring_bits, scales.shift)
+
+
+def _drops_bits(layer: Rescale, ring: FixedPoint, scales: Scales) -> bool:
+    return scales.shift >= 1
 
 
 def _step_lookups(layer: Step, ring: FixedPoint, scales: Scales, bits: int | None) -> LookupLayer:
@@ -261,12 +304,14 @@ PROTOCOLS: dict[type[Layer], Protocol] = {
 TRANSFERS: dict[type[Layer], Transfers] = {
     Relu: Transfers(_relu_lookups),
     BoundedRelu: Transfers(_bounded_relu_lookups),
+    LeakyRelu: Transfers(_leaky_relu_lookups, fits=_leaky_relu_fits),
+    Square: Transfers(_square_lookups, fits=_square_fits),
     MaxPool: Transfers(_maximum_lookups, needs_spare_bit=True),
-    Rescale: Transfers(_rescale_lookups, needs_shift=True),
+    Rescale: Transfers(_rescale_lookups, fits=_drops_bits),
     Step: Transfers(_step_lookups),
 }
 
-_NARROWING = (Relu, BoundedRelu, Rescale)  # with a shift: x >> 1 lies in [-t/4, t/4)
+_NARROWING = (Relu, BoundedRelu, LeakyRelu, Rescale)  # with a shift: x >> 1 lies in [-t/4, t/4)
 
 
 def require_complete(table: dict[type[Layer], Protocol]) -> None:
@@ -287,22 +332,22 @@ def protocol_of(layer: Layer) -> Protocol:
 def transferable(network: QuantizedNetwork) -> set[str]:
     """The names of the layers whose form by transfers is exact in this network.
 
-    It follows from kinds, shapes and shifts alone, and so tells nothing of weights.
+    It follows from public figures alone: kinds, shapes, shifts, slopes and widths of squares.
     """
     found: set[str] = set()
     spare: set[str] = set()
     small = bits_of_maxima(network)
     for layer in network.layers:
         form = TRANSFERS.get(type(layer))
-        drops = network.scales(layer).shift >= 1 if layer.inputs else False
         if (
             form is not None
             and (not form.needs_spare_bit or layer.name in small or layer.inputs[0] in spare)
-            and (not form.needs_shift or drops)
+            and form.fits(layer, network.fixed_point, network.scales(layer))
         ):
             found.add(layer.name)
+        narrows = isinstance(layer, _NARROWING) and network.scales(layer).shift >= 1
         keeps = isinstance(layer, (*_NARROWING, *MOVEMENTS)) and spare.issuperset(layer.inputs)
-        if keeps or (isinstance(layer, _NARROWING) and drops):
+        if narrows or keeps:
             spare.add(layer.name)
     return found
 

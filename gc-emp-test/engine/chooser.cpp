@@ -213,9 +213,11 @@ void ChooserBatch::begin(std::span<const Word> shares) {
     core_->clock.consume(number_);
     begun_ = true;
     shares_ = SecretArray<Word>(instances_);
+    rests_ = SecretArray<Word>(instances_);
     for (std::size_t i = 0; i < instances_; ++i) {
       shares_[i] = low_bits(shares[i], plan_.ring_bits());
       values_[i] = starting_value(plan_, shares_[i]);
+      if (plan_.local().slope != 0) rests_[i] = starting_rest(plan_, shares_[i]);
     }
   });
 }
@@ -273,16 +275,19 @@ void ChooserBatch::read_entries(const Lookup& lookup, BitUnpacker& in) {
     for (std::size_t j = lookup.is_output ? 0 : 1; j < entries; ++j) messages[j] = in.get(bits);
     const Word message = chosen_of(messages, entries, choice(lookup, i));
     const Word share = low_bits(message ^ pads_.number(lookup.table, i), bits);
-    values_[i] += share << lookup.unit;
+    values_[i] += (lookup.in_value * share) << lookup.unit;
+    rests_[i] += (lookup.in_rest * share) << lookup.unit;
     if (lookup.is_output) values_[i] = low_bits(values_[i], plan_.output_bits());
   }
 }
 
 Word ChooserBatch::choice(const Lookup& lookup, std::size_t instance) const {
   if (lookup.kind == Lookup::Kind::Leaf) {
-    return low_bits(~shares_[instance] >> lookup.first_bit, lookup.table.choice_bits);
+    const Word share = compared(plan_, lookup, shares_[instance]);
+    return low_bits(~share >> lookup.first_bit, lookup.table.choice_bits);
   }
   if (lookup.kind == Lookup::Kind::Merge) return equals_of(lookup, nodes_[instance]);
+  if (lookup.kind == Lookup::Kind::Product) return bit_at(shares_[instance], lookup.first_bit);
   Word bits = 0;
   for (std::size_t i = 0; i < lookup.table.choice_bits; ++i) {
     // The chooser's share has nothing taken off.
@@ -305,13 +310,13 @@ void ChooserBatch::write_selection_back(const Lookup& select, std::size_t instan
   // value, less r: with c = 0 its pad, which fixes r, else its other pad and a correction.
   const Word value = values_[instance];
   const Word signs = choice(select, instance);
-  const Word rest = kept_of(value, signs) - pads_back_.number(select.back, instance, 0);
+  const Word rest = kept_of(select, value, signs) - pads_back_.number(select.back, instance, 0);
   for (Word j = 1; j < select.back.entries(); ++j) {
     const Word correction =
-        kept_of(value, signs ^ j) - rest - pads_back_.number(select.back, instance, j);
+        kept_of(select, value, signs ^ j) - rest - pads_back_.number(select.back, instance, j);
     out.put(low_bits(correction, select.back.message_bits), select.back.message_bits);
   }
-  values_[instance] = rest;
+  values_[instance] = rest + rests_[instance];
 }
 
 std::span<const Word> ChooserBatch::outputs() const {

@@ -102,6 +102,7 @@ class ChooserBatch {
   std::size_t step_ = 0;
   SecretArray<Word> shares_;
   SecretArray<Word> values_;  // this side's part of the value
+  SecretArray<Word> rests_;   // and of what is added to the selected value
   SecretArray<NodeBits> nodes_;
   ReceiverPads pads_;
   SenderPads pads_back_;

@@ -210,9 +210,13 @@ void HolderBatch::begin(std::span<const Word> shares) {
     core_->clock.consume(number_);
     begun_ = true;
     shares_ = SecretArray<Word>(instances());
+    rests_ = SecretArray<Word>(instances());
     for (std::size_t i = 0; i < instances(); ++i) {
       shares_[i] = low_bits(shares[i] + plan_.local().added, plan_.ring_bits());
       values_[i] = starting_value(plan_, shares_[i]) - plan_.local().taken_off;
+      if (plan_.local().slope != 0) {
+        rests_[i] = starting_rest(plan_, shares_[i]) - plan_.local().rest_taken_off;
+      }
     }
   });
 }
@@ -233,6 +237,7 @@ void HolderBatch::answer(ConstBytes choose, Bytes table) {
           answer_node(lookup, in, out);
           break;
         case Lookup::Kind::Number:
+        case Lookup::Kind::Product:
           answer_number(lookup, in, out);
           break;
         case Lookup::Kind::Select:
@@ -275,7 +280,7 @@ void HolderBatch::answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& 
     NodeTable table = 0;
     Word own = 0;  // what this side has of the nodes before the masks
     if (lookup.kind == Lookup::Kind::Leaf) {
-      table = leaf_tables(lookup, shares_[i]);
+      table = leaf_tables(lookup, compared(plan_, lookup, shares_[i]));
     } else {
       table = merge_table(lookup, nodes);
       const NodeTable back = read_node_table(entries, planes, 0, in);
@@ -291,16 +296,22 @@ void HolderBatch::answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& 
   }
 }
 
+std::pair<Word, Word> HolderBatch::number_entries(const Lookup& lookup,
+                                                  std::size_t instance) const {
+  if (lookup.kind == Lookup::Kind::Product) return {0, lookup.scale * shares_[instance]};
+  const SharedBit& bit = lookup.bits[0];
+  const Word positive = bit.kind == SharedBit::Kind::Positive ? 1U : 0U;
+  const Word own =
+      part_of(plan_, bit, bit.taken_off, shares_[instance], nodes_[instance]) ^ positive;
+  const bool is_either = bit.kind == SharedBit::Kind::EitherTop;
+  return {lookup.scale * own, lookup.scale * (is_either ? 1 : own ^ 1U)};
+}
+
 void HolderBatch::answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
   const std::size_t bits = lookup.table.message_bits;
-  const SharedBit& bit = lookup.bits[0];
-  const bool is_either = bit.kind == SharedBit::Kind::EitherTop;
-  const Word positive = bit.kind == SharedBit::Kind::Positive ? 1U : 0U;
   for (std::size_t i = 0; i < instances(); ++i) {
     const Word place = in.get(1);
-    const Word own = part_of(plan_, bit, bit.taken_off, shares_[i], nodes_[i]) ^ positive;
-    const Word zero = lookup.scale * own;  // with the chooser's bit not set
-    const Word one = lookup.scale * (is_either ? 1 : own ^ 1U);
+    const auto [zero, one] = number_entries(lookup, i);
     const Word pad = pads_.number(lookup.table, i, place);
     // Entry 0, less this side's share, is its pad, and so need not be sent, unless the share is
     // given: what the mask lacks.
@@ -308,24 +319,30 @@ void HolderBatch::answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker
     if (lookup.is_output) out.put(low_bits((zero - share) ^ pad, bits), bits);
     const Word entry = (one - share) ^ pads_.number(lookup.table, i, place ^ 1U);
     out.put(low_bits(entry, bits), bits);
-    values_[i] += share << lookup.unit;
+    values_[i] += (lookup.in_value * share) << lookup.unit;
+    rests_[i] += (lookup.in_rest * share) << lookup.unit;
   }
 }
 
 void HolderBatch::answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
   const std::size_t bits = lookup.table.message_bits;
   const std::size_t entries = lookup.table.entries();
+  const std::size_t entries_back = lookup.back.entries();
   for (std::size_t i = 0; i < instances(); ++i) {
     const Word place = in.get(lookup.table.choice_bits);
-    const Word signs = low_bits(ahead_[i] >> lookup.back.first_transfer, lookup.back.choice_bits);
+    const Word fixed = low_bits(ahead_[i] >> lookup.back.first_transfer, lookup.back.choice_bits);
+    Word signs = fixed;
+    for (std::size_t k = lookup.back.choice_bits; k < lookup.table.choice_bits; ++k) {
+      signs |= part_of(plan_, lookup.bits[k], 0, shares_[i], nodes_[i]) << k;
+    }
     Word corrections[kMaxNumberEntries] = {};
-    for (Word j = 1; j < entries; ++j) corrections[j] = in.get(bits);
-    const Word rest =
-        pads_back_.number(lookup.back, i) + chosen_of(corrections, entries, signs) - masks_[i];
+    for (Word j = 1; j < entries_back; ++j) corrections[j] = in.get(bits);
+    const Word rest = pads_back_.number(lookup.back, i) +
+                      chosen_of(corrections, entries_back, fixed) + rests_[i] - masks_[i];
     for (Word j = 0; j < entries; ++j) {
       const Word both = signs ^ j;
-      const Word capped = lookup.cap & mask_of(both) & mask_of(both >> 1U);
-      const Word entry = kept_of(values_[i], both) + capped + rest;
+      const Word capped = lookup.cap & equal_mask(both, lookup.cap_at);
+      const Word entry = kept_of(lookup, values_[i], both) + capped + rest;
       out.put(low_bits(entry ^ pads_.number(lookup.table, i, j ^ place), bits), bits);
     }
   }

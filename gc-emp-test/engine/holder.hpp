@@ -103,6 +103,9 @@ class HolderBatch {
   void note_back(std::size_t count);
   void answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
   void answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
+  /// The entries of a table of one number, for each choice, less this side's share.
+  [[nodiscard]] std::pair<Word, Word> number_entries(const Lookup& lookup,
+                                                     std::size_t instance) const;
   void answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
   /// This side's shares of a table's bits so that the shares that `ahead_` fixes come out.
   [[nodiscard]] Word masks_of_nodes(const Lookup& lookup, std::size_t instance, Word own,
@@ -123,6 +126,7 @@ class HolderBatch {
   SecretArray<Word> shares_;
   SecretArray<Word> ahead_;   // the choices of the transfers back
   SecretArray<Word> values_;  // this side's part of the value
+  SecretArray<Word> rests_;   // and of what is added to the selected value
   SecretArray<NodeBits> nodes_;
   SenderPads pads_;
   ReceiverPads pads_back_;

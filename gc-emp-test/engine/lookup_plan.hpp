@@ -68,10 +68,11 @@ struct SharedBit {
 /// shares or numbers are factors, a table back that the chooser fills goes with it.
 struct Lookup {
   enum class Kind : std::uint8_t {
-    Leaf,    ///< compares up to three bits
-    Merge,   ///< joins nodes
-    Number,  ///< adds a multiple of a shared bit to the value
-    Select,  ///< the value where one bit is set and a second one is not; `cap` where both are
+    Leaf,     ///< compares up to three bits
+    Merge,    ///< joins nodes
+    Number,   ///< adds a multiple of a shared bit to the value
+    Product,  ///< adds a multiple of the holder's share where a bit of the chooser's is set
+    Select,   ///< the value where the first bit is set; where they say `cap_at`, `cap`
   };
   Kind kind = Kind::Leaf;
   Table table;
@@ -80,14 +81,18 @@ struct Lookup {
   bool with_equal = false;  ///< the nodes also tell whether their bits are equal
   std::size_t result_count = 0;
   std::array<NodeResult, kMaxResults> results = {};  ///< two: the same chooser's bits twice
-  std::size_t first_bit = 0;                         ///< of a leaf
+  std::size_t first_bit = 0;                         ///< of a leaf, and the bit of a product
+  bool is_sloped = false;                            ///< a leaf of shares times `slope`
   std::array<std::size_t, 4> children = {};          ///< of a merge, lowest bits first
   std::size_t child_count = 0;
   // Of numbers and selections.
   std::array<SharedBit, kMaxNumberChoiceBits> bits = {};
   Word scale = 1;          ///< of a number, in units of 2^unit
   std::size_t unit = 0;    ///< of a number
+  Word in_value = 1;       ///< how often a party's part of the number counts in the value
+  Word in_rest = 0;        ///< and in the rest
   Word cap = 0;            ///< of a selection
+  Word cap_at = 3;         ///< which of its bits are set then, the first as bit 0
   bool is_output = false;  ///< it makes the holder's part what it is to be: its mask
   // Bits of an instance in the step's Choose and in its Table message.
   std::size_t choose_bits = 0;
@@ -122,7 +127,13 @@ struct LocalPart {
   Word added = 0;         ///< by the holder to its share, before all else
   bool has_value = true;  ///< the value begins as the share >> shift; else as 0
   std::size_t shift = 0;
-  Word taken_off = 0;  ///< by the holder, of the value that it begins with
+  Word taken_off = 0;       ///< by the holder, of the value that it begins with
+  bool is_squared = false;  ///< the value begins as the share's square
+  // Where there is a slope, the output is the selected value plus a rest, which begins as
+  // (slope * share) >> (shift + slope_bits) of the signed share, and is taken off the value.
+  Word slope = 0;
+  std::size_t slope_bits = 0;
+  Word rest_taken_off = 0;  ///< by the holder
 };
 
 /// The steps of a function, and the lengths of their messages; the same at both parties.
@@ -175,5 +186,10 @@ class LookupPlan {
 [[nodiscard]] constexpr Word bit_at(Word word, std::size_t i) { return (word >> i) & 1U; }
 /// All ones where `bit` is 1, else 0.
 [[nodiscard]] constexpr Word mask_of(Word bit) { return Word{0} - (bit & 1U); }
+/// All ones where two numbers of two bits are equal, else 0.
+[[nodiscard]] constexpr Word equal_mask(Word a, Word b) {
+  const Word differing = a ^ b;
+  return ~mask_of(differing | differing >> 1U);
+}
 
 }  // namespace capc::gc

@@ -75,6 +75,15 @@ std::vector<PlanBuilder::Nodes> PlanBuilder::leaves(std::size_t first_bit, std::
   return trees;
 }
 
+PlanBuilder::Nodes PlanBuilder::sloped_leaves(std::size_t end_bit) {
+  const std::size_t before = plan_.steps_.back().size();
+  Nodes nodes = leaves(0, end_bit, true);
+  for (std::size_t i = before; i < plan_.steps_.back().size(); ++i) {
+    plan_.steps_.back()[i].is_sloped = true;
+  }
+  return nodes;
+}
+
 PlanBuilder::Nodes PlanBuilder::merged(const Nodes& nodes, std::size_t count, bool lowest) {
   Nodes result;
   for (std::size_t group = 0; group < count; ++group) {
@@ -103,6 +112,27 @@ PlanBuilder::Nodes PlanBuilder::merged(const Nodes& nodes, std::size_t count, bo
   return result;
 }
 
+void PlanBuilder::add_number_to_both(const SharedBit& bit, std::size_t unit, Word in_value,
+                                     Word in_rest) {
+  if (unit >= plan_.output_bits_) return;
+  add_number(bit, 1, unit);
+  plan_.steps_.back().back().in_value = in_value;
+  plan_.steps_.back().back().in_rest = in_rest;
+}
+
+void PlanBuilder::add_product(std::size_t bit, bool is_last) {
+  Lookup product;
+  product.kind = Lookup::Kind::Product;
+  product.first_bit = bit;
+  product.unit = is_last ? 0 : bit + 1;
+  product.scale = Word{1} << (bit + 1 - product.unit);
+  product.table.choice_bits = 1;
+  product.table.message_bits = plan_.output_bits_ - product.unit;
+  product.table.has_numbers = true;
+  product.is_output = is_last;
+  add(product);
+}
+
 void PlanBuilder::add_number(const SharedBit& bit, Word scale, std::size_t unit) {
   if (unit >= plan_.output_bits_) return;
   Lookup number;
@@ -121,18 +151,21 @@ void PlanBuilder::add_last_number(const SharedBit& bit, Word scale) {
   plan_.steps_.back().back().is_output = true;
 }
 
-void PlanBuilder::select(std::span<const SharedBit> bits, Word cap) {
+void PlanBuilder::select(std::span<const SharedBit> bits, Word cap, Word cap_at) {
   Lookup select;
   select.kind = Lookup::Kind::Select;
   select.table.choice_bits = bits.size();
   select.table.message_bits = plan_.output_bits_;
   select.table.has_numbers = true;
   select.back = select.table;
+  select.back.choice_bits = 0;
   select.cap = cap;
+  select.cap_at = cap_at;
   select.is_output = true;
   for (std::size_t i = 0; i < bits.size(); ++i) {
     select.bits[i] = bits[i];
-    nodes_[bits[i].node].sign_transfer = plan_.back_transfers_ + i;
+    if (bits[i].kind != SharedBit::Kind::Positive) continue;
+    nodes_[bits[i].node].sign_transfer = plan_.back_transfers_ + select.back.choice_bits++;
   }
   add(select);
 }
@@ -176,7 +209,9 @@ void PlanBuilder::count_bits(Lookup& lookup) const {
   // An entry that stands for itself is not sent: none where the filler's share is given.
   const std::size_t entries = lookup.table.entries();
   lookup.choose_bits = lookup.table.choice_bits;
-  if (lookup.back.choice_bits > 0) lookup.choose_bits += lookup.back.message_bits * (entries - 1);
+  if (lookup.back.choice_bits > 0) {
+    lookup.choose_bits += lookup.back.message_bits * (lookup.back.entries() - 1);
+  }
   lookup.table_bits = lookup.table.message_bits * (lookup.is_output ? entries : entries - 1);
   for (std::size_t i = 0; i < lookup.result_count; ++i) {
     if (lookup.results[i].equal_transfer != kNoTransfer) ++lookup.table_bits;

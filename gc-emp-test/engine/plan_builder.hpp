@@ -29,15 +29,21 @@ class PlanBuilder {
   /// share first, a multiple of 2^first_bit.
   [[nodiscard]] std::vector<Nodes> leaves(std::size_t first_bit, std::size_t end_bit, bool lowest,
                                           std::span<const Word> taken_off);
+  /// Of both shares, as signed numbers, times the slope of `local`: all bits below `end_bit`.
+  [[nodiscard]] Nodes sloped_leaves(std::size_t end_bit);
   /// The nodes joined into `count`, as evenly as it goes.
   [[nodiscard]] Nodes merged(const Nodes& nodes, std::size_t count, bool lowest);
   /// Adds scale * bit * 2^unit to the value, where that is not 0 modulo 2^output_bits.
   void add_number(const SharedBit& bit, Word scale, std::size_t unit);
   /// The last number of a plan without a selection.
   void add_last_number(const SharedBit& bit, Word scale);
-  /// The value where the first of these bits is set and the second is not, `cap` where both are.
-  /// The nodes of the bits have to be the last of their trees, in the step before or earlier.
-  void select(std::span<const SharedBit> bits, Word cap);
+  /// The same, with the parts of the bit counted so often in the value and in the rest.
+  void add_number_to_both(const SharedBit& bit, std::size_t unit, Word in_value, Word in_rest);
+  /// Adds the chooser's bit times 2^(bit + 1) times the holder's share.
+  void add_product(std::size_t bit, bool is_last);
+  /// The value where the first of these bits is set, `cap` where both are as `cap_at` says. The
+  /// nodes of the bits have to be the last of their trees, in the step before or earlier.
+  void select(std::span<const SharedBit> bits, Word cap, Word cap_at = 3);
   [[nodiscard]] LookupPlan build();
 
  private:

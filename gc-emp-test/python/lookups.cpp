@@ -3,8 +3,11 @@
 #include "binding.hpp"
 #include "chooser.hpp"
 #include "holder.hpp"
+#include "leaky_relu_plan.hpp"
 #include "number_plans.hpp"
 #include "relu_plan.hpp"
+#include "shift_plan.hpp"
+#include "square_plan.hpp"
 
 namespace capc::gc {
 namespace {
@@ -28,6 +31,9 @@ void bind_plan(nb::module_& m) {
       .def_static("rescale", &rescale_plan)
       .def_static("step", &step_plan)
       .def_static("widened", &widened_plan)
+      .def_static("leaky_relu", &leaky_relu_plan)
+      .def_static("shift", &shift_plan)
+      .def_static("square", &square_plan)
       .def_prop_ro("ring_bits", &LookupPlan::ring_bits)
       .def_prop_ro("output_bits", &LookupPlan::output_bits)
       .def_prop_ro("step_count", [](const LookupPlan& p) { return p.steps().size(); })
@@ -242,6 +248,7 @@ void bind_lookups(nb::module_& m) {
   bind_holder(m);
   bind_chooser(m);
   m.attr("MAX_LOOKUP_INSTANCES") = kMaxLookupInstances;
+  m.attr("MAX_SLOPE_BITS") = kMaxSlopeBits;
   m.attr("LOOKUP_OFFER_BYTES") = kLookupOfferBytes;
   m.attr("LOOKUP_CHOICE_BYTES") = kLookupChoiceBytes;
   m.attr("TREE_DEPTHS") = nb::make_tuple(kShallowTrees.depth, kDeepTrees.depth);

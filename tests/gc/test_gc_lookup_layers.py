@@ -8,61 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gc_parties import both
+from lookup_layers_pair import edges, evaluate
 
-from capc.fixed_point import Int64, modulo, uniform_bits
-from capc.gc import (
-    ChooserSession,
-    HolderSession,
-    bounded_relu_circuit,
-    relu_circuit,
-    step_circuit,
-    truncate_circuit,
-)
+from capc.fixed_point import Int64, modulo
+from capc.gc import bounded_relu_circuit, relu_circuit, step_circuit, truncate_circuit
 from capc.gc.lookup_layers import (
     LookupLayer,
-    answer,
     bounded_relu_lookups,
-    choose,
-    choose_ahead,
     draw,
-    hold,
     maximum_lookups,
     relu_lookups,
     rescale_lookups,
     step_lookups,
 )
-from capc.transport.duplex import MemoryDuplex
 
 BITS = 20
 DOCUMENT = Path(__file__).parents[2] / "docs" / "nonlinear-layers.md"
-
-
-def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]]:
-    """The holder's shares, the function's values modulo the ring, and bytes and messages."""
-    left, right = MemoryDuplex.pair(20.0)
-    holder, chooser = both(lambda: HolderSession(left), lambda: ChooserSession(right))
-    before = [left.bytes_sent, right.bytes_sent]
-    shares = uniform_bits(layer.ring_bits, values.shape)
-    drawn = draw(layer, shares)
-    begun, chosen = both(
-        lambda: hold(holder, [drawn]), lambda: choose_ahead(chooser, [(layer, len(values))])
-    )
-    both(begun.finish, chosen.finish)
-    mine, theirs = begun.batches, chosen.batches
-    sent = right.messages_sent
-    _, out = both(
-        lambda: answer(holder, drawn, mine), lambda: choose(chooser, layer, theirs, values - shares)
-    )
-    counts = [left.bytes_sent - before[0], right.bytes_sent - before[1]]
-    opened = modulo(layer.output_bits, drawn.outputs + out)[:, 0]
-    return drawn.outputs, opened, [*counts, right.messages_sent - sent]
-
-
-def edges(low: int, high: int) -> Int64:
-    """Numbers at random from `low` to below `high`, and those at both ends and around 0."""
-    some = np.random.default_rng(3).integers(low, high, 400)
-    return np.concatenate([some, [low, low + 1, -2, -1, 0, 1, 2, high - 2, high - 1]])
 
 
 @pytest.mark.parametrize("cap", [None, 1, 6 << 7, (1 << 14) - 1])

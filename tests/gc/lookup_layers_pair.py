@@ -1,0 +1,38 @@
+"""Both ends of a layer by look-ups in two threads, and numbers at the edges of a ring."""
+
+from __future__ import annotations
+
+import numpy as np
+from gc_parties import both
+
+from capc.fixed_point import Int64, modulo, uniform_bits
+from capc.gc import ChooserSession, HolderSession
+from capc.gc.lookup_layers import LookupLayer, answer, choose, choose_ahead, draw, hold
+from capc.transport.duplex import MemoryDuplex
+
+
+def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]]:
+    """The holder's shares, the function's values modulo the outputs' ring, and bytes and messages."""
+    left, right = MemoryDuplex.pair(20.0)
+    holder, chooser = both(lambda: HolderSession(left), lambda: ChooserSession(right))
+    before = [left.bytes_sent, right.bytes_sent]
+    shares = uniform_bits(layer.ring_bits, values.shape)
+    drawn = draw(layer, shares)
+    begun, chosen = both(
+        lambda: hold(holder, [drawn]), lambda: choose_ahead(chooser, [(layer, len(values))])
+    )
+    both(begun.finish, chosen.finish)
+    mine, theirs = begun.batches, chosen.batches
+    sent = right.messages_sent
+    _, out = both(
+        lambda: answer(holder, drawn, mine), lambda: choose(chooser, layer, theirs, values - shares)
+    )
+    counts = [left.bytes_sent - before[0], right.bytes_sent - before[1]]
+    opened = modulo(layer.output_bits, drawn.outputs + out)[:, 0]
+    return drawn.outputs, opened, [*counts, right.messages_sent - sent]
+
+
+def edges(low: int, high: int) -> Int64:
+    """Numbers at random from `low` to below `high`, and those at both ends and around 0."""
+    some = np.random.default_rng(3).integers(low, high, 400)
+    return np.concatenate([some, [low, low + 1, -2, -1, 0, 1, 2, high - 2, high - 1]])

@@ -1,0 +1,86 @@
+"""Squares and leaky ReLUs by look-ups: their circuits' integers, at the edges of every ring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lookup_layers_pair import edges, evaluate
+
+from capc.fixed_point import Int64
+from capc.gc import Circuit, leaky_relu_circuit, narrow_square_circuit
+from capc.gc.lookup_layers import LookupLayer
+from capc.gc.lookup_products import (
+    leaky_relu_has_lookups,
+    leaky_relu_lookups,
+    narrow_square_lookups,
+    square_has_lookups,
+)
+
+
+def assert_equals_circuit(layer: LookupLayer, circuit: Circuit, values: Int64) -> None:
+    """Values, bytes and round trips, over two sessions' ends."""
+    words = values.reshape(-1, 1)
+    zeros = np.zeros_like(words)
+    expected, _ = circuit.plain_evaluate(words, zeros, zeros)
+    _, opened, (sent, received, rounds) = evaluate(layer, words)
+    np.testing.assert_array_equal(opened, expected[:, 0])
+    total = np.add(layer.offline_bytes(len(words)), layer.online_bytes(len(words)))
+    assert [sent, received] == total.tolist()
+    assert rounds == layer.rounds
+
+
+@pytest.mark.parametrize(
+    ("ring_bits", "shift", "slope", "fraction_bits"),
+    [(20, 5, 13, 7), (20, 0, 1, 1), (37, 12, 819, 12), (57, 12, 4095, 12), (20, 9, 3, 11)],
+)
+def test_leaky_relus(ring_bits: int, shift: int, slope: int, fraction_bits: int) -> None:
+    figures = ring_bits, shift, slope, fraction_bits
+    values = edges(-1 << (ring_bits - 1), 1 << (ring_bits - 1))
+    near = np.concatenate([np.arange(-3, 4) << shift, np.arange(-9, 9) << (shift + 1)])
+    assert_equals_circuit(
+        leaky_relu_lookups(*figures),
+        leaky_relu_circuit(*figures),
+        np.concatenate([values, near - 1, near]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ring_bits", "shift", "drop", "value_bits"),
+    [
+        (20, 4, 5, 12),  # nearly all of the ring
+        (37, 12, 12, 20),
+        (57, 12, 12, 31),
+        (20, 0, 3, 5),  # the argument's share is in the ring of the square already
+        (16, 0, 4, 9),  # a wider ring for the square than the argument's
+        (20, 3, 0, 6),  # nothing is dropped behind
+        (12, 0, 0, 6),  # nor before: the square alone
+        (16, 2, 8, 12),  # the square fills the ring
+    ],
+)
+def test_squares(ring_bits: int, shift: int, drop: int, value_bits: int) -> None:
+    figures = ring_bits, shift, drop, value_bits
+    top = 1 << (shift + value_bits)
+    values = edges(-top + (1 << shift), top)  # x >> shift lies in (-2^value_bits, 2^value_bits)
+    layer = narrow_square_lookups(*figures)
+    assert_equals_circuit(layer, narrow_square_circuit(*figures), values)
+
+
+def test_every_argument_of_small_squares() -> None:
+    for shift, drop, value_bits in ((0, 1, 3), (1, 0, 4), (2, 3, 4)):
+        figures = 9, shift, drop, value_bits
+        top = 1 << (shift + value_bits)
+        values = np.arange(-top + (1 << shift), top)
+        layer = narrow_square_lookups(*figures)
+        assert_equals_circuit(layer, narrow_square_circuit(*figures), values)
+
+
+def test_figures_without_look_ups_are_refused() -> None:
+    assert square_has_lookups(37, 12, 12, 23)
+    for figures in ((37, 12, 12, 24), (57, 0, 57, 32), (20, 2, 5, 1), (20, 2, 13, 6)):
+        assert not square_has_lookups(*figures)
+        with pytest.raises(ValueError, match="square"):
+            narrow_square_lookups(*figures)
+    for slope, fraction_bits in ((0, 7), (128, 7), (3, 16)):
+        assert not leaky_relu_has_lookups(20, 5, slope, fraction_bits)
+        with pytest.raises(ValueError, match="slope"):
+            leaky_relu_lookups(20, 5, slope, fraction_bits)
