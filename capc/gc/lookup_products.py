@@ -15,14 +15,14 @@ _WORD_BITS = 63  # of a share in an array of signed words
 
 
 def leaky_relu_lookups(ring_bits: int, shift: int, slope: int, fraction_bits: int) -> LookupLayer:
-    """y = x >> shift for x >= 0, else (slope * x) >> (shift + fraction_bits).
+    """y = x >> shift for x >= 0, else (slope * x) >> (shift + fraction_bits): as its circuit.
 
-    As leaky_relu_circuit. ValueError unless `leaky_relu_has_lookups`.
+    Raises ValueError unless `leaky_relu_has_lookups`.
     """
     if not leaky_relu_has_lookups(ring_bits, shift, slope, fraction_bits):
         raise ValueError(
-            f"no leaky ReLU of slope {slope}/2^{fraction_bits} in a ring of {ring_bits} less {shift} "
-            "by look-ups"
+            f"no leaky ReLU of slope {slope}/2^{fraction_bits} in a ring of {ring_bits} bits less "
+            f"{shift} by look-ups"
         )
     function = Lookups.leaky_relu(ring_bits, shift, slope, fraction_bits)
     name = f"leaky relu {ring_bits} >> {shift} * {slope}/2^{fraction_bits}"

@@ -7,6 +7,7 @@ import math
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,8 +22,11 @@ from capc.gc.lookups import DEEP_TREES
 from capc.graph.layers import (
     BoundedRelu,
     Dense,
+    Input,
     Layer,
+    LeakyRelu,
     Network,
+    PiecewiseLinear,
     QuantizedNetwork,
     Relu,
     Reshape,
@@ -35,7 +39,7 @@ from capc.inference.layout import LOCAL_SUPPLY, nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link, beyond_loopback
 from capc.inference.link_probe import answer, measure
 from capc.inference.plan import plan_to_json, public_part, transfers_from_json
-from capc.inference.protocols import functions_of, transferable
+from capc.inference.protocols import circuits_of, functions_of, transferable
 from capc.inference.supply import Supply
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
@@ -47,7 +51,7 @@ FAR = Link.parse("2s,10gbit")
 
 
 def network(*, pool_first: bool = False) -> QuantizedNetwork:
-    """Convolution, ReLU, padded maximum, bounded ReLU, square, dense; or the maximum before."""
+    """Convolution, ReLU, padded maximum, bounded ReLU, tanh, dense; or the maximum before."""
     random = np.random.default_rng(11)
     middle: tuple[Layer, ...] = (Relu("r", ("c",), (6, 6, 2)), padded_maximum("r"))
     if pool_first:
@@ -59,7 +63,7 @@ def network(*, pool_first: bool = False) -> QuantizedNetwork:
         Dense("d", ("f",), (12,), random.normal(0, 0.3, (72, 12)), np.zeros(12)),
         BoundedRelu("b", ("d",), (12,), cap=6.0),
         Dense("e", ("b",), (8,), random.normal(0, 0.3, (12, 8)), np.zeros(8)),
-        Square("s", ("e",), (8,)),
+        PiecewiseLinear("s", ("e",), (8,), function="tanh"),
         Dense("z", ("s",), (3,), random.normal(0, 0.3, (8, 3)), np.zeros(3)),
     )
     return quantize(Network(layers), FixedPoint(41, 8), (0.0, 1.0))
@@ -69,6 +73,38 @@ def test_a_layer_has_both_forms_where_look_ups_are_exact() -> None:
     assert transferable(network()) == {"r", "p", "b"}
     # Before the shift of a ReLU the difference of two numbers may leave the ring.
     assert transferable(network(pool_first=True)) == {"r", "b"}
+
+
+def activations(fraction_bits: int, slope: float) -> QuantizedNetwork:
+    """Dense layers with a square and a leaky ReLU behind them, in a ring of 41 bits."""
+    random = np.random.default_rng(12)
+    layers: tuple[Layer, ...] = (
+        Input("x", (), (6,)),
+        Dense("d", ("x",), (8,), random.normal(0, 0.4, (6, 8)), np.zeros(8)),
+        LeakyRelu("l", ("d",), (8,), slope=slope),
+        Dense("e", ("l",), (8,), random.normal(0, 0.4, (8, 8)), np.zeros(8)),
+        Square("s", ("e",), (8,)),
+        Dense("z", ("s",), (3,), random.normal(0, 0.4, (8, 3)), np.zeros(3)),
+    )
+    return quantize(Network(layers), FixedPoint(41, fraction_bits), (-1.0, 1.0))
+
+
+@pytest.mark.parametrize("slope", [0.2, 0.0])
+def test_squares_and_leaky_relus_have_both_forms(slope: float) -> None:
+    given = activations(8, slope)
+    assert transferable(given) == {"l", "s"}
+    images = np.random.default_rng(6).uniform(-1, 1, (9, 6))
+    assert_bit_for_bit(given, images, choice=TRANSFERS)
+
+
+def test_public_figures_that_leave_no_form_by_transfers() -> None:
+    given = activations(13, 0.99999)  # a slope that rounds to 1
+    square = given.layer("s")
+    assert isinstance(square, Square)
+    wide = replace(square, value_bits=27)  # the sum in shares has no bit to spare
+    layers = tuple(wide if layer.name == "s" else layer for layer in given.layers)
+    assert transferable(replace(given, layers=layers)) == set()
+    assert circuits_of(replace(given, layers=layers)).keys() == {"l", "s"}
 
 
 def test_all_that_can_run_by_transfers() -> None:

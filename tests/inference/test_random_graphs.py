@@ -17,7 +17,15 @@ from two_party import TINY, assert_bit_for_bit
 from capc.errors import ConfigError, ModelError, RangeError
 from capc.fixed_point import FixedPoint
 from capc.graph.calibration import Calibration, calibrated
-from capc.graph.layers import BoundedRelu, Network, QuantizedNetwork, Relu, WeightedLayer
+from capc.graph.layers import (
+    BoundedRelu,
+    LeakyRelu,
+    Network,
+    QuantizedNetwork,
+    Relu,
+    Square,
+    WeightedLayer,
+)
 from capc.graph.quantize import quantize, required_ring_bits
 from capc.he import cheapest_packing
 from capc.he.cheapest_packing import Weighing
@@ -101,7 +109,7 @@ def test_transfers_compute_the_reference_too(
             kinds |= {type(network.layer(name)) for name in found}
             images = random_images(network, seed, 1 + seed % 2, -1.0)
             assert_bit_for_bit(network, images, choice=choice)
-    assert kinds >= {Relu, BoundedRelu}
+    assert kinds >= {Relu, BoundedRelu, LeakyRelu, Square}
 
 
 def test_random_graphs_with_merged_replies(monkeypatch: pytest.MonkeyPatch) -> None:
