@@ -229,6 +229,7 @@ constexpr Benchmark kBenchmarks[] = {{"relu_1080x47", relu_1080x47},
                                      {"argmax_10", argmax_10},
                                      {"session_setup", session_setup},
                                      {"transfers_softspoken4", transfers_softspoken4},
+                                     {"transfers_softspoken8", transfers_softspoken8},
                                      {"transfers_silent", transfers_silent},
                                      {"relu_100000x37", relu_100000x37},
                                      {"relu_1000000x37", relu_1000000x37, false}};
@@ -236,8 +237,8 @@ constexpr Benchmark kBenchmarks[] = {{"relu_1080x47", relu_1080x47},
 [[nodiscard]] int usage() {
   std::cerr << "usage: bench_gc [--repeat N] [--path portable|aes-ni|vaes] [name ...]\n"
                "names: relu_1080x47 and_throughput argmax_10 session_setup transfers_softspoken4\n"
-               "transfers_silent relu_100000x37 (all by default) and relu_1000000x37 (gigabytes,\n"
-               "minutes)\n"
+               "transfers_softspoken8 transfers_silent relu_100000x37 (all by default) and\n"
+               "relu_1000000x37 (gigabytes, minutes)\n"
                "bytes_sent are the garbler's, bytes_received the evaluator's\n";
   return 2;
 }

@@ -60,10 +60,10 @@ void await(Connection& connection) { (void)connection.receive(1); }
 /// One end of the extension, and what it fills.
 template <class End>
 struct Extension {
-  explicit Extension(Path path)
+  Extension(Path path, const TreeShape& shape)
       : core(path),
         labels(kMessages * padded_transfers(kMessageTransfers)),
-        message(kHeaderBytes + choice_body_bytes(kMessageTransfers)) {}
+        message(kHeaderBytes + choice_body_bytes(kMessageTransfers, shape)) {}
 
   SessionCore core;
   std::unique_ptr<End> end;
@@ -71,19 +71,17 @@ struct Extension {
   Message message;
 };
 
-}  // namespace
-
-void transfers_softspoken4(const Options& options) {
+void corrections(const char* name, const TreeShape& shape, const Options& options) {
   const Options few = fewer(options);
   const BaseTransfers base;
   const Header header = setup_header(MessageType::StockSeeds);
   const Samples samples = measure(
       few,
       [&](Connection& connection) {
-        auto sender = std::make_shared<Extension<TransferSender>>(options.path);
-        const Message trees = connection.receive(kTreeMessageBytes);
+        auto sender = std::make_shared<Extension<TransferSender>>(options.path, shape);
+        const Message trees = connection.receive(shape.message_bytes());
         sender->end = std::make_unique<TransferSender>(
-            *sender->core.kernels, sender->core.transcript, base.delta.get(), base.chosen, trees);
+            *sender->core.kernels, shape, sender->core.transcript, base.delta.get(), base.chosen, trees);
         return [&, sender] {
           for (std::size_t i = 0; i < kMessages; ++i) {
             connection.receive(sender->message);
@@ -95,10 +93,10 @@ void transfers_softspoken4(const Options& options) {
         };
       },
       [&](Connection& connection) {
-        auto receiver = std::make_shared<Extension<TransferReceiver>>(options.path);
-        Message trees(kTreeMessageBytes);
+        auto receiver = std::make_shared<Extension<TransferReceiver>>(options.path, shape);
+        Message trees(shape.message_bytes());
         receiver->end = std::make_unique<TransferReceiver>(
-            *receiver->core.kernels, receiver->core.transcript, base.zero, base.one, trees);
+            *receiver->core.kernels, shape, receiver->core.transcript, base.zero, base.one, trees);
         connection.send(trees);
         return [&, receiver] {
           for (std::size_t i = 0; i < kMessages; ++i) {
@@ -110,8 +108,17 @@ void transfers_softspoken4(const Options& options) {
           await(connection);
         };
       });
-  report_million("transfers_softspoken4", few, samples, kMessages * kMessageTransfers,
-                 "checked corrections");
+  report_million(name, few, samples, kMessages * kMessageTransfers, "checked corrections");
+}
+
+}  // namespace
+
+void transfers_softspoken4(const Options& options) {
+  corrections("transfers_softspoken4", kShallowTrees, options);
+}
+
+void transfers_softspoken8(const Options& options) {
+  corrections("transfers_softspoken8", kDeepTrees, options);
 }
 
 void transfers_silent(const Options& options) {

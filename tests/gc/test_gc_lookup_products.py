@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from lookup_layers_pair import edges, evaluate
@@ -15,6 +18,9 @@ from capc.gc.lookup_products import (
     narrow_square_lookups,
     square_has_lookups,
 )
+from capc.gc.lookups import Lookups
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "nonlinear-layers.md"
 
 
 def assert_equals_circuit(layer: LookupLayer, circuit: Circuit, values: Int64) -> None:
@@ -84,3 +90,41 @@ def test_figures_without_look_ups_are_refused() -> None:
         assert not leaky_relu_has_lookups(20, 5, slope, fraction_bits)
         with pytest.raises(ValueError, match="slope"):
             leaky_relu_lookups(20, 5, slope, fraction_bits)
+
+
+def test_the_documented_formula_of_a_square() -> None:
+    """Bytes and round trips by those of the steps, for 16 bits in a ring of 37 with 12 dropped."""
+    layer, count = narrow_square_lookups(37, 12, 12, 16), 65536
+    row = re.search(r"^\| square, shift f \| .+ \| (.+) \| (.+) \|$", text(), re.MULTILINE)
+    assert row is not None
+
+    def size(function: Lookups) -> float:
+        return sum(function.offline_bytes(count)) + sum(function.online_bytes(count))
+
+    names = {
+        **{"ring": 37, "f": 12, "v": 16},
+        "D": lambda bits, shift, output: size(Lookups.shift(bits, shift, output)),
+        "Q": lambda bits: size(Lookups.square(bits)),
+        "d": lambda bits, shift, output: Lookups.shift(bits, shift, output).rounds,
+    }
+    found = [
+        eval(formula.replace("\u2113", "ring").replace("2v", "2 * v"), names)
+        for formula in row.groups()
+    ]
+    assert found == [sum(layer.offline_bytes(count)) + sum(layer.online_bytes(count)), layer.rounds]
+
+
+def test_the_documented_figures() -> None:
+    leaky, square = leaky_relu_lookups(37, 12, 819, 12), narrow_square_lookups(37, 12, 12, 16)
+    circuits = leaky_relu_circuit(37, 12, 819, 12), narrow_square_circuit(37, 12, 12, 16)
+    count = 10_000
+    flat = " ".join(text().split())
+    for layer, circuit in zip((leaky, square), circuits, strict=True):
+        ours = sum(layer.offline_bytes(count, from_stock=True)) + sum(layer.online_bytes(count))
+        theirs = sum(circuit.offline_bytes(count)) + sum(circuit.online_bytes(count))
+        said = f"{ours / count:.0f} bytes and {layer.rounds} round trips"
+        assert f"{said} where its circuit takes {theirs / count:,.0f}" in flat
+
+
+def text() -> str:
+    return DOCUMENT.read_text(encoding="utf-8")

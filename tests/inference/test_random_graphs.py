@@ -104,7 +104,7 @@ def test_transfers_compute_the_reference_too(
     if isinstance(choice, Coins):  # some layers not ahead of the query, and all in pieces
         monkeypatch.setattr(layout, "MAX_KEPT_BYTES", 1 << 13)
         monkeypatch.setattr(layout, "PIECE_BYTES", 1 << 11)
-    for seed, network in seeds_that_fit(2):
+    for seed, network in seeds_that_fit(5):
         if found := choice.transfers(network):
             kinds |= {type(network.layer(name)) for name in found}
             images = random_images(network, seed, 1 + seed % 2, -1.0)
