@@ -157,7 +157,7 @@ def test_inspect_prints_expectations_and_refusals(
     assert "Non-linear layers of one query, both phases, 2ms,100mbit" in shown
     ends = ("garbled      │", "by transfers │")
     runs = {line.split()[1]: line for line in shown.splitlines() if line.endswith(ends)}
-    assert {name for name, line in runs.items() if "by transfers" in line} == {"r/each", "p"}
+    assert {name for name, line in runs.items() if "by transfers" in line} == {"r/each", "p", "s"}
     assert runs.keys() == {"p", "r/each", "s"}
     with pytest.raises(ConfigError, match="--link measured needs two parties"):
         main(["inspect", "--link=measured", "model.pb"])
