@@ -4,9 +4,12 @@
 #include <array>
 
 #include "chooser.hpp"
+#include "leaky_relu_plan.hpp"
 #include "number_plans.hpp"
 #include "peers.hpp"
 #include "relu_plan.hpp"
+#include "shift_plan.hpp"
+#include "square_plan.hpp"
 
 using namespace capc::gc;
 using namespace capc::gc::fuzz;
@@ -94,9 +97,15 @@ void draw(LookupPeers& peers, HolderBatch& holder, ChooserBatch& chooser, Input&
 }
 
 void run(LookupPeers& peers, Input& input) {
-  static const std::array<LookupPlan, 6> plans = {
-      relu_plan(7, 2, 7),  relu_plan(37, 12, 26), bounded_relu_plan(20, 4, 1000, 12),
-      rescale_plan(20, 7), step_plan(20, 5),      widened_plan(9, 20)};
+  static const std::array<LookupPlan, 9> plans = {relu_plan(7, 2, 7),
+                                                  relu_plan(37, 12, 26),
+                                                  bounded_relu_plan(20, 4, 1000, 12),
+                                                  rescale_plan(20, 7),
+                                                  step_plan(20, 5),
+                                                  widened_plan(9, 20),
+                                                  leaky_relu_plan(20, 5, 13, 7),
+                                                  square_plan(17),
+                                                  shift_plan(20, 7, 33)};
   const LookupPlan& plan = plans[input.byte() % plans.size()];
   const std::size_t instances = 1 + input.below(20);
   const Source source = (input.byte() & 1U) != 0 ? Source::Stock : Source::Corrections;
