@@ -38,8 +38,8 @@ Program = Callable[[Int64, Evaluate, Constant], Int64]  # shares (n, words) -> (
 class LookupLayer:
     """A function of `words` numbers of `ring_bits` bits, for both parties: see the builders below.
 
-    Its output has `output_bits` bits. `program(share, evaluate, constant)` is what each party does with its
-    share.
+    Its output has `output_bits` bits. `program(share, evaluate, constant)` is what each party does
+    with its share.
     """
 
     name: str

@@ -50,7 +50,7 @@ def test_each_way_is_a_row_and_a_line_adds_time_but_no_bytes(
     assert spu_peers.VARIABLE in over_loopback[3].note
     if why_not() is not None:
         return
-    delayed = list(over_line(task, "100ms,100mbit"))
+    delayed = list(over_line(task, "100ms,1gbit"))
     for near, far in zip(over_loopback[1:3], delayed[1:3], strict=True):
         assert (near.bytes_sent, near.bytes_received) == (far.bytes_sent, far.bytes_received)
         assert near.median_s is not None and far.median_s is not None

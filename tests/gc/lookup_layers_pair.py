@@ -12,7 +12,7 @@ from capc.transport.duplex import MemoryDuplex
 
 
 def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]]:
-    """The holder's shares, the function's values modulo the outputs' ring, and bytes and messages."""
+    """The holder's shares, the values modulo the outputs' ring, and bytes and messages."""
     left, right = MemoryDuplex.pair(20.0)
     holder, chooser = both(lambda: HolderSession(left), lambda: ChooserSession(right))
     before = [left.bytes_sent, right.bytes_sent]
