@@ -25,7 +25,6 @@ from capc.transport.pipelining import WINDOW_BYTES, pipelined
 
 MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one batch of the engine
 PIECE_INSTANCES = 8192  # of a message: some ms of work a step, for 0.1 ms of overhead
-_KEPT_LOOKUP_BYTES = 8  # what the holder keeps of a prepared look-up, about
 STOCK_TRANSFER_BYTES = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
 SHALLOW_TREES, DEEP_TREES = _engine.TREE_DEPTHS
 """How deep the seed trees of a session's corrections are, SoftSpoken's k: a transfer takes 16 / k
@@ -111,8 +110,8 @@ class Lookups:
 
     @property
     def kept_bytes(self) -> int:
-        """What the holder keeps of one prepared instance, about."""
-        return _KEPT_LOOKUP_BYTES * self.plan.lookups
+        """Memory of one prepared instance at the holder; the chooser's is about half as much."""
+        return self.plan.holder_bytes
 
     def offline_bytes(
         self, instances: int, from_stock: bool = False, tree_depth: int = SHALLOW_TREES

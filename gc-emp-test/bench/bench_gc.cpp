@@ -163,7 +163,7 @@ void large_layer(const Options& options, const std::string& name, std::size_t n)
   report(name, options, measure_run(few, circuit, n), "garbled");
   const LookupPlan plan = relu_plan(37, 12, 37);
   const std::string rounds = std::to_string(kLines) + " sessions at a time; " +
-                             std::to_string(plan.steps().size()) + " round trips a batch of 65536";
+                             std::to_string(plan.steps().size()) + " round trips a piece of 8192";
   report(name + "_lookups", options, measure_lookups(few, plan, n, Source::Stock),
          "silent transfers; set-up included; " + rounds);
   report(name + "_lookups_corrected", options, measure_lookups(few, plan, n, Source::Corrections),

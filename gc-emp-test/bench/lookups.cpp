@@ -5,11 +5,13 @@
 namespace capc::gc::bench {
 namespace {
 
+constexpr std::size_t kPiece = 8192;  // as capc.gc.lookups cuts layers
+
 /// `work` on each batch's first instance and size.
 template <class Work>
 void for_each_batch(std::size_t instances, Work work) {
-  for (std::size_t first = 0; first < instances; first += kMaxLookupInstances) {
-    work(first, std::min(kMaxLookupInstances, instances - first));
+  for (std::size_t first = 0; first < instances; first += kPiece) {
+    work(first, std::min(kPiece, instances - first));
   }
 }
 

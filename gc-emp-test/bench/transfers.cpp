@@ -80,8 +80,9 @@ void corrections(const char* name, const TreeShape& shape, const Options& option
       [&](Connection& connection) {
         auto sender = std::make_shared<Extension<TransferSender>>(options.path, shape);
         const Message trees = connection.receive(shape.message_bytes());
-        sender->end = std::make_unique<TransferSender>(
-            *sender->core.kernels, shape, sender->core.transcript, base.delta.get(), base.chosen, trees);
+        sender->end =
+            std::make_unique<TransferSender>(*sender->core.kernels, shape, sender->core.transcript,
+                                             base.delta.get(), base.chosen, trees);
         return [&, sender] {
           for (std::size_t i = 0; i < kMessages; ++i) {
             connection.receive(sender->message);

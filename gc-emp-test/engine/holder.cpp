@@ -122,6 +122,13 @@ HolderBatch::HolderBatch(std::shared_ptr<HolderSession::Core> core, const Lookup
 
 HolderBatch::~HolderBatch() = default;
 
+std::size_t HolderBatch::instance_bytes(const LookupPlan& plan) {
+  constexpr std::size_t kWords = 5;  // mask, share, choices back, value, rest
+  return SenderPads::instance_bytes(plan.tables()) +
+         ReceiverPads::instance_bytes(plan.tables_back()) + kWords * sizeof(Word) +
+         sizeof(NodeBits);
+}
+
 Header HolderBatch::header(MessageType type, std::size_t chunk) const {
   return lookup_header(type, number_, plan_, instances(), chunk);
 }

@@ -77,6 +77,9 @@ class HolderBatch {
               std::span<const Word> masks, Source source);
   ~HolderBatch();
 
+  /// Memory of one instance, from its preparation on.
+  [[nodiscard]] static std::size_t instance_bytes(const LookupPlan& plan);
+
   [[nodiscard]] const LookupPlan& plan() const { return plan_; }
   [[nodiscard]] std::size_t instances() const { return masks_.size(); }
   [[nodiscard]] bool has_forward() const { return forward_ == instances(); }

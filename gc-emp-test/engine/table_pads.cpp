@@ -21,6 +21,12 @@ SenderPads::SenderPads(const std::vector<Table>& tables, std::size_t instances)
   numbers_ = SecretArray<Word>(places_.back() * instances);
 }
 
+std::size_t SenderPads::instance_bytes(const std::vector<Table>& tables) {
+  std::size_t bytes = tables.size() * sizeof(NodeTable);
+  for (const Table& table : tables) bytes += table.has_numbers ? table.entries() * sizeof(Word) : 0;
+  return bytes;
+}
+
 void SenderPads::fill(const SessionCore& core, const Multiples& multiples, std::uint64_t tweak,
                       std::size_t first, std::size_t count, const Block* labels) {
   for (const Table& table : tables_) {
@@ -41,6 +47,12 @@ ReceiverPads::ReceiverPads(const std::vector<Table>& tables, std::size_t instanc
     : tables_(tables), instances_(instances), bits_(tables.size() * instances) {
   places_ = places_of(tables, [](const Table&) { return std::size_t{1}; });
   numbers_ = SecretArray<Word>(places_.back() * instances);
+}
+
+std::size_t ReceiverPads::instance_bytes(const std::vector<Table>& tables) {
+  std::size_t bytes = tables.size() * sizeof(std::uint8_t);
+  for (const Table& table : tables) bytes += table.has_numbers ? sizeof(Word) : 0;
+  return bytes;
 }
 
 void ReceiverPads::fill(const SessionCore& core, std::uint64_t tweak, std::size_t first,

@@ -40,6 +40,9 @@ class SenderPads {
  public:
   SenderPads(const std::vector<Table>& tables, std::size_t instances);
 
+  /// Memory of one instance's pads.
+  [[nodiscard]] static std::size_t instance_bytes(const std::vector<Table>& tables);
+
   /// For `count` instances from `first` on, from the labels of their transfers: the first transfer
   /// of all of them, then the second. `tweak`: that of the first table of instance 0.
   void fill(const SessionCore& core, const Multiples& multiples, std::uint64_t tweak,
@@ -67,6 +70,9 @@ class SenderPads {
 class ReceiverPads {
  public:
   ReceiverPads(const std::vector<Table>& tables, std::size_t instances);
+
+  /// Memory of one instance's pads.
+  [[nodiscard]] static std::size_t instance_bytes(const std::vector<Table>& tables);
 
   /// As SenderPads::fill; a label's lowest bit is its choice.
   void fill(const SessionCore& core, std::uint64_t tweak, std::size_t first, std::size_t count,

@@ -38,6 +38,7 @@ void bind_plan(nb::module_& m) {
       .def_prop_ro("output_bits", &LookupPlan::output_bits)
       .def_prop_ro("step_count", [](const LookupPlan& p) { return p.steps().size(); })
       .def_prop_ro("lookups", [](const LookupPlan& p) { return p.tables().size(); })
+      .def_prop_ro("holder_bytes", &HolderBatch::instance_bytes)
       .def_prop_ro("transfers", &LookupPlan::transfers)
       .def_prop_ro("back_transfers", &LookupPlan::back_transfers)
       .def_static("chunk_count", &LookupPlan::chunk_count)
