@@ -53,19 +53,30 @@ def record_channels(recorder: Recorder) -> None:
 def record_circuits(recorder: Recorder) -> None:
     """Write down what an evaluator learns from each circuit, and a chooser from its look-ups."""
 
-    def recorded(evaluate: Any) -> Any:
-        def evaluate_and_record(session: EvaluatorSession, of: Any, shares: Any) -> Any:
-            outputs = evaluate(session, of, shares)
-            link: Any = session._channel
-            peer = link.peer if isinstance(link, RecordedLink) else link.channel.peer
-            circuit = of if isinstance(of, Circuit) else of.circuit
-            recorder.view(peer, circuit.name, outputs)
-            return outputs
+    def note(session: EvaluatorSession, circuit: Circuit, outputs: Any) -> None:
+        link: Any = session._channel
+        peer = link.peer if isinstance(link, RecordedLink) else link.channel.peer
+        recorder.view(peer, circuit.name, outputs)
+
+    def recorded_batches(evaluate_all: Any) -> Any:
+        def evaluate_and_record(session: EvaluatorSession, batches: Any, shares: Any) -> Any:
+            every = evaluate_all(session, batches, shares)
+            for batch, outputs in zip(batches, every, strict=True):
+                note(session, batch.circuit, outputs)
+            return every
 
         return evaluate_and_record
 
-    replace(EvaluatorSession, "evaluate", recorded)
-    replace(EvaluatorSession, "run", recorded)
+    def recorded_run(run: Any) -> Any:
+        def run_and_record(session: EvaluatorSession, circuit: Circuit, shares: Any) -> Any:
+            outputs = run(session, circuit, shares)
+            note(session, circuit, outputs)
+            return outputs
+
+        return run_and_record
+
+    replace(EvaluatorSession, "evaluate_all", recorded_batches)
+    replace(EvaluatorSession, "run", recorded_run)
 
     def recorded_lookups(evaluate: Any) -> Any:
         def evaluate_and_record(session: ChooserSession, batch: Any, shares: Any) -> Any:

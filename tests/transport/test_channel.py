@@ -234,29 +234,33 @@ def test_a_peer_that_has_left_is_seen_before_all_is_read() -> None:
         assert channel.recv_json(MessageType.HELLO, 10) == {}
 
 
-def test_both_may_send_at_once(ends: tuple[Channel, Channel]) -> None:
-    """As one of them takes in what the other sends: far more than the system keeps for a socket."""
-    one, two = ends
+def swap_at_once(one: Channel, two: Channel) -> None:
+    """Both send before they receive: far more than the system keeps for a socket."""
     payload = bytes(range(256)) * (6 << 12)
-    sender = in_thread(lambda: one.send(MessageType.QUERY, payload))
-    two.send(MessageType.QUERY, payload)
-    assert two.recv(MessageType.QUERY, len(payload)) == payload
-    assert one.recv(MessageType.QUERY, len(payload)) == payload
-    sender.join()
+    received: list[bytearray] = []
+
+    def swap(channel: Channel) -> None:
+        channel.send(MessageType.QUERY, payload)
+        received.append(channel.recv(MessageType.QUERY, len(payload)))
+
+    other = in_thread(lambda: swap(one))
+    swap(two)
+    other.join()
+    assert received == [payload, payload]
+
+
+def test_both_may_send_at_once(ends: tuple[Channel, Channel]) -> None:
+    """As one of them takes in what the other sends."""
+    swap_at_once(*ends)
 
 
 def test_both_may_send_at_once_over_tls() -> None:
-    payload = bytes(range(256)) * (6 << 12)
     server, client = Identity.create("server"), Identity.create("client")
     channels, two = open_pair(server, client, server.certificate, client.certificate)
     assert isinstance(two, Channel)
     with channels["client"] as one, two:
         assert one.recv(MessageType.HELLO, LIMIT) == b"hello"
-        sender = in_thread(lambda: one.send(MessageType.QUERY, payload))
-        two.send(MessageType.QUERY, payload)
-        assert two.recv(MessageType.QUERY, len(payload)) == payload
-        assert one.recv(MessageType.QUERY, len(payload)) == payload
-        sender.join()
+        swap_at_once(one, two)
 
 
 def test_what_is_taken_in_has_a_bound(
