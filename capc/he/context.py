@@ -130,16 +130,6 @@ class Context:
             results[pair] = self.residues(ciphertext)
         return results
 
-    def _load_plaintext(self, words: Int64 | UInt64, parms_id: Any) -> Any:
-        count = words.size
-        body = self._magic + struct.pack("<HQQ", 0, 24 + 8 * count, count)
-        metadata = struct.pack("<4QQd", *parms_id, count, 1.0)
-        total = struct.pack("<HQ", 0, _PLAINTEXT_HEADER + 8 * count)
-        plaintext = seal.Plaintext()
-        data = b"".join((self._magic, total, metadata, body, _words(words)))
-        plaintext.load_bytes(self.seal, data)
-        return plaintext
-
     def _ciphertext_bytes(self, residues: UInt64, parms_id: Any, is_ntt: bool) -> bytes:
         size, primes, degree = residues.shape
         words = residues.size

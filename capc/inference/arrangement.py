@@ -2,8 +2,8 @@
 
 A ReLU that drops bits is monotone, so that it may stand before a maximum or after it: the integers
 are the same. After it there are fewer values, which suits circuits. Before it the maximum is one of
-small numbers, which look-ups compute exactly (`protocols.transferable`). The cap of a bounded ReLU
-is monotone as well: before the maximum it makes the numbers smaller, after it there are fewer.
+small numbers, which look-ups compute exactly (`transfer_forms.transferable`). The cap of a bounded
+ReLU is monotone as well: before the maximum it makes the numbers smaller, after it there are fewer.
 """
 
 from __future__ import annotations

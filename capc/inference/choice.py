@@ -15,8 +15,9 @@ from capc.graph.layers import QuantizedNetwork
 from capc.inference.costs import LayerCost, nonlinear_cost
 from capc.inference.layout import nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link
-from capc.inference.protocols import circuits_of, functions_of, transferable
+from capc.inference.protocols import circuits_of, functions_of
 from capc.inference.supply import Supply
+from capc.inference.transfer_forms import transferable
 
 NonlinearWay = Literal["garbled", "transfers", "auto"]
 MEASURED = "measured"

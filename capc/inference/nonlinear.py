@@ -7,8 +7,8 @@ All of the answering party's shares are drawn in the offline phase, and a layer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from capc.inference.supply import Supply
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
+BatchT = TypeVar("BatchT")
+TakenT_contra = TypeVar("TakenT_contra", contravariant=True)
+
 
 class OwnLayer(Protocol):
     """A layer of a batch at the answering party; used once.
@@ -49,6 +52,10 @@ class AskedLayer(Protocol):
 
     def evaluate(self, words: Int64) -> Int64:
         """Online, from its shares of the inputs, (instances, words), to those of the outputs."""
+
+
+class _Taking(Protocol[TakenT_contra]):
+    def take(self, batches: Iterator[TakenT_contra]) -> None: ...
 
 
 class AnsweringSide:
@@ -92,14 +99,10 @@ class AnsweringSide:
         def finish() -> None:
             if begun is not None:
                 begun.finish()
-                batches = iter(begun.batches)
-                for layer in held:
-                    layer.take(batches)
+                _deal(begun.batches, held)
             if garbled:
                 wanted = [piece for layer in garbled for piece in layer.wanted()]
-                prepared = iter(self._garbler.prepare_all(wanted))
-                for circuits in garbled:
-                    circuits.take(prepared)
+                _deal(self._garbler.prepare_all(wanted), garbled)
 
         return finish
 
@@ -135,14 +138,10 @@ class QueryingSide:
         def finish() -> None:
             if begun is not None:
                 begun.finish()
-                batches = iter(begun.batches)
-                for layer in chosen:
-                    layer.take(batches)
+                _deal(begun.batches, chosen)
             if evaluated:
                 wanted = [piece for layer in evaluated for piece in layer.wanted()]
-                prepared = iter(self._evaluator.prepare_all(wanted))
-                for circuits in evaluated:
-                    circuits.take(prepared)
+                _deal(self._evaluator.prepare_all(wanted), evaluated)
 
         return finish
 
@@ -240,6 +239,13 @@ class _Chosen:
         begun = choose_ahead(self._session, [part], self.plan.from_stock)
         begun.finish()
         return begun.batches
+
+
+def _deal(batches: Iterable[BatchT], layers: Iterable[_Taking[BatchT]]) -> None:
+    """Each layer takes its part of the prepared batches, in order."""
+    left = iter(batches)
+    for layer in layers:
+        layer.take(left)
 
 
 def _size(piece: slice) -> int:

@@ -2,8 +2,8 @@
 
 PROTOCOLS is the one table of it. It has an entry for each class of layer and no default: a class
 that it lacks is an error when this module is imported. A circuit may have a second form, by table
-look-ups from oblivious transfers (TRANSFERS): the parties choose, layer by layer. All of it but
-the weights is public, and follows from the plan that both parties have.
+look-ups (capc.inference.transfer_forms): the parties choose, layer by layer. All of it but the
+weights is public, and follows from the plan that both parties have.
 """
 
 from __future__ import annotations
@@ -25,20 +25,7 @@ from capc.gc.circuits import (
     step_circuit,
     truncate_circuit,
 )
-from capc.gc.lookup_layers import (
-    LookupLayer,
-    bounded_relu_lookups,
-    maximum_lookups,
-    relu_lookups,
-    rescale_lookups,
-    step_lookups,
-)
-from capc.gc.lookup_products import (
-    leaky_relu_has_lookups,
-    leaky_relu_lookups,
-    narrow_square_lookups,
-    square_has_lookups,
-)
+from capc.gc.lookup_layers import LookupLayer
 from capc.gc.smooth_circuits import narrow_square_circuit, piecewise_linear_circuit
 from capc.graph.kernels import windows
 from capc.graph.layers import (
@@ -70,7 +57,8 @@ from capc.graph.layers import (
     WeightedLayer,
 )
 from capc.he.shapes import LinearShape
-from capc.inference.small_rings import MOVEMENTS, bits_of_maxima, bits_of_outputs
+from capc.inference.small_rings import bits_of_outputs
+from capc.inference.transfer_forms import TRANSFERS, cap_is_out_of_reach, transferable
 
 
 def _share_as_words(layer: Layer, share: Int64, padding: int) -> Int64:
@@ -80,10 +68,6 @@ def _share_as_words(layer: Layer, share: Int64, padding: int) -> Int64:
 
 def _no_refusal(layer: Layer) -> str | None:
     return None
-
-
-def _always(layer: Layer, ring: FixedPoint, scales: Scales) -> bool:
-    return True
 
 
 @dataclass(frozen=True)
@@ -110,22 +94,6 @@ class GarbledCircuit:
     circuit: Callable[[Any, FixedPoint, Scales], Circuit]
     words: Callable[[Any, Int64, int], Int64] = _share_as_words
     refusal: Callable[[Any], str | None] = _no_refusal
-
-
-@dataclass(frozen=True)
-class Transfers:
-    """The same function by table look-ups from oblivious transfers: fewer bytes, more round trips.
-
-    `lookups(layer, ring, scales, bits)` takes both shares and gives a fresh share, as the circuit
-    does; `bits`, where there are any, are those that suffice (`small_rings.bits_of_outputs`).
-    `needs_spare_bit` is True where that is exact only for inputs in [-t/4, t/4), which the shifts
-    before the layer have to show, or for small ones (`transferable`). `fits(layer, ring, scales)`
-    says whether there is such a form for the layer's public figures.
-    """
-
-    lookups: Callable[[Any, FixedPoint, Scales, int | None], LookupLayer]
-    needs_spare_bit: bool = False
-    fits: Callable[[Any, FixedPoint, Scales], bool] = _always
 
 
 @dataclass(frozen=True)
@@ -158,29 +126,12 @@ def _relu(layer: Relu, ring: FixedPoint, scales: Scales) -> Circuit:
     return relu_circuit(ring.ring_bits, scales.shift)
 
 
-def _relu_lookups(layer: Relu, ring: FixedPoint, scales: Scales, bits: int | None) -> LookupLayer:
-    return relu_lookups(ring.ring_bits, scales.shift, bits)
-
-
 def _bounded_relu(layer: BoundedRelu, ring: FixedPoint, scales: Scales) -> Circuit:
     """Without the cap where no value of the ring reaches it."""
     bits, cap = ring.ring_bits, int(layer.cap)
-    if _out_of_reach(cap, bits, scales):
+    if cap_is_out_of_reach(cap, bits, scales):
         return relu_circuit(bits, scales.shift)
     return bounded_relu_circuit(bits, scales.shift, cap)
-
-
-def _bounded_relu_lookups(
-    layer: BoundedRelu, ring: FixedPoint, scales: Scales, bits: int | None
-) -> LookupLayer:
-    cap = int(layer.cap)
-    if _out_of_reach(cap, ring.ring_bits, scales):
-        return relu_lookups(ring.ring_bits, scales.shift, bits)
-    return bounded_relu_lookups(ring.ring_bits, scales.shift, cap, bits)
-
-
-def _out_of_reach(cap: int, ring_bits: int, scales: Scales) -> bool:
-    return bool(cap >> (ring_bits - 1 - scales.shift))
 
 
 def _leaky_relu(layer: LeakyRelu, ring: FixedPoint, scales: Scales) -> Circuit:
@@ -191,39 +142,10 @@ def _leaky_relu(layer: LeakyRelu, ring: FixedPoint, scales: Scales) -> Circuit:
     return leaky_relu_circuit(ring.ring_bits, scales.shift, slope, fraction)
 
 
-def _leaky_relu_lookups(
-    layer: LeakyRelu, ring: FixedPoint, scales: Scales, bits: int | None
-) -> LookupLayer:
-    """A slope that rounds to 0 leaves the ReLU."""
-    slope = int(layer.slope)
-    if slope == 0:
-        return relu_lookups(ring.ring_bits, scales.shift)
-    return leaky_relu_lookups(ring.ring_bits, scales.shift, slope, scales.fraction_bits)
-
-
-def _leaky_relu_fits(layer: LeakyRelu, ring: FixedPoint, scales: Scales) -> bool:
-    slope = int(layer.slope)
-    return slope == 0 or leaky_relu_has_lookups(
-        ring.ring_bits, scales.shift, slope, scales.fraction_bits
-    )
-
-
 def _square(layer: Square, ring: FixedPoint, scales: Scales) -> Circuit:
     return narrow_square_circuit(
         ring.ring_bits, scales.shift, scales.fraction_bits, layer.value_bits
     )
-
-
-def _square_lookups(
-    layer: Square, ring: FixedPoint, scales: Scales, bits: int | None
-) -> LookupLayer:
-    return narrow_square_lookups(
-        ring.ring_bits, scales.shift, scales.fraction_bits, layer.value_bits
-    )
-
-
-def _square_fits(layer: Square, ring: FixedPoint, scales: Scales) -> bool:
-    return square_has_lookups(ring.ring_bits, scales.shift, scales.fraction_bits, layer.value_bits)
 
 
 def _piecewise_linear(layer: PiecewiseLinear, ring: FixedPoint, scales: Scales) -> Circuit:
@@ -240,26 +162,6 @@ def _step(layer: Step, ring: FixedPoint, scales: Scales) -> Circuit:
 
 def _maximum(layer: MaxPool, ring: FixedPoint, scales: Scales) -> Circuit:
     return maximum_circuit(ring.ring_bits, layer.window[0] * layer.window[1])
-
-
-def _maximum_lookups(
-    layer: MaxPool, ring: FixedPoint, scales: Scales, bits: int | None
-) -> LookupLayer:
-    return maximum_lookups(ring.ring_bits, layer.window[0] * layer.window[1], bits)
-
-
-def _rescale_lookups(
-    layer: Rescale, ring: FixedPoint, scales: Scales, bits: int | None
-) -> LookupLayer:
-    return rescale_lookups(ring.ring_bits, scales.shift)
-
-
-def _drops_bits(layer: Rescale, ring: FixedPoint, scales: Scales) -> bool:
-    return scales.shift >= 1
-
-
-def _step_lookups(layer: Step, ring: FixedPoint, scales: Scales, bits: int | None) -> LookupLayer:
-    return step_lookups(ring.ring_bits, scales.output)
 
 
 def _window_words(layer: MaxPool, share: Int64, padding: int) -> Int64:
@@ -301,18 +203,6 @@ PROTOCOLS: dict[type[Layer], Protocol] = {
     MaxPool: GarbledCircuit(_maximum, words=_window_words, refusal=_padding_alone),
 }
 
-TRANSFERS: dict[type[Layer], Transfers] = {
-    Relu: Transfers(_relu_lookups),
-    BoundedRelu: Transfers(_bounded_relu_lookups),
-    LeakyRelu: Transfers(_leaky_relu_lookups, fits=_leaky_relu_fits),
-    Square: Transfers(_square_lookups, fits=_square_fits),
-    MaxPool: Transfers(_maximum_lookups, needs_spare_bit=True),
-    Rescale: Transfers(_rescale_lookups, fits=_drops_bits),
-    Step: Transfers(_step_lookups),
-}
-
-_NARROWING = (Relu, BoundedRelu, LeakyRelu, Rescale)  # with a shift: x >> 1 lies in [-t/4, t/4)
-
 
 def require_complete(table: dict[type[Layer], Protocol]) -> None:
     """Raise TypeError unless the table has an entry for each class of layer, and no other."""
@@ -327,29 +217,6 @@ require_complete(PROTOCOLS)
 def protocol_of(layer: Layer) -> Protocol:
     """How the two parties evaluate a layer."""
     return PROTOCOLS[type(layer)]
-
-
-def transferable(network: QuantizedNetwork) -> set[str]:
-    """The names of the layers whose form by transfers is exact in this network.
-
-    It follows from public figures alone: kinds, shapes, shifts, slopes and widths of squares.
-    """
-    found: set[str] = set()
-    spare: set[str] = set()
-    small = bits_of_maxima(network)
-    for layer in network.layers:
-        form = TRANSFERS.get(type(layer))
-        if (
-            form is not None
-            and (not form.needs_spare_bit or layer.name in small or layer.inputs[0] in spare)
-            and form.fits(layer, network.fixed_point, network.scales(layer))
-        ):
-            found.add(layer.name)
-        narrows = isinstance(layer, _NARROWING) and network.scales(layer).shift >= 1
-        keeps = isinstance(layer, (*_NARROWING, *MOVEMENTS)) and spare.issuperset(layer.inputs)
-        if narrows or keeps:
-            spare.add(layer.name)
-    return found
 
 
 def circuits_of(network: QuantizedNetwork) -> dict[str, Circuit]:

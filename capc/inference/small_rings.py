@@ -62,12 +62,10 @@ def bits_of_outputs(network: QuantizedNetwork, transfers: Collection[str]) -> di
 
     Of a maximum the bits that it is computed in, of a ReLU those that its outputs are shared in.
     """
-    maxima = {
-        name: bits for name, bits in bits_of_maxima(network).items() if name in set(transfers)
-    }
+    maxima = {name: bits for name, bits in bits_of_maxima(network).items() if name in transfers}
     found = dict(maxima)
     for layer in network.layers[:-1]:
-        if isinstance(layer, (Relu, BoundedRelu)) and layer.name in set(transfers):
+        if isinstance(layer, (Relu, BoundedRelu)) and layer.name in transfers:
             users = [other.name for other in network.layers if layer.name in other.inputs]
             if users and all(user in maxima for user in users):
                 found[layer.name] = max(maxima[user] for user in users)

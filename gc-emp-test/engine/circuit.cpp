@@ -1,53 +1,44 @@
 #include "circuit.hpp"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <string>
 
 #include "builder.hpp"
 #include "errors.hpp"
+#include "word_digest.hpp"
 
 namespace capc::gc {
 namespace {
 
 constexpr std::size_t kMaxWires = std::size_t{1} << 28;
 
-void append(std::vector<std::uint8_t>& out, std::uint64_t value) {
-  for (int i = 0; i < 8; ++i) out.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
-}
-
 std::uint64_t digest_of(const Circuit& circuit) {
   std::vector<std::uint8_t> text;
   text.reserve(24 * circuit.gates().size() + 1024);
-  append(text, circuit.inputs().size());
+  append_number(text, circuit.inputs().size());
   for (const InputWord& word : circuit.inputs()) {
-    append(text, static_cast<std::uint64_t>(word.kind));
-    append(text, static_cast<std::uint64_t>(static_cast<std::int64_t>(word.partner)));
-    append(text, word.wires.size());
+    append_number(text, static_cast<std::uint64_t>(word.kind));
+    append_number(text, static_cast<std::uint64_t>(static_cast<std::int64_t>(word.partner)));
+    append_number(text, word.wires.size());
   }
-  append(text, circuit.gates().size());
+  append_number(text, circuit.gates().size());
   for (const Gate& gate : circuit.gates()) {
-    append(text, (std::uint64_t{gate.out} << 8U) | static_cast<std::uint64_t>(gate.kind));
-    append(text, (std::uint64_t{gate.a} << 32U) | gate.b);
+    append_number(text, (std::uint64_t{gate.out} << 8U) | static_cast<std::uint64_t>(gate.kind));
+    append_number(text, (std::uint64_t{gate.a} << 32U) | gate.b);
   }
-  append(text, circuit.outputs().size());
+  append_number(text, circuit.outputs().size());
   for (const OutputWord& word : circuit.outputs()) {
-    append(text, static_cast<std::uint64_t>(word.kind));
-    append(text, word.bits);
-    append(text, word.wires.size());
-    for (const Wire wire : word.wires) append(text, wire);
-    append(text, word.terms.size());
+    append_number(text, static_cast<std::uint64_t>(word.kind));
+    append_number(text, word.bits);
+    append_number(text, word.wires.size());
+    for (const Wire wire : word.wires) append_number(text, wire);
+    append_number(text, word.terms.size());
     for (const SharedTerm& term : word.terms) {
-      append(text, (std::uint64_t{term.wire} << 16U) | (std::uint64_t{term.shift} << 8U) |
-                       static_cast<std::uint64_t>(term.negative));
+      append_number(text, (std::uint64_t{term.wire} << 16U) | (std::uint64_t{term.shift} << 8U) |
+                              static_cast<std::uint64_t>(term.negative));
     }
   }
-  std::uint8_t hash[SHA256_DIGEST_LENGTH];
-  SHA256(text.data(), text.size(), hash);
-  std::uint64_t result = 0;
-  for (int i = 0; i < 8; ++i) result |= std::uint64_t{hash[i]} << (8 * i);
-  return result;
+  return short_digest(text);
 }
 
 void check_width(std::size_t bits, const char* what) {

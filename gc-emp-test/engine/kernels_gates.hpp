@@ -139,8 +139,8 @@ template <class V>
   const Block* const a = slots + op.a * kLanes;
   const Block* const b = slots + op.b * kLanes;
   Block* const out = slots + op.out * kLanes;
-  if (lanes ==
-      1) {  // as wide as a gate abreast reads and writes it, or the one waits for the other
+  if (lanes == 1) {
+    // As wide as a gate abreast reads and writes it: else the one waits for the other.
     V::xor_block(a, b, out);
     return;
   }

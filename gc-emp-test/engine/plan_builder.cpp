@@ -1,32 +1,21 @@
 #include "plan_builder.hpp"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 
 #include "errors.hpp"
+#include "word_digest.hpp"
 
 namespace capc::gc {
 namespace {
 
 constexpr std::size_t kLeafBits = 3;
 
-void append(std::vector<std::uint8_t>& text, Word word) {
-  for (std::size_t i = 0; i < sizeof(word); ++i) {
-    text.push_back(static_cast<std::uint8_t>(word >> (8 * i)));
-  }
-}
-
 /// Of a name, which has no zero byte, and its figures.
 [[nodiscard]] std::uint64_t digest_of(std::string_view function, std::span<const Word> figures) {
   std::vector<std::uint8_t> text(function.begin(), function.end());
   text.push_back(0);
-  for (const Word figure : figures) append(text, figure);
-  std::uint8_t hash[SHA256_DIGEST_LENGTH];
-  SHA256(text.data(), text.size(), hash);
-  std::uint64_t result = 0;
-  for (std::size_t i = 0; i < sizeof(result); ++i) result |= std::uint64_t{hash[i]} << (8 * i);
-  return result;
+  for (const Word figure : figures) append_number(text, figure);
+  return short_digest(text);
 }
 
 }  // namespace

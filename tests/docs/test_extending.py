@@ -87,7 +87,9 @@ def test_the_circuit_in_cpp_builds_and_its_test_passes(tmp_path: Path) -> None:
     put(tests / "test_layer_circuits.cpp", test, before="}  // namespace")
     source = tests / "test_layer_circuits.cpp"
     source.write_text(source.read_text().replace("int main() {", "int main() {\n  absolute();"))
-    units = [engine / f"{name}.cpp" for name in ("builder", "circuit", "layer_circuits")]
+    units = [
+        engine / f"{name}.cpp" for name in ("builder", "circuit", "layer_circuits", "word_digest")
+    ]
     command = [compiler, "-std=c++20", "-Wall", "-Wextra", "-Werror", f"-I{engine}"]
     command += [*map(str, (source, *units)), "-o", str(tmp_path / "program"), "-lcrypto"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)

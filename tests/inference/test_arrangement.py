@@ -25,9 +25,10 @@ from capc.inference.arrangement import _swapped, arranged
 from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.link import Link
 from capc.inference.plan import check_plan, public_part
-from capc.inference.protocols import functions_of, transferable
+from capc.inference.protocols import functions_of
 from capc.inference.reference import evaluate
 from capc.inference.small_rings import bits_of_outputs
+from capc.inference.transfer_forms import transferable
 
 TRANSFERS = NonlinearChoice("transfers")
 IMAGES = np.random.default_rng(5).uniform(0, 1, (3, 6, 6, 1))

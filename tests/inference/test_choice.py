@@ -39,8 +39,9 @@ from capc.inference.layout import LOCAL_SUPPLY, nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link, beyond_loopback
 from capc.inference.link_probe import answer, measure
 from capc.inference.plan import plan_to_json, public_part, transfers_from_json
-from capc.inference.protocols import circuits_of, functions_of, transferable
+from capc.inference.protocols import circuits_of, functions_of
 from capc.inference.supply import Supply
+from capc.inference.transfer_forms import transferable
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 

@@ -35,7 +35,7 @@ from capc.inference import layout, protocols
 from capc.inference.choice import NonlinearChoice
 from capc.inference.costs import check_encrypted
 from capc.inference.layout import linear_packing
-from capc.inference.protocols import transferable
+from capc.inference.transfer_forms import transferable
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
 from random_networks import random_images, random_network

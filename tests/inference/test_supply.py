@@ -17,8 +17,9 @@ from capc.graph.quantize import quantize
 from capc.inference.choice import NonlinearChoice
 from capc.inference.layout import nonlinear_plans
 from capc.inference.link import WITHIN_A_MACHINE, Link
-from capc.inference.protocols import functions_of, transferable
+from capc.inference.protocols import functions_of
 from capc.inference.supply import CORRECTION_SECONDS, STOCK_SECONDS, Supply
+from capc.inference.transfer_forms import transferable
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "nonlinear-layers.md"
 RATES = np.geomspace(1e5, 1e11, 100)

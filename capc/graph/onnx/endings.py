@@ -88,8 +88,7 @@ def logits_tensor(reader: Reader, tensor: Tensor, ending: Ending) -> Tensor:
             f"node '{sigmoids[0].name}' (Sigmoid) stands after {classes} outputs: the model "
             "gives an image several labels, and a query gets one; add --task multi-label to "
             "capc run, or end with a softmax, or, where exactly one class is right, name the "
-            "logits with "
-            f"--output_node {ending.logits}"
+            f"logits with --output_node {ending.logits}"
         )
     for node in ending.dropped:
         log.info("node '%s' is dropped: the argmax is the same", node.name)
