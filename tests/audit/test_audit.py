@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from audit import SHORT_QUERIES, evidence_of
 from bad_builds import BAD_BUILDS
 from claims import CLAIMS, Evidence
+from forked_parties import AllForks, parties_forked
 
 QUERIES = 300
 FEW_QUERIES = 240  # enough for a build that leaks in each query
@@ -22,6 +24,12 @@ BROKEN = {
     "flooding_off": "replies_fill_their_cells",
     "half_cell": "replies_fill_their_cells",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked(forks: AllForks) -> Iterator[None]:
+    with parties_forked(forks):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The fixtures of these tests."""
 
-from protocol_runs import run_protocol
+from forked_parties import forked_parties, forks
+from protocol_runs import run_as_users_do, run_protocol
 
-__all__ = ["run_protocol"]
+__all__ = ["forked_parties", "forks", "run_as_users_do", "run_protocol"]

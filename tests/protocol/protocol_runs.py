@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,35 +43,43 @@ Runner = Callable[..., Finished]
 
 
 @pytest.fixture
-def run_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+def run_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked_parties: None) -> Runner:
     """Run an experiment with some flags; afterwards no process of it may be left."""
+    return partial(_run, tmp_path, monkeypatch)
 
-    def runner(
-        *flags: str,
-        modules: Mapping[str, str] | None = None,
-        environment: Mapping[str, str] | None = None,
-        own_models: bool = False,
-    ) -> Finished:
-        for name, value in (environment or {}).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(ROOT)]))
-        results = tmp_path / "results"
-        defaults = [
-            *([] if own_models else ["--ignore_parties"]),
-            f"--checkpoint_dir={ROOT / 'models'}",
-            f"--encryption_params={ROOT / 'config' / 'fast.json'}",
-            "--launcher=subprocess",
-            f"--results_dir={results}",
-            "--timeout=120",
-        ]
-        before = {process.pid for process in psutil.Process().children(recursive=True)}
-        status = run(parse_settings([*defaults, *flags]), modules)
-        left = [
-            process
-            for process in psutil.Process().children(recursive=True)
-            if process.pid not in before
-        ]
-        assert left == [], "a process was left behind"
-        return Finished(status, (results / "latest").resolve())
 
-    return runner
+@pytest.fixture
+def run_as_users_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """The same, each party started by itself."""
+    return partial(_run, tmp_path, monkeypatch)
+
+
+def _run(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *flags: str,
+    modules: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    own_models: bool = False,
+) -> Finished:
+    for name, value in (environment or {}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(ROOT)]))
+    results = folder / "results"
+    defaults = [
+        *([] if own_models else ["--ignore_parties"]),
+        f"--checkpoint_dir={ROOT / 'models'}",
+        f"--encryption_params={ROOT / 'config' / 'fast.json'}",
+        "--launcher=subprocess",
+        f"--results_dir={results}",
+        "--timeout=120",
+    ]
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    status = run(parse_settings([*defaults, *flags]), modules)
+    left = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if process.pid not in before
+    ]
+    assert left == [], "a process was left behind"
+    return Finished(status, (results / "latest").resolve())

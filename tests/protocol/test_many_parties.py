@@ -7,8 +7,8 @@ from protocol_runs import Runner
 from capc.harness.launchers.fork_client import FORK_FROM
 
 
-def test_forked_parties_give_the_label(run_protocol: Runner) -> None:
-    finished = run_protocol(f"--n_parties={FORK_FROM}", "--n_queries=2", "--sigma=0", "--verify")
+def test_forked_parties_give_the_label(run_as_users_do: Runner) -> None:
+    finished = run_as_users_do(f"--n_parties={FORK_FROM}", "--n_queries=2", "--sigma=0", "--verify")
     assert finished.status == 0
     queries = finished.table("queries")
     checks = finished.table("private/check")

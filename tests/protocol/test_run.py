@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from capc.data.datasets import queries
 from capc.privacy.budget import Budget
 
 
-def test_labels_equal_the_plain_computation(run_protocol: Runner) -> None:
-    finished = run_protocol("--n_parties=3", "--n_queries=4", "--sigma=0", "--start_batch=7")
+def test_labels_equal_the_plain_computation(run_as_users_do: Runner) -> None:
+    finished = run_as_users_do("--n_parties=3", "--n_queries=4", "--sigma=0", "--start_batch=7")
     assert finished.status == 0
     table = finished.table("queries")
     _, labels = queries("mnist", 7, 4)
@@ -159,6 +160,8 @@ def test_a_party_that_dies(
     assert finished.status == 1
     assert party in capsys.readouterr().out
     assert finished.record["failure"]["party"] == party
+    assert "SIGKILL" in finished.record["failure"]["reason"]
+    assert finished.record["parties"][party]["exit_status"] == -signal.SIGKILL
     assert isinstance(finished.table("timings"), pd.DataFrame)
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from capc.child_process import ends_within, start_child
 from capc.errors import ConfigError, ProgramError
@@ -23,6 +24,7 @@ from capc.unforeseen import one_line
 
 FORK_FROM = 8  # parties; fewer start as fast by themselves
 _MODULE = "capc.parties.answering_party"
+_SERVER = ("-m", "capc.harness.launchers.fork_server")
 _END_SECONDS = 5.0
 
 
@@ -101,15 +103,19 @@ class Starter:
 
 
 class Forks:
-    """The driver's end of a nursery, started with the first party."""
+    """The driver's end of a nursery, started with the first party.
 
-    def __init__(self) -> None:
+    `server` is what Python runs as the nursery, which gets its descriptor as the last argument.
+    """
+
+    def __init__(self, server: Sequence[str] = _SERVER) -> None:
+        self._server = server
         self._nursery: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
     def start(self, spec: PartySpec) -> ForkedProcess:
         """Start one answering party; ConfigError where the nursery has died."""
-        nursery = self._socket or self._open()
+        nursery = self._socket or self.open()
         read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         request = {"arguments": list(spec.command[3:]), "directory": str(spec.directory)}
@@ -133,6 +139,20 @@ class Forks:
             raise ProgramError(f"cannot start {spec.name}: {one_line(refused)}")
         return ForkedProcess(pid, read_end)
 
+    def open(self) -> socket.socket:
+        """Start the nursery, as the first party does; the driver's end of its socket."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._nursery = start_child(
+                [sys.executable, *self._server, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                env=party_environment(),
+                start_new_session=True,
+                pass_fds=[theirs.fileno()],
+            )
+        self._socket = ours
+        return ours
+
     def close(self) -> None:
         """End the nursery; parties that still run are the supervisor's to end."""
         if self._socket is None or self._nursery is None:
@@ -142,16 +162,3 @@ class Forks:
             self._nursery.kill()
             self._nursery.wait()
         self._socket = self._nursery = None
-
-    def _open(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._nursery = start_child(
-                [sys.executable, "-m", "capc.harness.launchers.fork_server", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                env=party_environment(),
-                start_new_session=True,
-                pass_fds=[theirs.fileno()],
-            )
-        self._socket = ours
-        return ours

@@ -1,0 +1,5 @@
+"""The fixtures of these tests."""
+
+from forked_parties import forks
+
+__all__ = ["forks"]
