@@ -2,7 +2,7 @@
 
 A layer is written once, as a program on a share: sums of shares, and look-ups of them. Both parties
 follow it, each on its own share, so that the two shares of the result add up to the layer's
-output. The holder's shares do not depend on the query, so that it follows the program offline.
+output. Offline the holder draws the masks of all look-ups, which are its shares of their results.
 """
 
 from __future__ import annotations
@@ -168,45 +168,44 @@ def maximum_lookups(ring_bits: int, window: int, small_bits: int | None = None) 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DrawnShares:
-    """The holder's shares of one layer; used once.
+class DrawnMasks:
+    """The holder's shares of what the look-ups of one layer give; used once.
 
-    `outputs` (n, 1) are those of the outputs, uniform. `steps` has for each stage its function, its
-    masks and the shares of its inputs, (m,) each.
+    `steps` has for each stage its function and its masks, (m,), fresh and uniform.
     """
 
-    outputs: Int64
-    steps: Sequence[tuple[Lookups, Int64, Int64]]
+    layer: LookupLayer
+    steps: Sequence[tuple[Lookups, Int64]]
 
 
-def draw(layer: LookupLayer, shares: ArrayLike) -> DrawnShares:
-    """Offline, at the holder: every stage's output is shared under a fresh mask.
-
-    Its shares of the inputs, (n, layer.words), are known already. Nothing is sent.
-    """
-    steps = []
-
-    def evaluate(function: Lookups, share: Int64) -> Int64:
-        masks = uniform_bits(function.output_bits, len(share))
-        steps.append((function, masks, share))
-        return masks
-
-    outputs = layer.program(as_words(shares, layer.words), evaluate, int)
-    return DrawnShares(modulo(layer.output_bits, outputs).reshape(-1, 1), steps)
+def draw(layer: LookupLayer, instances: int) -> DrawnMasks:
+    """Offline, at the holder: nothing is sent."""
+    steps = [
+        (function, uniform_bits(function.output_bits, instances * count))
+        for function, count in layer.stages
+    ]
+    return DrawnMasks(layer, steps)
 
 
 def hold(
-    session: HolderSession, layers: Sequence[DrawnShares], from_stock: bool = False
+    session: HolderSession, layers: Sequence[DrawnMasks], from_stock: bool = False
 ) -> HolderPreparation:
     """Offline, at the holder: begins the transfers of every stage of some layers, in order."""
-    wanted = [(function, masks) for drawn in layers for function, masks, _ in drawn.steps]
-    return session.begin(wanted, from_stock)
+    return session.begin([step for drawn in layers for step in drawn.steps], from_stock)
 
 
-def answer(session: HolderSession, drawn: DrawnShares, batches: Sequence[HolderBatch]) -> None:
-    """Online, at the holder: its part of every stage, in order."""
-    for batch, (_, _, share) in zip(batches, drawn.steps, strict=True):
+def answer(
+    session: HolderSession, drawn: DrawnMasks, prepared: Sequence[HolderBatch], shares: ArrayLike
+) -> Int64:
+    """Online, at the holder: from its shares of the inputs, (n, layer.words), to (n, 1)."""
+    steps = zip(prepared, drawn.steps, strict=True)
+
+    def evaluate(function: Lookups, share: Int64) -> Int64:
+        batch, (_, masks) = next(steps)
         session.evaluate(batch, share)
+        return masks
+
+    return _followed(drawn.layer, shares, evaluate, int)
 
 
 def choose_ahead(
@@ -233,5 +232,11 @@ def choose(
     def evaluate(function: Lookups, share: Int64) -> Int64:
         return session.evaluate(next(batches), share)[:, 0]
 
+    return _followed(layer, shares, evaluate, lambda _: 0)
+
+
+def _followed(
+    layer: LookupLayer, shares: ArrayLike, evaluate: Evaluate, constant: Constant
+) -> Int64:
     words = as_words(shares, layer.words)
-    return modulo(layer.output_bits, layer.program(words, evaluate, lambda _: 0)).reshape(-1, 1)
+    return modulo(layer.output_bits, layer.program(words, evaluate, constant)).reshape(-1, 1)

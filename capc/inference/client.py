@@ -1,48 +1,49 @@
 """The querying party's side of steps 1a and 1b, with one answering party.
 
-It learns its share of the logits, a uniform vector, and the shape of the network.
+It learns its share of the logits, a uniform vector, and the shape of the network. Offline it sends
+an encryption of a fresh mask for each input of a linear layer, and gets its share of the product;
+online that input less the mask. So its shares of products are known before the query.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from capc.errors import CapcError, ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.graph.layers import Input, Layer, WeightedLayer
-from capc.he.client import HEClient, PreparedInputs
+from capc.he.client import HEClient
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.symmetric import SEED_BYTES
 from capc.inference.choice import NonlinearChoice, described
 from capc.inference.layout import (
-    GROUPS_AT_ONCE,
     NonlinearPlan,
-    group_count,
-    grouped,
     image_bytes,
     instance_words,
     linear_packing,
     nonlinear_plans,
+    opening_products,
     split_point,
+    taken_once,
 )
 from capc.inference.link_probe import answer
-from capc.inference.nonlinear import AskedLayer, QueryingSide
+from capc.inference.nonlinear import PreparedLayer, QueryingSide
 from capc.inference.plan import (
     MAX_PLAN_BYTES,
     check_plan,
     plan_from_json,
     transfers_from_json,
 )
+from capc.inference.products import AskedProducts
 from capc.inference.protocols import Nonlinear, functions_of, require_supported
 from capc.inference.reference import evaluate_layer
 from capc.inference.supply import Supply
 from capc.inference.weighing import link_from_json, weighing_of
+from capc.inference.words import send_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -71,12 +72,17 @@ class KeyRing:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PreparedQuery:
-    """What one batch of queries needs, made before the batch is known; used once."""
+    """What one batch of queries needs, made before the batch is known; used once.
+
+    `masks` are those of the inputs of linear layers, by the layer that the input comes from;
+    `products` this party's shares of the linear layers' outputs: ring elements (batch, *shape).
+    """
 
     batch_size: int
-    inputs: Mapping[str, Sequence[PreparedInputs]]
+    masks: dict[str, Int64]
+    products: Mapping[str, Int64]
     plans: Mapping[str, NonlinearPlan]
-    nonlinear: Mapping[str, AskedLayer]
+    nonlinear: Mapping[str, PreparedLayer]
 
 
 class InferenceClient:
@@ -101,6 +107,7 @@ class InferenceClient:
         try:
             require_supported(self.plan)
             self._split = split_point(self.plan)
+            self._opening = opening_products(self.plan)
             self._weighing = weighing_of(self.plan, keys.parameters, link)
             self._packings: dict[tuple[str, int], Packing] = {}
             for layer in self.plan.layers:
@@ -135,21 +142,29 @@ class InferenceClient:
         return image_bytes(self.plan, self._functions)
 
     def prepare(self, batch_size: int) -> PreparedQuery:
-        """Offline phase for a batch: encryptions of zero, transfers, garbled tables.
+        """Offline phase for a batch: products of encrypted masks, transfers, garbled tables.
 
-        What the answering party waits for goes out first, then what needs no answer. So both
-        compute at the same time, and the line is waited for once or twice.
+        What needs no answer goes out first, of each kind. So both parties compute at the same time,
+        and the line is waited for once or twice.
         """
         plans = nonlinear_plans(self.plan, self._functions, batch_size, self._supply)
         nonlinear = {name: self._nonlinear.layer(plan) for name, plan in plans.items()}
-        finish = self._nonlinear.begin(nonlinear.values())
-        inputs = {
-            layer.name: self._prepare_inputs(self._packing(layer, batch_size), batch_size)
-            for layer in self.plan.layers
-            if isinstance(layer, WeightedLayer)
+        masks = {
+            name: self._ring.uniform((batch_size, *self.plan.layer(name).shape))
+            for name in self._opening
         }
+        weighted = [layer for layer in self.plan.layers if isinstance(layer, WeightedLayer)]
+        asked = AskedProducts(
+            self._channel,
+            self._he,
+            {layer.name: self._packing(layer, batch_size) for layer in weighted},
+            {layer.name: masks[layer.inputs[0]] for layer in weighted},
+        )
+        finish = self._nonlinear.begin(nonlinear.values())
+        asked.begin()
         finish()
-        return PreparedQuery(batch_size, inputs, plans, nonlinear)
+        products = {name: share[:batch_size] for name, share in asked.finish().items()}
+        return PreparedQuery(batch_size, masks, products, plans, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedQuery, images: Int64) -> Mapping[str, Int64]:
         """Step 1a: ring elements (batch, *input shape) through every layer but the last linear.
@@ -181,8 +196,11 @@ class InferenceClient:
     ) -> None:
         inputs = [shares[name] for name in layer.inputs]
         if isinstance(layer, WeightedLayer):
-            packing = self._packing(layer, prepared.batch_size)
-            shares[layer.name] = self._multiply(packing, inputs[0], prepared.inputs[layer.name])
+            (name,) = layer.inputs
+            if self._opening[name] == layer.name:
+                masked = self._ring.reduce(inputs[0] - taken_once(prepared.masks, name))
+                send_words(self._channel, MessageType.MASKED_SHARE, self._ring, masked)
+            shares[layer.name] = prepared.products[layer.name]
         elif layer.name in prepared.nonlinear:
             function = prepared.plans[layer.name].function
             words = instance_words(self.plan, layer, function, inputs[0], own=False)
@@ -198,27 +216,3 @@ class InferenceClient:
                 self.plan, layer, self._degree, batch_size, self._weighing
             )
         return self._packings[key]
-
-    def _prepare_inputs(self, packing: Packing, batch_size: int) -> list[PreparedInputs]:
-        prepared = []
-        for _ in range(group_count(packing, batch_size)):
-            zeros = self._he.prepare_inputs(packing)
-            self._channel.send(MessageType.PREPARATION, zeros.offline_message)
-            prepared.append(zeros)
-        return prepared
-
-    def _multiply(
-        self, packing: Packing, share: Int64, prepared: Sequence[PreparedInputs]
-    ) -> Int64:
-        """A chunk of encrypted groups goes out before its products are read."""
-        groups = grouped(packing, share, np.zeros((packing.blocks.images, *share.shape[1:]), int))
-        products, length = [], self._he.reply_bytes(packing)
-        for start in range(0, len(groups), GROUPS_AT_ONCE):
-            chunk = range(start, min(start + GROUPS_AT_ONCE, len(groups)))
-            for index in chunk:
-                message = self._he.encrypt(packing, groups[index], prepared[index])
-                self._channel.send(MessageType.CIPHERTEXT, message)
-            for _ in chunk:
-                reply = self._channel.recv(MessageType.CIPHERTEXT, length)
-                products.append(self._he.decrypt(packing, reply))
-        return np.stack(products).reshape(-1, *packing.shape.output_shape)[: len(share)]

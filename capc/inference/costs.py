@@ -22,24 +22,25 @@ from capc.he.parameters import EncryptionParameters
 from capc.he.server import public_key_bytes
 from capc.he.symmetric import SEED_BYTES
 from capc.inference.layout import (
-    GROUPS_AT_ONCE,
     NonlinearPlan,
     image_bytes,
     images_together,
     nonlinear_plans,
+    opening_products,
     queries_at_once,
 )
 from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.protocols import functions_of, linear_shape, require_supported
 from capc.inference.supply import CORRECTION_SECONDS, STOCK_SECONDS, Supply
 from capc.inference.weighing import weighing_of
+from capc.inference.words import word_bytes
 
 # Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
 _INPUT_SECONDS = 1.0e-3
 _OUTPUT_SECONDS = 1.5e-3
 _PRODUCT_SECONDS = 0.04e-3
 _MERGE_SECONDS = 1.3e-3  # of each sum that shares a polynomial of a reply
-_ONLINE_SHARE = 0.45  # of inputs and outputs; products are online altogether
+_WEIGHT_SECONDS = 0.8e-9  # of a weight times a number in the clear, online
 # Seconds an AND gate, garbled and sent, then evaluated.
 _GARBLE_SECONDS = 90e-9
 _EVALUATE_SECONDS = 25e-9
@@ -107,10 +108,14 @@ def query_costs(
     linear = linear_plans(network, parameters, images_together(queries), link)
     functions = functions_of(network, transfers)
     plans = nonlinear_plans(network, functions, queries, Supply.over(link))
+    opening = opening_products(network)
     costs = {}
     for layer in network.layers:
         if isinstance(layer, WeightedLayer):
-            costs[layer.name] = _linear_cost(linear[layer.name], parameters, queries)
+            (name,) = layer.inputs
+            count = math.prod(network.layer(name).shape) if opening[name] == layer.name else 0
+            masked = count * word_bytes(network.fixed_point)
+            costs[layer.name] = _linear_cost(linear[layer.name], parameters, queries, masked)
         elif layer.name in plans:
             costs[layer.name] = nonlinear_cost(layer, plans[layer.name], queries)
     return _with_round_trips(costs, plans, queries)
@@ -226,8 +231,9 @@ def linear_plans(
 
 
 def _linear_cost(
-    plan: planner.LayerPlan, parameters: EncryptionParameters, queries: int
+    plan: planner.LayerPlan, parameters: EncryptionParameters, queries: int, masked_bytes: int
 ) -> LayerCost:
+    """Products offline; online `masked_bytes`, which go along with what comes next."""
     packing, images = plan.packing, plan.packing.blocks.images
     groups = -(-queries // images)
     share = groups / queries  # of a group of images
@@ -237,22 +243,22 @@ def _linear_cost(
         _INPUT_SECONDS * packing.input_polynomials + _OUTPUT_SECONDS * packing.output_polynomials
     )
     merging = packing.sums * _MERGE_SECONDS if packing.blocks.merged > 1 else 0.0
+    sent = plan.offline_bytes_to_server + plan.online_bytes_to_server + plan.bytes_to_client
+    multiplications = math.prod(packing.shape.weight_shape) * math.prod(packing.shape.output_size)
     together = f"{images} images: " if images > 1 else ""
     return LayerCost(
         work=f"{together}{packing.input_polynomials} in, {packing.output_polynomials} out, "
         f"{products} products" + (f", {packing.merges} merges" if packing.merges else ""),
-        offline_bytes=round(share * plan.offline_bytes_to_server),
-        online_bytes=round(share * (plan.online_bytes_to_server + plan.bytes_to_client)),
-        offline_seconds=share * both * (1 - _ONLINE_SHARE),
-        online_seconds=share
-        * (both * _ONLINE_SHARE + scale * (_PRODUCT_SECONDS * products + merging)),
+        offline_bytes=round(share * sent),
+        online_bytes=masked_bytes,
+        offline_seconds=share * (both + scale * (_PRODUCT_SECONDS * products + merging)),
+        online_seconds=_WEIGHT_SECONDS * multiplications,
         distance=math.prod(packing.shape.output_shape) * float(plan.distance),
         coefficient_distance=float(plan.distance),
         weight_bytes=packing.weight_polynomials
         * parameters.poly_modulus_degree
         * (len(parameters.coeff_modulus) - 1)
         * _WORD_BYTES,
-        online_rounds=-(-groups // GROUPS_AT_ONCE) / queries,
     )
 
 

@@ -18,7 +18,6 @@ from capc.inference.link import WITHIN_A_MACHINE
 from capc.inference.protocols import GarbledCircuit, Nonlinear, linear_shape, protocol_of
 from capc.inference.supply import Supply
 
-GROUPS_AT_ONCE = 16  # messages read before the first reply of a batch
 IMAGES_TOGETHER = 32  # at most this many of a batch run at a time
 MAX_PREPARED_BYTES = 1 << 29  # of tables, transfers and shares, held from the offline phase on
 PIECE_BYTES = 1 << 25
@@ -176,3 +175,23 @@ def split_point(network: QuantizedNetwork) -> int:
     return max(
         place for place, layer in enumerate(network.layers) if isinstance(layer, WeightedLayer)
     )
+
+
+def opening_products(network: QuantizedNetwork) -> dict[str, str]:
+    """Of each input of a linear layer, by name, the first layer that takes it.
+
+    There the querying party sends this input less its mask; others that take it know it then.
+    """
+    first: dict[str, str] = {}
+    for layer in network.layers:
+        if isinstance(layer, WeightedLayer):
+            first.setdefault(layer.inputs[0], layer.name)
+    return first
+
+
+def taken_once(masks: dict[str, Int64], name: str) -> Int64:
+    """A mask, which is gone then: RuntimeError the second time."""
+    try:
+        return masks.pop(name)
+    except KeyError:
+        raise RuntimeError("this batch was evaluated before; prepare a fresh one") from None

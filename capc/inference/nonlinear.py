@@ -1,8 +1,8 @@
 """Non-linear layers between two parties: garbled circuits or table look-ups, whichever was chosen.
 
-The answering party garbles circuits and holds tables; the querying party evaluates and chooses.
-All of the answering party's shares are drawn in the offline phase, and a layer is prepared there
-(`NonlinearPlan.ahead`) unless there would be too much to keep.
+The answering party garbles circuits and holds tables; the querying party evaluates and chooses. A
+layer is prepared in the offline phase (`NonlinearPlan.ahead`) unless there would be too much to
+keep. The answering party's shares of what circuits and tables give are fresh masks of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from capc.fixed_point import FixedPoint, Int64
 from capc.gc.circuits import Circuit
 from capc.gc.lookup_layers import (
-    DrawnShares,
+    DrawnMasks,
     LookupLayer,
     answer,
     choose,
@@ -35,23 +35,14 @@ BatchT = TypeVar("BatchT")
 TakenT_contra = TypeVar("TakenT_contra", contravariant=True)
 
 
-class OwnLayer(Protocol):
-    """A layer of a batch at the answering party; used once.
-
-    `outputs` (instances, 1) are this party's shares of the outputs, fresh and uniform.
-    """
-
-    outputs: Int64
-
-    def evaluate(self) -> None:
-        """Online."""
-
-
-class AskedLayer(Protocol):
-    """A layer of a batch at the querying party; used once."""
+class PreparedLayer(Protocol):
+    """A party's end of a layer of a batch; used once."""
 
     def evaluate(self, words: Int64) -> Int64:
-        """Online, from its shares of the inputs, (instances, words), to those of the outputs."""
+        """Online, from its shares of the inputs, (instances, words), to those of the outputs.
+
+        These are ring elements, (instances, 1).
+        """
 
 
 class _Taking(Protocol[TakenT_contra]):
@@ -76,14 +67,13 @@ class AnsweringSide:
         if lookups:
             self._holder = HolderSession(duplex, supply.tree_depth)
 
-    def draw(self, plan: NonlinearPlan, words: Int64) -> OwnLayer:
-        """Offline, from this party's shares of the inputs, (instances, words). Nothing is sent."""
+    def draw(self, plan: NonlinearPlan) -> PreparedLayer:
+        """Offline: the masks of a layer. Nothing is sent."""
         if isinstance(plan.function, LookupLayer):
-            return _Held(self._holder, plan.function, plan, words)
-        masks = self._ring.uniform((len(words), 1))
-        return _Garbled(self._garbler, plan.function, plan, words, masks)
+            return _Held(self._holder, plan.function, plan)
+        return _Garbled(self._garbler, plan.function, plan, self._ring)
 
-    def begin(self, layers: Collection[OwnLayer]) -> Callable[[], None]:
+    def begin(self, layers: Collection[PreparedLayer]) -> Callable[[], None]:
         """Offline: begin all that is prepared ahead, and send what needs no answer.
 
         The function that is returned does the rest. The querying party begins the same layers, and
@@ -118,13 +108,13 @@ class QueryingSide:
         if lookups:
             self._chooser = ChooserSession(duplex, supply.tree_depth)
 
-    def layer(self, plan: NonlinearPlan) -> AskedLayer:
+    def layer(self, plan: NonlinearPlan) -> PreparedLayer:
         """The other half of AnsweringSide.draw."""
         if isinstance(plan.function, LookupLayer):
             return _Chosen(self._chooser, plan.function, plan)
         return _Evaluated(self._evaluator, plan.function, plan)
 
-    def begin(self, layers: Collection[AskedLayer]) -> Callable[[], None]:
+    def begin(self, layers: Collection[PreparedLayer]) -> Callable[[], None]:
         """The other half of AnsweringSide.begin."""
         chosen = [layer for layer in layers if isinstance(layer, _Chosen) and layer.plan.ahead]
         evaluated = [
@@ -152,26 +142,26 @@ class _Garbled:
         session: GarblerSession,
         circuit: Circuit,
         plan: NonlinearPlan,
-        words: Int64,
-        masks: Int64,
+        ring: FixedPoint,
     ) -> None:
         self._session, self._circuit, self.plan = session, circuit, plan
-        self._words, self.outputs = words, masks
+        self._masks = ring.uniform((plan.pieces[-1].stop, 1))
         self._batches: list[GarblerBatch] = []
 
     def wanted(self) -> list[tuple[Circuit, int, Int64]]:
-        return [(self._circuit, _size(piece), self.outputs[piece]) for piece in self.plan.pieces]
+        return [(self._circuit, _size(piece), self._masks[piece]) for piece in self.plan.pieces]
 
     def take(self, batches: Iterator[GarblerBatch]) -> None:
         self._batches = [next(batches) for _ in self.plan.pieces]
 
-    def evaluate(self) -> None:
+    def evaluate(self, words: Int64) -> Int64:
         if not self.plan.ahead:
             for piece in self.plan.pieces:
-                self._session.run(self._circuit, self._words[piece], self.outputs[piece])
-            return
+                self._session.run(self._circuit, words[piece], self._masks[piece])
+            return self._masks
         for batch, piece in zip(self._batches, self.plan.pieces, strict=True):
-            self._session.evaluate(batch, self._words[piece])
+            self._session.evaluate(batch, words[piece])
+        return self._masks
 
 
 class _Evaluated:
@@ -193,23 +183,22 @@ class _Evaluated:
 
 
 class _Held:
-    def __init__(
-        self, session: HolderSession, layer: LookupLayer, plan: NonlinearPlan, words: Int64
-    ) -> None:
+    def __init__(self, session: HolderSession, layer: LookupLayer, plan: NonlinearPlan) -> None:
         self._session, self.plan = session, plan
-        self.drawn = [draw(layer, words[piece]) for piece in plan.pieces]
-        self.outputs = np.concatenate([drawn.outputs for drawn in self.drawn])
+        self.drawn = [draw(layer, _size(piece)) for piece in plan.pieces]
         self._batches: list[list[HolderBatch]] = []
 
     def take(self, batches: Iterator[HolderBatch]) -> None:
         self._batches = [[next(batches) for _ in drawn.steps] for drawn in self.drawn]
 
-    def evaluate(self) -> None:
-        for place, drawn in enumerate(self.drawn):
+    def evaluate(self, words: Int64) -> Int64:
+        outputs = []
+        for place, (drawn, piece) in enumerate(zip(self.drawn, self.plan.pieces, strict=True)):
             batches = self._batches[place] if self.plan.ahead else self._prepared(drawn)
-            answer(self._session, drawn, batches)
+            outputs.append(answer(self._session, drawn, batches, words[piece]))
+        return np.concatenate(outputs)
 
-    def _prepared(self, drawn: DrawnShares) -> Sequence[HolderBatch]:
+    def _prepared(self, drawn: DrawnMasks) -> Sequence[HolderBatch]:
         begun = hold(self._session, [drawn], self.plan.from_stock)
         begun.finish()
         return begun.batches

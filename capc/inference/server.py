@@ -1,26 +1,25 @@
 """The answering party's side of steps 1a and 1b, with one querying party.
 
-It learns nothing: it sees ciphertexts under the querying party's key and uniform corrections.
-All of its shares are drawn before the query is known, so everything but the products of
-ciphertexts and the online messages of the non-linear layers is prepared offline.
+It learns nothing: it sees ciphertexts under the querying party's key, and numbers less uniform
+masks. Offline it multiplies the encrypted masks of the inputs of linear layers by its weights, so
+that each party has a share of these products. Online it gets the masked inputs, and multiplies
+them without encryption (Mishra et al., "Delphi", USENIX Security 2020).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from capc.fixed_point import Int64
-from capc.graph.layers import Input, QuantizedNetwork, WeightedLayer
+from capc.graph.layers import Input, Layer, QuantizedNetwork, WeightedLayer
 from capc.he.packing import Blocks
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import (
     HEServer,
-    PreparedReply,
-    ReceivedInputs,
     ServerLayer,
     new_key_seed,
     public_key_bytes,
@@ -28,20 +27,23 @@ from capc.he.server import (
 from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice, described
 from capc.inference.layout import (
-    GROUPS_AT_ONCE,
-    grouped,
+    NonlinearPlan,
     instance_words,
     linear_packing,
     nonlinear_plans,
+    opening_products,
     split_point,
+    taken_once,
 )
 from capc.inference.link_probe import measure
-from capc.inference.nonlinear import AnsweringSide, OwnLayer
+from capc.inference.nonlinear import AnsweringSide, PreparedLayer
 from capc.inference.plan import plan_to_json, public_part
+from capc.inference.products import AnsweredProducts
 from capc.inference.protocols import functions_of, require_supported
 from capc.inference.reference import evaluate_layer
 from capc.inference.supply import Supply
 from capc.inference.weighing import rate_to_json, weighing_of
+from capc.inference.words import receive_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -49,23 +51,20 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PreparedGroup:
-    """What one group of images, which share polynomials, needs in one linear layer."""
-
-    inputs: ReceivedInputs
-    reply: PreparedReply
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class PreparedInference:
     """What one batch of queries needs, made before the batch is known; used once.
 
-    `shares` holds this party's share of every layer's output, ring elements (batch, *shape).
+    `masks` holds this party's share of each linear layer's product of weights and masks. Online
+    `shares` gets its share of every layer's output, and `masked` the inputs of linear layers less
+    the querying party's masks. All of them are ring elements (batch, *shape).
     """
 
-    shares: Mapping[str, Int64]
-    groups: Mapping[str, Sequence[PreparedGroup]]
-    nonlinear: Mapping[str, OwnLayer]
+    batch_size: int
+    masks: dict[str, Int64]
+    plans: Mapping[str, NonlinearPlan]
+    nonlinear: Mapping[str, PreparedLayer]
+    shares: dict[str, Int64] = field(default_factory=dict)
+    masked: dict[str, Int64] = field(default_factory=dict)
 
 
 class InferenceServer:
@@ -101,6 +100,7 @@ class InferenceServer:
         self._network = network
         self._ring = network.fixed_point
         self._split = split_point(network)
+        self._opening = opening_products(network)
         key_seed = new_key_seed()
         channel.send(MessageType.KEY_SEED, key_seed)
         self._weighing = weighing_of(network, parameters, choice.link)
@@ -121,44 +121,33 @@ class InferenceServer:
         self._nonlinear = AnsweringSide(channel, self._ring, self._functions.values(), self._supply)
 
     def prepare(self, batch_size: int) -> PreparedInference:
-        """Offline phase for a batch: fresh shares, encryptions of zero, tables, transfers.
+        """Offline phase for a batch: products of encrypted masks, tables, transfers.
 
-        All shares are drawn before anything is sent: see InferenceClient.prepare for the order.
+        See InferenceClient.prepare for the order.
         """
-        shares: dict[str, Int64] = {}
-        nonlinear: dict[str, OwnLayer] = {}
         plans = nonlinear_plans(self._network, self._functions, batch_size, self._supply)
-        for layer in self._network.layers:
-            shape = (batch_size, *layer.shape)
-            if isinstance(layer, Input):
-                shares[layer.name] = np.zeros(shape, dtype=np.int64)
-            elif isinstance(layer, WeightedLayer):
-                shares[layer.name] = self._ring.uniform(shape)
-            elif layer.name in plans:
-                plan = plans[layer.name]
-                share = shares[layer.inputs[0]]
-                words = instance_words(self._network, layer, plan.function, share, own=True)
-                nonlinear[layer.name] = self._nonlinear.draw(plan, words)
-                shares[layer.name] = nonlinear[layer.name].outputs.reshape(shape)
-            else:
-                local = evaluate_layer(self._network, layer, [shares[n] for n in layer.inputs])
-                shares[layer.name] = self._ring.reduce(local)
-        finish = self._nonlinear.begin(nonlinear.values())
-        groups = {
-            layer.name: self._prepare_groups(layer, shares)
+        nonlinear = {name: self._nonlinear.draw(plan) for name, plan in plans.items()}
+        layers = [
+            self._server_layer(layer, batch_size)
             for layer in self._network.layers
             if isinstance(layer, WeightedLayer)
-        }
+        ]
+        answered = AnsweredProducts(self._channel, self._he, self._ring, layers, batch_size)
+        finish = self._nonlinear.begin(nonlinear.values())
+        answered.begin()
         finish()
-        return PreparedInference(shares, groups, nonlinear)
+        answered.finish()
+        return PreparedInference(batch_size, answered.masks, plans, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedInference) -> None:
         """Step 1a: every layer before the last linear one."""
-        self._evaluate(prepared, 0, self._split)
+        for layer in self._network.layers[: self._split]:
+            self._evaluate(layer, prepared)
 
     def evaluate_logits(self, prepared: PreparedInference) -> Int64:
         """Step 1b: the last linear layer. Returns r-hat, (batch, C) uniform ring elements."""
-        self._evaluate(prepared, self._split, len(self._network.layers))
+        for layer in self._network.layers[self._split :]:
+            self._evaluate(layer, prepared)
         return prepared.shares[self._network.output.name]
 
     def _server_layer(self, layer: WeightedLayer, batch_size: int) -> ServerLayer:
@@ -172,38 +161,29 @@ class InferenceServer:
             logger.info("layer %s, batches of %d: %s", layer.name, batch_size, packing)
         return self._linear[key]
 
-    def _prepare_groups(
-        self, layer: WeightedLayer, shares: Mapping[str, Int64]
-    ) -> list[PreparedGroup]:
-        """The querying party gets its product plus W * (this share) + b - (the fresh share)."""
-        own = evaluate_layer(self._network, layer, [shares[layer.inputs[0]]])
-        additive = self._ring.reduce(own - shares[layer.name])
-        linear = self._server_layer(layer, len(additive))
-        packing = linear.packing
-        # A uniform mask for what fills up the last group, too.
-        fill = self._ring.uniform((packing.blocks.images, *layer.shape))
-        prepared = []
-        for group in grouped(packing, additive, fill):
-            reply = self._he.prepare_reply(linear, group)
-            length = self._he.offline_bytes(linear)
-            message = self._channel.recv(MessageType.PREPARATION, length)
-            prepared.append(PreparedGroup(self._he.receive_inputs(linear, message), reply))
-        return prepared
+    def _evaluate(self, layer: Layer, prepared: PreparedInference) -> None:
+        shares = prepared.shares
+        inputs = [shares[name] for name in layer.inputs]
+        if isinstance(layer, Input):
+            shape = (prepared.batch_size, *layer.shape)
+            shares[layer.name] = np.zeros(shape, dtype=np.int64)
+        elif isinstance(layer, WeightedLayer):
+            shares[layer.name] = self._product(layer, prepared)
+        elif layer.name in prepared.nonlinear:
+            function = prepared.plans[layer.name].function
+            words = instance_words(self._network, layer, function, inputs[0], own=True)
+            output = prepared.nonlinear[layer.name].evaluate(words)
+            shares[layer.name] = output.reshape(prepared.batch_size, *layer.shape)
+        else:
+            shares[layer.name] = self._ring.reduce(evaluate_layer(self._network, layer, inputs))
 
-    def _evaluate(self, prepared: PreparedInference, start: int, stop: int) -> None:
-        for layer in self._network.layers[start:stop]:
-            if isinstance(layer, WeightedLayer):
-                linear = self._server_layer(layer, len(prepared.shares[layer.name]))
-                self._multiply(linear, prepared.groups[layer.name])
-            elif layer.name in prepared.nonlinear:
-                prepared.nonlinear[layer.name].evaluate()
-
-    def _multiply(self, linear: ServerLayer, groups: Sequence[PreparedGroup]) -> None:
-        """All of a chunk is read before its replies go out, so that neither side can block."""
-        length = self._he.online_bytes(linear)
-        for start in range(0, len(groups), GROUPS_AT_ONCE):
-            chunk = groups[start : start + GROUPS_AT_ONCE]
-            messages = [self._channel.recv(MessageType.CIPHERTEXT, length) for _ in chunk]
-            for message, group in zip(messages, chunk, strict=True):
-                product = self._he.evaluate(linear, group.inputs, message, group.reply)
-                self._channel.send(MessageType.CIPHERTEXT, product)
+    def _product(self, layer: WeightedLayer, prepared: PreparedInference) -> Int64:
+        """Weights times the masked input, and the share of the product with the mask."""
+        (name,) = layer.inputs
+        mask = taken_once(prepared.masks, layer.name)
+        if self._opening[name] == layer.name:
+            share = prepared.shares[name]
+            theirs = receive_words(self._channel, MessageType.MASKED_SHARE, self._ring, share.shape)
+            prepared.masked[name] = self._ring.reduce(share + theirs)
+        product = evaluate_layer(self._network, layer, [prepared.masked[name]])
+        return self._ring.reduce(product + mask)

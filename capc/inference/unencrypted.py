@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from capc.errors import ProtocolError
 from capc.fixed_point import Int64
 from capc.graph.layers import QuantizedNetwork
 from capc.inference.plan import (
@@ -22,10 +19,9 @@ from capc.inference.plan import (
     public_part,
 )
 from capc.inference.reference import evaluate_layers
+from capc.inference.words import receive_words, send_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
-
-_WORD = np.dtype("<i8")
 
 
 @dataclass(eq=False, repr=False)
@@ -52,7 +48,9 @@ class UnencryptedServer:
     def evaluate_hidden(self, prepared: UnencryptedBatch) -> None:
         """Step 1a: receive the queries and evaluate the network on them."""
         shape = (len(prepared.mask), *self._network.input.shape)
-        images = receive_words(self._channel, MessageType.UNENCRYPTED_QUERY, shape)
+        images = receive_words(
+            self._channel, MessageType.UNENCRYPTED_QUERY, self._network.fixed_point, shape
+        )
         signed = self._network.fixed_point.signed(images)
         prepared.logits = evaluate_layers(self._network, signed)[self._network.output.name]
 
@@ -60,8 +58,9 @@ class UnencryptedServer:
         """Step 1b: send the querying party's share. Returns r-hat, (batch, C)."""
         if prepared.logits is None:
             raise ValueError("step 1b comes after step 1a")
-        share = self._network.fixed_point.reduce(prepared.logits - prepared.mask)
-        send_words(self._channel, MessageType.LOGIT_SHARE, share)
+        ring = self._network.fixed_point
+        share = ring.reduce(prepared.logits - prepared.mask)
+        send_words(self._channel, MessageType.LOGIT_SHARE, ring, share)
         return prepared.mask
 
 
@@ -83,25 +82,10 @@ class UnencryptedClient:
         """Step 1a: ring elements (batch, *input shape) go out in the clear."""
         if len(images) != prepared:
             raise ValueError(f"{len(images)} queries where {prepared} were prepared")
-        send_words(self._channel, MessageType.UNENCRYPTED_QUERY, images)
+        send_words(self._channel, MessageType.UNENCRYPTED_QUERY, self.plan.fixed_point, images)
         return {}
 
     def evaluate_logits(self, prepared: int, hidden: Mapping[str, Int64]) -> Int64:
         """Step 1b: this party's share of the logits, (batch, C) ring elements."""
         shape = (prepared, *self.plan.output.shape)
-        share = receive_words(self._channel, MessageType.LOGIT_SHARE, shape)
-        return self.plan.fixed_point.reduce(share)
-
-
-def send_words(channel: Channel, message_type: MessageType, words: Int64) -> None:
-    """int64 words, eight bytes each, little endian."""
-    channel.send(message_type, words.astype(_WORD).tobytes())
-
-
-def receive_words(channel: Channel, message_type: MessageType, shape: tuple[int, ...]) -> Int64:
-    """int64 words of a known shape; ProtocolError for any other number of them."""
-    length = _WORD.itemsize * int(np.prod(shape, dtype=np.int64))
-    payload = channel.recv(message_type, length)
-    if len(payload) != length:
-        raise ProtocolError(f"{channel.peer} sent {len(payload)} bytes where {length} are expected")
-    return np.frombuffer(payload, dtype=_WORD).astype(np.int64).reshape(shape)
+        return receive_words(self._channel, MessageType.LOGIT_SHARE, self.plan.fixed_point, shape)

@@ -23,8 +23,8 @@ class MessageType(IntEnum):
     PLAN = 2  # the shape of the answering party's network, its ring, no weights
     PUBLIC_KEY = 3  # of the querying party
     QUERY = 4  # the next batch of queries
-    PREPARATION = 5  # homomorphic encryption, offline
-    CIPHERTEXT = 6  # step 1a: an encrypted share, or its encrypted product
+    MASKED_SHARE = 5  # steps 1a and 1b: a share of a linear layer's input, less its mask
+    CIPHERTEXT = 6  # offline: that mask, encrypted, or its encrypted product
     CIRCUIT = 7  # garbled circuits: oblivious transfers, tables, labels
     PROGRAM = 8  # where and under which key a circuit program listens
     VOTE_SHARE = 9  # step 2: an answering party's share for the privacy guardian

@@ -17,19 +17,20 @@ def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]
     holder, chooser = both(lambda: HolderSession(left), lambda: ChooserSession(right))
     before = [left.bytes_sent, right.bytes_sent]
     shares = uniform_bits(layer.ring_bits, values.shape)
-    drawn = draw(layer, shares)
+    drawn = draw(layer, len(values))
     begun, chosen = both(
         lambda: hold(holder, [drawn]), lambda: choose_ahead(chooser, [(layer, len(values))])
     )
     both(begun.finish, chosen.finish)
     mine, theirs = begun.batches, chosen.batches
     sent = right.messages_sent
-    _, out = both(
-        lambda: answer(holder, drawn, mine), lambda: choose(chooser, layer, theirs, values - shares)
+    own, out = both(
+        lambda: answer(holder, drawn, mine, shares),
+        lambda: choose(chooser, layer, theirs, values - shares),
     )
     counts = [left.bytes_sent - before[0], right.bytes_sent - before[1]]
-    opened = modulo(layer.output_bits, drawn.outputs + out)[:, 0]
-    return drawn.outputs, opened, [*counts, right.messages_sent - sent]
+    opened = modulo(layer.output_bits, own + out)[:, 0]
+    return own, opened, [*counts, right.messages_sent - sent]
 
 
 def edges(low: int, high: int) -> Int64:

@@ -65,7 +65,7 @@ from capc.he_transformer.ngraph_bridge.verbose import (
 )
 from capc.inference.protocols import require_supported
 from capc.inference.server import InferenceServer
-from capc.inference.unencrypted import send_words
+from capc.inference.words import send_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -286,7 +286,7 @@ class _ClientSession:
             server.evaluate_hidden(prepared)
             self._timer.done("HiddenLayers", f"{count} of {batch} images")
             share = server.evaluate_logits(prepared)
-            send_words(self._channel, MessageType.LOGIT_SHARE, share)
+            send_words(self._channel, MessageType.LOGIT_SHARE, quantized.fixed_point, share)
             self._timer.done("LastLayer", f"{count} of {batch} images")
         self._timer.total()
 

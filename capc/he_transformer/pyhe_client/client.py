@@ -27,7 +27,7 @@ from capc.he_transformer.link import (
     send_values,
 )
 from capc.inference.client import InferenceClient, KeyRing
-from capc.inference.unencrypted import receive_words
+from capc.inference.words import receive_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
@@ -145,7 +145,7 @@ class HESealClient:
             prepared = client.prepare(len(batch))
             hidden = client.evaluate_hidden(prepared, ring.encode(batch))
             share = client.evaluate_logits(prepared, hidden)
-            other = receive_words(channel, MessageType.LOGIT_SHARE, share.shape)
+            other = receive_words(channel, MessageType.LOGIT_SHARE, ring, share.shape)
             bits = plan.fraction_bits[plan.output.name]
             results.append(ring.decode(ring.reduce(share + other), fraction_bits=bits))
         return np.ldexp(np.concatenate(results), -doublings)

@@ -1,0 +1,131 @@
+"""Offline, of each linear layer: the products of its weights and of encrypted masks, in shares.
+
+The querying party encrypts masks, which it will take off the inputs. The answering party multiplies
+them by its weights, takes off masks of its own, and sends the results back. Both begin with all
+that needs no answer, so that other messages of the phase share the round trip.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from capc.fixed_point import FixedPoint, Int64
+from capc.he.client import HEClient
+from capc.he.packing import Packing
+from capc.he.server import HEServer, ServerLayer
+from capc.inference.layout import grouped
+from capc.transport.channel import Channel
+from capc.transport.framing import MessageType
+from capc.transport.pipelining import pipelined
+
+_FIRST_BYTES = 1 << 24  # of masks that go out, and are kept, before any other message
+
+
+class AskedProducts:
+    """The querying party's end: masks (batch, *input shape) by name of the linear layer."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        keys: HEClient,
+        packings: Mapping[str, Packing],
+        masks: Mapping[str, Int64],
+    ) -> None:
+        self._channel, self._keys, self._packings = channel, keys, packings
+        self._groups = [
+            (name, packing, group)
+            for name, packing in packings.items()
+            for group in grouped(packing, masks[name], _zeros(packing, masks[name]))
+        ]
+        self._sizes: list[int] = []  # of the messages that went out
+
+    def begin(self) -> None:
+        """Send the first masks."""
+        while len(self._sizes) < len(self._groups) and sum(self._sizes) < _FIRST_BYTES:
+            self._ask(len(self._sizes))
+
+    def finish(self) -> dict[str, Int64]:
+        """Shares of the products, ring elements (batch, *output shape)."""
+        found: dict[str, list[Int64]] = {name: [] for name in self._packings}
+
+        def take(number: int) -> None:
+            name, packing, _ = self._groups[number]
+            length = self._keys.reply_bytes(packing)
+            reply = self._channel.recv(MessageType.CIPHERTEXT, length)
+            found[name].append(self._keys.decrypt(packing, reply))
+
+        pipelined(len(self._groups), self._ask, take)
+        return {
+            name: np.stack(found[name]).reshape(-1, *packing.shape.output_shape)
+            for name, packing in self._packings.items()
+        }
+
+    def _ask(self, number: int) -> int:
+        if number == len(self._sizes):
+            _, packing, group = self._groups[number]
+            zeros = self._keys.prepare_inputs(packing)
+            message = zeros.offline_message + self._keys.encrypt(packing, group, zeros)
+            self._channel.send(MessageType.CIPHERTEXT, message)
+            self._sizes.append(len(message))
+        return self._sizes[number]
+
+
+class AnsweredProducts:
+    """The answering party's end, for so many images.
+
+    `masks` are its shares of the products, fresh and uniform: ring elements (batch, *output shape)
+    by name of the linear layer.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        server: HEServer,
+        ring: FixedPoint,
+        layers: Sequence[ServerLayer],
+        batch_size: int,
+    ) -> None:
+        self._channel, self._server, self._ring, self._layers = channel, server, ring, layers
+        self.masks = {
+            layer.name: ring.uniform((batch_size, *layer.packing.shape.output_shape))
+            for layer in layers
+        }
+        self._first: deque[bytearray] = deque()
+
+    def begin(self) -> None:
+        """Receive the first masks."""
+        received = 0
+        for layer, _ in self._groups():
+            if received >= _FIRST_BYTES:
+                return
+            self._first.append(self._receive(layer))
+            received += len(self._first[-1])
+
+    def finish(self) -> None:
+        """Send all products."""
+        for layer, mask in self._groups():
+            reply = self._server.prepare_reply(layer, self._ring.reduce(-mask))
+            message = memoryview(self._first.popleft() if self._first else self._receive(layer))
+            offline = self._server.offline_bytes(layer)
+            inputs = self._server.receive_inputs(layer, message[:offline])
+            product = self._server.evaluate(layer, inputs, message[offline:], reply)
+            self._channel.send(MessageType.CIPHERTEXT, product)
+
+    def _groups(self) -> Iterator[tuple[ServerLayer, Int64]]:
+        """Images that share polynomials; a uniform mask for what fills up the last of them."""
+        for layer in self._layers:
+            masks, packing = self.masks[layer.name], layer.packing
+            padding = self._ring.uniform((packing.blocks.images, *masks.shape[1:]))
+            for group in grouped(packing, masks, padding):
+                yield layer, group
+
+    def _receive(self, layer: ServerLayer) -> bytearray:
+        length = self._server.offline_bytes(layer) + self._server.online_bytes(layer)
+        return self._channel.recv(MessageType.CIPHERTEXT, length)
+
+
+def _zeros(packing: Packing, values: Int64) -> Int64:
+    return np.zeros((packing.blocks.images, *values.shape[1:]), dtype=np.int64)
