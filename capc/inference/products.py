@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from capc.he.server import HEServer, ServerLayer
 from capc.inference.layout import grouped
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
-from capc.transport.pipelining import pipelined
+from capc.transport.pipelining import WINDOW_BYTES, pipelined
 
 _FIRST_BYTES = 1 << 24  # of masks that go out, and are kept, before any other message
+_THREADS = 2
 
 
 class AskedProducts:
@@ -93,26 +95,44 @@ class AnsweredProducts:
             layer.name: ring.uniform((batch_size, *layer.packing.shape.output_shape))
             for layer in layers
         }
-        self._first: deque[bytearray] = deque()
+        self._left = self._groups()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="products")
+        self._products: deque[tuple[int, Future[bytes]]] = deque()  # with the size of the request
+        self._unanswered = 0
 
     def begin(self) -> None:
-        """Receive the first masks."""
-        received = 0
-        for layer, _ in self._groups():
-            if received >= _FIRST_BYTES:
-                return
-            self._first.append(self._receive(layer))
-            received += len(self._first[-1])
+        """Receive the first masks. They are multiplied in other threads until `finish`."""
+        self._receive(_FIRST_BYTES)
 
     def finish(self) -> None:
         """Send all products."""
-        for layer, mask in self._groups():
-            reply = self._server.prepare_reply(layer, self._ring.reduce(-mask))
-            message = memoryview(self._first.popleft() if self._first else self._receive(layer))
-            offline = self._server.offline_bytes(layer)
-            inputs = self._server.receive_inputs(layer, message[:offline])
-            product = self._server.evaluate(layer, inputs, message[offline:], reply)
-            self._channel.send(MessageType.CIPHERTEXT, product)
+        with self._pool:
+            try:
+                self._receive(WINDOW_BYTES)
+                while self._products:
+                    size, product = self._products.popleft()
+                    self._channel.send(MessageType.CIPHERTEXT, product.result())
+                    self._unanswered -= size
+                    self._receive(WINDOW_BYTES)
+            finally:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _receive(self, window_bytes: int) -> None:
+        """As many requests as the other end sends before it has more answers."""
+        while self._unanswered < window_bytes and (group := next(self._left, None)) is not None:
+            layer, mask = group
+            size = self._server.offline_bytes(layer) + self._server.online_bytes(layer)
+            message = self._channel.recv(MessageType.CIPHERTEXT, size)
+            product = self._pool.submit(self._product, layer, mask, message)
+            self._products.append((size, product))
+            self._unanswered += size
+
+    def _product(self, layer: ServerLayer, mask: Int64, message: bytearray) -> bytes:
+        reply = self._server.prepare_reply(layer, self._ring.reduce(-mask))
+        offline = self._server.offline_bytes(layer)
+        with memoryview(message) as view:
+            inputs = self._server.receive_inputs(layer, view[:offline])
+            return self._server.evaluate(layer, inputs, view[offline:], reply)
 
     def _groups(self) -> Iterator[tuple[ServerLayer, Int64]]:
         """Images that share polynomials; a uniform mask for what fills up the last of them."""
@@ -121,10 +141,6 @@ class AnsweredProducts:
             padding = self._ring.uniform((packing.blocks.images, *masks.shape[1:]))
             for group in grouped(packing, masks, padding):
                 yield layer, group
-
-    def _receive(self, layer: ServerLayer) -> bytearray:
-        length = self._server.offline_bytes(layer) + self._server.online_bytes(layer)
-        return self._channel.recv(MessageType.CIPHERTEXT, length)
 
 
 def _zeros(packing: Packing, values: Int64) -> Int64:
