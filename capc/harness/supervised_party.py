@@ -11,7 +11,7 @@ from capc.harness.launchers.processes import PartySpec, Process, last_lines
 from capc.roles import QUERYING
 from capc.transport.control import ControlConnection
 from capc.transport.control_messages import CONTROL_VERSION, Hello, Message
-from capc.transport.endpoints import Peer
+from capc.transport.peer import Peer
 
 _TAIL_LINES = 15
 

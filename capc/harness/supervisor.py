@@ -41,7 +41,7 @@ from capc.transport.control_messages import (
     Timing,
     encode,
 )
-from capc.transport.endpoints import Peer
+from capc.transport.peer import Peer
 from capc.unforeseen import one_line
 
 GRACE_SECONDS = 5.0

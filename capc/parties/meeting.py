@@ -15,7 +15,8 @@ from typing import Protocol
 from capc.gc.programs import CircuitProgram
 from capc.parties.messages import ProgramAddress
 from capc.transport.channel import Channel
-from capc.transport.endpoints import LOOPBACK, Listener, Peer, connect, looked_up
+from capc.transport.endpoints import LOOPBACK, Listener, connect, looked_up
+from capc.transport.peer import Peer
 from capc.transport.relay import Relay
 from capc.transport.tls import Identity
 

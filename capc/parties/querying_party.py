@@ -39,7 +39,7 @@ from capc.parties.voters import receive_members, receive_voters, send_voters
 from capc.roles import GUARDIAN
 from capc.roles import answering as answering_name
 from capc.transport.channel import Channel, Traffic, total_traffic
-from capc.transport.endpoints import Peer
+from capc.transport.peer import Peer
 
 logger = logging.getLogger(__name__)
 

@@ -41,7 +41,7 @@ from capc.transport.control_messages import (
     decode,
     encode,
 )
-from capc.transport.endpoints import Peer
+from capc.transport.peer import Peer
 
 _SEND_TIMEOUT_SECONDS = 10.0  # of the driver, whom one party must not hold up
 _TIMEVAL = struct.Struct("ll")  # as the operating system's interface has it

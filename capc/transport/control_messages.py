@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from capc.errors import ProtocolError
 from capc.roles import PARTY_NAME, PHASES, STEPS
-from capc.transport.endpoints import Peer
+from capc.transport.peer import Peer
 
 CONTROL_VERSION = 5
 MAX_LINE_BYTES = 1 << 20

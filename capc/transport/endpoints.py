@@ -15,6 +15,7 @@ from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 from capc.transport.handshakes import Doorway, Greeting, first_of, secure
 from capc.transport.limits import DEFAULT_LIMITS, Limits
+from capc.transport.peer import Peer
 from capc.transport.tls import Identity, peer_name
 
 LOOPBACK = "127.0.0.1"
@@ -22,16 +23,6 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  of this machine; strangers there are to
 _BACKLOG = 512
 _PORTS = 1 << 16
 RETRY_SECONDS = 0.2  # no event says that a peer listens now, or that a network works again
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Where a party listens (no port: it does not) and the certificate it will present, PEM."""
-
-    name: str
-    host: str
-    port: int | None
-    certificate: str
 
 
 @dataclass(frozen=True, repr=False)

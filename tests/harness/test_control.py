@@ -41,7 +41,7 @@ from capc.transport.control_messages import (
     decode,
     encode,
 )
-from capc.transport.endpoints import Peer
+from capc.transport.peer import Peer
 
 EXAMPLES: list[Message] = [
     Hello(1, "answering-12", 4711),

@@ -36,8 +36,8 @@ from capc.harness.settings import parse_settings
 from capc.harness.supervisor import Supervisor
 from capc.transport.channel import Channel
 from capc.transport.control_messages import Message, Ready
-from capc.transport.endpoints import Peer
 from capc.transport.framing import MessageType
+from capc.transport.peer import Peer
 
 HERE = Path(__file__).resolve().parent
 NODES = (Node("here", "127.0.0.1", 1, True), Node("there", "127.0.0.2", 2, False))

@@ -15,8 +15,9 @@ from lasting_pair import CLIENT, SERVER, lasting_pair
 
 from capc.bench.emulated_hosts import Host, Link, hosts, why_not
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, Peer, connect
+from capc.transport.endpoints import Listener, connect
 from capc.transport.framing import MessageType
+from capc.transport.peer import Peer
 
 RECONNECT_SECONDS, SILENT_SECONDS = 2.0, 3.0
 

@@ -13,8 +13,9 @@ from federations import HOST, NAMES, federation, place
 from capc.cli import main
 from capc.errors import ProtocolError
 from capc.parties.federation.audit_log import entries
-from capc.transport.endpoints import Peer, connect
+from capc.transport.endpoints import connect
 from capc.transport.framing import MessageType
+from capc.transport.peer import Peer
 from capc.transport.tls import Identity
 
 

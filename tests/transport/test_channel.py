@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from capc.errors import ConfigError, ProtocolError, SilentPeerError
 from capc.transport import read_ahead
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, Peer, connect
+from capc.transport.endpoints import Listener, connect
 from capc.transport.framing import HEADER, MAGIC, MessageType, decode_header, encode_header
 from capc.transport.limits import Limits
+from capc.transport.peer import Peer
 from capc.transport.read_ahead import ReadAhead
 from capc.transport.tls import Identity
 

@@ -17,9 +17,10 @@ from capc.errors import ConfigError, ProtocolError
 from capc.transport import channel as channel_module
 from capc.transport import handshakes
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, Peer, connect
+from capc.transport.endpoints import Listener, connect
 from capc.transport.framing import MessageType, encode_header
 from capc.transport.limits import DEFAULT_LIMITS, Limits
+from capc.transport.peer import Peer
 from capc.transport.tls import Identity
 
 HOST = "127.0.0.1"

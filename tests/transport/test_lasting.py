@@ -18,8 +18,9 @@ from lasting_pair import CLIENT, SERVER, Pair, lasting_pair
 from capc.errors import PeerGoneError, ProtocolError, SilentPeerError
 from capc.transport import lasting
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, Peer, connect
+from capc.transport.endpoints import Listener, connect
 from capc.transport.framing import MessageType
+from capc.transport.peer import Peer
 from capc.transport.resumption import Awaiting, Session
 from capc.transport.tls import Identity
 

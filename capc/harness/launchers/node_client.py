@@ -26,7 +26,8 @@ from capc.harness.launchers.node_frames import (
 from capc.harness.launchers.party_files import send_files
 from capc.harness.launchers.processes import PartySpec, words_of
 from capc.parties.config import PartyConfig
-from capc.transport.endpoints import Peer, connect
+from capc.transport.endpoints import connect
+from capc.transport.peer import Peer
 from capc.transport.tls import Identity
 
 _CONNECT_SECONDS = 30.0

@@ -25,7 +25,7 @@ from capc.harness.launchers.processes import PartySpec, Process
 from capc.machine import cores
 from capc.ray_cluster import connected
 from capc.roles import GUARDIAN, QUERYING
-from capc.transport.endpoints import Peer
+from capc.transport.peer import Peer
 
 _END_SECONDS = 30.0
 

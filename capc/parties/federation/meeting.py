@@ -34,9 +34,10 @@ from capc.parties.federation.terms import (
 from capc.parties.messages import ProgramAddress
 from capc.roles import ANSWERING, GUARDIAN, role_of
 from capc.transport.channel import Channel
-from capc.transport.endpoints import Listener, MissingPeersError, Peer, connect, looked_up
+from capc.transport.endpoints import Listener, MissingPeersError, connect, looked_up
 from capc.transport.framing import MessageType
 from capc.transport.lasting import LastingStream
+from capc.transport.peer import Peer
 from capc.transport.reception import Newcomers, Reception
 from capc.transport.relay import Relay
 from capc.transport.resumption import Awaiting, Redialling, Session

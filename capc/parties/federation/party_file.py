@@ -20,9 +20,10 @@ from capc.he.parameters import EncryptionParameters
 from capc.parties.config import CONFIG_VERSION, PartyConfig
 from capc.parties.federation.tables import Table
 from capc.roles import ANSWERING, GUARDIAN, PARTY_NAME, QUERYING, answering, role_of
-from capc.transport.endpoints import EVERY_ADDRESS, Peer
+from capc.transport.endpoints import EVERY_ADDRESS
 from capc.transport.identity_file import load_identity
 from capc.transport.limits import DEFAULT_LIMITS, Limits
+from capc.transport.peer import Peer
 from capc.transport.tls import Identity, fingerprint
 
 _RUN = (

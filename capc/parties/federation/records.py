@@ -26,7 +26,7 @@ from capc.parties.federation.metrics import (
 from capc.parties.federation.party_file import PartyFile
 from capc.roles import ANSWERING, role_of
 from capc.transport.channel import Traffic
-from capc.transport.endpoints import Peer
+from capc.transport.peer import Peer
 
 if TYPE_CHECKING:
     from capc.parties.federation.metrics_server import MetricsServer
