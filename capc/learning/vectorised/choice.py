@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import subprocess
 import sys
@@ -32,8 +33,9 @@ def chosen_trainer(wanted: str) -> str:
     return VECTORISED if installed and _backend() not in ("", "cpu") else PROCESS
 
 
+@functools.cache
 def _backend() -> str:
-    """What JAX computes on, asked in a process of its own, for JAX would hold the device's memory.
+    """What JAX computes on, asked once in a process of its own: JAX would hold the device's memory.
 
     Empty where it does not start.
     """
