@@ -13,6 +13,8 @@ from capc.graph.prepared import load_network
 from capc.harness.models import model_files, prepared_models
 from capc.harness.settings import parse_settings
 
+pytestmark = pytest.mark.usefixtures("prepare_here")
+
 
 def kinds(network: Network) -> set[type]:
     return {type(layer) for layer in network.layers}

@@ -107,6 +107,7 @@ def test_a_missing_field_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert field in said
 
 
+@pytest.mark.usefixtures("prepare_here")
 def test_a_file_that_is_no_graph(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "junk.pb").write_bytes(b"\x0a\x99 not a graph")
     flags = run_flags(tmp_path, f"--checkpoint_dir={tmp_path}", "--model_type=junk")
@@ -114,6 +115,7 @@ def test_a_file_that_is_no_graph(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert "is not a frozen TensorFlow graph" in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("prepare_here")
 def test_other_node_names(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(run_flags(tmp_path, "--output_node=import/nope:0")) == 2
     said = capfd.readouterr().err
