@@ -24,19 +24,21 @@ NOT_FOR_CLIENTS = {
 """What only a key at hand can evaluate, and the words of the refusal."""
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1000)
-@pytest.mark.parametrize("kind", KINDS)
-def test_right_or_refused_by_name(kind: str) -> None:
+def cases_of(kind: str) -> list[str]:
+    """All, but with a client half: it takes minutes, and each is tried both ways without one."""
+    if kind.startswith("client") and "CAPC_ALL_OPERATIONS" not in os.environ:
+        return [*CASES][kind == "client" :: 2]  # every second one packed, the others not
+    return [*CASES]
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict[str, str]]:
+    """By kind and case what came out, all in one process: TensorFlow takes seconds to load."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    cases = [*CASES]
-    if kind.startswith("client") and "CAPC_ALL_OPERATIONS" not in os.environ:
-        # minutes: every second one packed, the others not; each is tried both ways without a client
-        cases = cases[kind == "client" :: 2]
     paths = [str(ROOT / "capc" / "he_transformer"), str(ROOT)]
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), kind, str(port), *cases],
+        [sys.executable, str(PROGRAM), str(port), json.dumps({k: cases_of(k) for k in KINDS})],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),
@@ -49,10 +51,19 @@ def test_right_or_refused_by_name(kind: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = dict(json.loads(line) for line in done.stdout.splitlines())
+    outcomes: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+    for line in done.stdout.splitlines():
+        kind, case, outcome = json.loads(line)
+        outcomes[kind][case] = outcome
+    return outcomes
+
+
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("kind", KINDS)
+def test_right_or_refused_by_name(found: dict[str, dict[str, str]], kind: str) -> None:
     assert len(CASES) > 90
-    assert list(found) == cases
-    for name, outcome in found.items():
+    assert list(found[kind]) == cases_of(kind)
+    for name, outcome in found[kind].items():
         words = NOT_FOR_CLIENTS.get(name) if kind.startswith("client") else None
         if words is None:
             assert outcome == "right", (name, outcome)

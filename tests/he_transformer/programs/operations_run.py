@@ -1,5 +1,8 @@
 # ruff: noqa: T201  it prints its findings
-"""Cases of operations.py in one process, each in one mode: what came out, one JSON line each."""
+"""Cases of operations.py in one process: what came out, one JSON line each.
+
+The arguments are a port, and a JSON object from the kind of session to its cases.
+"""
 
 from __future__ import annotations
 
@@ -98,5 +101,6 @@ def outcome(name: str, kind: str, port: int) -> str:
 
 
 if __name__ == "__main__":
-    for case in sys.argv[3:] or CASES:
-        print(json.dumps([case, outcome(case, sys.argv[1], int(sys.argv[2]))]), flush=True)
+    for kind, cases in json.loads(sys.argv[2]).items():
+        for case in cases:
+            print(json.dumps([kind, case, outcome(case, kind, int(sys.argv[1]))]), flush=True)
