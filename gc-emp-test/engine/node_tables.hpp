@@ -49,7 +49,7 @@ constexpr std::size_t kNodePlanes = 2;
 
 /// Bits of planes.
 [[nodiscard]] constexpr Word planes_of(const Lookup& lookup) {
-  return (lookup.with_equal ? 3U : 1U) * (lookup.result_count == 2 ? 5U : 1U);
+  return (lookup.with_equal ? Word{3} : 1) * (lookup.result_count == 2 ? Word{5} : 1);
 }
 
 /// The `planes` of a table of so many entries in a message. Entry 0 is left out of those that are
