@@ -20,6 +20,7 @@ from capc.graph.agreement import agree, agreed_integers
 from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.ring_choice import require_sums
+from capc.he.allocation import give_back_freed_memory
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
@@ -97,6 +98,7 @@ class AnsweringParty:
     def _answer(self, batch: Batch) -> None:
         with self._timed(batch, "1a", "offline"):
             prepared: Any = self._inference.prepare(batch.count)
+        rest(self._runtime.config)
         with self._timed(batch, "1c", "offline"):
             vote_share = self._draw_vote_share(batch)
             self._program.prepare(len(vote_share), vote_share)
@@ -196,6 +198,7 @@ def take_part(runtime: Runtime) -> None:
         )
         with runtime.timed(None, "1a", "setup", lambda: querying.traffic):
             inference = start_inference(config, querying, network)
+        rest(config)
         with runtime.timed(None, "1c", "setup", lambda: querying.traffic):
             program = resources.enter_context(
                 CircuitProgram.garbler(
@@ -225,6 +228,12 @@ def take_part(runtime: Runtime) -> None:
             ring_bits=ring.ring_bits,
             own_noise=own_noise,
         ).serve()
+
+
+def rest(config: PartyConfig) -> None:
+    """After the steps that compute most: what they freed is for those whose turn it is then."""
+    if config.takes_turns:
+        give_back_freed_memory()
 
 
 def start_inference(

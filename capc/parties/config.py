@@ -25,6 +25,7 @@ from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import GARBLED, NONLINEAR_WAYS, NonlinearChoice
 from capc.log_lines import LOG_FORMATS, LogFormat
+from capc.machine import cores
 from capc.parties.config_fields import (
     boolean,
     field,
@@ -44,6 +45,7 @@ from capc.transport.endpoints import LOOPBACK
 
 CONFIG_VERSION = 8
 PATIENCE_PARTS = 8  # one for each of the five steps that may wait for a party, and room
+CONVERSATIONS_A_CORE = 4  # with parties on one machine: where one waits, others compute
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,22 @@ class PartyConfig:
         needs more time.
         """
         return self.timeout_seconds / (PATIENCE_PARTS if self.may_lose_parties else 1)
+
+    @property
+    def conversations(self) -> int:
+        """With how many answering parties the querying party speaks at a time.
+
+        With all of them, but where they all run on this machine, at its loopback address: more than
+        keep its cores busy would not be faster, and each takes memory while it computes.
+        """
+        if self.address != LOOPBACK:
+            return self.n_parties
+        return min(self.n_parties, CONVERSATIONS_A_CORE * cores())
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether an answering party waits while others speak, and so gives its memory back."""
+        return self.conversations < self.n_parties
 
     @property
     def vote_shift(self) -> int:

@@ -194,7 +194,7 @@ def take_part(runtime: Runtime) -> ExitStatus:
     images = load_queries(config)
     begin = runtime.control.first_query(images.tobytes(), len(images))
     with ExitStack() as resources, runtime.failures():
-        pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.n_parties))
+        pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.conversations))
         meeting = runtime.meeting
         resources.callback(meeting.close)
         runtime.control.announce(config.address, None, meeting.identity.certificate)

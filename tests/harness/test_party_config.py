@@ -15,6 +15,8 @@ from capc.graph.agreement import Agreement
 from capc.he.parameters import EncryptionParameters
 from capc.inference.choice import NonlinearChoice
 from capc.inference.link import Link
+from capc.parties import answering_party
+from capc.parties import config as configs
 from capc.parties.config import OwnNoise, PartyConfig, PrivacySettings, QuerySource
 
 BASE = PartyConfig(
@@ -201,3 +203,29 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 def test_votes_that_cannot_be_are_refused(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         PartyConfig.from_json(BASE.to_json() | changed)
+
+
+@pytest.mark.parametrize(
+    ("address", "n_parties", "conversations", "gives_back"),
+    [
+        ("127.0.0.1", 8, 8, False),
+        ("127.0.0.1", 9, 8, True),
+        ("127.0.0.1", 250, 8, True),
+        ("10.0.0.7", 250, 250, False),
+    ],
+)
+def test_many_parties_of_one_machine_take_turns(
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    n_parties: int,
+    conversations: int,
+    gives_back: bool,
+) -> None:
+    """With two cores; those that wait for their turn give back what they have freed."""
+    monkeypatch.setattr(configs, "cores", lambda: 2)
+    calls: list[None] = []
+    monkeypatch.setattr(answering_party, "give_back_freed_memory", lambda: calls.append(None))
+    config = replace(BASE, address=address, n_parties=n_parties)
+    assert config.conversations == conversations
+    answering_party.rest(config)
+    assert bool(calls) == gives_back

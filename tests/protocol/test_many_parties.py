@@ -6,17 +6,19 @@ from protocol_runs import Runner
 
 from capc.harness.launchers.fork_client import FORK_FROM
 
+PARTIES = FORK_FROM + 1  # which take turns on two cores
+
 
 def test_forked_parties_give_the_label(run_as_users_do: Runner) -> None:
-    finished = run_as_users_do(f"--n_parties={FORK_FROM}", "--n_queries=2", "--sigma=0", "--verify")
+    finished = run_as_users_do(f"--n_parties={PARTIES}", "--n_queries=2", "--sigma=0", "--verify")
     assert finished.status == 0
     queries = finished.table("queries")
     checks = finished.table("private/check")
     assert checks["reference_agrees"].tolist() == [True, True]
     assert queries["label"].tolist() == checks["plain_label"].tolist()
     parties = finished.record["parties"]
-    assert [party["exit_status"] for party in parties.values()] == [0] * (FORK_FROM + 2)
-    assert len({party["port"] for party in parties.values()}) == FORK_FROM + 2
-    for index in range(FORK_FROM):
+    assert [party["exit_status"] for party in parties.values()] == [0] * (PARTIES + 2)
+    assert len({party["port"] for party in parties.values()}) == PARTIES + 2
+    for index in range(PARTIES):
         log = (finished.folder / "logs" / f"answering-{index}.log").read_text()
         assert f"answering-{index} query 1 step 2" in log
