@@ -8,7 +8,7 @@ coefficients alone, and checks every length before SEAL parses anything.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ import seal
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import Int64
+from capc.gc import _engine
 from capc.he.parameters import EncryptionParameters, moduli
 from capc.he.rns import UInt64
 
@@ -66,6 +67,7 @@ class Context:
         self.primes = tuple(prime.value() for prime in data.parms().coeff_modulus())
         self.first_id = data.parms_id()
         self.evaluator: Any = seal.Evaluator(self.seal)
+        self._transforms = _engine.Transforms(self.degree, self.primes)
         empty = seal.Plaintext().to_bytes(_PLAIN)
         self._magic = empty[:6]
 
@@ -82,12 +84,12 @@ class Context:
         return words.reshape(2, -1, self.degree)
 
     def to_ntt(self, polynomials: UInt64) -> UInt64:
-        """Polynomials (count, primes, degree) from coefficient to NTT form."""
-        return self._transformed(polynomials, False, self.evaluator.transform_to_ntt_inplace)
+        """Polynomials (count, primes, degree) from coefficient to SEAL's NTT form, as new ones."""
+        return self._transforms.forward(polynomials)
 
     def from_ntt(self, polynomials: UInt64) -> UInt64:
-        """Polynomials (count, primes, degree) from NTT to coefficient form."""
-        return self._transformed(polynomials, True, self.evaluator.transform_from_ntt_inplace)
+        """Polynomials (count, primes, degree) from SEAL's NTT to coefficient form, as new ones."""
+        return self._transforms.inverse(polynomials)
 
     def switching_keys(self, keys: Mapping[int, UInt64]) -> Any:
         """SEAL's Galois keys from one key for each automorphism X -> X^e.
@@ -116,19 +118,6 @@ class Context:
         values = np.zeros(self.degree, dtype=np.int64)
         values[: words.size] = words
         return values
-
-    def _transformed(
-        self, polynomials: UInt64, is_ntt: bool, transform: Callable[[Any], object]
-    ) -> UInt64:
-        """Two at a time, as a ciphertext has them; 0, which SEAL refuses, stays as it is."""
-        results = np.zeros(polynomials.shape, dtype=np.uint64)  # in one piece, row by row
-        rest = np.flatnonzero(polynomials.any(axis=(1, 2)))
-        for start in range(0, rest.size, 2):
-            pair = rest[[start, min(start + 1, rest.size - 1)]]
-            ciphertext = self.ciphertext(polynomials[pair], is_ntt=is_ntt)
-            transform(ciphertext)
-            results[pair] = self.residues(ciphertext)
-        return results
 
     def _ciphertext_bytes(self, residues: UInt64, parms_id: Any, is_ntt: bool) -> bytes:
         size, primes, degree = residues.shape

@@ -120,7 +120,6 @@ class HEServer:
         parameters.require_secure(allow_insecure)
         self._fixed_point = fixed_point
         self._context = context(parameters, fixed_point.ring_bits)
-        self._evaluator = self._context.evaluator
         view = memoryview(public_key)
         size = rns.packed_size(self._context.primes, self._context.degree)
         first = self._unpack_key(view[:size])
@@ -158,11 +157,9 @@ class HEServer:
             weights[k] = residues(polynomial, primes)
             for _ in range(packing.blocks.merged.bit_length() - 1):
                 weights[k] = rns.halve_mod(weights[k], primes)
-        weights[is_zero, :, 0] = 1  # as long for the transform as any other
         for start in range(0, len(weights), _TRANSFORMED_AT_ONCE):
             part = weights[start : start + _TRANSFORMED_AT_ONCE]
             part[:] = self._context.to_ntt(part)
-        weights[is_zero] = 0
         return weights, is_zero
 
     def offline_bytes(self, layer: ServerLayer) -> int:
@@ -267,14 +264,12 @@ class HEServer:
             is_zero = layer.is_zero[start : start + merged]
             sums = rns.sums_of_products(inputs, layer.weights, pairs, primes)
             sums[is_zero] = inputs[0]
-            parts = []
-            for both, zero in zip(sums, is_zero, strict=True):
-                ciphertext = self._context.ciphertext(both, is_ntt=True)
-                self._evaluator.transform_from_ntt_inplace(ciphertext)
-                parts.append(Sum(ciphertext, bool(zero)))
+            parts = [
+                Sum(self._context.ciphertext(self._context.from_ntt(both)), bool(zero))
+                for both, zero in zip(sums, is_zero, strict=True)
+            ]
             whole = self._merger.merge(parts, merged)
-            self._evaluator.transform_to_ntt_inplace(whole.ciphertext)
-            found = self._context.residues(whole.ciphertext)
+            found = self._context.to_ntt(self._context.residues(whole.ciphertext))
             outputs.append(np.zeros_like(found) if whole.is_zero else found)
         return np.stack(outputs)
 

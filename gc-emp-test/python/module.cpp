@@ -23,4 +23,5 @@ NB_MODULE(_engine, m) {
   bind_sessions(m);
   bind_lookups(m);
   bind_residues(m);
+  bind_transforms(m);
 }

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels.hpp"
+
+namespace capc::gc {
+
+/// A constant w below a prime p, and floor(2^64 w / p), which makes products by it cheap (Shoup).
+struct Factor {
+  std::uint64_t value;
+  std::uint64_t quotient;
+};
+
+/// What one direction of a transform needs, of `degree` coefficients modulo `prime`.
+///
+/// The butterflies of a stage of m groups multiply those of group i by roots[m + i].
+struct TransformView {
+  std::size_t degree;
+  std::uint64_t prime;
+  const std::uint64_t* roots;
+  const std::uint64_t* quotients;
+  Factor scale;  // the inverse ends with products by these two
+  Factor last_scale;
+};
+
+/// The loops over residues, as one instruction set has them.
+struct ResidueLoops {
+  void (*forward)(const TransformView& transform, std::uint64_t* values);
+  void (*inverse)(const TransformView& transform, std::uint64_t* values);
+};
+
+/// Those for AVX-512 where the path has it.
+[[nodiscard]] const ResidueLoops& residue_loops_of(Path path);
+
+[[nodiscard]] const ResidueLoops& portable_residue_loops();
+[[nodiscard]] const ResidueLoops& avx512_residue_loops();
+
+}  // namespace capc::gc

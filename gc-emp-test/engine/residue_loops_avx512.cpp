@@ -1,0 +1,118 @@
+// Built with AVX-512 F and DQ, and run only on the path whose processors have both.
+
+#include <immintrin.h>
+
+#include "transform_loops.hpp"
+
+namespace capc::gc {
+namespace {
+
+/// Eight residues.
+struct Lanes {
+  static constexpr std::size_t kLanes = 8;
+  static constexpr std::size_t kOwn = 2 * kLanes;
+
+  static Lanes all(std::uint64_t x) { return {_mm512_set1_epi64(static_cast<std::int64_t>(x))}; }
+  static Lanes load(const std::uint64_t* from) { return {_mm512_loadu_si512(from)}; }
+  void store(std::uint64_t* to) const { _mm512_storeu_si512(to, v); }
+
+  friend Lanes operator+(Lanes x, Lanes y) { return {_mm512_add_epi64(x.v, y.v)}; }
+  friend Lanes operator-(Lanes x, Lanes y) { return {_mm512_sub_epi64(x.v, y.v)}; }
+  friend Lanes min(Lanes x, Lanes y) { return {_mm512_min_epu64(x.v, y.v)}; }
+
+  /// x w modulo p for any x, below 4 p. The quotient's estimate leaves out the product of both low
+  /// halves and two carries: it is Shoup's or up to two less.
+  [[gnu::always_inline]] static Lanes lazy_product(Lanes x, const Factors<Lanes>& w, Lanes prime) {
+    const __m512i high = _mm512_srli_epi64(x.v, 32);
+    const __m512i wide = _mm512_srli_epi64(w.quotient.v, 32);
+    const __m512i first = _mm512_srli_epi64(_mm512_mul_epu32(x.v, wide), 32);
+    const __m512i second = _mm512_srli_epi64(_mm512_mul_epu32(high, w.quotient.v), 32);
+    const __m512i quotient =
+        _mm512_add_epi64(_mm512_add_epi64(_mm512_mul_epu32(high, wide), first), second);
+    return {_mm512_sub_epi64(_mm512_mullo_epi64(x.v, w.value.v),
+                             _mm512_mullo_epi64(quotient, prime.v))};
+  }
+
+  /// The stages of halves 4, 2 and 1 on 16 values, from `at` on.
+  [[gnu::always_inline]] static void end_forward(const TransformView& transform,
+                                                 std::uint64_t* values, std::size_t at,
+                                                 const Bounds<Lanes>& bounds) {
+    const Lanes low = load(values);
+    const Lanes high = load(values + kLanes);
+    Lanes x{_mm512_shuffle_i64x2(low.v, high.v, 0x44)};
+    Lanes y{_mm512_shuffle_i64x2(low.v, high.v, 0xee)};
+    forward_butterfly(x, y, roots_of<4>(transform, at), bounds);
+    swap_pairs(x, y);
+    forward_butterfly(x, y, roots_of<2>(transform, at), bounds);
+    swap_neighbours(x, y);
+    forward_butterfly(x, y, roots_of<1>(transform, at), bounds);
+    swap_neighbours(x, y);
+    x = bounds.reduced(x);
+    y = bounds.reduced(y);
+    select<0, 1, 8, 9, 2, 3, 10, 11>(x, y).store(values);
+    select<4, 5, 12, 13, 6, 7, 14, 15>(x, y).store(values + kLanes);
+  }
+
+  /// The same stages of the inverse.
+  [[gnu::always_inline]] static void begin_inverse(const TransformView& transform,
+                                                   std::uint64_t* values, std::size_t at,
+                                                   const Bounds<Lanes>& bounds) {
+    const Lanes low = load(values);
+    const Lanes high = load(values + kLanes);
+    Lanes x = select<0, 1, 4, 5, 8, 9, 12, 13>(low, high);
+    Lanes y = select<2, 3, 6, 7, 10, 11, 14, 15>(low, high);
+    swap_neighbours(x, y);
+    inverse_butterfly(x, y, roots_of<1>(transform, at), bounds);
+    swap_neighbours(x, y);
+    inverse_butterfly(x, y, roots_of<2>(transform, at), bounds);
+    swap_pairs(x, y);
+    inverse_butterfly(x, y, roots_of<4>(transform, at), bounds);
+    Lanes{_mm512_shuffle_i64x2(x.v, y.v, 0x44)}.store(values);
+    Lanes{_mm512_shuffle_i64x2(x.v, y.v, 0xee)}.store(values + kLanes);
+  }
+
+  __m512i v;
+
+ private:
+  template <int a, int b, int c, int d, int e, int f, int g, int h>
+  [[gnu::always_inline]] static Lanes select(Lanes x, Lanes y) {
+    return {_mm512_permutex2var_epi64(x.v, _mm512_setr_epi64(a, b, c, d, e, f, g, h), y.v)};
+  }
+
+  /// (x0 x1 x2 x3 ...), (y0 y1 y2 y3 ...) -> (x0 x1 y0 y1 ...), (x2 x3 y2 y3 ...), and back.
+  [[gnu::always_inline]] static void swap_pairs(Lanes& x, Lanes& y) {
+    const Lanes first = select<0, 1, 8, 9, 4, 5, 12, 13>(x, y);
+    y = select<2, 3, 10, 11, 6, 7, 14, 15>(x, y);
+    x = first;
+  }
+
+  /// (x0 x1 ...), (y0 y1 ...) -> (x0 y0 ...), (x1 y1 ...), and back.
+  [[gnu::always_inline]] static void swap_neighbours(Lanes& x, Lanes& y) {
+    const __m512i first = _mm512_unpacklo_epi64(x.v, y.v);
+    y.v = _mm512_unpackhi_epi64(x.v, y.v);
+    x.v = first;
+  }
+
+  /// Those of the groups of halves `half` among the 16 values from `at` on, each in `half` lanes.
+  template <std::size_t half>
+  [[gnu::always_inline]] static Factors<Lanes> roots_of(const TransformView& transform,
+                                                        std::size_t at) {
+    const std::size_t first = (transform.degree + at) / (2 * half);
+    constexpr std::int64_t k = half;
+    constexpr __mmask8 kGroups = (1U << (kLanes / half)) - 1U;
+    const __m512i places = _mm512_setr_epi64(0, 1 / k, 2 / k, 3 / k, 4 / k, 5 / k, 6 / k, 7 / k);
+    const __m512i roots = _mm512_maskz_loadu_epi64(kGroups, transform.roots + first);
+    const __m512i quotients = _mm512_maskz_loadu_epi64(kGroups, transform.quotients + first);
+    return {{_mm512_permutexvar_epi64(places, roots)},
+            {_mm512_permutexvar_epi64(places, quotients)}};
+  }
+};
+
+}  // namespace
+
+const ResidueLoops& avx512_residue_loops() {
+  static constexpr ResidueLoops kLoops{forward_loop<Lanes>, inverse_loop<Lanes>};
+  return kLoops;
+}
+
+}  // namespace capc::gc

@@ -1,0 +1,45 @@
+#include "residues.hpp"
+#include "transform_loops.hpp"
+
+namespace capc::gc {
+namespace {
+
+/// One residue.
+struct Lane {
+  static constexpr std::size_t kLanes = 1;
+  static constexpr std::size_t kOwn = 1;
+
+  static Lane all(std::uint64_t x) { return {x}; }
+  static Lane load(const std::uint64_t* from) { return {*from}; }
+  void store(std::uint64_t* to) const { *to = v; }
+
+  friend Lane operator+(Lane x, Lane y) { return {x.v + y.v}; }
+  friend Lane operator-(Lane x, Lane y) { return {x.v - y.v}; }
+  friend Lane min(Lane x, Lane y) { return {x.v < y.v ? x.v : y.v}; }
+
+  /// x w modulo p for any x, below 2 p.
+  static Lane lazy_product(Lane x, const Factors<Lane>& w, Lane prime) {
+    const auto quotient =
+        static_cast<std::uint64_t>(static_cast<DoubleWord>(x.v) * w.quotient.v >> 64U);
+    return {x.v * w.value.v - quotient * prime.v};
+  }
+
+  static void end_forward(const TransformView& /*transform*/, std::uint64_t* values,
+                          std::size_t /*at*/, const Bounds<Lane>& bounds) {
+    bounds.reduced(load(values)).store(values);
+  }
+
+  static void begin_inverse(const TransformView& /*transform*/, std::uint64_t* /*values*/,
+                            std::size_t /*at*/, const Bounds<Lane>& /*bounds*/) {}
+
+  std::uint64_t v;
+};
+
+}  // namespace
+
+const ResidueLoops& portable_residue_loops() {
+  static constexpr ResidueLoops kLoops{forward_loop<Lane>, inverse_loop<Lane>};
+  return kLoops;
+}
+
+}  // namespace capc::gc
