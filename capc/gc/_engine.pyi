@@ -6,6 +6,7 @@ from typing_extensions import Buffer
 
 Words = NDArray[np.int64]
 Residues = NDArray[np.uint64]
+Small = NDArray[np.int8]
 
 SETUP_OFFER_BYTES: int
 SETUP_CHOICE_BYTES: int
@@ -284,6 +285,19 @@ def sums_of_products(
     primes: Sequence[int],
     start: Residues | None = None,
 ) -> Residues: ...
+def combine(
+    values: Residues,
+    factors: Sequence[Sequence[int]],
+    offsets: Sequence[int],
+    primes: Sequence[int],
+) -> Residues: ...
+def rounded_quotients(
+    values: Residues, factors: Sequence[int], ring_bits: int, primes: Sequence[int]
+) -> Words: ...
+def add_small(values: Residues, small: Small, primes: Sequence[int]) -> None: ...
+def binomial(random: Buffer, coins: int) -> Small: ...
+def pack_residues(values: Residues, primes: Sequence[int]) -> bytes: ...
+def unpack_residues(data: Buffer, primes: Sequence[int], count: int) -> Residues: ...
 
 class Transforms:
     def __init__(self, degree: int, primes: Sequence[int]) -> None: ...

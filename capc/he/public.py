@@ -14,6 +14,7 @@ import numpy as np
 
 from capc.he import rns
 from capc.he.context import Context
+from capc.he.noise import MAX_ERROR
 from capc.he.rns import UInt64
 from capc.he.symmetric import binomial_errors, key_polynomial
 
@@ -32,19 +33,16 @@ class PublicZeroEncryptor:
         """
         context = self._context
         primes, degree = context.primes, context.degree
+        small: UInt64 = np.zeros((2 * count, len(primes), degree), dtype=np.uint64)  # u, then e1
+        ternary, errors = rns.ternary(count * degree), rns.binomial(count * degree, MAX_ERROR)
+        rns.add_small(small, np.concatenate([ternary, errors]).reshape(2 * count, -1), primes)
+        both = context.to_ntt(small)
         zeros = np.zeros((count, 2, len(primes), degree), dtype=np.uint64)
-        zeros[:, 1] = context.to_ntt(_polynomials(binomial_errors(count * degree, primes), count))
-        ternary = rns.small_residues(rns.ternary(count * degree), primes)
-        factors = context.to_ntt(_polynomials(ternary, count))
+        zeros[:, 1] = both[count:]
         numbers = np.arange(count)
         pairs = np.stack([np.zeros_like(numbers), numbers], axis=1)[:, np.newaxis]
-        return rns.sums_of_products(self._key, factors, pairs, primes, zeros)
+        return rns.sums_of_products(self._key, both[:count], pairs, primes, zeros)
 
     def errors(self, count: int) -> UInt64:
         """e0 at so many coefficients, (primes, count), in coefficient form."""
         return binomial_errors(count, self._context.primes)
-
-
-def _polynomials(values: UInt64, count: int) -> UInt64:
-    """Residues (primes, count * degree) as (count, primes, degree)."""
-    return values.reshape(len(values), count, -1).transpose(1, 0, 2)

@@ -1,4 +1,4 @@
-"""Arithmetic on residues modulo word-sized primes, in NumPy: scaled messages, wide noise, bytes.
+"""Arithmetic on residues modulo word-sized primes: scaled messages, noise, bytes, products.
 
 A residue array has shape (..., primes, coefficients), dtype uint64, entry j below prime j.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
@@ -19,10 +18,10 @@ from capc.fixed_point import Int64
 from capc.gc import _engine
 
 UInt64 = NDArray[np.uint64]
+Int8 = NDArray[np.int8]
 
 QUOTIENT_BITS = 128
-_DIGIT_BITS = 32
-_DIGIT_MASK = np.uint64((1 << _DIGIT_BITS) - 1)
+_WORD_BITS = 64
 
 
 def _reduced(values: UInt64, prime: UInt64 | np.uint64) -> UInt64:
@@ -41,23 +40,6 @@ def _lifted(values: UInt64, prime: UInt64 | np.uint64) -> UInt64:
     """
     lifted: UInt64 = np.minimum(values, values + prime)
     return lifted
-
-
-def multiply_mod(digits: UInt64, constant: int, prime: int) -> UInt64:
-    """digits * constant mod prime, for digits below 2^32 and prime below 2^61.
-
-    The quotient, estimated in double precision, is below 2^32 and off by at most one; the
-    remainder then comes from arithmetic modulo 2^64.
-    """
-    constant %= prime
-    quotient = (digits.astype(np.float64) * (constant / prime)).astype(np.uint64)
-    difference = digits * np.uint64(constant) - quotient * np.uint64(prime)
-    return _reduced(_lifted(difference, np.uint64(prime)), np.uint64(prime))
-
-
-def residues(digits: Sequence[UInt64], offset: int, primes: Sequence[int]) -> UInt64:
-    """sum_k digits[k] * 2^(32 k) + offset modulo each prime -> (primes, coefficients)."""
-    return _combine(digits, 1, offset, primes)
 
 
 def small_residues(values: Int64, primes: Sequence[int]) -> UInt64:
@@ -83,37 +65,24 @@ def scaled_message(message: Int64, ring_bits: int, primes: Sequence[int]) -> UIn
         q_mod_t = q_mod_t * prime % modulus
     product = message.view(np.uint64) * np.uint64(q_mod_t) + np.uint64(modulus // 2)
     shifted = product & np.uint64(modulus - 1)  # B + t/2 in [0, t)
-    digits = [shifted & _DIGIT_MASK]
-    if ring_bits > _DIGIT_BITS:
-        digits.append(shifted >> np.uint64(_DIGIT_BITS))
-    rows = []
-    for prime in primes:
-        inverse = pow(modulus, -1, prime)
-        rows.append(_combine(digits, -inverse, modulus // 2 * inverse, [prime])[0])
-    return np.stack(rows)
+    inverses = [pow(modulus, -1, prime) for prime in primes]
+    factors = [[-inverse % prime] for inverse, prime in zip(inverses, primes, strict=True)]
+    offsets = [
+        modulus // 2 * inverse % prime for inverse, prime in zip(inverses, primes, strict=True)
+    ]
+    return _engine.combine(shifted[np.newaxis], factors, offsets, primes)
 
 
 def rounded_quotients(values: UInt64, ring_bits: int, primes: Sequence[int]) -> Int64:
     """round(t x / q) mod t, q the product of the primes, for residues of x (primes, coefficients).
 
     x / q is, but for an integer, the sum of y / p over the primes p, y = x (q / p)^-1 mod p. Each
-    quotient is cut to QUOTIENT_BITS binary places, by long division in digits of 32 bits: results
-    are right where t x / q is further than t len(primes) / 2^QUOTIENT_BITS from the middle of two.
+    quotient is cut to QUOTIENT_BITS binary places: results are right where t x / q is further than
+    t len(primes) / 2^QUOTIENT_BITS from the middle of two.
     """
     product = math.prod(primes)
-    sums = np.zeros((QUOTIENT_BITS // _DIGIT_BITS, values.shape[1]), dtype=np.uint64)
-    for row, prime in zip(values, primes, strict=True):
-        digits = [row & _DIGIT_MASK, row >> np.uint64(_DIGIT_BITS)]
-        rest = _combine(digits, pow(product // prime, -1, prime), 0, [prime])[0]
-        for k in range(len(sums)):
-            quotient, rest = _next_digit(rest, prime)
-            sums[k] += quotient
-    for k in range(len(sums) - 1, 0, -1):
-        sums[k - 1] += sums[k] >> np.uint64(_DIGIT_BITS)
-        sums[k] &= _DIGIT_MASK
-    top = (sums[0] << np.uint64(_DIGIT_BITS)) + sums[1] + np.uint64(1 << (63 - ring_bits))
-    rounded: UInt64 = top >> np.uint64(64 - ring_bits)
-    return rounded.view(np.int64)
+    factors = [pow(product // prime, -1, prime) for prime in primes]
+    return _engine.rounded_quotients(values, factors, ring_bits, primes)
 
 
 def uniform_noise(width: int, count: int, primes: Sequence[int]) -> UInt64:
@@ -121,16 +90,30 @@ def uniform_noise(width: int, count: int, primes: Sequence[int]) -> UInt64:
 
     Fresh from the OS generator: words of as many bits as width - 1 has, those not below skipped.
     """
-    words = -(-(width - 1).bit_length() // _DIGIT_BITS)
-    top_bits = (width - 1).bit_length() - _DIGIT_BITS * (words - 1)
+    words = -(-(width - 1).bit_length() // _WORD_BITS)
+    top_bits = (width - 1).bit_length() - _WORD_BITS * (words - 1)
     digits: UInt64 = np.empty((words, 0), dtype=np.uint64)
     while digits.shape[1] < count:
         missing = count - digits.shape[1]
-        raw = np.frombuffer(random_bytes(4 * words * missing), dtype="<u4")
+        raw = np.frombuffer(random_bytes(8 * words * missing), dtype="<u8")
         drawn = raw.reshape(words, missing).astype(np.uint64)
         drawn[-1] &= np.uint64((1 << top_bits) - 1)
         digits = np.concatenate([digits, drawn[:, _below(drawn, width)]], axis=1)
-    return residues(list(digits), -(width // 2), primes)
+    factors = [[(1 << _WORD_BITS * k) % prime for k in range(words)] for prime in primes]
+    return _engine.combine(digits, factors, [-(width // 2) % prime for prime in primes], primes)
+
+
+def add_small(values: UInt64, small: Int8, primes: Sequence[int]) -> None:
+    """Adds integers (count, coefficients), below every prime, to residues (count, primes, ...).
+
+    In place; the coefficients of a polynomial lie side by side.
+    """
+    _engine.add_small(values, small, primes)
+
+
+def binomial(count: int, coins: int) -> Int8:
+    """`count` fresh differences of the heads among `coins` coins and as many others; at most 32."""
+    return _engine.binomial(random_bytes(8 * count), coins)
 
 
 def random_bytes(count: int) -> bytes:
@@ -138,14 +121,14 @@ def random_bytes(count: int) -> bytes:
     return _stream(os.urandom(32)).update(bytes(count))
 
 
-def ternary(count: int) -> Int64:
+def ternary(count: int) -> Int8:
     """`count` integers uniform in {-1, 0, 1}, fresh from the OS generator."""
     values: NDArray[np.uint8] = np.empty(0, dtype=np.uint8)
     while values.size < count:
         missing = count - values.size
         draw = np.frombuffer(random_bytes(missing + missing // 64 + 16), dtype=np.uint8)
         values = np.concatenate([values, draw[draw < 255]])  # 255 is a multiple of three
-    return (values[:count] % np.uint8(3)).astype(np.int64) - 1
+    return (values[:count] % np.uint8(3)).view(np.int8) - np.int8(1)
 
 
 def expand(seed: bytes, count: int, degree: int, primes: Sequence[int]) -> UInt64:
@@ -216,19 +199,7 @@ def pack(values: UInt64, primes: Sequence[int]) -> bytes:
 
     Two residues of an odd number of nibbles share a byte; what is left of a last byte is 0.
     """
-    parts = []
-    for row, prime in zip(values, primes, strict=True):
-        nibbles = _nibbles(prime)
-        if nibbles % 2:
-            pairs = np.append(row, np.zeros(row.size % 2, dtype=np.uint64)).reshape(-1, 2)
-            bits, rest = np.uint64(4 * nibbles), np.uint64(64 - 4 * nibbles)
-            words = np.stack([pairs[:, 0] | (pairs[:, 1] << bits), pairs[:, 1] >> rest], axis=1)
-            octets = _resized(words.astype("<u8", copy=False), nibbles)
-            parts.append(octets[: -(-row.size * nibbles // 2)])
-        else:
-            words = row.astype("<u8", order="C", copy=False).reshape(-1, 1)
-            parts.append(_resized(words, nibbles // 2))
-    return b"".join(parts)
+    return _engine.pack_residues(values, primes)
 
 
 def unpack(data: bytes | memoryview, primes: Sequence[int], coefficients: int) -> UInt64:
@@ -238,65 +209,20 @@ def unpack(data: bytes | memoryview, primes: Sequence[int], coefficients: int) -
             f"the peer sent a polynomial of {len(data)} bytes, "
             f"not {packed_size(primes, coefficients)}; it may run other encryption parameters"
         )
-    values = np.empty((len(primes), coefficients), dtype=np.uint64)
-    octets = np.frombuffer(data, dtype=np.uint8)
-    start = 0
-    for row, prime in zip(values, primes, strict=True):
-        size = packed_size([prime], coefficients)
-        found = _unpacked(octets[start : start + size], _nibbles(prime), coefficients)
-        if found[coefficients:].any() or (coefficients and int(found.max()) >= prime):
-            raise ProtocolError("the peer sent a coefficient that is not below its prime")
-        row[:] = found[:coefficients]
-        start += size
-    return values
-
-
-def _unpacked(octets: NDArray[np.uint8], nibbles: int, coefficients: int) -> UInt64:
-    """The residues of one prime, and what is left of a last byte as one more."""
-    if nibbles % 2 == 0:
-        narrow = octets.reshape(coefficients, nibbles // 2)
-        return np.frombuffer(_resized(narrow, 8), dtype="<u8")
-    pairs = -(-coefficients // 2)
-    whole = np.append(octets, np.zeros(pairs * nibbles - octets.size, dtype=np.uint8))
-    widened = _resized(whole.reshape(pairs, nibbles), 16)
-    words = np.frombuffer(widened, dtype="<u8").reshape(pairs, 2)
-    bits, rest = np.uint64(4 * nibbles), np.uint64(64 - 4 * nibbles)
-    first = words[:, 0] & np.uint64((1 << 4 * nibbles) - 1)
-    second = (words[:, 0] >> bits) | (words[:, 1] << rest)
-    return np.stack([first, second], axis=1).reshape(-1)
-
-
-def _resized(rows: NDArray[Any], size: int) -> bytes:
-    """Each row (count, n) cut to its first `size` bytes, or filled up with zeros.
-
-    As whole items of so many bytes: NumPy copies slices of a row byte by byte, 20 times slower.
-    """
-    items = rows.reshape(-1).view(f"V{rows.shape[1] * rows.itemsize}")
-    return items.astype(f"V{size}").tobytes()
+    return _engine.unpack_residues(data, primes, coefficients)
 
 
 def _stream(key: bytes) -> CipherContext:
     return Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
 
-def _next_digit(rest: UInt64, prime: int) -> tuple[UInt64, UInt64]:
-    """Quotient and rest of rest * 2^32 by the prime, for rest below the prime, below 2^61.
-
-    As in multiply_mod, the estimated quotient is off by at most one.
-    """
-    quotient = (rest.astype(np.float64) * (2.0**_DIGIT_BITS / prime)).astype(np.uint64)
-    left = ((rest << np.uint64(_DIGIT_BITS)) - quotient * np.uint64(prime)).view(np.int64)
-    quotient = quotient - (left < 0) + (left >= prime)
-    return quotient, _reduced(_lifted(left.view(np.uint64), np.uint64(prime)), np.uint64(prime))
-
-
-def _below(digits: UInt64, bound: int) -> NDArray[np.bool_]:
-    """Whether each integer, in 32-bit digits with the lowest first, is below the bound."""
-    below = np.zeros(digits.shape[1], dtype=np.bool_)
-    for k, row in enumerate(digits):
-        digit = np.uint64((bound >> (_DIGIT_BITS * k)) & int(_DIGIT_MASK))
-        below = (row < digit) | ((row == digit) & below)
-    if bound >> (_DIGIT_BITS * len(digits)):
+def _below(words: UInt64, bound: int) -> NDArray[np.bool_]:
+    """Whether each integer, in words of 64 bits with the lowest first, is below the bound."""
+    below = np.zeros(words.shape[1], dtype=np.bool_)
+    for k, row in enumerate(words):
+        word = np.uint64((bound >> (_WORD_BITS * k)) % (1 << _WORD_BITS))
+        below = (row < word) | ((row == word) & below)
+    if bound >> (_WORD_BITS * len(words)):
         below[:] = True
     return below
 
@@ -304,15 +230,3 @@ def _below(digits: UInt64, bound: int) -> NDArray[np.bool_]:
 def _nibbles(prime: int) -> int:
     """Of four bits each, as many as a residue needs."""
     return -(-prime.bit_length() // 4)
-
-
-def _combine(digits: Sequence[UInt64], factor: int, offset: int, primes: Sequence[int]) -> UInt64:
-    rows = []
-    for prime in primes:
-        total = np.full(digits[0].shape, offset % prime, dtype=np.uint64)
-        for k, digit in enumerate(digits):
-            total = _reduced(
-                total + multiply_mod(digit, factor << (_DIGIT_BITS * k), prime), np.uint64(prime)
-            )
-        rows.append(total)
-    return np.stack(rows)

@@ -28,7 +28,9 @@ class ZeroEncryptor:
 
     def __init__(self, context: Context, secret_key: Any) -> None:
         self._context = context
-        self._secret = context.secret_residues(secret_key)[: len(context.primes)]
+        secret = context.secret_residues(secret_key)[np.newaxis, : len(context.primes)]
+        self._secret = np.ascontiguousarray(secret)
+        self._negated = rns.subtract_mod(np.zeros_like(secret), secret, context.primes)
 
     def __repr__(self) -> str:
         return "ZeroEncryptor(...)"
@@ -43,16 +45,21 @@ class ZeroEncryptor:
 
         Both have the shape (count, primes, degree). Twice for one `a` would show errors.
         """
-        primes, degree, count = self._context.primes, self._context.degree, len(uniform)
-        errors = binomial_errors(count * degree, primes).reshape(len(primes), count, degree)
-        return rns.subtract_mod(errors.transpose(1, 0, 2), self.times_secret(uniform), primes)
+        polynomials = self._products(uniform, self._negated)
+        errors = rns.binomial(len(uniform) * self._context.degree, MAX_ERROR)
+        rns.add_small(polynomials, errors.reshape(len(uniform), -1), self._context.primes)
+        return polynomials
 
     def times_secret(self, polynomials: UInt64) -> UInt64:
         """c s for each c in NTT form, (count, primes, degree), in coefficient form. Secret."""
+        return self._products(polynomials, self._secret)
+
+    def _products(self, polynomials: UInt64, factor: UInt64) -> UInt64:
+        """Those by the one polynomial of `factor` (1, primes, degree), in coefficient form."""
         numbers = np.arange(len(polynomials))
         pairs = np.stack([numbers, np.zeros_like(numbers)], axis=1)[:, np.newaxis]
         products = rns.sums_of_products(
-            *(polynomials[:, np.newaxis], self._secret[np.newaxis], pairs, self._context.primes)
+            *(polynomials[:, np.newaxis], factor, pairs, self._context.primes)
         )
         return self._context.from_ntt(products[:, 0])
 
@@ -76,8 +83,6 @@ def key_polynomial(seed: bytes, context: Context) -> UInt64:
 
 def binomial_errors(count: int, primes: tuple[int, ...]) -> UInt64:
     """Fresh centred binomial errors in [-21, 21], as residues (primes, count)."""
-    words = np.frombuffer(rns.random_bytes(8 * count), dtype="<u8")
-    coins = np.uint64((1 << MAX_ERROR) - 1)
-    heads = np.bitwise_count(words & coins).astype(np.int64)
-    tails = np.bitwise_count((words >> np.uint64(MAX_ERROR)) & coins).astype(np.int64)
-    return rns.small_residues(heads - tails, primes)
+    errors: UInt64 = np.zeros((1, len(primes), count), dtype=np.uint64)
+    rns.add_small(errors, rns.binomial(count, MAX_ERROR)[np.newaxis], primes)
+    return errors.reshape(len(primes), count)

@@ -25,10 +25,22 @@ struct TransformView {
   Factor last_scale;
 };
 
+/// Pairs of factors, inputs[k][j] and weights[k][j], for `count` products of each coefficient j.
+struct Terms {
+  const std::uint64_t* const* inputs;
+  const std::uint64_t* const* weights;
+  std::size_t count;
+};
+
 /// The loops over residues, as one instruction set has them.
 struct ResidueLoops {
   void (*forward)(const TransformView& transform, std::uint64_t* values);
   void (*inverse)(const TransformView& transform, std::uint64_t* values);
+  /// Adds to the sum of each of `size` coefficients, 128 bits in two halves, its products. The
+  /// factors have at most `max_bits` bits.
+  void (*add_products)(const Terms& terms, std::size_t size, std::uint64_t* low,
+                       std::uint64_t* high);
+  unsigned max_bits;
 };
 
 /// Those for AVX-512 where the path has it.

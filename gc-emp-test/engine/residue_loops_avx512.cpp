@@ -2,6 +2,8 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "transform_loops.hpp"
 
 namespace capc::gc {
@@ -108,10 +110,73 @@ struct Lanes {
   }
 };
 
+/// Factors of 60 bits in halves of 30: of eight products, the sums of those of the low halves, of
+/// both others and of the high halves are below 2^64.
+constexpr unsigned kHalfBits = 30;
+constexpr std::size_t kTermsInWords = 8;
+
+/// Sums of 128 bits, in two halves.
+struct WideLanes {
+  /// Adds x 2^shift, for x below 2^64.
+  template <unsigned shift>
+  [[gnu::always_inline]] void add(__m512i x) {
+    const __m512i part = _mm512_slli_epi64(x, shift);
+    low = _mm512_add_epi64(low, part);
+    const __mmask8 carries = _mm512_cmplt_epu64_mask(low, part);
+    if constexpr (shift != 0) high = _mm512_add_epi64(high, _mm512_srli_epi64(x, 64 - shift));
+    high = _mm512_mask_sub_epi64(high, carries, high, _mm512_set1_epi64(-1));
+  }
+
+  __m512i low;
+  __m512i high;
+};
+
+/// Adds the products of terms [first, last), at most kTermsInWords, of the lanes in `mask`.
+[[gnu::always_inline]] inline void add_terms(const Terms& terms, std::size_t first,
+                                             std::size_t last, std::size_t at, __mmask8 mask,
+                                             WideLanes& sums) {
+  const __m512i half = _mm512_set1_epi64((std::int64_t{1} << kHalfBits) - 1);
+  __m512i lows = _mm512_setzero_si512();
+  __m512i crosses = lows;
+  __m512i highs = lows;
+  for (std::size_t k = first; k < last; ++k) {
+    const __m512i x = _mm512_maskz_loadu_epi64(mask, terms.inputs[k] + at);
+    const __m512i w = _mm512_maskz_loadu_epi64(mask, terms.weights[k] + at);
+    const __m512i x_low = _mm512_and_si512(x, half);
+    const __m512i w_low = _mm512_and_si512(w, half);
+    const __m512i x_high = _mm512_srli_epi64(x, kHalfBits);
+    const __m512i w_high = _mm512_srli_epi64(w, kHalfBits);
+    lows = _mm512_add_epi64(lows, _mm512_mul_epu32(x_low, w_low));
+    crosses = _mm512_add_epi64(crosses, _mm512_mul_epu32(x_low, w_high));
+    crosses = _mm512_add_epi64(crosses, _mm512_mul_epu32(x_high, w_low));
+    highs = _mm512_add_epi64(highs, _mm512_mul_epu32(x_high, w_high));
+  }
+  sums.add<0>(lows);
+  sums.add<kHalfBits>(crosses);
+  sums.add<2 * kHalfBits>(highs);
+}
+
+void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
+                       std::uint64_t* high) {
+  for (std::size_t first = 0; first < terms.count; first += kTermsInWords) {
+    const std::size_t last = std::min(first + kTermsInWords, terms.count);
+    for (std::size_t at = 0; at < size; at += Lanes::kLanes) {
+      const auto mask =
+          static_cast<__mmask8>(size - at < Lanes::kLanes ? (1U << (size - at)) - 1U : 0xffU);
+      WideLanes sums{_mm512_maskz_loadu_epi64(mask, low + at),
+                     _mm512_maskz_loadu_epi64(mask, high + at)};
+      add_terms(terms, first, last, at, mask, sums);
+      _mm512_mask_storeu_epi64(low + at, mask, sums.low);
+      _mm512_mask_storeu_epi64(high + at, mask, sums.high);
+    }
+  }
+}
+
 }  // namespace
 
 const ResidueLoops& avx512_residue_loops() {
-  static constexpr ResidueLoops kLoops{forward_loop<Lanes>, inverse_loop<Lanes>};
+  static constexpr ResidueLoops kLoops{forward_loop<Lanes>, inverse_loop<Lanes>, add_products_loop,
+                                       2 * kHalfBits};
   return kLoops;
 }
 

@@ -35,10 +35,25 @@ struct Lane {
   std::uint64_t v;
 };
 
+void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
+                       std::uint64_t* high) {
+  for (std::size_t k = 0; k < terms.count; ++k) {
+    const std::uint64_t* x = terms.inputs[k];
+    const std::uint64_t* w = terms.weights[k];
+    for (std::size_t j = 0; j < size; ++j) {
+      const DoubleWord sum =
+          (static_cast<DoubleWord>(high[j]) << 64U | low[j]) + static_cast<DoubleWord>(x[j]) * w[j];
+      low[j] = static_cast<std::uint64_t>(sum);
+      high[j] = static_cast<std::uint64_t>(sum >> 64U);
+    }
+  }
+}
+
 }  // namespace
 
 const ResidueLoops& portable_residue_loops() {
-  static constexpr ResidueLoops kLoops{forward_loop<Lane>, inverse_loop<Lane>};
+  static constexpr ResidueLoops kLoops{forward_loop<Lane>, inverse_loop<Lane>, add_products_loop,
+                                       64};
   return kLoops;
 }
 

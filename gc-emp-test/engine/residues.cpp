@@ -5,21 +5,27 @@
 #include <string>
 
 #include "errors.hpp"
+#include "residue_loops.hpp"
 
 namespace capc::gc {
 namespace {
 
-// The accumulators of a block, and the parts of the inputs that a sum reads, stay in the cache.
+// The sums of a block, and the parts of the inputs that a sum reads, stay in the cache.
 constexpr std::size_t kBlock = 512;
-using Accumulators = std::array<DoubleWord, kBlock>;
+
+const ResidueLoops& loops_for(const PrimeModulus& modulus, Path path) {
+  const ResidueLoops& loops = residue_loops_of(path);
+  return modulus.value() >> (loops.max_bits - 1) < 2 ? loops : portable_residue_loops();
+}
 
 /// One component of one sum modulo one prime, at the coefficients of one block.
-class Block {
+class SumsOfBlock {
  public:
-  Block(const ProductSums& sums, const std::uint64_t* inputs, const std::uint64_t* weights,
-        std::size_t prime, std::size_t first)
+  SumsOfBlock(const ProductSums& sums, const std::uint64_t* inputs, const std::uint64_t* weights,
+              std::size_t prime, std::size_t first)
       : sums_(sums),
         modulus_(sums.moduli[prime]),
+        loops_(loops_for(modulus_, sums.path)),
         inputs_(inputs + prime * sums.degree + first),
         weights_(weights + prime * sums.degree + first),
         size_(std::min(kBlock, sums.degree - first)) {}
@@ -27,14 +33,16 @@ class Block {
   /// `start` may be null, for zeros.
   void sum(std::span<const PolynomialPair> pairs, std::size_t component, const std::uint64_t* start,
            std::uint64_t* out) {
-    for (std::size_t j = 0; j < size_; ++j) total_[j] = start == nullptr ? 0 : start[j];
+    for (std::size_t j = 0; j < size_; ++j) low_[j] = start == nullptr ? 0 : start[j];
+    high_.fill(0);
     for (std::size_t first = 0; first < pairs.size(); first += kProductsAtOnce) {
       if (first != 0) {
-        for (std::size_t j = 0; j < size_; ++j) total_[j] = modulus_.reduce(total_[j]);
+        reduce(low_.data());
+        high_.fill(0);
       }
       add(pairs.subspan(first, std::min(kProductsAtOnce, pairs.size() - first)), component);
     }
-    for (std::size_t j = 0; j < size_; ++j) out[j] = modulus_.reduce(total_[j]);
+    reduce(out);
   }
 
  private:
@@ -50,19 +58,30 @@ class Block {
 
   /// Up to kProductsAtOnce products.
   void add(std::span<const PolynomialPair> pairs, std::size_t component) {
-    for (const PolynomialPair& pair : pairs) {
-      const std::uint64_t* x = input(pair, component);
-      const std::uint64_t* w = weight(pair);
-      for (std::size_t j = 0; j < size_; ++j) total_[j] += static_cast<DoubleWord>(x[j]) * w[j];
+    for (std::size_t k = 0; k < pairs.size(); ++k) {
+      chosen_inputs_[k] = input(pairs[k], component);
+      chosen_weights_[k] = weight(pairs[k]);
+    }
+    loops_.add_products({chosen_inputs_.data(), chosen_weights_.data(), pairs.size()}, size_,
+                        low_.data(), high_.data());
+  }
+
+  void reduce(std::uint64_t* out) const {
+    for (std::size_t j = 0; j < size_; ++j) {
+      out[j] = modulus_.reduce(static_cast<DoubleWord>(high_[j]) << 64U | low_[j]);
     }
   }
 
   const ProductSums& sums_;
   PrimeModulus modulus_;
+  const ResidueLoops& loops_;
   const std::uint64_t* inputs_;
   const std::uint64_t* weights_;
   std::size_t size_;
-  Accumulators total_{};
+  std::array<std::uint64_t, kBlock> low_{};
+  std::array<std::uint64_t, kBlock> high_{};
+  std::array<const std::uint64_t*, kProductsAtOnce> chosen_inputs_{};
+  std::array<const std::uint64_t*, kProductsAtOnce> chosen_weights_{};
 };
 
 }  // namespace
@@ -82,7 +101,7 @@ void add_products(const ProductSums& sums, const std::uint64_t* inputs,
                   std::uint64_t* out) {
   for (std::size_t prime = 0; prime < sums.moduli.size(); ++prime) {
     for (std::size_t first = 0; first < sums.degree; first += kBlock) {
-      Block block(sums, inputs, weights, prime, first);
+      SumsOfBlock block(sums, inputs, weights, prime, first);
       for (std::size_t place = 0; place < sums.count * sums.components; ++place) {
         const std::size_t at = (place * sums.moduli.size() + prime) * sums.degree + first;
         block.sum(sums.pairs.subspan(place / sums.components * sums.terms, sums.terms),

@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "kernels.hpp"
+
 namespace capc::gc {
 
 __extension__ using DoubleWord = unsigned __int128;
@@ -19,9 +21,14 @@ class PrimeModulus {
 
   [[nodiscard]] std::uint64_t value() const { return prime_; }
 
-  /// x mod p by Barrett's method: with r = floor(2^128 / p), the quotient floor(x r / 2^128) is the
-  /// right one or one less.
-  [[nodiscard]] std::uint64_t reduce(DoubleWord x) const {
+  struct Division {
+    std::uint64_t quotient;
+    std::uint64_t rest;
+  };
+
+  /// floor(x / p), modulo 2^64, and x mod p, by Barrett's method: with r = floor(2^128 / p), the
+  /// quotient floor(x r / 2^128) is the right one or one less.
+  [[nodiscard]] Division divide(DoubleWord x) const {
     const auto low = static_cast<std::uint64_t>(x);
     const auto high = static_cast<std::uint64_t>(x >> 64U);
     const DoubleWord carry = static_cast<DoubleWord>(low) * ratio_low_ >> 64U;
@@ -31,8 +38,12 @@ class PrimeModulus {
     const std::uint64_t quotient = high * ratio_high_ + static_cast<std::uint64_t>(first >> 64U) +
                                    static_cast<std::uint64_t>(second >> 64U);
     const std::uint64_t rest = low - quotient * prime_;
-    return rest >= prime_ ? rest - prime_ : rest;
+    const bool less = rest >= prime_;
+    return {quotient + (less ? 1U : 0U), less ? rest - prime_ : rest};
   }
+
+  /// x mod p.
+  [[nodiscard]] std::uint64_t reduce(DoubleWord x) const { return divide(x).rest; }
 
  private:
   std::uint64_t prime_;
@@ -58,6 +69,7 @@ struct ProductSums {
   std::size_t count;
   std::size_t terms;
   std::span<const PolynomialPair> pairs;
+  Path path = best_path();
 };
 
 /// out[s, c] = start[s, c] + sum over the pairs (i, w) of sum s: inputs[i, c] * weights[w], each

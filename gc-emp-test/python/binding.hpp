@@ -86,6 +86,7 @@ void bind_circuits(nb::module_& m);
 void bind_sessions(nb::module_& m);
 void bind_lookups(nb::module_& m);
 void bind_residues(nb::module_& m);
+void bind_residue_numbers(nb::module_& m);
 void bind_transforms(nb::module_& m);
 
 }  // namespace capc::gc

@@ -23,5 +23,6 @@ NB_MODULE(_engine, m) {
   bind_sessions(m);
   bind_lookups(m);
   bind_residues(m);
+  bind_residue_numbers(m);
   bind_transforms(m);
 }

@@ -2,13 +2,12 @@
 
 #include "residues.hpp"
 
-#include "binding.hpp"
+#include "arrays.hpp"
 
 namespace capc::gc {
 namespace {
 
 using ArrayIn = nb::ndarray<nb::ro, nb::device::cpu>;
-using ResiduesOut = nb::ndarray<nb::numpy, std::uint64_t, nb::ndim<4>>;
 
 /// The elements of an array in one piece, row by row; UsageError on any other.
 template <class Element>
@@ -47,18 +46,11 @@ void require_size(const ArrayIn& array, std::size_t axis, std::size_t size,
   return static_cast<std::size_t>(number);
 }
 
-[[nodiscard]] ResiduesOut array_of_residues(std::unique_ptr<std::uint64_t[]> owned,
-                                            std::initializer_list<std::size_t> shape) {
-  std::uint64_t* data = owned.get();
-  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<std::uint64_t*>(p); });
-  static_cast<void>(owned.release());  // the capsule has it now
-  return {data, shape, owner};
-}
-
-[[nodiscard]] ResiduesOut sums_of_products(const ArrayIn& inputs, const ArrayIn& weights,
-                                           const ArrayIn& pairs,
-                                           const std::vector<std::uint64_t>& primes,
-                                           const std::optional<ArrayIn>& start) {
+[[nodiscard]] ArrayOut<std::uint64_t, 4> sums_of_products(const ArrayIn& inputs,
+                                                          const ArrayIn& weights,
+                                                          const ArrayIn& pairs,
+                                                          const std::vector<std::uint64_t>& primes,
+                                                          const std::optional<ArrayIn>& start) {
   const auto input_words = elements<std::uint64_t>(inputs, 4, "inputs");
   const auto weight_words = elements<std::uint64_t>(weights, 3, "weights");
   const auto numbers = elements<std::int64_t>(pairs, 3, "pairs");
@@ -79,13 +71,10 @@ void require_size(const ArrayIn& array, std::size_t axis, std::size_t size,
     start_words = elements<std::uint64_t>(*start, 4, "start");
     for (std::size_t axis = 0; axis < 4; ++axis) require_size(*start, axis, shape[axis], "start");
   }
-  const std::size_t size = shape[0] * shape[1] * shape[2] * shape[3];
-  auto out = std::make_unique_for_overwrite<std::uint64_t[]>(size);
-  released([&] {
+  return filled_array<std::uint64_t, 4>(shape, [&](std::uint64_t* out) {
     add_products({moduli, shape[1], degree, shape[0], pairs.shape(1), found}, input_words.data(),
-                 weight_words.data(), start_words, out.get());
+                 weight_words.data(), start_words, out);
   });
-  return array_of_residues(std::move(out), {shape[0], shape[1], shape[2], shape[3]});
 }
 
 }  // namespace

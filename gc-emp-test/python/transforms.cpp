@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <string>
 
-#include "binding.hpp"
+#include "arrays.hpp"
 
 namespace capc::gc {
 namespace {
 
 using PolynomialsIn = nb::ndarray<const std::uint64_t, nb::ndim<3>, nb::device::cpu>;
-using PolynomialsOut = nb::ndarray<nb::numpy, std::uint64_t, nb::ndim<3>>;
+using PolynomialsOut = ArrayOut<std::uint64_t, 3>;
 
 /// A transform for each prime.
 class Transforms {
@@ -39,24 +39,19 @@ class Transforms {
     }
     if (polynomials.stride(2) != 1) throw UsageError("a polynomial must lie in one piece");
     const std::size_t count = polynomials.shape(0);
-    auto out = std::make_unique_for_overwrite<std::uint64_t[]>(polynomials.size());
-    released([&] {
-      std::uint64_t* to = out.get();
-      for (std::size_t k = 0; k < count; ++k) {
-        const std::uint64_t* row =
-            polynomials.data() + static_cast<std::ptrdiff_t>(k) * polynomials.stride(0);
-        for (const Transform& transform : transforms_) {
-          std::copy_n(row, degree_, to);
-          (transform.*direction)(to);
-          row += polynomials.stride(1);
-          to += degree_;
-        }
-      }
-    });
-    std::uint64_t* data = out.get();
-    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<std::uint64_t*>(p); });
-    static_cast<void>(out.release());  // the capsule has it now
-    return {data, {count, transforms_.size(), degree_}, owner};
+    return filled_array<std::uint64_t, 3>(
+        {count, transforms_.size(), degree_}, [&](std::uint64_t* to) {
+          for (std::size_t k = 0; k < count; ++k) {
+            const std::uint64_t* row =
+                polynomials.data() + static_cast<std::ptrdiff_t>(k) * polynomials.stride(0);
+            for (const Transform& transform : transforms_) {
+              std::copy_n(row, degree_, to);
+              (transform.*direction)(to);
+              row += polynomials.stride(1);
+              to += degree_;
+            }
+          }
+        });
   }
 
   std::size_t degree_;

@@ -1,7 +1,10 @@
-// Sums of products of residues against the plain formula, at the ends of their ranges.
+// Residues against the plain formulas, at the ends of their ranges.
 
 #include "check.hpp"
 #include "errors.hpp"
+#include "packed_residues.hpp"
+#include "paths.hpp"
+#include "residue_numbers.hpp"
 #include "residues.hpp"
 
 namespace capc::gc::test {
@@ -26,6 +29,7 @@ void reduction() {
       const DoubleWord multiple = ~DoubleWord{0} / prime / (rng()() | 1U) * prime;
       for (const DoubleWord x : {multiple - 1, multiple, multiple + 1, ~multiple}) {
         CHECK(modulus.reduce(x) == static_cast<std::uint64_t>(x % prime));
+        CHECK(modulus.divide(x).quotient == static_cast<std::uint64_t>(x / prime));
       }
     }
   }
@@ -35,7 +39,7 @@ void reduction() {
   }
 }
 
-void sums() {
+void sums(Path path) {
   constexpr std::size_t kDegree = 520;  // a block and a part of one
   constexpr std::size_t kCount = 2;
   constexpr std::size_t kTerms = kProductsAtOnce + 1;
@@ -46,8 +50,8 @@ void sums() {
   std::vector<PolynomialPair> pairs(kCount * kTerms);
   for (auto& pair : pairs) pair = {rng()() % 3, rng()() % 4};
   std::vector<std::uint64_t> out(start.size());
-  add_products({primes, 2, kDegree, kCount, kTerms, pairs}, inputs.data(), weights.data(), start,
-               out.data());
+  add_products({primes, 2, kDegree, kCount, kTerms, pairs, path}, inputs.data(), weights.data(),
+               start, out.data());
   for (std::size_t k = 0; k < out.size(); ++k) {
     const std::size_t row = kPrimes.size() * kDegree;
     const std::size_t sum = k / (2 * row);
@@ -65,12 +69,77 @@ void sums() {
   }
 }
 
+/// Bytes end where they must, and one bit too many is seen.
+void bytes() {
+  for (const std::uint64_t prime : kPrimes) {
+    for (std::size_t count = 0; count < 9; ++count) {
+      std::vector<std::uint64_t> values(count, prime - 1);
+      for (std::size_t k = 1; k < count; k += 2) values[k] = rng()() % prime;
+      std::vector<std::uint8_t> packed(packed_bytes(prime, count));
+      CHECK(packed.size() == (count * nibbles_of(prime) + 1) / 2);
+      pack(prime, values, packed.data());
+      std::vector<std::uint64_t> found(count);
+      CHECK(unpack(prime, packed.data(), found));
+      CHECK(found == values);
+      if (count % 2 * nibbles_of(prime) % 2 != 0) {
+        packed.back() |= 0x10U;  // in what is left of the last byte
+        CHECK(!unpack(prime, packed.data(), found));
+      }
+      packed.assign(packed.size(), 0xffU);
+      CHECK(count == 0 || !unpack(prime, packed.data(), found));
+    }
+  }
+}
+
+void combinations() {
+  const std::vector<std::uint64_t> words(kMaxCombined * 2, ~std::uint64_t{0});
+  for (const std::uint64_t prime : kPrimes) {
+    const std::vector<std::uint64_t> factors(kMaxCombined, prime - 1);
+    std::vector<std::uint64_t> out(2);
+    combine(PrimeModulus(prime), factors, prime - 1, words.data(), out);
+    const std::uint64_t word = ~std::uint64_t{0} % prime;  // -7 words - 1
+    const DoubleWord minus = static_cast<DoubleWord>(word) * kMaxCombined + 1;
+    CHECK((out[0] + minus) % prime == 0);
+    CHECK(out[0] == out[1]);
+  }
+}
+
+void small_numbers() {
+  const std::vector<std::uint64_t> words{0, ~std::uint64_t{0}, 0x1fffff, 0x3ffffe00000, 5};
+  const std::vector<std::int8_t> expected{0, 0, 21, -21, 2};
+  std::vector<std::int8_t> found(words.size());
+  binomial(words, 21, found.data());
+  CHECK(found == expected);
+  for (const std::uint64_t prime : kPrimes) {
+    std::vector<std::uint64_t> values{prime - 1, 1, prime - 21, 20, prime - 3};
+    add_small(PrimeModulus(prime), found, values.data());
+    CHECK((values == std::vector<std::uint64_t>{prime - 1, 1, 0, prime - 1, prime - 1}));
+  }
+}
+
+/// x = k of q = 3 * 5 * 7: round(2^4 k / 105) mod 2^4.
+void roundings() {
+  const std::vector<std::uint64_t> primes{3, 5, 7};
+  const std::vector<PrimeModulus> moduli(primes.begin(), primes.end());
+  const std::vector<std::uint64_t> factors{2, 1, 1};  // of 35, 21 and 15
+  for (std::uint64_t k = 0; k < 105; ++k) {
+    const std::vector<std::uint64_t> values{k % 3, k % 5, k % 7};
+    std::vector<std::uint64_t> out(1);
+    rounded_quotients(moduli, factors, 4, values.data(), out);
+    CHECK(out[0] == (2 * 16 * k + 105) / 210 % 16);
+  }
+}
+
 }  // namespace
 }  // namespace capc::gc::test
 
 int main() {
   return capc::gc::test::run_tests([] {
     capc::gc::test::reduction();
-    capc::gc::test::sums();
+    for (const capc::gc::Path path : capc::gc::test::supported_paths()) capc::gc::test::sums(path);
+    capc::gc::test::bytes();
+    capc::gc::test::combinations();
+    capc::gc::test::small_numbers();
+    capc::gc::test::roundings();
   });
 }

@@ -2,6 +2,7 @@
 
 #include "check.hpp"
 #include "errors.hpp"
+#include "paths.hpp"
 #include "transforms.hpp"
 
 namespace capc::gc::test {
@@ -17,14 +18,6 @@ const std::vector<Case> kCases{{2, 5},          {4, 17},
                                {64, 12289},     {256, 1152921504606748673U},
                                {2048, 12289},   {4096, 1152921504606830593U},
                                {8192, 16515073}};
-
-std::vector<Path> paths() {
-  std::vector<Path> found;
-  for (const Path path : {Path::Portable, Path::AesNi, Path::Vaes}) {
-    if (is_supported(path)) found.push_back(path);
-  }
-  return found;
-}
 
 std::uint64_t multiply(std::uint64_t x, std::uint64_t y, std::uint64_t prime) {
   return static_cast<std::uint64_t>(static_cast<DoubleWord>(x) * y % prime);
@@ -45,7 +38,7 @@ std::size_t reversed(std::size_t number, std::size_t degree) {
 
 /// Entry i is the value at r^(2 reversed(i) + 1), and r the transform of X.
 void values_at_the_roots() {
-  for (const Path path : paths()) {
+  for (const Path path : supported_paths()) {
     for (const Case& c : kCases) {
       const Transform transform(c.degree, c.prime, path);
       std::vector<std::uint64_t> roots(c.degree);
@@ -75,7 +68,7 @@ void values_at_the_roots() {
 }
 
 void products() {
-  for (const Path path : paths()) {
+  for (const Path path : supported_paths()) {
     for (const Case& c : kCases) {
       if (c.degree > 256) continue;
       const Transform transform(c.degree, c.prime, path);
@@ -102,7 +95,7 @@ void products() {
 void extremes() {
   const Case c{4096, 1152921504606830593U};
   const Transform portable(c.degree, c.prime, Path::Portable);
-  for (const Path path : paths()) {
+  for (const Path path : supported_paths()) {
     const Transform transform(c.degree, c.prime, path);
     for (const std::size_t period : {1U, 2U, 8U, 64U}) {
       std::vector<std::uint64_t> values(c.degree);

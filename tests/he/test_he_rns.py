@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capc.errors import ProtocolError
+from capc.gc import _engine
 from capc.he import rns
 
 FAST = (1152921504606748673, 1152921504606830593)
@@ -20,22 +22,57 @@ ODD = (40961, 17592182243329, 61)  # 4, 11 and 2 nibbles; 44 bits
 primes_lists = st.sampled_from([FAST, TEN, FAST[:1], TEN[:2]])
 
 
-@given(
-    st.lists(st.integers(0, 2**32 - 1), min_size=1),
-    st.integers(0, 2**62),
-    st.sampled_from(FAST + TEN),
-)
-def test_multiply_mod(digits: list[int], constant: int, prime: int) -> None:
-    result = rns.multiply_mod(np.array(digits, dtype=np.uint64), constant, prime)
-    assert result.tolist() == [digit * constant % prime for digit in digits]
+@given(primes_lists, st.integers(0, 7), st.data())
+def test_combinations_of_words(primes: tuple[int, ...], count: int, data: st.DataObject) -> None:
+    """Also of the largest words and factors, seven at a time."""
+    word = st.integers(0, 2**64 - 1) | st.just(2**64 - 1)
+    values = data.draw(st.lists(st.tuples(*[word] * count), min_size=1, max_size=5))
+    rows = [data.draw(st.tuples(*[st.integers(0, p - 1) | st.just(p - 1)] * count)) for p in primes]
+    offsets = [data.draw(st.integers(0, p - 1) | st.just(p - 1)) for p in primes]
+    words = np.array(values, dtype=np.uint64).reshape(len(values), count).T.copy()
+    result = _engine.combine(words, [list(row) for row in rows], offsets, primes)
+    for row, factors, offset, prime in zip(result.tolist(), rows, offsets, primes, strict=True):
+        sums = [sum(map(operator.mul, value, factors)) + offset for value in values]
+        assert row == [total % prime for total in sums]
 
 
-@pytest.mark.parametrize("prime", FAST + TEN)
-def test_multiply_mod_at_the_edges(prime: int) -> None:
-    digits = [0, 1, 2**31, 2**32 - 1]
-    for constant in (0, 1, prime - 1, prime // 2, prime, prime + 1, -1):
-        result = rns.multiply_mod(np.array(digits, dtype=np.uint64), constant, prime)
-        assert result.tolist() == [digit * constant % prime for digit in digits]
+def test_combinations_of_other_shapes_are_refused() -> None:
+    values = np.zeros((2, 3), dtype=np.uint64)
+    for factors, offsets in (
+        ([[1, 1]], [0, 0]),
+        ([[1, 1], [1]], [0, 0]),
+        ([[1, 1], [1, FAST[1]]], [0, 0]),
+        ([[1, 1], [1, 1]], [0, FAST[1]]),
+    ):
+        with pytest.raises(ValueError, match="prime"):
+            _engine.combine(values, factors, offsets, FAST)
+    with pytest.raises(ValueError, match="seven"):
+        _engine.combine(np.zeros((8, 3), dtype=np.uint64), [[1] * 8], [0], FAST[:1])
+
+
+@pytest.mark.parametrize("primes", [FAST, TEN, (61, (1 << 61) - 1)])
+def test_small_numbers_are_added_to_residues(primes: tuple[int, ...]) -> None:
+    small = np.array([[-21, -1, 0, 1, 21, 0], [1, -1, 60, -60, 2, -2]], dtype=np.int8)
+    column = np.array(primes, dtype=np.uint64)[:, np.newaxis]
+    before = np.stack(
+        [np.zeros((len(primes), 6), np.uint64), np.repeat(column - np.uint64(1), 6, 1)]
+    )
+    before[1, :, 1] = 0
+    apart = np.stack([before, before], axis=1)
+    rns.add_small(apart[:, 1], small, primes)
+    expected = (before.astype(object) + small[:, np.newaxis].astype(object)) % column.astype(object)
+    assert apart[:, 1].tolist() == expected.tolist()
+    assert np.array_equal(apart[:, 0], before)
+    with pytest.raises(ValueError, match="each coefficient"):
+        rns.add_small(before, small[:1], primes)
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=9), st.integers(1, 32))
+def test_binomial_numbers_are_differences_of_ones(words: list[int], coins: int) -> None:
+    data = b"".join(word.to_bytes(8, "little") for word in words)
+    mask = (1 << coins) - 1
+    expected = [(w & mask).bit_count() - (w >> coins & mask).bit_count() for w in words]
+    assert _engine.binomial(data, coins).tolist() == expected
 
 
 @settings(max_examples=200)

@@ -53,7 +53,7 @@ def test_sums_equal_those_of_integers(
 
 
 @pytest.mark.parametrize("primes", [FAST, LARGEST])
-@pytest.mark.parametrize("terms", [1, 63, 64, 65, 128, 129, 1000])
+@pytest.mark.parametrize("terms", [1, 8, 9, 63, 64, 65, 128, 129, 1000])
 def test_the_largest_residues_do_not_overflow(primes: tuple[int, ...], terms: int) -> None:
     """Between two reductions lie 64 products, of up to 122 bits each."""
     largest = np.array(primes, dtype=np.uint64)[:, None] - np.uint64(1)
