@@ -83,7 +83,7 @@ struct Abreast {
   Abreast(const Op* first, const TweakRange& range) : count(first->abreast), ops(first) {
     for (std::size_t j = 0; j < kAbreast; ++j) {
       const Op& op = at(j);
-      tweaks[j] = range.first + 2 * op.gate * range.stride;
+      tweaks[j] = range.first + std::uint64_t{2} * op.gate * range.stride;
     }
   }
   [[nodiscard]] const Op& at(std::size_t j) const { return ops[j < count ? j : count - 1]; }
@@ -172,7 +172,7 @@ void garble_loop(const GarbleJob& job) {
     Block* const out_row = job.slots + op->out * kLanes;
     const V flip_a = op->invert_a ? delta : V::zero();
     const V flip_b = op->invert_b ? delta : V::zero();
-    const std::uint64_t tweak = job.tweaks.first + 2 * op->gate * job.tweaks.stride;
+    const std::uint64_t tweak = job.tweaks.first + std::uint64_t{2} * op->gate * job.tweaks.stride;
     std::uint8_t* const table = job.tables + op->gate * kTableBytes * lanes;
     std::uint8_t* const evaluator_table = table + 16 * lanes;
     for (std::size_t i = 0; i < lanes; i += V::kBlocks) {
@@ -206,7 +206,7 @@ void evaluate_loop(const EvaluateJob& job) {
     const Block* const a_row = job.slots + op->a * kLanes;
     const Block* const b_row = job.slots + op->b * kLanes;
     Block* const out_row = job.slots + op->out * kLanes;
-    const std::uint64_t tweak = job.tweaks.first + 2 * op->gate * job.tweaks.stride;
+    const std::uint64_t tweak = job.tweaks.first + std::uint64_t{2} * op->gate * job.tweaks.stride;
     const std::uint8_t* const table = job.tables + op->gate * kTableBytes * lanes;
     const std::uint8_t* const evaluator_table = table + 16 * lanes;
     for (std::size_t i = 0; i < lanes; i += V::kBlocks) {

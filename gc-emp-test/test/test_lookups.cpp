@@ -63,8 +63,8 @@ void widened_numbers(LookupPair& pair) {
        {std::pair{2U, 3U}, {2U, 64U}, {5U, 37U}, {7U, 8U}, {63U, 64U}}) {
     std::vector<Word> a, b;
     const Word most = (Word{1} << (small - 1)) - 1;
-    for (int i = 0; i < 300; ++i) {
-      const Word value = i < 64 ? std::min<Word>(i, most) : i < 128 ? most : rng()() & most;
+    for (Word i = 0; i < 300; ++i) {
+      const Word value = i < 64 ? std::min(i, most) : i < 128 ? most : rng()() & most;
       a.push_back(i % 2 == 0 ? rng()() : value - i / 2);
       b.push_back(value - a.back());
     }

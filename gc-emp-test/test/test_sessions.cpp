@@ -133,7 +133,7 @@ void batches_are_used_once_and_in_order() {
   Message choice(e[1]->layout().choice_bytes(0)), tables(e[1]->layout().tables_bytes(0));
   CHECK_THROWS(StateError, e[1]->choose_chunk(choice));
   CHECK_THROWS(StateError, g[1]->garble_chunk(choice, tables));
-  for (int i = 0; i < 3; ++i) pair.transfer(*g[i], *e[i]);
+  for (std::size_t i = 0; i < 3; ++i) pair.transfer(*g[i], *e[i]);
   CHECK_THROWS(StateError, e[1]->choose_chunk(choice));
   CHECK_THROWS(StateError, g[1]->garble_chunk(choice, tables));
   pair.online(*g[0], *e[0], a, b);
