@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def made_digits(name: str) -> Dataset:
 def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainingPlan:
     monkeypatch.setattr(party_models, "load_dataset", made_digits)
     monkeypatch.setenv("CAPC_CACHE", str(tmp_path / "cache"))
-    return TrainingPlan(2, checkpoint_dir=tmp_path / "models", epochs=2)
+    return TrainingPlan(2, checkpoint_dir=tmp_path / "models", model_type="dense", epochs=2)
 
 
 @pytest.mark.parametrize(("examples", "parties"), [(100, 1), (100, 3), (60000, 250)])
@@ -91,8 +92,7 @@ def test_models_are_trained_once_and_again_when_something_changed(plan: Training
     train_party_models(plan)
     assert [file.read_bytes() for file in files] == first
 
-    other = TrainingPlan(2, checkpoint_dir=plan.checkpoint_dir, epochs=2, seed=3)
-    train_party_models(other)
+    train_party_models(replace(plan, seed=3))
     assert [file.read_bytes() for file in files] != first
     train_party_models(plan, force=True)
     assert [file.read_bytes() for file in files] == first
