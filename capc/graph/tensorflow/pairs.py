@@ -53,11 +53,11 @@ def multiply(builder: Builder, node: Any, values: Sequence[Value]) -> str:
         return square(builder, node, values)
     first, second = together(builder, node, first, second)
     squares = []
-    for name, term in (("sum", second), ("difference", _negative(builder, node, second))):
+    for name, term in (("sum", second), ("difference", negative(builder, node, second))):
         both = _sum(builder, node, first, term, f"{node.name}/{name}")
         squared = builder.unused(f"{node.name}/{name}_squared")
         squares.append(builder.add(Square(squared, (both,), builder.shape(both))))
-    minus = _negative(builder, node, squares[1])
+    minus = negative(builder, node, squares[1])
     four = _sum(builder, node, squares[0], minus, f"{node.name}/times_4")
     return builder.scaled(builder.unused(node.name), four, np.array(0.25))
 
@@ -87,15 +87,15 @@ def minimum(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     first, second = values
     if isinstance(first, str) and isinstance(second, str):
         first, second = together(builder, node, first, second)
-        pair = [_negative(builder, node, value) for value in (first, second)]
-        return _negative(builder, node, _larger(builder, node, *pair))
+        pair = [negative(builder, node, value) for value in (first, second)]
+        return negative(builder, node, _larger(builder, node, *pair))
     source, bound = _with_bound(node, values)
     layer = builder.layer(source)
     cap = float(bound.reshape(-1)[0]) if bound.size == 1 else 0.0
     if isinstance(layer, Relu) and cap > 0:
         return builder.add(BoundedRelu(node.name, layer.inputs, layer.shape, cap=cap))
-    below = _above(builder, node, _negative(builder, node, source), -bound)
-    result = _negative(builder, node, below)
+    below = _above(builder, node, negative(builder, node, source), -bound)
+    result = negative(builder, node, below)
     if bound.size == 1:
         builder.capped[result] = (source, cap)
     return result
@@ -104,7 +104,13 @@ def minimum(builder: Builder, node: Any, values: Sequence[Value]) -> str:
 def absolute(builder: Builder, node: Any, values: Sequence[Value]) -> str:
     """Abs: max(x, -x)."""
     source = tensor_at(node, values)
-    return _larger(builder, node, source, _negative(builder, node, source))
+    return _larger(builder, node, source, negative(builder, node, source))
+
+
+def negative(builder: Builder, node: Any, source: str) -> str:
+    """-x in a layer of its own: the source is used beside it, and stays what it is."""
+    name = builder.unused(f"{node.name}/negative")
+    return builder.add(Negative(name, (source,), builder.shape(source)))
 
 
 def _with_bound(node: Any, values: Sequence[Value]) -> tuple[str, Constant]:
@@ -147,12 +153,6 @@ def _sum(builder: Builder, node: Any, first: str, second: str, name: str = "") -
     first, second = together(builder, node, first, second)
     shape = builder.shape(first)
     return builder.add(Add(builder.unused(name or node.name), (first, second), shape))
-
-
-def _negative(builder: Builder, node: Any, source: str) -> str:
-    """-x in a layer of its own: the source is used beside it, and stays what it is."""
-    name = builder.unused(f"{node.name}/negative")
-    return builder.add(Negative(name, (source,), builder.shape(source)))
 
 
 def _larger(builder: Builder, node: Any, first: str, second: str) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from capc.errors import ModelError
-from capc.graph.layers import AvgPool, MaxPool, Negative, Reshape, Transpose
+from capc.graph.layers import AvgPool, MaxPool, Reshape, Transpose
 from capc.graph.tensorflow.builder import Builder, Value
 from capc.graph.tensorflow.movements import without_batch
 from capc.graph.tensorflow.operands import constant_at, tensor_at
+from capc.graph.tensorflow.pairs import negative
 
 
 def reduced(builder: Builder, node: Any, values: Sequence[Value]) -> str:
@@ -52,10 +53,10 @@ def over_axes(builder: Builder, node: Any, source: str, of: Sequence[int], *, ke
         return source
     operation = node.op.removeprefix("Reduce")
     if operation == "Min":
-        source = _negative(builder, node, source)
+        source = negative(builder, node, source)
     pooled = _pooled(builder, node, source, axes, kept)
     if operation == "Min":
-        pooled = _negative(builder, node, pooled)
+        pooled = negative(builder, node, pooled)
     result = builder.add(Reshape(builder.unused(node.name), (pooled,), shape))
     if operation != "Sum":
         return result
@@ -80,8 +81,3 @@ def _pooled(builder: Builder, node: Any, source: str, axes: list[int], kept: lis
     shape = (1, 1, builder.shape(source)[2])
     name = builder.unused(f"{node.name}/pool")
     return builder.add(kind(name, (source,), shape, window=window, strides=(1, 1)))
-
-
-def _negative(builder: Builder, node: Any, source: str) -> str:
-    name = builder.unused(f"{node.name}/negative")
-    return builder.add(Negative(name, (source,), builder.shape(source)))
