@@ -66,6 +66,7 @@ SLOW = (
     "harness/test_real_run.py",
     "harness/test_supervisor.py",
     "harness/test_tmux.py",
+    "harness/test_tmux_options.py",
     "harness/test_users_graphs.py",
     "learning/test_workers_store.py",
     "inference/test_hostile_plans.py",

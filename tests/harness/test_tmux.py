@@ -6,85 +6,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from libtmux import Server
+from tmux_runs import Quiet, names, panes, supervise, text_of
 
 from capc.child_process import process_mark
 from capc.errors import ConfigError
 from capc.harness.launchers import panes as launcher_panes
-from capc.harness.launchers.processes import PartySpec
 from capc.harness.launchers.tmux import TmuxLauncher
-from capc.harness.outcome import Outcome
-from capc.harness.supervisor import Supervisor
 from capc.transport.control_messages import Answer, Message
-
-FAKE = Path(__file__).with_name("fake_party.py")
-
-
-class Quiet:
-    """An observer that shows nothing; `on` is called with every message."""
-
-    def __init__(self) -> None:
-        self.on: Callable[[str, Message], None] = lambda party, message: None
-
-    def on_message(self, party: str, message: Message) -> None:
-        self.on(party, message)
-
-    def on_state(self, party: str, state: str) -> None:
-        pass
-
-    def refresh_at(self) -> float | None:
-        return None
-
-    def refresh(self) -> None:
-        pass
-
-
-def names(answering: int) -> list[str]:
-    return [*(f"answering-{index}" for index in range(answering)), "guardian", "querying"]
-
-
-def supervise(
-    launcher: TmuxLauncher, parties: list[str], run_dir: Path, observer: Quiet | None = None
-) -> Outcome:
-    (run_dir / "logs").mkdir(parents=True)
-    launcher.prepare(parties, run_dir)
-    specs = []
-    for name in parties:
-        directory = run_dir / name
-        directory.mkdir()
-        (directory / "config.json").write_text(json.dumps({"party": name}))
-        specs.append(PartySpec(name, (), directory, run_dir / "logs" / f"{name}.log"))
-
-    def command(spec: PartySpec, control: Path) -> PartySpec:
-        config = spec.directory / "config.json"
-        words = (sys.executable, str(FAKE), "--config", str(config), "--control", str(control))
-        return replace(spec, command=words)
-
-    return Supervisor(
-        specs,
-        command,
-        launcher,
-        observer or Quiet(),
-        setup_seconds=60,
-        query_seconds=60,
-        grace_seconds=2,
-    ).run()
-
-
-def panes(server: Server, target: str) -> list[list[str]]:
-    form = "#{@capc_role}\t#{pane_dead}\t#{pane_id}\t#{pane_title}"
-    lines = server.cmd("list-panes", "-s", "-t", f"={target}:", "-F", form).stdout
-    return [line.split("\t") for line in lines]
-
-
-def text_of(server: Server, pane: str) -> str:
-    return "\n".join(server.cmd("capture-pane", "-p", "-J", "-S", "-", "-t", pane).stdout)
 
 
 def test_a_session_of_our_own(tmux_server: Server, tmp_path: Path) -> None:
@@ -287,108 +219,6 @@ def test_tmux_is_told_of_an_exit_that_it_missed(monkeypatch: pytest.MonkeyPatch)
     assert process.poll() is None
     assert sent == [(4242, signal.SIGCHLD)]
     os.close(ended)
-
-
-# -- locales and options of the user -------------------------------------------------------
-
-
-@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1", "xx_YY.none", "C.UTF-8"])
-@pytest.mark.parametrize("name", ["LC_ALL", "LC_CTYPE"])
-def test_every_locale(
-    tmux_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str, name: str
-) -> None:
-    monkeypatch.delenv("LC_ALL", raising=False)
-    monkeypatch.setenv("LANG", locale)
-    monkeypatch.setenv(name, locale)
-    launcher = TmuxLauncher("capc")
-    outcome = supervise(launcher, names(1), tmp_path / "run")
-    assert outcome.succeeded
-    launcher.finish(keep=True)
-    assert {row[0] for row in panes(tmux_server, "capc")} >= set(names(1)) or locale != "C.UTF-8"
-
-
-OPTIONS = {
-    "destroy-unattached": "set -g destroy-unattached on",
-    "exit-unattached": "set -s exit-unattached on",
-    "exit-empty": "set -s exit-empty off",
-    "both": "set -g destroy-unattached on\nset -s exit-unattached on\nset -s exit-empty on",
-    "shell": "set -g default-shell /bin/false\nset -g default-command 'exit 3'",
-    "indices": "set -g base-index 7\nsetw -g pane-base-index 3\nset -g renumber-windows on",
-    "remain": "setw -g remain-on-exit off\nset -g detach-on-destroy on",
-    "remain failed": "setw -g remain-on-exit failed",
-    "bare": "set -g status off\nset -g history-limit 0\nset -g default-terminal vt52",
-    "names": "setw -g automatic-rename on\nset -g set-titles on\nset -g set-titles-string '%x'",
-    "sizes": "set -g default-size 10x3\nsetw -g window-size smallest\nsetw -g aggressive-resize on",
-    "broken": "this is no command\nset -g nonsense on\nif-shell {",
-}
-
-
-@pytest.fixture
-def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    def configure(text: str) -> None:
-        home = tmp_path / "home"
-        home.mkdir()
-        monkeypatch.setenv("HOME", str(home))
-        monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "xdg"))
-        (home / ".tmux.conf").write_text(text + "\n")
-
-    return configure
-
-
-@pytest.mark.parametrize("server_runs", [False, True])
-@pytest.mark.parametrize("kind", OPTIONS)
-def test_the_users_options(
-    tmux_server: Server,
-    tmp_path: Path,
-    configured: Callable[[str], None],
-    kind: str,
-    server_runs: bool,
-) -> None:
-    configured(OPTIONS[kind])
-    if server_runs:
-        tmux_server.cmd("new-session", "-d", "-s", "of the user", "sh", "-c", "cat")
-    launcher = TmuxLauncher("capc")
-    outcome = supervise(launcher, names(1), tmp_path / "run")
-    assert outcome.exit_statuses == dict.fromkeys(names(1), 0)
-    assert {row[0] for row in panes(tmux_server, "capc")} == {"driver", *names(1)}
-    launcher.finish(keep=True)
-    again = TmuxLauncher("capc")
-    assert supervise(again, names(1), tmp_path / "again").succeeded
-    again.finish(keep=False)
-    assert not again._tmux.succeeds("has-session", "-t", "=capc")
-
-
-def test_an_option_set_aside_comes_back(
-    tmux_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server that would end without anybody attached is left as it was found."""
-    tmux_server.cmd("new-session", "-d", "-s", "other", "sh", "-c", "cat")
-    launcher = TmuxLauncher("capc")
-    run = launcher._tmux.run
-    asked: list[tuple[str, ...]] = []
-
-    def pretended(*words: str) -> list[str]:
-        asked.append(words)
-        return (
-            ["on"] if words[:1] == ("show-options",) and "exit-unattached" in words else run(*words)
-        )
-
-    monkeypatch.setattr(launcher._tmux, "run", pretended)
-    (tmp_path / "run" / "logs").mkdir(parents=True)
-    launcher.prepare(names(1), tmp_path / "run")
-    assert any("exit-unattached is off" in note for note in launcher.notes)
-    asked.clear()
-
-    def carried_out(*words: str) -> bool:
-        asked.append(words)
-        return True
-
-    monkeypatch.setattr(launcher._tmux, "succeeds", carried_out)
-    launcher.finish(keep=False)
-    assert asked[-1] == ("set-option", "-s", "exit-unattached", "on")
-
-
-# -- what a killed driver left -------------------------------------------------------------
 
 
 def ended_mark() -> str:
