@@ -56,6 +56,7 @@ SLOW = (
     "harness/test_card_panes.py",
     "harness/test_doctor.py",
     "harness/test_experiment.py",
+    "harness/test_experiment_files.py",
     "harness/test_forks.py",
     "harness/test_hosts.py",
     "harness/test_left_overs.py",

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from experiments import constant_network
 from libtmux import Server
 from rich.console import Console
-from test_experiment import constant_network
 
 from capc.graph.prepared import save_network
 from capc.harness.experiment import Run
@@ -179,7 +179,7 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np
 from pathlib import Path
 from rich.console import Console
-from test_experiment import constant_network
+from experiments import constant_network
 from capc.graph.prepared import save_network
 from capc.harness.experiment import Run
 from capc.harness.launchers.subprocesses import SubprocessLauncher

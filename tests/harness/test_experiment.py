@@ -2,98 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import errno
 import json
-import logging
-import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from experiments import FAKES, Bench
 from libtmux import Server
-from rich.console import Console
 
-from capc.errors import CapcError, ConfigError, FileError, ProgramError
-from capc.graph.layers import Dense, Input, Network, Reshape
-from capc.graph.prepared import save_network
+from capc.errors import ConfigError, ProgramError
 from capc.harness.cautions import cautions
 from capc.harness.experiment import Run
 from capc.harness.launchers.subprocesses import SubprocessLauncher
-from capc.harness.launchers.tmux import TmuxLauncher
 from capc.harness.models import model_files
 from capc.harness.queries import Queries
-from capc.harness.recorder import Recorder
-from capc.harness.settings import Settings, parse_settings
 from capc.harness.tables import CHECK_COLUMNS, QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS
 from capc.harness.verify import check_run
-from capc.roles import MODULES
-
-CLASSES = 4
-FAKES = dict.fromkeys(MODULES, "fake_party")
-
-
-def constant_network(label: int) -> Network:
-    """A model that always votes for `label`."""
-    bias = np.zeros(CLASSES)
-    bias[label] = 1.0
-    return Network(
-        (
-            Input("input", (), (2, 2, 1)),
-            Reshape("flat", ("input",), (4,)),
-            Dense("logits", ("flat",), (CLASSES,), np.zeros((4, CLASSES)), bias),
-        )
-    )
-
-
-class Bench:
-    """Experiments with fake parties in a results folder of their own."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.results = folder / "results"
-        self._monkeypatch = monkeypatch
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-
-    def settings(self, *flags: str) -> Settings:
-        always = (f"--results_dir={self.results}", "--n_parties=2", "--n_queries=3", "--timeout=60")
-        return parse_settings([*always, "--num_classes=4", *flags])
-
-    def run(self, *flags: str, tmux: bool = False, **who: str) -> int:
-        behaviours = {name.replace("_", "-"): what for name, what in who.items()}
-        self._monkeypatch.setenv("CAPC_FAKE", json.dumps(behaviours))
-        settings = self.settings(*flags)
-        model = self.folder / "model.npz"
-        save_network(constant_network(1), model)
-        queries = Queries(np.zeros((3, 2, 2, 1), np.float32), [1, 1, 2], (0.0, 1.0))
-        launcher = TmuxLauncher(settings.session) if tmux else SubprocessLauncher()
-        made = Run(settings, launcher, queries, [model, model], FAKES)
-        networks = [constant_network(1)] * 2
-        with (self.folder / "screen.txt").open("a") as screen:
-            return made.run(
-                Console(file=screen, width=200),
-                lambda recorder: check_run(networks, queries, recorder.results, settings.privacy),
-            )
-
-    @property
-    def latest(self) -> Path:
-        return self.results / "latest"
-
-    @property
-    def screen(self) -> str:
-        return (self.folder / "screen.txt").read_text()
-
-    def rows(self, name: str) -> list[dict[str, str]]:
-        with (self.latest / name).open(newline="") as file:
-            return list(csv.DictReader(file))
-
-    def json(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((self.latest / "run.json").read_text())
-        return content
 
 
 @pytest.fixture
@@ -266,82 +193,6 @@ def test_what_the_parties_are_told(bench: Bench) -> None:
     assert told["answering-1"]["index"] == 1
 
 
-def test_a_full_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    really: Callable[..., None] = Recorder._on_timing
-
-    def full(self: Any, row: Any, timing: Any) -> None:
-        if timing.query == 1:
-            raise FileError("cannot write timings.csv: No space left on device")
-        really(self, row, timing)
-
-    monkeypatch.setattr(Recorder, "_on_timing", full)
-    with pytest.raises(FileError, match="No space left"):
-        bench.run(answering_0="hang")
-    assert bench.json()["exit_status"] == 1
-    assert "No space left" in bench.json()["failure"]
-    assert any(row["query"] == "0" for row in bench.rows("timings.csv"))
-
-
-def test_a_results_folder_that_cannot_be(bench: Bench) -> None:
-    bench.results = Path("/dev/null/results")
-    with pytest.raises(ConfigError, match="--results_dir"):
-        bench.run()
-
-
-def test_a_timing_log_of_the_users_own(bench: Bench, tmp_path: Path) -> None:
-    path = tmp_path / "times.txt"
-    path.write_text("earlier\n")
-    assert bench.run(f"--log_timing_file={path}") == 0
-    assert path.read_text().startswith("earlier\n")
-    assert "step 1a" in path.read_text()
-    with pytest.raises(CapcError, match="--log_timing_file"):
-        bench.run("--log_timing_file=/no/such/folder/times.txt")
-
-
-def test_a_timing_log_that_nobody_reads(bench: Bench, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="--log_timing_file: cannot write"):
-        bench.run(f"--log_timing_file={tmp_path / 'pipe'}")
-
-
-def test_a_timing_log_on_a_full_disk(bench: Bench) -> None:
-    with pytest.raises(FileError, match="/dev/full: No space left"):
-        bench.run("--log_timing_file=/dev/full")
-    assert "No space left" in bench.json()["failure"]
-
-
-def test_a_full_disk_names_the_run_s_folder_and_leaves_no_party_s(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Recorder, "_on_timing", full)
-    monkeypatch.setattr(logging.FileHandler, "close", full)
-    with pytest.raises(OSError, match="No space left") as raised:
-        bench.run()
-    assert raised.value.filename == str(bench.latest.resolve())
-    assert bench.json()["failure"].startswith(f"{bench.latest.resolve()}: No space left on device")
-    assert bench.json()["exit_status"] == 1
-    assert not (bench.latest / "parties").exists()
-
-
-def test_what_nobody_foresaw_leaves_its_trace_in_the_run_s_folder(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fall(*_: object) -> None:
-        raise ZeroDivisionError("by zero")
-
-    monkeypatch.setattr(Recorder, "_on_timing", fall)
-    with pytest.raises(ZeroDivisionError) as raised:
-        bench.run()
-    trace = raised.value.capc_trace  # type: ignore[attr-defined]
-    assert trace.parent == bench.latest.resolve() / "logs"
-    assert "by zero" in trace.read_text()
-    assert bench.json()["exit_status"] == 1
-    assert bench.json()["failure"] == "unforeseen ZeroDivisionError: by zero"
-
-
 def test_cautions(bench: Bench) -> None:
     assert any("hides nothing" in line for line in cautions(bench.settings()))
     assert any("epsilon is infinite" in line for line in cautions(bench.settings("--sigma=0")))
@@ -427,17 +278,16 @@ def test_noise_is_explained(bench: Bench) -> None:
     assert "3 of 3 answered, 2 labels right" in bench.screen
 
 
-def test_integers_that_vote_otherwise_are_said_and_counted_in_private(bench: Bench) -> None:
-    really = check_run
-
+def test_integers_that_vote_otherwise_are_said_and_counted_in_private(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def differing(*arguments: Any) -> Any:
-        checks = really(*arguments)
+        checks = check_run(*arguments)
         checks[1] = dataclasses.replace(checks[1], integer_label=3)
         return checks
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(globals(), "check_run", differing)
-        assert bench.run() == 0
+    monkeypatch.setattr("experiments.check_run", differing)
+    assert bench.run() == 0
     assert "the protocol's integers vote for other labels than the float models" in bench.screen
     assert str(bench.latest.resolve() / "private" / "check.csv") in bench.screen
     assert "other labels" not in (bench.latest / "logs" / "driver.log").read_text()
