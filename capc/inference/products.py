@@ -23,6 +23,7 @@ from capc.transport.framing import MessageType
 from capc.transport.pipelining import WINDOW_BYTES, pipelined
 
 _FIRST_BYTES = 1 << 24  # of masks that go out, and are kept, before any other message
+_WINDOW_BYTES = WINDOW_BYTES  # of those that are not answered, from then on
 _THREADS = 2
 
 
@@ -59,7 +60,7 @@ class AskedProducts:
             reply = self._channel.recv(MessageType.CIPHERTEXT, length)
             found[name].append(self._keys.decrypt(packing, reply))
 
-        pipelined(len(self._groups), self._ask, take)
+        pipelined(len(self._groups), self._ask, take, window_bytes=_WINDOW_BYTES)
         return {
             name: np.stack(found[name]).reshape(-1, *packing.shape.output_shape)
             for name, packing in self._packings.items()
@@ -108,12 +109,12 @@ class AnsweredProducts:
         """Send all products."""
         with self._pool:
             try:
-                self._receive(WINDOW_BYTES)
+                self._receive(_WINDOW_BYTES)
                 while self._products:
                     size, product = self._products.popleft()
                     self._channel.send(MessageType.CIPHERTEXT, product.result())
                     self._unanswered -= size
-                    self._receive(WINDOW_BYTES)
+                    self._receive(_WINDOW_BYTES)
             finally:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -190,6 +190,19 @@ def choices_are_hidden(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
+def inputs_are_masked(evidence: Evidence) -> Iterator[Finding]:
+    """What an answering party gets of the inputs of linear layers is uniform in the ring."""
+    claim = "the masked inputs of linear layers are uniform"
+    for run in (evidence.main, evidence.distributed):
+        bits = ring_bits(run)
+        size = -(-bits // 8)
+        for name in ANSWERING:
+            body = b"".join(run.messages(name, "received", "MASKED_SHARE"))
+            octets = np.zeros((len(body) // size, 8), dtype=np.uint8)
+            octets[:, :size] = np.frombuffer(body, dtype=np.uint8).reshape(-1, size)
+            yield from _uniform(claim, name, octets.view("<i8")[:, 0], bits)
+
+
 def nothing_is_used_twice(evidence: Evidence) -> Iterator[Finding]:
     """No key, label, mask or ciphertext comes twice, in a run or in two with the same --seed."""
     for subject, runs in (
@@ -296,6 +309,7 @@ CLAIMS: Mapping[str, Claim] = {
         guardian_sees_no_votes,
         distributed_noise_hides_each_vote,
         choices_are_hidden,
+        inputs_are_masked,
         nothing_is_used_twice,
         traffic_is_blind,
         transfers_are_blind,

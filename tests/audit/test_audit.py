@@ -22,6 +22,7 @@ BROKEN = {
     "index_opened": "no_view_shows_the_vote",
     "fixed_seed": "nothing_is_used_twice",
     "flooding_off": "replies_fill_their_cells",
+    "inputs_unmasked": "inputs_are_masked",
     "half_cell": "replies_fill_their_cells",
 }
 

@@ -1,0 +1,83 @@
+"""Products of encrypted masks: how many are under way, inputs that layers share, and single use."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from two_party import TINY, assert_bit_for_bit
+
+from capc.fixed_point import FixedPoint, Int64
+from capc.graph.layers import Add, Dense, Input, Layer, Network, QuantizedNetwork, Relu
+from capc.graph.quantize import quantize
+from capc.inference import products
+from capc.inference.client import InferenceClient, KeyRing
+from capc.inference.layout import opening_products
+from capc.inference.server import InferenceServer
+from capc.transport.channel import Channel
+
+
+@pytest.fixture
+def network() -> QuantizedNetwork:
+    """Two layers take the input, and two take the ReLU."""
+    weights = np.random.default_rng(1).normal(0, 0.3, (4, 6, 6))
+    zeros = np.zeros(6)
+    layers: tuple[Layer, ...] = (
+        Input("x", (), (6,)),
+        Dense("a", ("x",), (6,), weights[0], zeros),
+        Dense("b", ("x",), (6,), weights[1], zeros),
+        Add("sum", ("a", "b"), (6,)),
+        Relu("r", ("sum",), (6,)),
+        Dense("c", ("r",), (6,), weights[2], zeros),
+        Dense("d", ("r",), (6,), weights[3], zeros),
+        Add("z", ("c", "d"), (6,)),
+    )
+    return quantize(Network(layers), FixedPoint(41, 12), (0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("first", "window"), [(1 << 24, 1 << 22), (1, 1), (1, 70_000), (70_000, 1)]
+)
+def test_products_are_exact_however_many_are_under_way(
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, first: int, window: int
+) -> None:
+    """A request has 31 kB: one, three or all of them go out before an answer."""
+    monkeypatch.setattr(products, "_FIRST_BYTES", first)
+    monkeypatch.setattr(products, "_WINDOW_BYTES", window)
+    images = np.random.default_rng(2).uniform(0, 1, (5, 6))
+    assert_bit_for_bit(network, images, TINY)
+
+
+def test_layers_with_one_input_share_its_mask(network: QuantizedNetwork) -> None:
+    assert opening_products(network) == {"x": "a", "r": "c"}
+
+
+def test_a_batch_is_evaluated_once(network: QuantizedNetwork) -> None:
+    """Else the difference of two inputs would show."""
+    images = network.fixed_point.encode(np.full((2, 6), 0.5))
+    left, right = socket.socketpair()
+
+    def answer() -> None:
+        with Channel(right, "querying") as channel:
+            server = InferenceServer(channel, network, TINY, allow_insecure=True)
+            prepared = server.prepare(2)
+            server.evaluate_hidden(prepared)
+            server.evaluate_logits(prepared)
+            with pytest.raises(RuntimeError, match="before"):
+                server.evaluate_hidden(prepared)
+
+    def ask() -> Int64:
+        with Channel(left, "answering-0") as channel:
+            client = InferenceClient(channel, KeyRing(TINY, allow_insecure=True))
+            prepared = client.prepare(2)
+            share = client.evaluate_logits(prepared, client.evaluate_hidden(prepared, images))
+            with pytest.raises(RuntimeError, match="before"):
+                client.evaluate_hidden(prepared, images)
+            return share
+
+    with ThreadPoolExecutor(2) as pool:
+        answered, asked = pool.submit(answer), pool.submit(ask)
+        answered.result()
+        assert asked.result().shape == (2, 6)
