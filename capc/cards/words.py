@@ -152,13 +152,13 @@ def _last_step(facts: Facts) -> str:
 
 _SENTENCES = {
     OFFLINE: (
-        "the parties prepare what does not depend on the query (encryptions of zero, masks, "
+        "the parties prepare what does not depend on the query (encrypted masks times weights, "
         "transfers, garbled tables): nobody learns anything"
     ),
     "1a": (
-        "the querying party sends its query under its own key, and each answering party computes "
-        "on the ciphertexts, with garbled circuits or table look-ups between the layers: nobody "
-        "learns a query, an activation or a weight"
+        "the querying party sends its query under a mask that went ahead under its own key, and "
+        "each answering party computes on it, with garbled circuits or table look-ups between the "
+        "layers: nobody learns a query, an activation or a weight"
     ),
     "1b": (
         "the last layer ends in two random shares of the logits, one at the querying party and "
