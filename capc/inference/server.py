@@ -117,6 +117,8 @@ class InferenceServer:
         for layer in network.layers:
             if isinstance(layer, WeightedLayer):
                 self._server_layer(layer, 1)
+                zeros = np.zeros((1, *network.layer(layer.inputs[0]).shape), dtype=np.int64)
+                evaluate_layer(network, layer, [zeros])  # its weights become floats, and stay so
         self._functions = functions_of(network, transfers)
         self._nonlinear = AnsweringSide(channel, self._ring, self._functions.values(), self._supply)
 
