@@ -25,6 +25,13 @@ struct TransformView {
   Factor last_scale;
 };
 
+/// What reduces 128-bit integers modulo `prime`, below 2^61.
+struct Reduction {
+  std::uint64_t prime;
+  Factor shift;  // 2^64
+  Factor one;
+};
+
 /// Pairs of factors, inputs[k][j] and weights[k][j], for `count` products of each coefficient j.
 struct Terms {
   const std::uint64_t* const* inputs;
@@ -36,6 +43,9 @@ struct Terms {
 struct ResidueLoops {
   void (*forward)(const TransformView& transform, std::uint64_t* values);
   void (*inverse)(const TransformView& transform, std::uint64_t* values);
+  /// high[j] 2^64 + low[j] modulo the prime; `out` may be one of both.
+  void (*reduce)(const Reduction& reduction, const std::uint64_t* low, const std::uint64_t* high,
+                 std::size_t size, std::uint64_t* out);
   /// Adds to the sum of each of `size` coefficients, 128 bits in two halves, its products. The
   /// factors have at most `max_bits` bits.
   void (*add_products)(const Terms& terms, std::size_t size, std::uint64_t* low,

@@ -18,6 +18,17 @@ struct Lanes {
   static Lanes load(const std::uint64_t* from) { return {_mm512_loadu_si512(from)}; }
   void store(std::uint64_t* to) const { _mm512_storeu_si512(to, v); }
 
+  /// The first `rest` lanes, where there are fewer than eight.
+  static Lanes load(const std::uint64_t* from, std::size_t rest) {
+    return {_mm512_maskz_loadu_epi64(first(rest), from)};
+  }
+  void store(std::uint64_t* to, std::size_t rest) const {
+    _mm512_mask_storeu_epi64(to, first(rest), v);
+  }
+  static __mmask8 first(std::size_t rest) {
+    return static_cast<__mmask8>(rest < kLanes ? (1U << rest) - 1U : 0xffU);
+  }
+
   friend Lanes operator+(Lanes x, Lanes y) { return {_mm512_add_epi64(x.v, y.v)}; }
   friend Lanes operator-(Lanes x, Lanes y) { return {_mm512_sub_epi64(x.v, y.v)}; }
   friend Lanes min(Lanes x, Lanes y) { return {_mm512_min_epu64(x.v, y.v)}; }
@@ -161,8 +172,7 @@ void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
   for (std::size_t first = 0; first < terms.count; first += kTermsInWords) {
     const std::size_t last = std::min(first + kTermsInWords, terms.count);
     for (std::size_t at = 0; at < size; at += Lanes::kLanes) {
-      const auto mask =
-          static_cast<__mmask8>(size - at < Lanes::kLanes ? (1U << (size - at)) - 1U : 0xffU);
+      const __mmask8 mask = Lanes::first(size - at);
       WideLanes sums{_mm512_maskz_loadu_epi64(mask, low + at),
                      _mm512_maskz_loadu_epi64(mask, high + at)};
       add_terms(terms, first, last, at, mask, sums);
@@ -175,8 +185,8 @@ void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
 }  // namespace
 
 const ResidueLoops& avx512_residue_loops() {
-  static constexpr ResidueLoops kLoops{forward_loop<Lanes>, inverse_loop<Lanes>, add_products_loop,
-                                       2 * kHalfBits};
+  static constexpr ResidueLoops kLoops{forward_loop<Lanes>, inverse_loop<Lanes>, reduce_loop<Lanes>,
+                                       add_products_loop, 2 * kHalfBits};
   return kLoops;
 }
 

@@ -11,7 +11,9 @@ struct Lane {
 
   static Lane all(std::uint64_t x) { return {x}; }
   static Lane load(const std::uint64_t* from) { return {*from}; }
+  static Lane load(const std::uint64_t* from, std::size_t /*rest*/) { return load(from); }
   void store(std::uint64_t* to) const { *to = v; }
+  void store(std::uint64_t* to, std::size_t /*rest*/) const { store(to); }
 
   friend Lane operator+(Lane x, Lane y) { return {x.v + y.v}; }
   friend Lane operator-(Lane x, Lane y) { return {x.v - y.v}; }
@@ -52,8 +54,8 @@ void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
 }  // namespace
 
 const ResidueLoops& portable_residue_loops() {
-  static constexpr ResidueLoops kLoops{forward_loop<Lane>, inverse_loop<Lane>, add_products_loop,
-                                       64};
+  static constexpr ResidueLoops kLoops{forward_loop<Lane>, inverse_loop<Lane>, reduce_loop<Lane>,
+                                       add_products_loop, 64};
   return kLoops;
 }
 

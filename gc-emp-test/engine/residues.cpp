@@ -5,7 +5,6 @@
 #include <string>
 
 #include "errors.hpp"
-#include "residue_loops.hpp"
 
 namespace capc::gc {
 namespace {
@@ -13,9 +12,9 @@ namespace {
 // The sums of a block, and the parts of the inputs that a sum reads, stay in the cache.
 constexpr std::size_t kBlock = 512;
 
-const ResidueLoops& loops_for(const PrimeModulus& modulus, Path path) {
+const ResidueLoops& loops_for(std::uint64_t prime, Path path) {
   const ResidueLoops& loops = residue_loops_of(path);
-  return modulus.value() >> (loops.max_bits - 1) < 2 ? loops : portable_residue_loops();
+  return prime >> (loops.max_bits - 1) < 2 ? loops : portable_residue_loops();
 }
 
 /// One component of one sum modulo one prime, at the coefficients of one block.
@@ -24,8 +23,8 @@ class SumsOfBlock {
   SumsOfBlock(const ProductSums& sums, const std::uint64_t* inputs, const std::uint64_t* weights,
               std::size_t prime, std::size_t first)
       : sums_(sums),
-        modulus_(sums.moduli[prime]),
-        loops_(loops_for(modulus_, sums.path)),
+        reduction_(sums.moduli[prime].reduction()),
+        loops_(loops_for(reduction_.prime, sums.path)),
         inputs_(inputs + prime * sums.degree + first),
         weights_(weights + prime * sums.degree + first),
         size_(std::min(kBlock, sums.degree - first)) {}
@@ -67,13 +66,11 @@ class SumsOfBlock {
   }
 
   void reduce(std::uint64_t* out) const {
-    for (std::size_t j = 0; j < size_; ++j) {
-      out[j] = modulus_.reduce(static_cast<DoubleWord>(high_[j]) << 64U | low_[j]);
-    }
+    loops_.reduce(reduction_, low_.data(), high_.data(), size_, out);
   }
 
   const ProductSums& sums_;
-  PrimeModulus modulus_;
+  Reduction reduction_;
   const ResidueLoops& loops_;
   const std::uint64_t* inputs_;
   const std::uint64_t* weights_;
@@ -94,6 +91,14 @@ PrimeModulus::PrimeModulus(std::uint64_t prime) : prime_(prime) {
   const DoubleWord ratio = ~DoubleWord{0} / prime;  // that of 2^128, which no odd number divides
   ratio_low_ = static_cast<std::uint64_t>(ratio);
   ratio_high_ = static_cast<std::uint64_t>(ratio >> 64U);
+}
+
+Factor PrimeModulus::factor(std::uint64_t value) const {
+  return {value, static_cast<std::uint64_t>((static_cast<DoubleWord>(value) << 64U) / prime_)};
+}
+
+Reduction PrimeModulus::reduction() const {
+  return {prime_, factor(reduce(DoubleWord{1} << 64U)), factor(1)};
 }
 
 void add_products(const ProductSums& sums, const std::uint64_t* inputs,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "residue_loops.hpp"
 
 namespace capc::gc {
 
@@ -44,6 +45,11 @@ class PrimeModulus {
 
   /// x mod p.
   [[nodiscard]] std::uint64_t reduce(DoubleWord x) const { return divide(x).rest; }
+
+  /// A number below p, with what makes products by it cheap.
+  [[nodiscard]] Factor factor(std::uint64_t value) const;
+
+  [[nodiscard]] Reduction reduction() const;
 
  private:
   std::uint64_t prime_;

@@ -6,9 +6,9 @@
 
 #include "residue_loops.hpp"
 
-// Transforms over a vector type V of V::kLanes residues. Each file that includes this defines its V
-// in the same unnamed namespace, so that code built for one instruction set is never linked into
-// another.
+// Transforms and reductions over a vector type V of V::kLanes residues. Each file that includes
+// this defines its V in the same unnamed namespace, so that code built for one instruction set is
+// never linked into another.
 //
 // Butterflies are Harvey's ("Faster arithmetic for number-theoretic transforms", Journal of
 // Symbolic Computation 60, 2014), with values reduced as late as words of 64 bits allow.
@@ -154,6 +154,21 @@ void inverse_loop(const TransformView& transform, std::uint64_t* values) {
     x = bounds.reduced(V::lazy_product(x + y, scale, bounds.prime));
     y = bounds.reduced(V::lazy_product(difference, last, bounds.prime));
   });
+}
+
+/// high 2^64 + low, by a product each, each below 4 p.
+template <class V>
+void reduce_loop(const Reduction& reduction, const std::uint64_t* low, const std::uint64_t* high,
+                 std::size_t size, std::uint64_t* out) {
+  const Bounds<V> bounds(reduction.prime);
+  const Factors<V> shift = factors_of<V>(reduction.shift);
+  const Factors<V> one = factors_of<V>(reduction.one);
+  for (std::size_t j = 0; j < size; j += V::kLanes) {
+    const std::size_t rest = size - j;
+    const V sum = V::lazy_product(V::load(high + j, rest), shift, bounds.prime) +
+                  V::lazy_product(V::load(low + j, rest), one, bounds.prime);
+    bounds.reduced(sum).store(out + j, rest);
+  }
 }
 
 }  // namespace

@@ -43,8 +43,8 @@ Transform::Transform(std::size_t degree, std::uint64_t prime, Path path)
   fill(inverse_, power(root, 2 * degree - 1), degree);
   const std::uint64_t half = (prime + 1) / 2;
   const std::uint64_t inverse_degree = power(half, static_cast<unsigned>(std::countr_zero(degree)));
-  scale_ = factor(inverse_degree);
-  last_scale_ = factor(multiply(inverse_degree, inverse_.roots[1]));
+  scale_ = modulus_.factor(inverse_degree);
+  last_scale_ = modulus_.factor(multiply(inverse_degree, inverse_.roots[1]));
 }
 
 std::uint64_t Transform::power(std::uint64_t base, std::uint64_t exponent) const {
@@ -72,11 +72,6 @@ std::uint64_t Transform::least_root(std::size_t degree) const {
   throw UsageError(std::to_string(prime) + " has no root of unity: is it a prime?");
 }
 
-Factor Transform::factor(std::uint64_t value) const {
-  return {value,
-          static_cast<std::uint64_t>((static_cast<DoubleWord>(value) << 64U) / modulus_.value())};
-}
-
 void Transform::fill(Powers& powers, std::uint64_t root, std::size_t degree) const {
   powers.roots.resize(degree);
   powers.quotients.resize(degree);
@@ -85,7 +80,7 @@ void Transform::fill(Powers& powers, std::uint64_t root, std::size_t degree) con
   for (std::size_t k = 0; k < degree; ++k) {
     const std::size_t place = reversed_bits(k, bits);
     powers.roots[place] = value;
-    powers.quotients[place] = factor(value).quotient;
+    powers.quotients[place] = modulus_.factor(value).quotient;
     value = multiply(value, root);
   }
 }

@@ -47,7 +47,6 @@ class Transform {
   }
   [[nodiscard]] std::uint64_t power(std::uint64_t base, std::uint64_t exponent) const;
   [[nodiscard]] std::uint64_t least_root(std::size_t degree) const;
-  [[nodiscard]] Factor factor(std::uint64_t value) const;
   void fill(Powers& powers, std::uint64_t root, std::size_t degree) const;
   [[nodiscard]] TransformView view(const Powers& powers) const;
 
