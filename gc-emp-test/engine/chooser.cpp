@@ -122,7 +122,7 @@ ChooserBatch::ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const Loo
   core_->require_ready();
   number_ = core_->clock.begin_batch();
   first_tweak_ = core_->clock.reserve_tweaks(tweaks_of(plan_, instances_));
-  values_ = SecretArray<Word>(instances_);
+  values_ = SecretArray<Word>(instances_ * plan_.inputs());
   nodes_ = SecretArray<NodeBits>(instances_);
 }
 
@@ -209,15 +209,18 @@ void ChooserBatch::begin(std::span<const Word> shares) {
     if (!is_prepared()) throw StateError("the batch is not prepared yet");
     require_proven(core_->stock->transfers(), rounds_);
     if (begun_) throw StateError("the batch was used already");
-    require_size(shares.size(), instances_, "shares");
+    const std::size_t inputs = plan_.inputs();
+    require_size(shares.size(), instances_ * inputs, "shares");
     core_->clock.consume(number_);
     begun_ = true;
-    shares_ = SecretArray<Word>(instances_);
+    shares_ = SecretArray<Word>(instances_ * inputs);
     rests_ = SecretArray<Word>(instances_);
     for (std::size_t i = 0; i < instances_; ++i) {
-      shares_[i] = low_bits(shares[i], plan_.ring_bits());
-      values_[i] = starting_value(plan_, shares_[i]);
-      if (plan_.local().slope != 0) rests_[i] = starting_rest(plan_, shares_[i]);
+      for (std::size_t k = 0; k < inputs; ++k) {
+        shares_[k * instances_ + i] = low_bits(shares[i * inputs + k], plan_.ring_bits());
+        values_[k * instances_ + i] = starting_value(plan_, at(i), k);
+      }
+      if (plan_.local().slope != 0) rests_[i] = starting_rest(plan_, at(i));
     }
   });
 }
@@ -238,9 +241,13 @@ void ChooserBatch::choose(Bytes out) {
 
 void ChooserBatch::choose_entries(const Lookup& lookup, BitPacker& out) {
   for (std::size_t i = 0; i < instances_; ++i) {
-    out.put(choice(lookup, i) ^ pads_.choice(lookup.table, i), lookup.table.choice_bits);
-    if (lookup.kind == Lookup::Kind::Merge) write_merge_back(lookup, i, out);
-    if (lookup.kind == Lookup::Kind::Select) write_selection_back(lookup, i, out);
+    out.put(at(i).choice(lookup) ^ pads_.choice(lookup.table, i), lookup.table.choice_bits);
+    if (lookup.back.choice_bits == 0) continue;
+    if (lookup.is_node()) {
+      write_joined_back(lookup, i, out);
+    } else {
+      write_selection_back(lookup, i, out);
+    }
   }
 }
 
@@ -264,64 +271,55 @@ void ChooserBatch::read_entries(const Lookup& lookup, BitUnpacker& in) {
     for (std::size_t i = 0; i < instances_; ++i) {
       const NodeTable table = read_node_table(entries, planes, fixed, in);
       const Word entry =
-          (entry_of(table, choice(lookup, i)) ^ pads_.bits(lookup.table, i)) & planes;
+          (entry_of(entries, table, at(i).choice(lookup)) ^ pads_.bits(lookup.table, i)) & planes;
       store_nodes(lookup, entry, nodes_[i]);
     }
     return;
   }
   const std::size_t bits = lookup.table.message_bits;
+  Word* const values = &values_[lookup.value * instances_];
   for (std::size_t i = 0; i < instances_; ++i) {
     Word messages[kMaxNumberEntries] = {};  // entry 0 is the pad alone, but in the last look-up
     for (std::size_t j = lookup.is_output ? 0 : 1; j < entries; ++j) messages[j] = in.get(bits);
-    const Word message = chosen_of(messages, entries, choice(lookup, i));
+    const Word message = chosen_of(messages, entries, at(i).choice(lookup));
     const Word share = low_bits(message ^ pads_.number(lookup.table, i), bits);
-    values_[i] += (lookup.in_value * share) << lookup.unit;
+    values[i] += (lookup.in_value * share) << lookup.unit;
     rests_[i] += (lookup.in_rest * share) << lookup.unit;
-    if (lookup.is_output) values_[i] = low_bits(values_[i], plan_.output_bits());
+    if (lookup.is_output) values[i] = low_bits(values[i], plan_.output_bits());
   }
 }
 
-Word ChooserBatch::choice(const Lookup& lookup, std::size_t instance) const {
-  if (lookup.kind == Lookup::Kind::Leaf) {
-    const Word share = compared(plan_, lookup, shares_[instance]);
-    return low_bits(~share >> lookup.first_bit, lookup.table.choice_bits);
-  }
-  if (lookup.kind == Lookup::Kind::Merge) return equals_of(lookup, nodes_[instance]);
-  if (lookup.kind == Lookup::Kind::Product) return bit_at(shares_[instance], lookup.first_bit);
-  Word bits = 0;
-  for (std::size_t i = 0; i < lookup.table.choice_bits; ++i) {
-    // The chooser's share has nothing taken off.
-    bits |= part_of(plan_, lookup.bits[i], 0, shares_[instance], nodes_[instance]) << i;
-  }
-  return bits;
-}
-
-void ChooserBatch::write_merge_back(const Lookup& merge, std::size_t instance, BitPacker& out) {
-  NodeBits& nodes = nodes_[instance];
-  const NodeTable table = merge_table(merge, nodes) ^ pads_back_.bits(merge.back, instance);
-  const Word masks = entry_of(table, 0) & planes_of(merge);  // so that entry 0 need not be sent
-  write_node_table(merge.back.entries(), planes_of(merge), 0, table ^ everywhere(masks), out);
-  store_nodes(merge, masks ^ highest_of(merge, nodes), nodes);
+void ChooserBatch::write_joined_back(const Lookup& lookup, std::size_t instance, BitPacker& out) {
+  const std::size_t entries = lookup.back.entries();
+  const Word planes = planes_of(lookup);
+  const NodeTable table =
+      at(instance).joined_table(lookup) ^ pads_back_.bits(lookup.back, instance);
+  const Word masks = entry_of(entries, table, 0) & planes;  // so that entry 0 need not be sent
+  write_node_table(entries, planes, 0, table ^ everywhere(entries, masks), out);
+  store_nodes(lookup, masks ^ at(instance).joined_alone(lookup), nodes_[instance]);
 }
 
 void ChooserBatch::write_selection_back(const Lookup& select, std::size_t instance,
                                         BitPacker& out) {
-  // The holder's choice c is its share of the signs, which are c ^ s. It gets what they keep of the
-  // value, less r: with c = 0 its pad, which fixes r, else its other pad and a correction.
-  const Word value = values_[instance];
-  const Word signs = choice(select, instance);
-  const Word rest = kept_of(select, value, signs) - pads_back_.number(select.back, instance, 0);
+  // The holder's choice c is its share of the signs, which are c ^ s. It gets what they select of
+  // this side's values, less r: with c = 0 its pad, which fixes r, else its other pad and a
+  // correction.
+  const std::size_t bits = select.back.message_bits;
+  Word own[kMaxNumberEntries] = {};
+  selected_of(select, &values_[instance], instances_, own);
+  const Word signs = at(instance).choice(select);
+  const auto selected = [&](Word j) { return chosen_of(own, select.table.entries(), signs ^ j); };
+  const Word rest = selected(0) - pads_back_.number(select.back, instance, 0);
   for (Word j = 1; j < select.back.entries(); ++j) {
-    const Word correction =
-        kept_of(select, value, signs ^ j) - rest - pads_back_.number(select.back, instance, j);
-    out.put(low_bits(correction, select.back.message_bits), select.back.message_bits);
+    const Word correction = selected(j) - rest - pads_back_.number(select.back, instance, j);
+    out.put(low_bits(correction, bits), bits);
   }
   values_[instance] = rest + rests_[instance];
 }
 
 std::span<const Word> ChooserBatch::outputs() const {
   if (step_ != plan_.steps().size()) throw StateError("the batch is not evaluated yet");
-  return {values_.data(), values_.size()};
+  return {values_.data(), instances_};
 }
 
 }  // namespace capc::gc

@@ -63,7 +63,7 @@ class ChooserBatch {
   /// What a stock has, of what the batch still needs: for the tables, or for those back.
   void draw();
   void draw_back();
-  /// Online: the chooser's shares, one an instance.
+  /// Online: the chooser's shares, of each instance's inputs together.
   void begin(std::span<const Word> shares);
   /// The next step's Choose message (plan().choose_bytes), then the Table message that answers it.
   void choose(Bytes out);
@@ -80,12 +80,15 @@ class ChooserBatch {
   void note_back(std::size_t count);
   void choose_entries(const Lookup& lookup, BitPacker& out);
   void read_entries(const Lookup& lookup, BitUnpacker& in);
-  /// The table back of a merge, whose masks become this side's first share of the node.
-  void write_merge_back(const Lookup& merge, std::size_t instance, BitPacker& out);
+  /// The table back of a merge or a final, whose masks become this side's first shares of its
+  /// nodes.
+  void write_joined_back(const Lookup& lookup, std::size_t instance, BitPacker& out);
   /// The corrections that let the holder have what is kept of this side's part, less the value that
   /// this side has from then on.
   void write_selection_back(const Lookup& select, std::size_t instance, BitPacker& out);
-  [[nodiscard]] Word choice(const Lookup& lookup, std::size_t instance) const;
+  [[nodiscard]] Instance at(std::size_t instance) const {
+    return {plan_, Party::Chooser, &shares_[instance], instances_, nodes_[instance]};
+  }
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<ChooserSession::Core> core_;
@@ -100,9 +103,10 @@ class ChooserBatch {
   std::size_t back_ = 0;
   std::uint64_t rounds_ = 0;  // of the stock, up to the last one drawn on
   std::size_t step_ = 0;
-  SecretArray<Word> shares_;
-  SecretArray<Word> values_;  // this side's part of the value
-  SecretArray<Word> rests_;   // and of what is added to the selected value
+  SecretArray<Word> shares_;  // the first input's of all instances, then the next one's
+  SecretArray<Word>
+      values_;  // this side's parts of the inputs' values; the first becomes the output
+  SecretArray<Word> rests_;  // and of what is added to the selected value
   SecretArray<NodeBits> nodes_;
   ReceiverPads pads_;
   SenderPads pads_back_;

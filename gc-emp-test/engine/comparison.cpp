@@ -5,10 +5,10 @@
 namespace capc::gc {
 
 Comparison compare(PlanBuilder& builder, std::size_t cut, std::size_t end_bit,
-                   std::span<const Word> taken_off, PlanBuilder::Nodes beside) {
+                   std::span<const Compared> numbers, PlanBuilder::Nodes beside) {
   PlanBuilder::Nodes low = builder.leaves(0, cut, true);
   const bool alone = low.empty();  // then the high part's lowest node is the lowest of all
-  std::vector<PlanBuilder::Nodes> trees = builder.leaves(cut, end_bit, alone, taken_off);
+  std::vector<PlanBuilder::Nodes> trees = builder.leaves(cut, end_bit, alone, numbers);
   const std::size_t high_nodes = alone ? 1 : kMergedNodes - 1;
   const std::size_t beside_nodes = alone ? 1 : kMergedNodes;
   std::size_t levels =

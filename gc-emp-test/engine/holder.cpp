@@ -116,17 +116,16 @@ HolderBatch::HolderBatch(std::shared_ptr<HolderSession::Core> core, const Lookup
   number_ = core_->clock.begin_batch();
   first_tweak_ = core_->clock.reserve_tweaks(tweaks_of(plan_, instances()));
   ahead_ = SecretArray<Word>(instances());
-  values_ = SecretArray<Word>(instances());
+  values_ = SecretArray<Word>(instances() * plan_.inputs());
   nodes_ = SecretArray<NodeBits>(instances());
 }
 
 HolderBatch::~HolderBatch() = default;
 
 std::size_t HolderBatch::instance_bytes(const LookupPlan& plan) {
-  constexpr std::size_t kWords = 5;  // mask, share, choices back, value, rest
+  const std::size_t words = 3 + 2 * plan.inputs();  // mask, choices back, rest; shares, values
   return SenderPads::instance_bytes(plan.tables()) +
-         ReceiverPads::instance_bytes(plan.tables_back()) + kWords * sizeof(Word) +
-         sizeof(NodeBits);
+         ReceiverPads::instance_bytes(plan.tables_back()) + words * sizeof(Word) + sizeof(NodeBits);
 }
 
 Header HolderBatch::header(MessageType type, std::size_t chunk) const {
@@ -213,16 +212,20 @@ void HolderBatch::begin(std::span<const Word> shares) {
     if (!is_prepared()) throw StateError("the batch is not prepared yet");
     require_proven(core_->stock_back->transfers(), rounds_);
     if (begun_) throw StateError("the batch was used already");
-    require_size(shares.size(), instances(), "shares");
+    const std::size_t inputs = plan_.inputs();
+    require_size(shares.size(), instances() * inputs, "shares");
     core_->clock.consume(number_);
     begun_ = true;
-    shares_ = SecretArray<Word>(instances());
+    shares_ = SecretArray<Word>(instances() * inputs);
     rests_ = SecretArray<Word>(instances());
     for (std::size_t i = 0; i < instances(); ++i) {
-      shares_[i] = low_bits(shares[i] + plan_.local().added, plan_.ring_bits());
-      values_[i] = starting_value(plan_, shares_[i]) - plan_.local().taken_off;
+      for (std::size_t k = 0; k < inputs; ++k) {
+        const Word share = shares[i * inputs + k] + plan_.local().added;
+        shares_[k * instances() + i] = low_bits(share, plan_.ring_bits());
+        values_[k * instances() + i] = starting_value(plan_, at(i), k) - plan_.local().taken_off;
+      }
       if (plan_.local().slope != 0) {
-        rests_[i] = starting_rest(plan_, shares_[i]) - plan_.local().rest_taken_off;
+        rests_[i] = starting_rest(plan_, at(i)) - plan_.local().rest_taken_off;
       }
     }
   });
@@ -241,6 +244,7 @@ void HolderBatch::answer(ConstBytes choose, Bytes table) {
       switch (lookup.kind) {
         case Lookup::Kind::Leaf:
         case Lookup::Kind::Merge:
+        case Lookup::Kind::Final:
           answer_node(lookup, in, out);
           break;
         case Lookup::Kind::Number:
@@ -263,10 +267,10 @@ Word HolderBatch::masks_of_nodes(const Lookup& lookup, std::size_t instance, Wor
   for (std::size_t i = 0; i < lookup.result_count; ++i) {
     const NodeResult& result = lookup.results[i];
     const Word bits = own >> (kNodePlanes * i);
-    if (result.sign_transfer != kNoTransfer) {
-      const Word sign = bit_at(ahead_[instance], result.sign_transfer);
-      const Word top = top_of(plan_, shares_[instance], result.taken_off);
-      masks |= ((bits ^ sign ^ top ^ 1U) & 1U) << (kNodePlanes * i);
+    if (result.bit_transfer != kNoTransfer) {
+      const Word bit = bit_at(ahead_[instance], result.bit_transfer);
+      const Word beside = result.is_sign ? at(instance).top(result.number) ^ 1U : 0;
+      masks |= ((bits ^ bit ^ beside) & 1U) << (kNodePlanes * i);
     }
     if (result.equal_transfer != kNoTransfer) {
       const Word equal = bit_at(ahead_[instance], result.equal_transfer);
@@ -282,51 +286,49 @@ void HolderBatch::answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& 
   const Word fixed = fixed_planes(lookup);
   const Word free = planes & ~fixed;
   for (std::size_t i = 0; i < instances(); ++i) {
-    NodeBits& nodes = nodes_[i];
+    const Instance instance = at(i);
     const Word place = in.get(lookup.table.choice_bits);
     NodeTable table = 0;
     Word own = 0;  // what this side has of the nodes before the masks
     if (lookup.kind == Lookup::Kind::Leaf) {
-      table = leaf_tables(lookup, compared(plan_, lookup, shares_[i]));
+      table = instance.leaf_tables(lookup);
     } else {
-      table = merge_table(lookup, nodes);
+      table = instance.joined_table(lookup);
       const NodeTable back = read_node_table(entries, planes, 0, in);
-      own = entry_of(back, equals_of(lookup, nodes)) ^ pads_back_.bits(lookup.back, i) ^
-            highest_of(lookup, nodes);
+      own = entry_of(entries, back, instance.choice(lookup)) ^ pads_back_.bits(lookup.back, i) ^
+            instance.joined_alone(lookup);
     }
     table ^= moved(pads_.bits(lookup.table, i), place);
     // A mask is entry 0, which need not be sent then, or makes this side's share what it was to be:
     // the choice of a transfer back.
-    const Word masks = masks_of_nodes(lookup, i, own, entry_of(table, 0) & free);
-    write_node_table(entries, planes, fixed, table ^ everywhere(masks), out);
-    store_nodes(lookup, (own ^ masks) & planes, nodes);
+    const Word masks = masks_of_nodes(lookup, i, own, entry_of(entries, table, 0) & free);
+    write_node_table(entries, planes, fixed, table ^ everywhere(entries, masks), out);
+    store_nodes(lookup, (own ^ masks) & planes, nodes_[i]);
   }
 }
 
 std::pair<Word, Word> HolderBatch::number_entries(const Lookup& lookup,
                                                   std::size_t instance) const {
   if (lookup.kind == Lookup::Kind::Product) return {0, lookup.scale * shares_[instance]};
-  const SharedBit& bit = lookup.bits[0];
-  const Word positive = bit.kind == SharedBit::Kind::Positive ? 1U : 0U;
-  const Word own =
-      part_of(plan_, bit, bit.taken_off, shares_[instance], nodes_[instance]) ^ positive;
-  const bool is_either = bit.kind == SharedBit::Kind::EitherTop;
+  const Word own = at(instance).bit(lookup.bits[0]);
+  const bool is_either = lookup.bits[0].kind == SharedBit::Kind::EitherTop;
   return {lookup.scale * own, lookup.scale * (is_either ? 1 : own ^ 1U)};
 }
 
 void HolderBatch::answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
   const std::size_t bits = lookup.table.message_bits;
+  Word* const values = &values_[lookup.value * instances()];
   for (std::size_t i = 0; i < instances(); ++i) {
     const Word place = in.get(1);
     const auto [zero, one] = number_entries(lookup, i);
     const Word pad = pads_.number(lookup.table, i, place);
     // Entry 0, less this side's share, is its pad, and so need not be sent, unless the share is
     // given: what the mask lacks.
-    const Word share = lookup.is_output ? masks_[i] - values_[i] : zero - pad;
+    const Word share = lookup.is_output ? masks_[i] - values[i] : zero - pad;
     if (lookup.is_output) out.put(low_bits((zero - share) ^ pad, bits), bits);
     const Word entry = (one - share) ^ pads_.number(lookup.table, i, place ^ 1U);
     out.put(low_bits(entry, bits), bits);
-    values_[i] += (lookup.in_value * share) << lookup.unit;
+    values[i] += (lookup.in_value * share) << lookup.unit;
     rests_[i] += (lookup.in_rest * share) << lookup.unit;
   }
 }
@@ -337,19 +339,17 @@ void HolderBatch::answer_selection(const Lookup& lookup, BitUnpacker& in, BitPac
   const std::size_t entries_back = lookup.back.entries();
   for (std::size_t i = 0; i < instances(); ++i) {
     const Word place = in.get(lookup.table.choice_bits);
-    const Word fixed = low_bits(ahead_[i] >> lookup.back.first_transfer, lookup.back.choice_bits);
-    Word signs = fixed;
-    for (std::size_t k = lookup.back.choice_bits; k < lookup.table.choice_bits; ++k) {
-      signs |= part_of(plan_, lookup.bits[k], 0, shares_[i], nodes_[i]) << k;
-    }
+    const Word signs = at(i).choice(lookup);
+    const Word fixed = low_bits(signs, lookup.back.choice_bits);
     Word corrections[kMaxNumberEntries] = {};
     for (Word j = 1; j < entries_back; ++j) corrections[j] = in.get(bits);
     const Word rest = pads_back_.number(lookup.back, i) +
                       chosen_of(corrections, entries_back, fixed) + rests_[i] - masks_[i];
+    Word own[kMaxNumberEntries] = {};
+    selected_of(lookup, &values_[i], instances(), own);
+    for (Word j = 0; j < entries; ++j) own[j] += lookup.selected[j].constant;
     for (Word j = 0; j < entries; ++j) {
-      const Word both = signs ^ j;
-      const Word capped = lookup.cap & equal_mask(both, lookup.cap_at);
-      const Word entry = kept_of(lookup, values_[i], both) + capped + rest;
+      const Word entry = chosen_of(own, entries, signs ^ j) + rest;
       out.put(low_bits(entry ^ pads_.number(lookup.table, i, j ^ place), bits), bits);
     }
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base_ot.hpp"
+#include "instance.hpp"
 #include "lanes.hpp"
 #include "lookup_plan.hpp"
 #include "ot_extension.hpp"
@@ -95,7 +96,7 @@ class HolderBatch {
   /// What a stock has, of what the batch still needs: for the tables, or for those back.
   void draw();
   void draw_back();
-  /// Online: the holder's shares, one an instance.
+  /// Online: the holder's shares, of each instance's inputs together.
   void begin(std::span<const Word> shares);
   /// From the next step's Choose message to its Table message (plan().table_bytes).
   void answer(ConstBytes choose, Bytes table);
@@ -113,6 +114,9 @@ class HolderBatch {
   /// This side's shares of a table's bits so that the shares that `ahead_` fixes come out.
   [[nodiscard]] Word masks_of_nodes(const Lookup& lookup, std::size_t instance, Word own,
                                     Word free) const;
+  [[nodiscard]] Instance at(std::size_t instance) const {
+    return {plan_, Party::Holder, &shares_[instance], instances(), nodes_[instance]};
+  }
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<HolderSession::Core> core_;
@@ -126,9 +130,9 @@ class HolderBatch {
   std::uint64_t rounds_ = 0;  // of the stock back, up to the last one drawn on
   std::size_t step_ = 0;
   SecretArray<Word> masks_;
-  SecretArray<Word> shares_;
+  SecretArray<Word> shares_;  // the first input's of all instances, then the next one's
   SecretArray<Word> ahead_;   // the choices of the transfers back
-  SecretArray<Word> values_;  // this side's part of the value
+  SecretArray<Word> values_;  // this side's parts of the inputs' values, as the shares
   SecretArray<Word> rests_;   // and of what is added to the selected value
   SecretArray<NodeBits> nodes_;
   SenderPads pads_;

@@ -107,7 +107,8 @@ struct Kernels {
   /// out[n] = sum of x^i times label i of instance n, in the field of row_hashes.
   void (*polynomials)(const TableLabels& table, Block* out);
   /// With Q the polynomial of instance n, and its tweak tweaks.first + n: of the 2^choice_bits pads
-  /// H(Q ^ multiples[j]), bit i as bit 8 i + j of out[n], for i < 4.
+  /// H(Q ^ multiples[j]), bit i as bit 8 i + j of out[n], for i < 4; of 16 pads bit i as bit 16 i +
+  /// j, for i < 2.
   void (*node_pads)(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
                     std::uint32_t* out);
   /// Of all pads, with one or two choice bits, the lower halves: out[2^choice_bits n + j].

@@ -76,6 +76,11 @@ struct V128 {
     const __m128i first = _mm_and_si128(x, _mm_set1_epi64x(1));
     return {_mm_or_si128(_mm_or_si128(first, second), _mm_or_si128(third, fourth))};
   }
+  /// Of the lower half bit i as bit 16 i, for i < 2.
+  [[nodiscard]] V128 low_two_apart() const {
+    const __m128i second = _mm_and_si128(_mm_slli_epi64(x, 15), _mm_set1_epi64x(0x10000));
+    return {_mm_or_si128(_mm_and_si128(x, _mm_set1_epi64x(1)), second)};
+  }
   [[nodiscard]] V128 times_power_of_two(int bits) const {
     return {_mm_sll_epi64(x, _mm_cvtsi32_si128(bits))};
   }

@@ -77,12 +77,33 @@ void node_pads_of(const TableLabels& table, const TweakRange& tweaks, const Bloc
   });
 }
 
+/// Of 16 entries two planes are kept. Each half goes through the loop by itself, which leaves its
+/// states in registers.
+template <class V>
+void wide_node_pads(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
+                    std::uint32_t* out) {
+  for (std::size_t half = 0; half < 16; half += 8) {
+    pads_loop<V, 8>(table, tweaks, multiples + half, [&](std::size_t n, const V(&pads)[8]) {
+      V planes = V::zero();
+#pragma GCC unroll 8
+      for (std::size_t j = 0; j < 8; ++j) {
+        planes = planes ^ pads[j].low_two_apart().times_power_of_two(static_cast<int>(half + j));
+      }
+      for_each_low<V>(planes, table.count - n, [&](std::size_t i, std::uint64_t low) {
+        const std::uint32_t before = half == 0 ? 0 : out[n + i];
+        out[n + i] = before | static_cast<std::uint32_t>(low);
+      });
+    });
+  }
+}
+
 template <class V>
 void node_pads_loop(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
                     std::uint32_t* out) {
   if (table.choice_bits == 1) return node_pads_of<V, 2>(table, tweaks, multiples, out);
   if (table.choice_bits == 2) return node_pads_of<V, 4>(table, tweaks, multiples, out);
-  node_pads_of<V, 8>(table, tweaks, multiples, out);
+  if (table.choice_bits == 3) return node_pads_of<V, 8>(table, tweaks, multiples, out);
+  wide_node_pads<V>(table, tweaks, multiples, out);
 }
 
 template <class V, std::size_t kEntries>

@@ -275,10 +275,11 @@ void for_each_pad(const TableLabels& table, const TweakRange& tweaks, const Bloc
 
 void node_pads(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
                std::uint32_t* out) {
+  const std::size_t plane_bits = table.choice_bits > 3 ? 16 : 8;
   std::fill_n(out, table.count, std::uint32_t{0});
   for_each_pad(table, tweaks, multiples, [&](std::size_t j, std::size_t n, std::uint64_t pad) {
-    for (std::size_t i = 0; i < 4; ++i) {
-      out[n] |= static_cast<std::uint32_t>((pad >> i & 1U) << (8 * i + j));
+    for (std::size_t i = 0; i < 32 / plane_bits; ++i) {
+      out[n] |= static_cast<std::uint32_t>((pad >> i & 1U) << (plane_bits * i + j));
     }
   });
 }

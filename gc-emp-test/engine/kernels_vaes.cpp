@@ -105,6 +105,11 @@ struct V512 {
     const __m512i first = _mm512_and_si512(x, _mm512_set1_epi64(1));
     return {_mm512_or_si512(_mm512_or_si512(first, second), _mm512_or_si512(third, fourth))};
   }
+  /// Of each lower half bit i as bit 16 i, for i < 2.
+  [[nodiscard]] V512 low_two_apart() const {
+    const __m512i second = _mm512_and_si512(_mm512_slli_epi64(x, 15), _mm512_set1_epi64(0x10000));
+    return {_mm512_or_si512(_mm512_and_si512(x, _mm512_set1_epi64(1)), second)};
+  }
   [[nodiscard]] V512 times_power_of_two(int bits) const {
     return {_mm512_sll_epi64(x, _mm_cvtsi32_si128(bits))};
   }

@@ -25,19 +25,20 @@ LookupPlan leaky_relu_plan(std::size_t ring_bits, std::size_t shift, Word slope,
                        .slope = slope,
                        .slope_bits = slope_bits,
                        .rest_taken_off = without_w});
-  builder.add_number_to_both({SharedBit::Kind::EitherTop, kNoNode, 0}, unit,
+  builder.add_number_to_both({SharedBit::Kind::EitherTop, kNoNode, {}}, unit,
                              Word{0} - (slope + (Word{1} << slope_bits)), slope);
   PlanBuilder::Nodes sloped = builder.sloped_leaves(shift + slope_bits);
-  const Word nothing[] = {0};
-  const Comparison found = compare(builder, shift, ring_bits - 1, nothing, std::move(sloped));
+  const Compared input[] = {{}};
+  const Comparison found = compare(builder, shift, ring_bits - 1, input, std::move(sloped));
   if (found.low != kNoNode) {
-    builder.add_number({SharedBit::Kind::Carry, found.low, 0}, 1, 0);
+    builder.add_number({SharedBit::Kind::Carry, found.low, {}}, 1, 0);
   }
   builder.next_step();
   // The carry of the sloped shares counts where the sign says that x < 0.
-  const SharedBit bits[] = {{SharedBit::Kind::Positive, found.carries.front(), 0},
-                            {SharedBit::Kind::Carry, found.beside, 0}};
-  builder.select(bits, 1, 2);
+  const SharedBit bits[] = {{SharedBit::Kind::Positive, found.carries.front(), {}},
+                            {SharedBit::Kind::Carry, found.beside, {}}};
+  const Selected results[] = {{}, {0}, {kNoValue, 1}, {0}};
+  builder.select(bits, 1, results);
   return builder.build();
 }
 

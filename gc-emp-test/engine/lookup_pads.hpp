@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "holder.hpp"
+#include "instance.hpp"
 #include "lookup_plan.hpp"
 #include "session_core.hpp"
 
@@ -54,58 +55,24 @@ inline void require_proven(const SilentStock& stock, std::uint64_t rounds) {
   if (stock.proven() < rounds) throw StateError("the batch's silent transfers are not proven yet");
 }
 
-/// A share as a signed number.
-[[nodiscard]] inline std::int64_t signed_share(const LookupPlan& plan, Word share) {
-  const std::size_t above = 64 - plan.ring_bits();
-  return static_cast<std::int64_t>(share << above) >> above;
-}
-
 /// A party's part of the rest before any look-up.
-[[nodiscard]] inline Word starting_rest(const LookupPlan& plan, Word share) {
+[[nodiscard]] inline Word starting_rest(const LookupPlan& plan, const Instance& instance) {
   const LocalPart& local = plan.local();
   // slope * share may pass 64 bits, so the share is cut: slope * high is whole, the rest floored.
-  const Word high = static_cast<Word>(signed_share(plan, share) >> local.slope_bits);
-  const Word low = low_bits(share, local.slope_bits);
+  const Word high = static_cast<Word>(instance.signed_share() >> local.slope_bits);
+  const Word low = low_bits(instance.share(0), local.slope_bits);
   const Word sloped = local.slope * high + ((local.slope * low) >> local.slope_bits);
   return static_cast<Word>(static_cast<std::int64_t>(sloped) >> local.shift);
 }
 
-/// A party's part of the value before any look-up.
-[[nodiscard]] inline Word starting_value(const LookupPlan& plan, Word share) {
+/// A party's part of an input's value before any look-up.
+[[nodiscard]] inline Word starting_value(const LookupPlan& plan, const Instance& instance,
+                                         std::size_t input) {
   const LocalPart& local = plan.local();
+  const Word share = instance.share(input);
   if (local.is_squared) return share * share;
   const Word value = local.has_value ? share >> local.shift : 0;
-  return local.slope != 0 ? value - starting_rest(plan, share) : value;
-}
-
-/// What a leaf compares of a share.
-[[nodiscard]] inline Word compared(const LookupPlan& plan, const Lookup& leaf, Word share) {
-  return leaf.is_sloped ? plan.local().slope * static_cast<Word>(signed_share(plan, share)) : share;
-}
-
-/// The highest bit of a share, after `taken_off`.
-[[nodiscard]] inline Word top_of(const LookupPlan& plan, Word share, Word taken_off) {
-  return bit_at(share - taken_off, plan.ring_bits() - 1);
-}
-
-/// A party's part of a bit, after what it takes off its share: of EitherTop to be joined by or,
-/// else by exclusive or.
-[[nodiscard]] inline Word part_of(const LookupPlan& plan, const SharedBit& bit, Word taken_off,
-                                  Word share, const NodeBits& nodes) {
-  switch (bit.kind) {
-    case SharedBit::Kind::EitherTop:
-      return top_of(plan, share, 0);
-    case SharedBit::Kind::Carry:
-      return nodes.greater(bit.node);
-    case SharedBit::Kind::Positive:
-      break;
-  }
-  return top_of(plan, share, taken_off) ^ nodes.greater(bit.node);
-}
-
-/// What of a party's value a selection lets through where its bits are `signs`.
-[[nodiscard]] constexpr Word kept_of(const Lookup& select, Word value, Word signs) {
-  return value & mask_of(signs) & ~equal_mask(signs, select.cap_at);
+  return local.slope != 0 ? value - starting_rest(plan, instance) : value;
 }
 
 /// The body of a message of bits, as BitUnpacker reads it.

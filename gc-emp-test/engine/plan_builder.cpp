@@ -8,8 +8,6 @@
 namespace capc::gc {
 namespace {
 
-constexpr std::size_t kLeafBits = 3;
-
 /// Of a name, which has no zero byte, and its figures.
 [[nodiscard]] std::uint64_t digest_of(std::string_view function, std::span<const Word> figures) {
   std::vector<std::uint8_t> text(function.begin(), function.end());
@@ -32,33 +30,49 @@ std::size_t nodes_after(std::size_t nodes, std::size_t levels, std::size_t targe
 }
 
 PlanBuilder::PlanBuilder(std::string_view function, std::span<const Word> figures,
-                         std::size_t ring_bits, std::size_t output_bits, const LocalPart& local) {
+                         std::size_t ring_bits, std::size_t output_bits, const LocalPart& local,
+                         std::size_t inputs) {
   plan_.digest_ = digest_of(function, figures);
   plan_.ring_bits_ = ring_bits;
   plan_.output_bits_ = output_bits;
+  plan_.inputs_ = inputs;
   plan_.local_ = local;
   next_step();
 }
 
 PlanBuilder::Nodes PlanBuilder::leaves(std::size_t first_bit, std::size_t end_bit, bool lowest) {
-  const Word nothing[] = {0};
-  return leaves(first_bit, end_bit, lowest, nothing).front();
+  const Compared input[] = {{}};
+  return leaves(first_bit, end_bit, lowest, input).front();
 }
 
 std::vector<PlanBuilder::Nodes> PlanBuilder::leaves(std::size_t first_bit, std::size_t end_bit,
-                                                    bool lowest, std::span<const Word> taken_off) {
-  std::vector<Nodes> trees(taken_off.size());
-  for (std::size_t bit = first_bit; bit < end_bit; bit += kLeafBits) {
+                                                    bool lowest,
+                                                    std::span<const Compared> numbers) {
+  return leaves(first_bit, end_bit, lowest, numbers, leaf_count(end_bit - first_bit));
+}
+
+PlanBuilder::Nodes PlanBuilder::leaves_of(const Compared& number, std::size_t end_bit,
+                                          std::size_t count) {
+  return leaves(0, end_bit, true, {&number, 1}, count).front();
+}
+
+std::vector<PlanBuilder::Nodes> PlanBuilder::leaves(std::size_t first_bit, std::size_t end_bit,
+                                                    bool lowest, std::span<const Compared> numbers,
+                                                    std::size_t count) {
+  std::vector<Nodes> trees(numbers.size());
+  std::size_t bit = first_bit;
+  for (std::size_t left = count; left > 0; --left) {
     Lookup leaf;
     leaf.with_equal = !lowest || bit != first_bit;
     leaf.first_bit = bit;
-    leaf.table.choice_bits = std::min(kLeafBits, end_bit - bit);
+    leaf.table.choice_bits = (end_bit - bit + left - 1) / left;
     leaf.result_count = trees.size();
     for (std::size_t tree = 0; tree < trees.size(); ++tree) {
-      leaf.results[tree].node = new_node(taken_off[tree]);
+      leaf.results[tree].node = new_node(numbers[tree]);
       trees[tree].push_back(leaf.results[tree].node);
     }
     leaf.table.message_bits = leaf.result_count * (leaf.with_equal ? 2 : 1);
+    bit += leaf.table.choice_bits;
     add(leaf);
   }
   return trees;
@@ -94,11 +108,30 @@ PlanBuilder::Nodes PlanBuilder::merged(const Nodes& nodes, std::size_t count, bo
       nodes_[merge.children[i]].equal_transfer = plan_.back_transfers_ + i - 1;
     }
     merge.result_count = 1;
-    merge.results[0].node = new_node(nodes_[nodes[end - 1]].taken_off);
+    merge.results[0].node = new_node(nodes_[nodes[end - 1]].number);
     add(merge);
     result.push_back(merge.results[0].node);
   }
   return result;
+}
+
+std::array<SharedBit, 2> PlanBuilder::greatest(std::span<const SharedBit> signs,
+                                               std::span<const SharedBit> finals) {
+  Lookup final;
+  final.kind = Lookup::Kind::Final;
+  final.table.choice_bits = signs.size();
+  final.table.message_bits = 2;
+  final.back = final.table;
+  std::copy(finals.begin(), finals.end(), final.finals.begin());
+  read_back_at(signs, final);
+  final.result_count = 2;
+  std::array<SharedBit, 2> index;
+  for (std::size_t i = 0; i < index.size(); ++i) {
+    final.results[i].node = new_node({});
+    index[i] = {SharedBit::Kind::Carry, final.results[i].node, {}};
+  }
+  add(final);
+  return index;
 }
 
 void PlanBuilder::add_number_to_both(const SharedBit& bit, std::size_t unit, Word in_value,
@@ -130,6 +163,7 @@ void PlanBuilder::add_number(const SharedBit& bit, Word scale, std::size_t unit)
   number.table.message_bits = plan_.output_bits_ - unit;
   number.table.has_numbers = true;
   number.bits[0] = bit;
+  number.value = bit.number.input;
   number.scale = scale;
   number.unit = unit;
   add(number);
@@ -140,26 +174,26 @@ void PlanBuilder::add_last_number(const SharedBit& bit, Word scale) {
   plan_.steps_.back().back().is_output = true;
 }
 
-void PlanBuilder::select(std::span<const SharedBit> bits, Word cap, Word cap_at) {
+void PlanBuilder::select(std::span<const SharedBit> bits, std::size_t deciding,
+                         std::span<const Selected> selected) {
   Lookup select;
   select.kind = Lookup::Kind::Select;
   select.table.choice_bits = bits.size();
   select.table.message_bits = plan_.output_bits_;
   select.table.has_numbers = true;
   select.back = select.table;
-  select.back.choice_bits = 0;
-  select.cap = cap;
-  select.cap_at = cap_at;
+  select.back.choice_bits = deciding;
+  std::copy(selected.begin(), selected.end(), select.selected.begin());
   select.is_output = true;
-  for (std::size_t i = 0; i < bits.size(); ++i) {
-    select.bits[i] = bits[i];
-    if (bits[i].kind != SharedBit::Kind::Positive) continue;
-    nodes_[bits[i].node].sign_transfer = plan_.back_transfers_ + select.back.choice_bits++;
-  }
+  std::copy(bits.begin(), bits.end(), select.bits.begin());
+  read_back_at(bits.first(deciding), select);
   add(select);
 }
 
 LookupPlan PlanBuilder::build() {
+  if (plan_.back_transfers_ >= kNoTransfer) {
+    throw UsageError("the function takes too many transfers back");
+  }
   for (std::vector<Lookup>& step : plan_.steps_) {
     for (Lookup& lookup : step) {
       for (std::size_t i = 0; i < lookup.result_count; ++i) {
@@ -171,11 +205,19 @@ LookupPlan PlanBuilder::build() {
   return plan_;
 }
 
-std::size_t PlanBuilder::new_node(Word taken_off) {
+void PlanBuilder::read_back_at(std::span<const SharedBit> bits, Lookup& lookup) {
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    lookup.bits[i] = bits[i];
+    nodes_[bits[i].node].bit_transfer = plan_.back_transfers_ + i;
+    nodes_[bits[i].node].is_sign = bits[i].kind == SharedBit::Kind::Positive;
+  }
+}
+
+std::size_t PlanBuilder::new_node(const Compared& number) {
   if (nodes_.size() == kNoNode) throw UsageError("the function compares too many bits");
   NodeResult result;
   result.node = nodes_.size();
-  result.taken_off = taken_off;
+  result.number = number;
   nodes_.push_back(result);
   return result.node;
 }
@@ -204,7 +246,7 @@ void PlanBuilder::count_bits(Lookup& lookup) const {
   lookup.table_bits = lookup.table.message_bits * (lookup.is_output ? entries : entries - 1);
   for (std::size_t i = 0; i < lookup.result_count; ++i) {
     if (lookup.results[i].equal_transfer != kNoTransfer) ++lookup.table_bits;
-    if (lookup.results[i].sign_transfer != kNoTransfer) ++lookup.table_bits;
+    if (lookup.results[i].bit_transfer != kNoTransfer) ++lookup.table_bits;
   }
 }
 

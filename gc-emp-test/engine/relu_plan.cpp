@@ -13,20 +13,21 @@ void require_figures(std::size_t ring_bits, std::size_t shift, std::size_t outpu
   require_range("output_bits", output_bits, 1, ring_bits);
 }
 
-/// x >> shift for x >= 0, and the selection by the signs of x less each of `taken_off`.
+/// x >> shift for x >= 0, and the selection by the signs of `numbers`.
 [[nodiscard]] LookupPlan selected(PlanBuilder& builder, std::size_t ring_bits, std::size_t shift,
-                                  std::span<const Word> taken_off, Word cap) {
-  builder.add_number({SharedBit::Kind::EitherTop, kNoNode, 0}, ~Word{0}, ring_bits - shift);
-  const Comparison found = compare(builder, shift, ring_bits - 1, taken_off);
+                                  std::span<const Compared> numbers,
+                                  std::span<const Selected> results) {
+  builder.add_number({SharedBit::Kind::EitherTop, kNoNode, {}}, ~Word{0}, ring_bits - shift);
+  const Comparison found = compare(builder, shift, ring_bits - 1, numbers);
   if (found.low != kNoNode) {
-    builder.add_number({SharedBit::Kind::Carry, found.low, 0}, 1, 0);
+    builder.add_number({SharedBit::Kind::Carry, found.low, {}}, 1, 0);
   }
   std::vector<SharedBit> signs;
-  for (std::size_t i = 0; i < taken_off.size(); ++i) {
-    signs.push_back({SharedBit::Kind::Positive, found.carries[i], taken_off[i]});
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    signs.push_back({SharedBit::Kind::Positive, found.carries[i], numbers[i]});
   }
   builder.next_step();
-  builder.select(signs, cap);
+  builder.select(signs, signs.size(), results);
   return builder.build();
 }
 
@@ -36,8 +37,9 @@ LookupPlan relu_plan(std::size_t ring_bits, std::size_t shift, std::size_t outpu
   require_figures(ring_bits, shift, output_bits);
   const Word figures[] = {ring_bits, shift, output_bits};
   PlanBuilder builder("relu", figures, ring_bits, output_bits, {.shift = shift});
-  const Word taken_off[] = {0};
-  return selected(builder, ring_bits, shift, taken_off, 0);
+  const Compared input[] = {{}};
+  const Selected results[] = {{}, {0}};
+  return selected(builder, ring_bits, shift, input, results);
 }
 
 LookupPlan bounded_relu_plan(std::size_t ring_bits, std::size_t shift, Word cap,
@@ -46,8 +48,9 @@ LookupPlan bounded_relu_plan(std::size_t ring_bits, std::size_t shift, Word cap,
   require_range("cap", cap, 1, (Word{1} << (ring_bits - 1 - shift)) - 1);
   const Word figures[] = {ring_bits, shift, cap, output_bits};
   PlanBuilder builder("bounded relu", figures, ring_bits, output_bits, {.shift = shift});
-  const Word taken_off[] = {0, cap << shift};
-  return selected(builder, ring_bits, shift, taken_off, cap);
+  const Compared numbers[] = {{}, {.taken_off = cap << shift}};
+  const Selected results[] = {{}, {0}, {}, {kNoValue, cap}};  // the cap where both are positive
+  return selected(builder, ring_bits, shift, numbers, results);
 }
 
 }  // namespace capc::gc

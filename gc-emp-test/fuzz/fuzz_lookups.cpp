@@ -5,6 +5,7 @@
 
 #include "chooser.hpp"
 #include "leaky_relu_plan.hpp"
+#include "maximum_plan.hpp"
 #include "number_plans.hpp"
 #include "peers.hpp"
 #include "relu_plan.hpp"
@@ -97,15 +98,17 @@ void draw(LookupPeers& peers, HolderBatch& holder, ChooserBatch& chooser, Input&
 }
 
 void run(LookupPeers& peers, Input& input) {
-  static const std::array<LookupPlan, 9> plans = {relu_plan(7, 2, 7),
-                                                  relu_plan(37, 12, 26),
-                                                  bounded_relu_plan(20, 4, 1000, 12),
-                                                  rescale_plan(20, 7),
-                                                  step_plan(20, 5),
-                                                  widened_plan(9, 20),
-                                                  leaky_relu_plan(20, 5, 13, 7),
-                                                  square_plan(17),
-                                                  shift_plan(20, 7, 33)};
+  static const std::array<LookupPlan, 11> plans = {relu_plan(7, 2, 7),
+                                                   relu_plan(37, 12, 26),
+                                                   bounded_relu_plan(20, 4, 1000, 12),
+                                                   rescale_plan(20, 7),
+                                                   step_plan(20, 5),
+                                                   widened_plan(9, 20),
+                                                   leaky_relu_plan(20, 5, 13, 7),
+                                                   square_plan(17),
+                                                   shift_plan(20, 7, 33),
+                                                   maximum_plan(16, 4, 20),
+                                                   maximum_plan(20, 3, 20)};
   const LookupPlan& plan = plans[input.byte() % plans.size()];
   const std::size_t instances = 1 + input.below(20);
   const Source source = (input.byte() & 1U) != 0 ? Source::Stock : Source::Corrections;
@@ -116,8 +119,8 @@ void run(LookupPeers& peers, Input& input) {
   } else {
     prepare(*holder, *chooser, input);
   }
-  holder->begin(some_words(input, instances));
-  chooser->begin(some_words(input, instances));
+  holder->begin(some_words(input, instances * plan.inputs()));
+  chooser->begin(some_words(input, instances * plan.inputs()));
   for (std::size_t step = 0; step < plan.steps().size(); ++step) {
     Message choose(plan.choose_bytes(instances, step)), table(plan.table_bytes(instances, step));
     chooser->choose(choose);

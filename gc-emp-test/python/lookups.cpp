@@ -4,6 +4,7 @@
 #include "chooser.hpp"
 #include "holder.hpp"
 #include "leaky_relu_plan.hpp"
+#include "maximum_plan.hpp"
 #include "number_plans.hpp"
 #include "relu_plan.hpp"
 #include "shift_plan.hpp"
@@ -31,9 +32,11 @@ void bind_plan(nb::module_& m) {
       .def_static("rescale", &rescale_plan)
       .def_static("step", &step_plan)
       .def_static("widened", &widened_plan)
+      .def_static("maximum", &maximum_plan)
       .def_static("leaky_relu", &leaky_relu_plan)
       .def_static("shift", &shift_plan)
       .def_static("square", &square_plan)
+      .def_prop_ro("inputs", &LookupPlan::inputs)
       .def_prop_ro("ring_bits", &LookupPlan::ring_bits)
       .def_prop_ro("output_bits", &LookupPlan::output_bits)
       .def_prop_ro("step_count", [](const LookupPlan& p) { return p.steps().size(); })
@@ -143,7 +146,7 @@ void bind_holder(nb::module_& m) {
            })
       .def("begin",
            [](HolderBatch& b, const WordsIn& shares) {
-             const auto view = words(shares, b.instances(), 1, "shares");
+             const auto view = words(shares, b.instances(), b.plan().inputs(), "shares");
              released([&] { b.begin(view); });
            })
       .def("answer", [](HolderBatch& b, nb::handle choose) {
@@ -197,7 +200,7 @@ void bind_chooser(nb::module_& m) {
            })
       .def("begin",
            [](ChooserBatch& b, const WordsIn& shares) {
-             const auto view = words(shares, b.instances(), 1, "shares");
+             const auto view = words(shares, b.instances(), b.plan().inputs(), "shares");
              released([&] { b.begin(view); });
            })
       .def("choose",

@@ -7,6 +7,7 @@
 #include "errors.hpp"
 #include "lookup_functions.hpp"
 #include "lookup_pair.hpp"
+#include "maximum_plan.hpp"
 
 using namespace capc::gc;
 using namespace capc::gc::test;
@@ -26,7 +27,7 @@ void uniform_messages(const LookupPlan& plan) {
   constexpr std::size_t kCount = 20000;
   Watching pair;
   pair.set_up();
-  const std::vector<Word> same(kCount, 12345);
+  const std::vector<Word> same(kCount * plan.inputs(), 12345);
   const auto holder = pair.holder.prepare(plan, random_words(kCount));
   const auto chooser = pair.chooser.prepare(plan, kCount);
   pair.prepare(*holder, *chooser);
@@ -253,6 +254,8 @@ int main() {
     uniform_messages(relu_plan(37, 12, 37));
     uniform_messages(bounded_relu_plan(37, 12, 24576, 16));
     uniform_messages(rescale_plan(20, 7));
+    uniform_messages(maximum_plan(16, 4, 37));
+    uniform_messages(maximum_plan(18, 3, 18));
     corruption(relu(9, 3, 9), Source::Corrections, kSetupMessages + 2);
     // In each direction the seeds, and rounds of three messages.
     corruption(relu(9, 3, 9), Source::Stock,

@@ -26,7 +26,7 @@ void check_fits(const LookupPlan& plan) {
       for (std::size_t i = 0; i < lookup.result_count; ++i) {
         CHECK(lookup.results[i].node == nodes++);
         CHECK(lookup.results[i].equal_transfer == kNoTransfer ||
-              lookup.results[i].sign_transfer == kNoTransfer);
+              lookup.results[i].bit_transfer == kNoTransfer);
       }
     }
   }
@@ -98,18 +98,27 @@ void pads() {
   CHECK(tweaks_of(plan, 3) == 3 * (next + next_back));
 }
 
-/// Tables of nodes against what they are to say, entry by entry.
-void node_tables() {
-  for (Word own = 0; own < 8; ++own) {
-    for (Word other = 0; other < 8; ++other) {
-      const Word entry = entry_of(leaf_table(own), other);
+/// Tables of leaves against what they are to say, entry by entry.
+void leaf_tables(std::size_t entries) {
+  for (Word own = 0; own < entries; ++own) {
+    for (Word other = 0; other < entries; ++other) {
+      const NodeTable table = leaf_table(entries, own);
+      const Word entry = entry_of(entries, table, other);
       CHECK(entry == ((own > other ? 1U : 0U) | (own == other ? 2U : 0U)));
-      CHECK(entry_of(moved(leaf_table(own), other), 5) == entry_of(leaf_table(own), 5 ^ other));
+      const Word near = 5 % entries;
+      CHECK(entry_of(entries, moved(table, other), near) == entry_of(entries, table, near ^ other));
+      CHECK(entry_of(entries, everywhere(entries, own & 3U), other) == (own & 3U));
     }
   }
-  for (std::size_t count = 2; count <= 4; ++count) {
+}
+
+/// Merges of so many nodes.
+void merge_tables() {
+  for (std::size_t count = 2; count <= kMaxChildren; ++count) {
     Lookup merge;
     merge.child_count = count;
+    merge.table.choice_bits = count - 1;
+    const std::size_t entries = merge.table.entries();
     for (std::size_t i = 0; i < count; ++i) merge.children[i] = 3 * i;
     for (int i = 0; i < 200; ++i) {
       NodeBits mine, other;
@@ -126,8 +135,8 @@ void node_tables() {
         expected_greater ^= all_equal & greater(3 * child);
         all_equal &= equal(3 * child);
       }
-      const Word from_both = entry_of(merge_table(merge, mine), equals_of(merge, other)) ^
-                             entry_of(merge_table(merge, other), equals_of(merge, mine));
+      const Word from_both = entry_of(entries, merge_table(merge, mine), equals_of(merge, other)) ^
+                             entry_of(entries, merge_table(merge, other), equals_of(merge, mine));
       const Word highest = highest_of(merge, mine) ^ highest_of(merge, other);
       CHECK(((from_both & 1U) ^ highest) == expected_greater);
       CHECK(from_both >> 1U == all_equal);
@@ -142,6 +151,7 @@ int main() {
     every_plan_fits();
     figures();
     pads();
-    node_tables();
+    for (const std::size_t entries : {2U, 4U, 8U, 16U}) leaf_tables(entries);
+    merge_tables();
   });
 }
