@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from capc.fixed_point import Int64, modulo, uniform_bits
 from capc.gc.circuits import as_words
 from capc.gc.lookups import (
+    MAX_BITS_OF_FOUR,
     MAX_INSTANCES,
     SHALLOW_TREES,
     ChooserBatch,
@@ -29,9 +30,11 @@ from capc.gc.lookups import (
     summed,
 )
 
-Evaluate = Callable[[Lookups, Int64], Int64]  # shares (n,) of x -> of the function of x
+Evaluate = Callable[[Lookups, Int64], Int64]  # shares (n,) or (n, inputs) -> (n,) of the function
 Constant = Callable[[int], int]  # the number at the holder, 0 at the chooser: its two shares
 Program = Callable[[Int64, Evaluate, Constant], Int64]  # shares (n, words) -> (n,)
+
+MAX_FAN_IN = 4  # of a maximum
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class LookupLayer:
 
         def note(function: Lookups, share: Int64) -> Int64:
             found.append((function, len(share)))
-            return share
+            return np.zeros(len(share), dtype=np.int64)
 
         self.program(np.zeros((1, self.words), dtype=np.int64), note, int)
         return tuple(found)
@@ -141,30 +144,41 @@ def one_function(name: str, function: Lookups) -> LookupLayer:
     )
 
 
-def maximum_lookups(ring_bits: int, window: int, small_bits: int | None = None) -> LookupLayer:
+def maximum_lookups(
+    ring_bits: int, window: int, small_bits: int | None = None, fan_in: int = 2
+) -> LookupLayer:
     """The maximum of `window` numbers from -2^(ring_bits - 2) on and below 2^(ring_bits - 2).
 
-    max(x, y) = y + max(x - y, 0), in a tree. The difference of larger numbers would leave the ring.
-    With `small_bits` the numbers are those from 0 on and below 2^(small_bits - 1). Their shares
-    need to be right modulo 2^small_bits alone, and all but the last look-up is done in that ring.
+    The differences of larger numbers would leave the ring. In a tree, at most `fan_in` numbers, 2
+    to 4, are compared at once: more of them take fewer round trips and more bytes. With
+    `small_bits` the numbers are those from 0 on and below 2^(small_bits - 1). Their shares need to
+    be right modulo 2^small_bits alone, and all is done in that ring.
     """
+    if not 2 <= fan_in <= MAX_FAN_IN:
+        raise ValueError(f"a fan-in of {fan_in}; allowed are 2 to {MAX_FAN_IN}")
     bits = ring_bits if small_bits is None else small_bits
-    relu = Lookups.relu(bits, 0)
-    widened = None if small_bits is None else Lookups.widened(bits, ring_bits)
+    most = fan_in if bits <= MAX_BITS_OF_FOUR else min(fan_in, 3)
 
     def program(share: Int64, evaluate: Evaluate, constant: Constant) -> Int64:
         left = share
         while left.shape[1] > 1:
-            half = left.shape[1] // 2
-            first, second, alone = left[:, :half], left[:, half : 2 * half], left[:, 2 * half :]
-            more = evaluate(relu, (first - second).reshape(-1)).reshape(first.shape)
-            left = np.concatenate([second + more, alone], axis=1)
-        return left[:, 0] if widened is None else evaluate(widened, left[:, 0])
+            size = _group_size(left.shape[1], most)
+            groups = left.shape[1] // size
+            maximum = Lookups.maximum(bits, size, ring_bits if left.shape[1] == size else bits)
+            winners = evaluate(maximum, left[:, : groups * size].reshape(-1, size))
+            left = np.concatenate([winners.reshape(-1, groups), left[:, groups * size :]], axis=1)
+        alone = window == 1 and bits < ring_bits
+        return evaluate(Lookups.widened(bits, ring_bits), left[:, 0]) if alone else left[:, 0]
 
     name = f"maximum {ring_bits} x {window}"
     if small_bits is not None:
         name += f" of {small_bits} bits"
     return LookupLayer(name, ring_bits, ring_bits, window, program)
+
+
+def _group_size(count: int, most: int) -> int:
+    """Of groups of at most `most` of `count` numbers, so that the fewest are left; the smallest."""
+    return min(range(2, min(most, count) + 1), key=lambda size: count // size + count % size)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

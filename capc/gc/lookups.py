@@ -1,12 +1,12 @@
 """Functions by table look-ups: a ninth of the bytes of garbled circuits, or less, in more rounds.
 
-The holder has a share of x, the chooser the other; the result is shared afresh under the holder's
-masks, as the circuit of the same function shares it. A session begins with base oblivious transfers
-in both directions. `prepare` runs before the query is known, or `begin` and later `finish` for
-several layers at once. `evaluate` takes one round trip a step of the plan. Both parties cut a layer
-into pieces, which go through a step one behind the other: while one is on its way, a party works on
-the next. After a ProtocolError a session is dead: open another. Trust is as in capc.gc.session
-(docs/garbled-circuits.md).
+The holder has a share of each input, the chooser the other. The result is shared afresh under the
+holder's masks, as the circuit of the same function shares it. A session begins with base oblivious
+transfers in both directions. `prepare` runs before the query is known, or `begin` and later
+`finish` for several layers at once. `evaluate` takes one round trip a step of the plan. Both
+parties cut a layer into pieces, which go through a step one behind the other: while one is on its
+way, a party works on the next. After a ProtocolError a session is dead: open another. Trust is as
+in capc.gc.session (docs/garbled-circuits.md).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from capc.transport.pipelining import WINDOW_BYTES, pipelined
 
 MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one batch of the engine
 PIECE_INSTANCES = 8192  # of a message: some ms of work a step, for 0.1 ms of overhead
+MAX_BITS_OF_FOUR = 31
+"""Of a maximum of four inputs: in larger rings an instance would take too many transfers back."""
 STOCK_TRANSFER_BYTES = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
 SHALLOW_TREES, DEEP_TREES = _engine.TREE_DEPTHS
 """How deep the seed trees of a session's corrections are, SoftSpoken's k: a transfer takes 16 / k
@@ -32,9 +34,9 @@ bytes, and 2^k / k times as much AES. Public, and the same at both ends."""
 
 
 class Lookups:
-    """A function of one number by table look-ups: the public part that both parties know.
+    """A function of a number or a few by table look-ups: the public part that both parties know.
 
-    Its input is shared modulo 2^ring_bits, its output modulo 2^output_bits, which is
+    Its inputs are shared modulo 2^ring_bits, its output modulo 2^output_bits, which is
     the same ring unless it is given. The constructors raise ValueError for figures that no such
     function has.
     """
@@ -73,6 +75,15 @@ class Lookups:
         return cls(_engine.LookupPlan.widened(ring_bits, output_bits))
 
     @classmethod
+    def maximum(cls, ring_bits: int, inputs: int, output_bits: int | None = None) -> Lookups:
+        """y = max(x_1, ...) of 2 to 4 inputs whose differences are signed numbers of the ring.
+
+        In a larger output ring they lie in [0, 2^(ring_bits - 1)). Four inputs need
+        ring_bits <= MAX_BITS_OF_FOUR.
+        """
+        return cls(_engine.LookupPlan.maximum(ring_bits, inputs, output_bits or ring_bits))
+
+    @classmethod
     def leaky_relu(cls, ring_bits: int, shift: int, slope: int, slope_bits: int) -> Lookups:
         """y = x >> shift for x >= 0, else (slope * x) >> (shift + slope_bits), for every x.
 
@@ -92,6 +103,11 @@ class Lookups:
     def square(cls, ring_bits: int) -> Lookups:
         """y = x^2 modulo 2^ring_bits, for every x."""
         return cls(_engine.LookupPlan.square(ring_bits))
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of an instance."""
+        return int(self.plan.inputs)
 
     @property
     def ring_bits(self) -> int:
@@ -191,7 +207,7 @@ class HolderSession:
         return HolderPreparation(self._channel, self._engine, batches, from_stock)
 
     def evaluate(self, batch: HolderBatch, shares: ArrayLike) -> None:
-        """Give this party's shares of x, (n, 1). RuntimeError where the batch was used already."""
+        """Give this party's shares, (n, inputs). RuntimeError where the batch was used already."""
         words, plan = _shares_of(batch, shares), batch.function.plan
         for piece, place in zip(batch._pieces, _pieces(len(words)), strict=True):
             piece.begin(words[place])
@@ -278,7 +294,7 @@ class ChooserSession:
         return ChooserPreparation(self._channel, self._engine, batches, from_stock)
 
     def evaluate(self, batch: ChooserBatch, shares: ArrayLike) -> Int64:
-        """From this party's shares of x, (n, 1), to its shares y - mask of the outputs, (n, 1)."""
+        """From this party's shares, (n, inputs), to its shares y - mask of the outputs, (n, 1)."""
         words, plan = _shares_of(batch, shares), batch.function.plan
         pieces, count = batch._pieces, len(batch._pieces)
         for piece, place in zip(pieces, _pieces(len(words)), strict=True):
@@ -341,9 +357,12 @@ class ChooserPreparation:
 
 
 def _shares_of(batch: HolderBatch | ChooserBatch, shares: ArrayLike) -> Int64:
-    words, needed = as_words(shares, 1), sum(piece.instances for piece in batch._pieces)
-    if words.shape != (needed, 1):
-        raise ValueError(f"the shares have shape {words.shape}; the batch needs ({needed}, 1)")
+    inputs = batch.function.inputs
+    words, needed = as_words(shares, inputs), sum(piece.instances for piece in batch._pieces)
+    if words.shape != (needed, inputs):
+        raise ValueError(
+            f"the shares have shape {words.shape}; the batch needs ({needed}, {inputs})"
+        )
     return words
 
 

@@ -27,7 +27,7 @@ from capc.graph.tensorflow.names import DEFAULT_INPUT, DEFAULT_OUTPUT
 from capc.graph.tensorflow.sources import kind_of, model_path
 from capc.machine import package_version
 
-FORMAT = 12  # part of the cache key: raise it whenever importing gives other layers
+FORMAT = 13  # part of the cache key: raise it whenever importing gives other layers
 
 _PIECE = 1 << 20
 _TENSORFLOW_PACKAGES = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos")

@@ -1,16 +1,21 @@
-"""Maxima after ReLUs, where that lets them run by transfers.
+"""Maxima after ReLUs, where that lets them run by transfers; how many numbers they compare at once.
 
 A ReLU that drops bits is monotone, so that it may stand before a maximum or after it: the integers
 are the same. After it there are fewer values, which suits circuits. Before it the maximum is one of
 small numbers, which look-ups compute exactly (`transfer_forms.transferable`). The cap of a bounded
 ReLU is monotone as well: before the maximum it makes the numbers smaller, after it there are fewer.
+
+By transfers a maximum that compares all numbers of a window at once takes fewer round trips than a
+tree of maxima of two, and more bytes. The line between the parties says which is faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
+from capc.gc.lookup_layers import MAX_FAN_IN
 from capc.graph.layers import BoundedRelu, Layer, MaxPool, QuantizedNetwork, Relu
 from capc.inference.choice import NonlinearChoice, both_costs
 
@@ -18,8 +23,8 @@ from capc.inference.choice import NonlinearChoice, both_costs
 def arranged(network: QuantizedNetwork, choice: NonlinearChoice) -> QuantizedNetwork:
     """The network that the parties evaluate: the same function, its layers in the best order.
 
-    With `auto` a maximum and its ReLU change places where that is expected to be faster. The order
-    follows from public shapes alone, and the plan tells it.
+    With `auto` a maximum and its ReLU change places where that is expected to be faster. Order and
+    fan-in of maxima follow from public shapes and the line alone, and the plan tells them.
     """
     if choice.way == "garbled":
         return network
@@ -29,8 +34,10 @@ def arranged(network: QuantizedNetwork, choice: NonlinearChoice) -> QuantizedNet
             orders.append(_swapped(network, pool, activation, cap_first=False))
         if choice.way == "auto":
             orders.insert(0, network)
-        network = min(orders, key=lambda order: _seconds(order, choice))
-    return network
+        # What the others take depends on their own places in the end, so they are left out.
+        changed = {pool, activation, _first_name(activation)}
+        network = min(orders, key=partial(_seconds_of, choice=choice, names=changed))
+    return _fastest(network, choice)[0]
 
 
 def _pairs(network: QuantizedNetwork) -> list[tuple[str, str]]:
@@ -46,17 +53,48 @@ def _pairs(network: QuantizedNetwork) -> list[tuple[str, str]]:
     return pairs
 
 
-def _seconds(network: QuantizedNetwork, choice: NonlinearChoice) -> float:
-    """Of all non-linear layers, each in its faster way, or by transfers where that was chosen."""
-    total = 0.0
-    for garbled, looked_up in both_costs(network, choice.link).values():
-        if looked_up is None:
-            total += garbled.seconds(choice.link)
-        elif choice.way == "transfers":
-            total += looked_up.seconds(choice.link)
-        else:
-            total += min(looked_up.seconds(choice.link), garbled.seconds(choice.link))
-    return total
+def _seconds_of(
+    network: QuantizedNetwork, choice: NonlinearChoice, names: Collection[str]
+) -> float:
+    """Of the layers of these names, with the fastest fan-ins."""
+    return sum(seconds for name, seconds in _fastest(network, choice)[1].items() if name in names)
+
+
+def _fastest(
+    network: QuantizedNetwork, choice: NonlinearChoice
+) -> tuple[QuantizedNetwork, dict[str, float]]:
+    """The network with the fastest fan-ins, and by non-linear layer what it takes then."""
+    narrow = _seconds(network, choice)
+    maxima = {layer.name for layer in network.layers if isinstance(layer, MaxPool)}
+    wide = _seconds(_fanned_in(network, maxima), choice) if maxima else narrow
+    faster = {name for name in maxima if wide[name] < narrow[name]}
+    chosen = _fanned_in(network, faster) if faster else network
+    return chosen, {name: min(narrow[name], wide[name]) for name in narrow}
+
+
+def _fanned_in(network: QuantizedNetwork, maxima: Collection[str]) -> QuantizedNetwork:
+    """With the largest fan-in of these maxima."""
+    layers = (
+        replace(layer, fan_in=MAX_FAN_IN)
+        if isinstance(layer, MaxPool) and layer.name in maxima
+        else layer
+        for layer in network.layers
+    )
+    return replace(network, layers=tuple(layers))
+
+
+def _seconds(network: QuantizedNetwork, choice: NonlinearChoice) -> dict[str, float]:
+    """By non-linear layer, in its faster way, or by transfers where that was chosen."""
+    found = {}
+    for name, (garbled, looked_up) in both_costs(network, choice.link).items():
+        ways = [garbled, looked_up] if choice.way == "auto" or looked_up is None else [looked_up]
+        found[name] = min(cost.seconds(choice.link) for cost in ways if cost is not None)
+    return found
+
+
+def _first_name(activation: str) -> str:
+    """Of the ReLU before the maximum."""
+    return f"{activation}/each"
 
 
 def _swapped(
@@ -65,7 +103,7 @@ def _swapped(
     """The ReLU before the maximum; the cap of a bounded one goes with it or stays behind."""
     pool, activation = network.layer(pool_name), network.layer(name)
     source = network.layer(pool.inputs[0])
-    first: Layer = Relu(f"{name}/each", pool.inputs, source.shape)
+    first: Layer = Relu(_first_name(name), pool.inputs, source.shape)
     if cap_first:
         first = replace(activation, name=first.name, inputs=first.inputs, shape=first.shape)
     layers: list[Layer] = []

@@ -110,7 +110,8 @@ def _square_fits(layer: Square, ring: FixedPoint, scales: Scales) -> bool:
 def _maximum_lookups(
     layer: MaxPool, ring: FixedPoint, scales: Scales, bits: int | None
 ) -> LookupLayer:
-    return maximum_lookups(ring.ring_bits, layer.window[0] * layer.window[1], bits)
+    window = layer.window[0] * layer.window[1]
+    return maximum_lookups(ring.ring_bits, window, bits, layer.fan_in)
 
 
 def _rescale_lookups(

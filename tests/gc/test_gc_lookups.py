@@ -191,8 +191,11 @@ OTHER_FUNCTIONS = {
     ),
     "the first, with 16 bits of output": (Lookups.bounded_relu(37, 12, 6 << 12, 16), None),
     "ReLU, \u2113 = 37, f = 12, 26 bits of output": (Lookups.relu(37, 12, 26), None),
-    "ReLU, \u2113 = 16, f = 0": (Lookups.relu(16, 0), None),
     "from 16 bits to \u2113 = 37": (Lookups.widened(16, 37), None),
+    "maximum of 2 in 16 bits": (Lookups.maximum(16, 2), None),
+    "maximum of 2 from 16 bits to \u2113 = 37": (Lookups.maximum(16, 2, 37), None),
+    "maximum of 4 from 16 bits to \u2113 = 37": (Lookups.maximum(16, 4, 37), None),
+    "maximum of 4 from 26 bits to \u2113 = 37": (Lookups.maximum(26, 4, 37), None),
     "rescaling, \u2113 = 37, f = 12": (Lookups.rescale(37, 12), truncate_circuit(37, 12)),
     "step, \u2113 = 37": (Lookups.step(37, 12), step_circuit(37, 37, 12)),
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from padded_pool import convolution, padded_maximum
 from two_party import assert_bit_for_bit
 
 from capc.fixed_point import FixedPoint
-from capc.gc.lookup_layers import LookupLayer
+from capc.gc.lookup_layers import MAX_FAN_IN, LookupLayer
 from capc.graph.layers import (
     Add,
     BoundedRelu,
@@ -21,8 +23,10 @@ from capc.graph.layers import (
     Reshape,
 )
 from capc.graph.quantize import quantize
+from capc.inference import arrangement
 from capc.inference.arrangement import _swapped, arranged
-from capc.inference.choice import GARBLED, NonlinearChoice
+from capc.inference.choice import GARBLED, NonlinearChoice, both_costs
+from capc.inference.costs import LayerCost
 from capc.inference.link import Link
 from capc.inference.plan import check_plan, public_part
 from capc.inference.protocols import functions_of
@@ -92,6 +96,39 @@ def test_maxima_of_capped_numbers_run_in_few_bits() -> None:
     assert bits_of_outputs(order, names[:1]) == {}  # a pool in a circuit takes all bits
     relu = functions_of(order, names)[names[0]]
     assert isinstance(relu, LookupLayer) and relu.output_bits == 9
+
+
+def test_windows_are_compared_at_once_over_long_lines() -> None:
+    """Three numbers of 3 x 3 at once, in as many rounds as are needed, and the same integers."""
+    fan_ins, rounds = [], []
+    for link in (Link.parse("0.1ms,10mbit"), Link(1.0, math.inf)):
+        choice = NonlinearChoice("transfers", link)
+        given = network(cap=0.5)
+        order = arranged(given, choice)
+        pool = order.layer("p")
+        assert isinstance(pool, MaxPool)
+        function = functions_of(order, transferable(order))["p"]
+        assert isinstance(function, LookupLayer)
+        fan_ins.append(pool.fan_in)
+        rounds.append(function.rounds)
+        check_plan(public_part(order))
+        assert arranged(order, choice).layer("p") is pool
+        if math.isinf(link.rate):
+            assert_bit_for_bit(given, IMAGES, choice=choice)
+    assert fan_ins == [2, MAX_FAN_IN] and rounds == [4 * 3, 2 * 4]
+
+
+def test_an_order_does_not_depend_on_other_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another one takes, as tables that are kept or not, changes with its own place."""
+
+    def with_another(given: QuantizedNetwork, link: Link) -> dict[str, object]:
+        swapped = any(layer.name == "r/each" for layer in given.layers)
+        other = LayerCost("", 0, 0, 0.0, 1e6 if swapped else 0.0)
+        return {**both_costs(given, link), "other": (other, None)}
+
+    monkeypatch.setattr(arrangement, "both_costs", with_another)
+    order = arranged(network(), NonlinearChoice("auto", Link.parse("0.1ms,10mbit")))
+    assert [layer.name for layer in order.layers[2:4]] == ["r/each", "p"]
 
 
 def test_a_maximum_that_others_take_stays_where_it_is() -> None:

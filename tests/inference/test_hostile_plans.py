@@ -78,7 +78,10 @@ HOSTILE: dict[str, Callable[[], Plan]] = {
     ),
     "a circuit of a million inputs": lambda: chain(
         image(1 << 10, 1 << 10, 1),
-        layer("MaxPool", [1, 1, 1], window=[1 << 10] * 2, strides=[1, 1], padding=NO_PADDING),
+        layer(
+            "MaxPool", [1, 1, 1], window=[1 << 10] * 2, strides=[1, 1], padding=NO_PADDING,
+            fan_in=2,
+        ),
         layer("Reshape", [1]),
     ),
     "windows over and over": lambda: chain(
@@ -97,7 +100,14 @@ HOSTILE: dict[str, Callable[[], Plan]] = {
     ),
     "parts of numbers": lambda: chain(
         image(4, 4, 1),
-        layer("MaxPool", [2, 2, 1], window=[2.0, 2.0], strides=[2, 2], padding=NO_PADDING),
+        layer(
+            "MaxPool", [2, 2, 1], window=[2.0, 2.0], strides=[2, 2], padding=NO_PADDING, fan_in=2
+        ),
+        layer("Reshape", [4]),
+    ),
+    "half a fan-in": lambda: chain(
+        image(4, 4, 1),
+        layer("MaxPool", [2, 2, 1], window=[2, 2], strides=[2, 2], padding=NO_PADDING, fan_in=2.5),
         layer("Reshape", [4]),
     ),
     "a number of 400 digits": lambda: {**good_plan(), "input_range": [0, 10**400]},

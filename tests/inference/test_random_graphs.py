@@ -6,6 +6,7 @@ More, from other seeds: pytest tests/inference/test_random_graphs.py --random_gr
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from capc.inference import layout, protocols
 from capc.inference.choice import NonlinearChoice
 from capc.inference.costs import check_encrypted
 from capc.inference.layout import linear_packing
+from capc.inference.link import Link
 from capc.inference.transfer_forms import transferable
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
@@ -89,6 +91,9 @@ def test_two_parties_compute_the_reference(group: int) -> None:
             raise AssertionError(f"seed {seed}: {kinds}: {error}") from error
 
 
+FAR = Link(1.0, math.inf)  # maxima take as few round trips as they can
+
+
 class Coins(NonlinearChoice):
     """Each layer that has both forms runs by transfers or in a circuit, as a coin says."""
 
@@ -101,7 +106,9 @@ class Coins(NonlinearChoice):
         return {network.layers[k].name for k, coin in zip(places, coins, strict=True) if coin}
 
 
-@pytest.mark.parametrize("choice", [NonlinearChoice("transfers"), Coins()], ids=["all", "mixed"])
+@pytest.mark.parametrize(
+    "choice", [NonlinearChoice("transfers"), Coins(link=FAR)], ids=["all", "mixed"]
+)
 def test_transfers_compute_the_reference_too(
     choice: NonlinearChoice, transfer_group: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,8 +93,11 @@ class AvgPool(_Pool):
 class MaxPool(_Pool):
     """The largest signed value in windows of (H, W, C); padded pixels never win.
 
-    Keeps the fractional bits of its input. `padding` as in Conv2D.
+    Keeps the fractional bits of its input. `padding` as in Conv2D. `fan_in` is how many numbers are
+    compared at once where look-ups compute it. It changes no value.
     """
+
+    fan_in: int = 2
 
     @override
     def real(self, inputs: Sequence[Float64]) -> Float64:
