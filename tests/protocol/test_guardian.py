@@ -232,6 +232,6 @@ def test_a_querying_party_that_asks_out_of_order_is_named(
     for channel in ends.answering:
         assert ends.told(channel) == Batch(0, 2)
         with pytest.raises(ProtocolError, match="sent nothing in time"):
-            channel._stream.settimeout(0.01)
+            channel.wait_at_most(0.01)
             ends.told(channel)
     assert Accountant.load(path).counts == {GNMAX: 2}
