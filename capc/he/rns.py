@@ -137,20 +137,7 @@ def expand(seed: bytes, count: int, degree: int, primes: Sequence[int]) -> UInt6
     AES-256 in counter mode gives little-endian words of 4 bytes (primes below 2^32) or 8, cut to
     the prime's length; those not below the prime are skipped.
     """
-    stream = _stream(seed)
-    values = np.empty((count, len(primes), degree), dtype=np.uint64)
-    for polynomial in values:
-        for row, prime in zip(polynomial, primes, strict=True):
-            word = np.dtype("<u4" if prime < 1 << 32 else "<u8")
-            mask = word.type((1 << prime.bit_length()) - 1)
-            filled = 0
-            while filled < degree:
-                draw = np.frombuffer(stream.update(bytes(word.itemsize * (degree - filled))), word)
-                draw = draw & mask
-                accepted = draw[draw < prime]
-                row[filled : filled + accepted.size] = accepted
-                filled += accepted.size
-    return values
+    return _engine.expand_residues(seed, primes, count, degree)
 
 
 def sums_of_products(

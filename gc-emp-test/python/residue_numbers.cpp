@@ -8,6 +8,7 @@
 
 #include "arrays.hpp"
 #include "packed_residues.hpp"
+#include "uniform_residues.hpp"
 
 namespace capc::gc {
 namespace {
@@ -133,6 +134,18 @@ void add_small_numbers(const Polynomials& values, const SmallIn& small, const Pr
   return values;
 }
 
+[[nodiscard]] ArrayOut<std::uint64_t, 3> expanded(nb::handle seed, const Primes& primes,
+                                                  std::size_t count, std::size_t degree) {
+  const Buffer buffer(seed);
+  ResidueSeed key{};
+  require(buffer.bytes().size() == key.size(), "a seed has 32 bytes");
+  static_cast<void>(moduli_of(primes));  // refuses what is none
+  std::copy_n(buffer.bytes().data(), key.size(), key.data());
+  return filled_array<std::uint64_t, 3>({count, primes.size(), degree}, [&](std::uint64_t* out) {
+    expand_residues(key, primes, count, degree, out);
+  });
+}
+
 }  // namespace
 
 void bind_residue_numbers(nb::module_& m) {
@@ -145,6 +158,8 @@ void bind_residue_numbers(nb::module_& m) {
   m.def("binomial", binomial_numbers, nb::arg("random"), nb::arg("coins"));
   m.def("pack_residues", pack_residues, nb::arg("values").noconvert(), nb::arg("primes"));
   m.def("unpack_residues", unpack_residues, nb::arg("data"), nb::arg("primes"), nb::arg("count"));
+  m.def("expand_residues", expanded, nb::arg("seed"), nb::arg("primes"), nb::arg("count"),
+        nb::arg("degree"));
 }
 
 }  // namespace capc::gc

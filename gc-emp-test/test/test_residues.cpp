@@ -6,6 +6,7 @@
 #include "paths.hpp"
 #include "residue_numbers.hpp"
 #include "residues.hpp"
+#include "uniform_residues.hpp"
 
 namespace capc::gc::test {
 namespace {
@@ -130,6 +131,18 @@ void roundings() {
   }
 }
 
+/// AES-256 of 0 under the key 0 is dc95c078a2408989 ad48a21492842087.
+void expansion() {
+  constexpr std::size_t kDegree = 3000;
+  std::vector<std::uint64_t> out(2 * kPrimes.size() * kDegree);
+  expand_residues(ResidueSeed{}, kPrimes, 2, kDegree, out.data());
+  for (std::size_t k = 0; k < out.size(); ++k) CHECK(out[k] < kPrimes[k / kDegree % 3]);
+  std::vector<std::uint64_t> first(2);
+  expand_residues(ResidueSeed{}, std::span(kPrimes).last(1), 1, 2, first.data());
+  CHECK(first[0] == 0x098940a278c095dcU);
+  CHECK(first[1] == 0x0720849214a248adU);
+}
+
 }  // namespace
 }  // namespace capc::gc::test
 
@@ -141,5 +154,6 @@ int main() {
     capc::gc::test::combinations();
     capc::gc::test::small_numbers();
     capc::gc::test::roundings();
+    capc::gc::test::expansion();
   });
 }

@@ -78,6 +78,23 @@ def test_expand_against_a_plain_reading_of_the_stream(prime: int) -> None:
     assert result == expected[:4096]
 
 
+def test_rows_read_the_stream_one_after_the_other() -> None:
+    """Words of eight bytes, then of four, then of eight again."""
+    seed = bytes(32)
+    stream = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
+    rows = []
+    for prime in 2 * TEN[:2]:
+        size, row = 4 if prime < 1 << 32 else 8, list[int]()
+        while len(row) < 2000:
+            word = int.from_bytes(stream.update(bytes(size)), "little")
+            word &= (1 << prime.bit_length()) - 1
+            row += [word] * (word < prime)
+        rows.append(row)
+    assert rns.expand(seed, 2, 2000, TEN[:2]).reshape(4, 2000).tolist() == rows
+    with pytest.raises(ValueError, match="32 bytes"):
+        rns.expand(seed[:31], 1, 8, TEN)
+
+
 @pytest.mark.parametrize("primes", [FAST, TEN])
 def test_expanded_polynomials_are_uniform_and_differ(primes: tuple[int, ...]) -> None:
     values = rns.expand(b"\x01" * 32, 2, 8192, primes)
