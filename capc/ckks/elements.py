@@ -22,7 +22,7 @@ def elements(parts: Parts, degree: int) -> Iterator[UInt64]:
     for start in range(0, flat[0].shape[1], _BLOCK):
         block = np.stack([part[:, start : start + _BLOCK].T for part in flat], axis=1)
         split = block.reshape(len(block), len(flat), -1, degree)
-        yield from split.transpose(0, 2, 1, 3).astype(np.uint64)
+        yield from split.transpose(0, 2, 1, 3).astype(np.uint64, order="C")  # rows are packed
 
 
 def from_elements(
