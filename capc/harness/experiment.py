@@ -45,6 +45,7 @@ from capc.harness.signals import interruptible
 from capc.harness.supervisor import Supervisor
 from capc.harness.tables import summarise, write_summary
 from capc.harness.verify import Check, check_run
+from capc.he.allocation import give_back_freed_memory
 from capc.log_lines import LogStream, formatter_of
 from capc.private_memory import keep_memory_private
 from capc.roles import GUARDIAN, MODULES, QUERYING, answering, role_of
@@ -87,6 +88,7 @@ def run(
     settings = ready.settings
     for line in plan_lines(settings, estimate(settings, ready.costs)):
         show_line(console, line)
+    give_back_freed_memory()  # of the preparation: the parties run beside this process
     this_run = Run(
         *(settings, launcher, ready.queries, ready.files, modules or MODULES),
         account_before=ready.account_before,

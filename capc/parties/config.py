@@ -45,7 +45,7 @@ from capc.transport.endpoints import LOOPBACK
 
 CONFIG_VERSION = 8
 PATIENCE_PARTS = 8  # one for each of the five steps that may wait for a party, and room
-CONVERSATIONS_A_CORE = 4  # with parties on one machine: where one waits, others compute
+CONVERSATIONS_A_CORE = 8  # with parties on one machine: where one waits, others compute
 
 
 @dataclass(frozen=True)

@@ -208,9 +208,9 @@ def test_votes_that_cannot_be_are_refused(changed: dict[str, Any], said: str) ->
 @pytest.mark.parametrize(
     ("address", "n_parties", "conversations", "gives_back"),
     [
-        ("127.0.0.1", 8, 8, False),
-        ("127.0.0.1", 9, 8, True),
-        ("127.0.0.1", 250, 8, True),
+        ("127.0.0.1", 16, 16, False),
+        ("127.0.0.1", 17, 16, True),
+        ("127.0.0.1", 250, 16, True),
         ("10.0.0.7", 250, 250, False),
     ],
 )

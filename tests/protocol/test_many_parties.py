@@ -6,7 +6,7 @@ from protocol_runs import Runner
 
 from capc.harness.launchers.fork_client import FORK_FROM
 
-PARTIES = FORK_FROM + 1  # which take turns on two cores
+PARTIES = 2 * FORK_FROM + 1  # which take turns on two cores
 
 
 def test_forked_parties_give_the_label(run_as_users_do: Runner) -> None:
