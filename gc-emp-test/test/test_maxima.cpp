@@ -155,7 +155,7 @@ class Flipping : public LookupPair {
 
 void flips() {
   const LookupPlan plan = maximum_plan(6, 4, 13);
-  const std::vector<Word> zeros(4 * 64), masks(64);
+  const std::vector<Word> zeros(256), masks(64);
   std::size_t wrong = 0;
   for (std::size_t step = 0; step < 2 * plan.steps().size(); ++step) {
     Flipping pair;
