@@ -1,7 +1,5 @@
 #include "base_ot.hpp"
 
-#include <openssl/crypto.h>
-
 #include <cstring>
 #include <vector>
 
@@ -36,7 +34,7 @@ class KeyDerivation {
         hash_("capc base key 2", {transcript_, bytes_of(number), ConstBytes(encoded.get())});
     Block key;
     std::memcpy(&key, digest.data(), sizeof key);
-    OPENSSL_cleanse(digest.data(), digest.size());
+    wipe(digest.data(), digest.size());
     return key;
   }
 

@@ -275,7 +275,7 @@ void GarblerBatch::write_shared(const OutputWord& word, const std::vector<SlotRe
     const Word correction = low_bits(sums[i] + chosen, word.bits);
     std::memcpy(corrections.data() + i * sum_bytes, &correction, sum_bytes);
   }
-  OPENSSL_cleanse(sums.data(), sizeof sums);
+  wipe(sums.data(), sizeof sums);
 }
 
 void GarblerBatch::take_masked(ConstBytes masked, std::span<const Word> shares) {
