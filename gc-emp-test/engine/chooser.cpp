@@ -186,9 +186,11 @@ void ChooserBatch::draw() {
     core_->forward.require(number_);
     SilentStock& stock = core_->stock->transfers();
     const std::size_t count = served(instances_ - forward_, stock.available(), plan_.transfers());
-    pads_.fill(*core_, first_tweak_, forward_, count, stock.take(count * plan_.transfers()));
+    for_each_draw(count, [&](std::size_t some) {
+      pads_.fill(*core_, first_tweak_, forward_, some, stock.take(some * plan_.transfers()));
+      note_forward(some);
+    });
     rounds_ = stock.round();
-    note_forward(count);
   });
 }
 
@@ -198,9 +200,11 @@ void ChooserBatch::draw_back() {
     core_->back.require(number_);
     SilentStock& stock = core_->stock_back->transfers();
     const std::size_t count = served(instances_ - back_, stock.available(), plan_.back_transfers());
-    pads_back_.fill(*core_, core_->multiples.get(), first_tweak_ + back_tweak(plan_, instances_),
-                    back_, count, stock.take(count * plan_.back_transfers()));
-    note_back(count);
+    for_each_draw(count, [&](std::size_t some) {
+      pads_back_.fill(*core_, core_->multiples.get(), first_tweak_ + back_tweak(plan_, instances_),
+                      back_, some, stock.take(some * plan_.back_transfers()));
+      note_back(some);
+    });
   });
 }
 

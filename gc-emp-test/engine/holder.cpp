@@ -188,9 +188,11 @@ void HolderBatch::draw() {
     core_->forward.require(number_);
     SilentStock& stock = core_->stock->transfers();
     const std::size_t count = served(instances() - forward_, stock.available(), plan_.transfers());
-    pads_.fill(*core_, core_->multiples.get(), first_tweak_, forward_, count,
-               stock.take(count * plan_.transfers()));
-    note_forward(count);
+    for_each_draw(count, [&](std::size_t some) {
+      pads_.fill(*core_, core_->multiples.get(), first_tweak_, forward_, some,
+                 stock.take(some * plan_.transfers()));
+      note_forward(some);
+    });
   });
 }
 
@@ -201,9 +203,11 @@ void HolderBatch::draw_back() {
     SilentStock& stock = core_->stock_back->transfers();
     const std::size_t count =
         served(instances() - back_, stock.available(), plan_.back_transfers());
-    fill_back(back_, count, stock.take(count * plan_.back_transfers()));
+    for_each_draw(count, [&](std::size_t some) {
+      fill_back(back_, some, stock.take(some * plan_.back_transfers()));
+      note_back(some);
+    });
     rounds_ = stock.round();
-    note_back(count);
   });
 }
 

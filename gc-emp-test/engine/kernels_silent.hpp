@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cstring>
-
 #include "kernels_simd.hpp"
 
 // The loops of silent transfers over a vector type V, as those of kernels_simd.hpp.
@@ -76,27 +74,58 @@ void chosen_sums_loop(const Block* rows, std::size_t stride, std::size_t row_cou
   }
 }
 
-/// Sums of single blocks: the secrets that a row adds stand anywhere.
+constexpr std::size_t kStepRows = 8;  // whose places are drawn while the step before is added up
+constexpr std::size_t kStepPlaces = kStepRows * kCodeWeight;
+constexpr std::size_t kStepBlocks = kStepPlaces * sizeof(std::uint32_t) / sizeof(Block);
+static_assert(kCodeRows % kStepRows == 0);
+
+/// The places of a step's rows: the key stream from block `first` on, scaled to below `length`.
+template <class V>
+[[gnu::always_inline]] inline void draw_places(const RoundKeys& code, std::uint64_t first,
+                                               std::uint32_t length, std::uint32_t* places) {
+  constexpr std::size_t kWide = 5;
+  static_assert(kStepBlocks % (kWide * V::kBlocks) == 0);
+  for (std::size_t i = 0; i < kStepBlocks; i += kWide * V::kBlocks) {
+    V states[kWide];
+#pragma GCC unroll 5
+    for (std::size_t j = 0; j < kWide; ++j) {
+      states[j] = V::counters(first + i + j * V::kBlocks) ^ V::broadcast(code.k[0]);
+    }
+#pragma GCC unroll 10
+    for (std::size_t r = 1; r < 10; ++r) {
+#pragma GCC unroll 5
+      for (V& state : states) state = state.encrypt(V::broadcast(code.k[r]));
+    }
+#pragma GCC unroll 5
+    for (std::size_t j = 0; j < kWide; ++j) {
+      // A number below 2^32 times the length, without its lower 32 bits: even up to length / 2^32.
+      states[j]
+          .encrypt_last(V::broadcast(code.k[10]))
+          .scaled(length)
+          .store_bytes(
+              reinterpret_cast<std::uint8_t*>(places) + (i + j * V::kBlocks) * sizeof(Block),
+              V::kBlocks);
+    }
+  }
+}
+
+/// Sums of single blocks: the secrets that a row adds stand anywhere. They come from the second
+/// cache, and while a step waits for them the next one's places are drawn.
 template <class V>
 void code_rows_loop(const RoundKeys& code, std::uint64_t first, std::size_t count,
                     const Block* secrets, std::uint32_t length, Block* rows) {
-  constexpr std::size_t kPlaces = kCodeRows * kCodeWeight;
-  constexpr std::size_t kStream = kPlaces * sizeof(std::uint32_t) / sizeof(Block);
-  static_assert(kStream % V::kBlocks == 0);
-  alignas(64) Block stream[kStream];
-  std::uint32_t places[kPlaces];
-  for (std::size_t row = 0; row < count; row += kCodeRows) {
-    stream_loop<V>(code, (first + row) / kCodeRows * kStream, stream, kStream);
-    // A number below 2^32 times the length, without its lower 32 bits: even up to length / 2^32.
-    for (std::size_t i = 0; i < kStream; i += V::kBlocks) {
-      V::load(stream + i).scaled(length).store(stream + i);
-    }
-    std::memcpy(places, stream, sizeof stream);
-    const std::uint32_t* at = places;
-    for (std::size_t i = row; i < row + kCodeRows; ++i) {
+  alignas(64) std::uint32_t places[2][kStepPlaces];
+  std::uint64_t drawn = first / kStepRows * kStepBlocks;
+  draw_places<V>(code, drawn, length, places[0]);
+  for (std::size_t row = 0; row < count; row += kStepRows) {
+    const std::uint32_t* at = places[row / kStepRows % 2];
+    drawn += kStepBlocks;
+    draw_places<V>(code, drawn, length, places[(row / kStepRows + 1) % 2]);
+#pragma GCC unroll 8
+    for (std::size_t i = row; i < row + kStepRows; ++i) {
       Block sum = rows[i];
 #pragma GCC unroll 10
-      for (std::size_t j = 0; j < kCodeWeight; ++j) sum ^= secrets[at[j]];
+      for (std::size_t j = 0; j < kCodeWeight; ++j) V::xor_block(&sum, &secrets[at[j]], &sum);
       at += kCodeWeight;
       rows[i] = sum;
     }

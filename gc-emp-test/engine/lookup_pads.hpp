@@ -50,6 +50,17 @@ inline void require_source(Source source, Source wanted) {
   return each == 0 ? left : std::min(left, available / each);
 }
 
+/// `work` on numbers of instances that add up to `count`: of those whose transfers are drawn
+/// together, so few that pads are made of the labels while they are in the cache. Both ends draw
+/// alike.
+template <class Work>
+void for_each_draw(std::size_t count, Work work) {
+  constexpr std::size_t kDrawInstances = 128;
+  for (std::size_t done = 0; done < count; done += kDrawInstances) {
+    work(std::min(kDrawInstances, count - done));
+  }
+}
+
 /// Nothing that depends on the outputs of silent rounds may leave their receiver before.
 inline void require_proven(const SilentStock& stock, std::uint64_t rounds) {
   if (stock.proven() < rounds) throw StateError("the batch's silent transfers are not proven yet");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "errors.hpp"
 
@@ -9,6 +10,7 @@ namespace capc::gc {
 namespace {
 
 constexpr std::size_t kMasks = 8 * sizeof(Block);
+constexpr std::size_t kTreesAtOnce = 16;  // whose leaves are read twice while they are in the cache
 
 }  // namespace
 
@@ -27,9 +29,9 @@ SilentStock::SilentStock(const Kernels& kernels, const Digest& session,
 
 const Block* SilentStock::take(std::size_t count) {
   if (count > available()) throw StateError("so many silent transfers are not there");
-  make_outputs();
   const Block* const labels = outputs_.data() + taken_;
   taken_ += count;
+  make_outputs(taken_);
   return labels;
 }
 
@@ -42,15 +44,20 @@ void SilentStock::seed(const Block* labels) {
 void SilentStock::begin_round() {
   if (!is_seeded()) throw StateError("the silent transfers have no seeds");
   if (pending() == kSilentWindow) throw StateError("too many silent rounds wait for their proofs");
-  make_outputs();
   if (outputs_.size() == 0) outputs_ = SecretArray<Block>(parameters_.outputs());
+  if (std::exchange(has_next_inputs_, false)) {
+    make_outputs(inputs_.size());
+    std::copy_n(outputs_.data(), inputs_.size(), inputs_.data());
+  }
   taken_ = outputs_.size();
 }
 
 void SilentStock::end_round(const Claim& claim) {
   claims_.get()[round_ % kSilentWindow] = claim;
   ++round_;
-  is_due_ = true;
+  has_next_inputs_ = true;
+  made_ = 0;
+  taken_ = inputs_.size();
 }
 
 const SilentStock::Claim& SilentStock::first_claim() const {
@@ -59,19 +66,19 @@ const SilentStock::Claim& SilentStock::first_claim() const {
 }
 
 void SilentStock::drop() {
-  is_due_ = false;
+  has_next_inputs_ = false;
   inputs_ = {};
   outputs_ = {};
   taken_ = 0;
 }
 
-void SilentStock::make_outputs() {
-  if (!is_due_) return;
-  is_due_ = false;
-  kernels_->code_rows(code_, 0, outputs_.size(), inputs_.data(),
-                      static_cast<std::uint32_t>(parameters_.secrets), outputs_.data());
-  std::copy_n(outputs_.data(), inputs_.size(), inputs_.data());
-  taken_ = inputs_.size();
+void SilentStock::make_outputs(std::size_t count) {
+  const std::size_t end =
+      std::min((count + kCodeRows - 1) / kCodeRows * kCodeRows, outputs_.size());
+  if (end <= made_) return;
+  kernels_->code_rows(code_, made_, end - made_, inputs_.data(),
+                      static_cast<std::uint32_t>(parameters_.secrets), &outputs_[made_]);
+  made_ = end;
 }
 
 RoundKeys SilentStock::tree_key(std::size_t tree) const {
@@ -95,17 +102,22 @@ Block SilentStock::hash_leaves(const Digest& challenge, Block* choices) const {
   kernels_->stream(key, 0, coefficients.data(), coefficients.size());
   const Block* const of_places = &coefficients[trees];
   SecretArray<Block> hashes(trees);
-  const auto sum_over_trees = [&] {
+  SecretArray<Block> chosen(choices != nullptr ? trees : 0);
+  for (std::size_t i = 0; i < trees; i += kTreesAtOnce) {
+    const Block* const own = &outputs_[i * leaves];
+    const std::size_t some = std::min(kTreesAtOnce, trees - i);
+    kernels_->row_hashes(own, leaves, some, of_places, leaves, &hashes[i]);
+    if (choices != nullptr) {
+      kernels_->chosen_sums(own, leaves, some, of_places, leaves, &chosen[i]);
+    }
+  }
+  const auto sum_over_trees = [&](const SecretArray<Block>& of_trees) {
     Block sum;
-    kernels_->row_hashes(hashes.data(), trees, 1, coefficients.data(), trees, &sum);
+    kernels_->row_hashes(of_trees.data(), trees, 1, coefficients.data(), trees, &sum);
     return sum;
   };
-  if (choices != nullptr) {
-    kernels_->chosen_sums(outputs_.data(), leaves, trees, of_places, leaves, hashes.data());
-    *choices = sum_over_trees();
-  }
-  kernels_->row_hashes(outputs_.data(), leaves, trees, of_places, leaves, hashes.data());
-  return sum_over_trees();
+  if (choices != nullptr) *choices = sum_over_trees(chosen);
+  return sum_over_trees(hashes);
 }
 
 Digest SilentStock::proof_of(const Claim& claim) const {

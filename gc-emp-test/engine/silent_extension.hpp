@@ -57,12 +57,11 @@ constexpr std::size_t kSilentProofBytes = sizeof(Digest);
 class SilentStock {
  public:
   /// Random correlated transfers that are there to be taken.
-  [[nodiscard]] std::size_t available() const {
-    return is_due_ ? parameters_.gain() : outputs_.size() - taken_;
-  }
+  [[nodiscard]] std::size_t available() const { return outputs_.size() - taken_; }
   /// The next `count` labels, which stay where they are until the next round: it drops what was not
-  /// taken. StateError where there are fewer. At the receiver they are not to be relied on before
-  /// their round is proven.
+  /// taken. They are made now, so that who takes few at a time has them in its cache. StateError
+  /// where there are fewer. At the receiver they are not to be relied on before their round is
+  /// proven.
   [[nodiscard]] const Block* take(std::size_t count);
   /// The first round's inputs: parameters().inputs() labels.
   void seed(const Block* labels);
@@ -83,7 +82,7 @@ class SilentStock {
   };
 
   void begin_round();
-  /// The leaves are there and hashed. The rest needs no message, so it waits for `take` or the next
+  /// The leaves are there and hashed. Outputs need no message, so they wait for `take` or the next
   /// round, and the other party can go on.
   void end_round(const Claim& claim);
   /// Of the first round without a proof. StateError where there is none.
@@ -113,11 +112,12 @@ class SilentStock {
   Sha256 sha256_;
   SilentParameters parameters_;
   PointTrees trees_;
-  SecretArray<Block> inputs_;   // of the next round, or of the one under way
-  SecretArray<Block> outputs_;  // until they are made: the leaves
+  SecretArray<Block> inputs_;   // of the newest round
+  SecretArray<Block> outputs_;  // from made_ on still the leaves; the first are the next inputs
 
  private:
-  void make_outputs();
+  /// At least the first `count` outputs, from the leaves.
+  void make_outputs(std::size_t count);
 
   Digest session_;
   RoundKeys code_;
@@ -125,8 +125,9 @@ class SilentStock {
   std::uint64_t round_ = 0;
   std::uint64_t proven_ = 0;
   Secret<std::array<Claim, kSilentWindow>> claims_;  // of pending rounds, by number
-  bool is_due_ = false;                              // the outputs of the round that ended last
-  std::size_t taken_ = 0;
+  bool has_next_inputs_ = false;  // among the outputs of the round that ended last
+  std::size_t made_ = 0;
+  std::size_t taken_ = 0;  // with the inputs of the next round
 };
 
 class SilentSender : public SilentStock {
