@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <future>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -113,44 +112,25 @@ void relu_1080x47(const Options& options) {
   report("relu_1080x47_online", options, measure_online(options, circuit, 1080), "after prepare");
 }
 
-/// `work` with each line and its part of the words, all at a time: while one waits, another goes
-/// on.
-template <class Work>
-void on_each_line(Lines& lines, const std::vector<Word>& words, Work work) {
-  std::vector<std::future<void>> running;
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    const std::size_t first = words.size() * i / lines.size();
-    const std::size_t end = words.size() * (i + 1) / lines.size();
-    running.push_back(std::async(std::launch::async, [&, i, first, end] {
-      work(lines[i], std::span(words).subspan(first, end - first));
-    }));
-  }
-  for (std::future<void>& part : running) part.get();
-}
-
-/// From the set-up of fresh sessions on, one a line, so that the seeds of the stocks count.
+/// From the set-up of fresh sessions on, so that the seeds of the stocks count.
 [[nodiscard]] Samples measure_lookups(const Options& options, const LookupPlan& plan, std::size_t n,
                                       Source source, const TreeShape& shape = kShallowTrees) {
   std::vector<Word> words(n);
   random_bytes(words.data(), n * sizeof(Word));
-  return measure_lines(
+  return measure(
       options,
-      [&](Lines& lines) {
+      [&](Connection& connection) {
         return [&] {
-          on_each_line(lines, words, [&](Connection& line, std::span<const Word> part) {
-            HolderSession session(options.path, kSilent, shape);
-            set_up(session, line);
-            run_lookups(session, plan, part, part, source, line);
-          });
+          HolderSession session(options.path, kSilent, shape);
+          set_up(session, connection);
+          run_lookups(session, plan, words, words, source, connection);
         };
       },
-      [&](Lines& lines) {
+      [&](Connection& connection) {
         return [&] {
-          on_each_line(lines, words, [&](Connection& line, std::span<const Word> part) {
-            ChooserSession session(options.path, kSilent, shape);
-            set_up(session, line);
-            (void)run_lookups(session, plan, part, source, line);
-          });
+          ChooserSession session(options.path, kSilent, shape);
+          set_up(session, connection);
+          (void)run_lookups(session, plan, words, source, connection);
         };
       });
 }
@@ -162,8 +142,8 @@ void large_layer(const Options& options, const std::string& name, std::size_t n)
   const auto circuit = std::make_shared<CompiledCircuit>(relu_circuit(37, 12));
   report(name, options, measure_run(few, circuit, n), "garbled");
   const LookupPlan plan = relu_plan(37, 12, 37);
-  const std::string rounds = std::to_string(kLines) + " sessions at a time; " +
-                             std::to_string(plan.steps().size()) + " round trips a piece of 8192";
+  const std::string rounds = std::to_string(plan.steps().size()) + " round trips a group of " +
+                             std::to_string(kGroupInstances);
   report(name + "_lookups", options, measure_lookups(few, plan, n, Source::Stock),
          "silent transfers; set-up included; " + rounds);
   report(name + "_lookups_corrected", options, measure_lookups(few, plan, n, Source::Corrections),

@@ -16,7 +16,10 @@ void set_up(ChooserSession& session, Connection& connection);
 void fill(StockSender& stock, Connection& connection);
 void fill(StockReceiver& stock, Connection& connection);
 
-/// ReLUs of any number, in batches one after the other: the transfers, then the steps.
+/// Instances whose batches go through a step one behind the other.
+constexpr std::size_t kGroupInstances = std::size_t{1} << 17;
+
+/// ReLUs of any number, group after group: the transfers of all its batches, then the steps.
 void run_lookups(HolderSession& session, const LookupPlan& plan, std::span<const Word> masks,
                  std::span<const Word> shares, Source source, Connection& connection);
 [[nodiscard]] std::vector<Word> run_lookups(ChooserSession& session, const LookupPlan& plan,

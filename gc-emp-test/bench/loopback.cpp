@@ -3,10 +3,12 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -54,7 +56,8 @@ Connection::Connection(int descriptor) : descriptor_(descriptor) {
 Connection::Connection(Connection&& other) noexcept
     : sent(other.sent),
       received(other.received),
-      descriptor_(std::exchange(other.descriptor_, -1)) {}
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      early_(std::move(other.early_)) {}
 
 Connection::~Connection() {
   if (descriptor_ >= 0) ::close(descriptor_);
@@ -63,14 +66,39 @@ Connection::~Connection() {
 void Connection::send(std::span<const std::uint8_t> bytes) {
   sent += bytes.size();
   while (!bytes.empty()) {
-    const ssize_t done = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (done < 0) fail("send");
-    bytes = bytes.subspan(static_cast<std::size_t>(done));
+    const ssize_t done =
+        ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (done < 0 && errno != EAGAIN) fail("send");
+    if (done < 0) {
+      wait_to_send();
+    } else {
+      bytes = bytes.subspan(static_cast<std::size_t>(done));
+    }
   }
+}
+
+void Connection::wait_to_send() {
+  pollfd socket{descriptor_, POLLIN | POLLOUT, 0};
+  if (::poll(&socket, 1, -1) < 0) fail("poll");
+  if ((socket.revents & POLLIN) == 0) return;
+  constexpr std::size_t kSome = std::size_t{1} << 18;
+  const std::size_t before = early_.size();
+  early_.resize(before + kSome);
+  const ssize_t done = ::recv(descriptor_, &early_[before], kSome, 0);
+  if (done < 0) fail("recv");
+  if (done == 0) throw std::runtime_error("the other process is gone");
+  early_.resize(before + static_cast<std::size_t>(done));
 }
 
 void Connection::receive(std::span<std::uint8_t> bytes) {
   received += bytes.size();
+  const std::size_t here = std::min(bytes.size(), early_.size());
+  if (here > 0) {
+    const auto end = early_.begin() + static_cast<std::ptrdiff_t>(here);
+    std::copy(early_.begin(), end, bytes.begin());
+    early_.erase(early_.begin(), end);
+    bytes = bytes.subspan(here);
+  }
   while (!bytes.empty()) {
     const ssize_t done = ::recv(descriptor_, bytes.data(), bytes.size(), 0);
     if (done < 0) fail("recv");
@@ -85,13 +113,13 @@ Message Connection::receive(std::size_t size) {
   return message;
 }
 
-void run_two_processes(const std::function<void(Lines&)>& child,
-                       const std::function<void(Lines&)>& parent) {
+void run_two_processes(const std::function<void(Connection&)>& child,
+                       const std::function<void(Connection&)>& parent) {
   const int listener = open_socket();
   sockaddr_in address = loopback(0);
   socklen_t size = sizeof address;
   if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), size) != 0) fail("bind");
-  if (::listen(listener, kLines) != 0) fail("listen");
+  if (::listen(listener, 1) != 0) fail("listen");
   if (::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
     fail("getsockname");
   }
@@ -101,9 +129,8 @@ void run_two_processes(const std::function<void(Lines&)>& child,
     int status = 0;
     try {
       ::close(listener);
-      Lines lines;
-      while (lines.size() < kLines) lines.push_back(connect_to(address.sin_port));
-      child(lines);
+      Connection connection = connect_to(address.sin_port);
+      child(connection);
     } catch (const std::exception& error) {
       std::fprintf(stderr, "child: %s\n", error.what());
       status = 1;
@@ -112,14 +139,11 @@ void run_two_processes(const std::function<void(Lines&)>& child,
   }
   std::exception_ptr failure;
   try {
-    Lines lines;  // in the order in which they were opened
-    while (lines.size() < kLines) {
-      const int accepted = ::accept(listener, nullptr, nullptr);
-      if (accepted < 0) fail("accept");
-      lines.emplace_back(accepted);
-    }
+    const int accepted = ::accept(listener, nullptr, nullptr);
+    if (accepted < 0) fail("accept");
+    Connection connection(accepted);
     ::close(listener);
-    parent(lines);
+    parent(connection);
   } catch (...) {
     failure = std::current_exception();
   }

@@ -10,7 +10,8 @@ namespace capc::gc::bench {
 
 using Message = std::vector<std::uint8_t>;
 
-/// A connected TCP socket that moves exact numbers of bytes and counts them.
+/// A connected TCP socket that moves exact numbers of bytes and counts them. Both ends may send at
+/// once: one that cannot go on takes what has come meanwhile.
 class Connection {
  public:
   explicit Connection(int descriptor);
@@ -27,16 +28,16 @@ class Connection {
   std::uint64_t received = 0;
 
  private:
+  /// Until the socket takes bytes: what comes, to `early_`.
+  void wait_to_send();
+
   int descriptor_;
+  Message early_;
 };
 
-/// Connections between the same two processes.
-using Lines = std::vector<Connection>;
-
-/// Runs `child` in a process of its own, with kLines connections over 127.0.0.1, and `parent` in
-/// this one. Returns when both are done; throws if the child failed.
-constexpr std::size_t kLines = 2;
-void run_two_processes(const std::function<void(Lines&)>& child,
-                       const std::function<void(Lines&)>& parent);
+/// Runs `child` in a process of its own, connected over 127.0.0.1 with `parent` in this one.
+/// Returns when both are done; throws if the child failed.
+void run_two_processes(const std::function<void(Connection&)>& child,
+                       const std::function<void(Connection&)>& parent);
 
 }  // namespace capc::gc::bench

@@ -32,15 +32,10 @@ void report(const std::string& name, const Options& options, const Samples& samp
   std::fflush(stdout);
 }
 
-Samples measure_lines(const Options& options,
-                      const std::function<std::function<void()>(Lines&)>& garbler,
-                      const std::function<std::function<void()>(Lines&)>& evaluator) {
+Samples measure(const Options& options,
+                const std::function<std::function<void()>(Connection&)>& garbler,
+                const std::function<std::function<void()>(Connection&)>& evaluator) {
   Samples samples;
-  const auto total = [](const Lines& lines, std::uint64_t Connection::*count) {
-    std::uint64_t sum = 0;
-    for (const Connection& line : lines) sum += line.*count;
-    return sum;
-  };
   // Both wait for each other, and learn what processor time both have used.
   const auto meet = [](Connection& connection) {
     timespec used{};
@@ -55,40 +50,32 @@ Samples measure_lines(const Options& options,
     return own + other;
   };
   run_two_processes(
-      [&](Lines& lines) {
-        const auto once = garbler(lines);
+      [&](Connection& connection) {
+        const auto once = garbler(connection);
         for (std::size_t i = 0; i <= options.repeat; ++i) {
-          (void)meet(lines[0]);
+          (void)meet(connection);
           once();
-          (void)meet(lines[0]);
+          (void)meet(connection);
         }
       },
-      [&](Lines& lines) {
-        const auto once = evaluator(lines);
+      [&](Connection& connection) {
+        const auto once = evaluator(connection);
         for (std::size_t i = 0; i <= options.repeat; ++i) {
-          const double used = meet(lines[0]);
-          const std::uint64_t sent = total(lines, &Connection::sent);
-          const std::uint64_t received = total(lines, &Connection::received);
+          const double used = meet(connection);
+          const std::uint64_t sent = connection.sent;
+          const std::uint64_t received = connection.received;
           const Clock::time_point begin = Clock::now();
           once();
           const std::chrono::duration<double> elapsed = Clock::now() - begin;
-          samples.from_evaluator = total(lines, &Connection::sent) - sent;
-          samples.from_garbler = total(lines, &Connection::received) - received;
-          const double used_then = meet(lines[0]);
+          samples.from_evaluator = connection.sent - sent;
+          samples.from_garbler = connection.received - received;
+          const double used_then = meet(connection);
           if (i == 0) continue;
           samples.seconds.push_back(elapsed.count());
           samples.processor_seconds.push_back(used_then - used);
         }
       });
   return samples;
-}
-
-Samples measure(const Options& options,
-                const std::function<std::function<void()>(Connection&)>& garbler,
-                const std::function<std::function<void()>(Connection&)>& evaluator) {
-  return measure_lines(
-      options, [&](Lines& lines) { return garbler(lines[0]); },
-      [&](Lines& lines) { return evaluator(lines[0]); });
 }
 
 }  // namespace capc::gc::bench

@@ -32,11 +32,6 @@ void report(const std::string& name, const Options& options, const Samples& samp
 
 /// Times `evaluator` from the moment that both processes are ready until it and the garbler are
 /// done; one run before the first counted one.
-[[nodiscard]] Samples measure_lines(const Options& options,
-                                    const std::function<std::function<void()>(Lines&)>& garbler,
-                                    const std::function<std::function<void()>(Lines&)>& evaluator);
-
-/// The same over one connection.
 [[nodiscard]] Samples measure(const Options& options,
                               const std::function<std::function<void()>(Connection&)>& garbler,
                               const std::function<std::function<void()>(Connection&)>& evaluator);
