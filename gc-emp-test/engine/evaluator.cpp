@@ -226,16 +226,17 @@ void EvaluatorBatch::evaluate_tables(std::size_t chunk, ConstBytes body, Reader*
 
 void EvaluatorBatch::evaluate_block(std::size_t block, std::size_t lanes, const Block* own_labels,
                                     const RoundKeys& seed, Reader& tables, Reader* online_labels) {
+  const std::size_t stride = slot_stride(lanes);
   Block* const slots = core_->slots.data();
   for (const InputBit& bit : layout_.evaluator_bits()) {
-    std::copy_n(own_labels, lanes, slots + bit.slot * kLanes);
+    std::copy_n(own_labels, lanes, slots + bit.slot * stride);
     own_labels += lanes;
   }
   const auto from_stream = [&](const std::vector<InputBit>& bits, std::size_t row) {
     Block* const labels = core_->stream.data();
     const std::size_t drawn = draw_rows(*core_->kernels, seed, row, bits.size(), lanes, labels);
     for (std::size_t i = 0; i < bits.size(); ++i) {
-      std::copy_n(labels + i * drawn, drawn, slots + bits[i].slot * kLanes);
+      std::copy_n(labels + i * drawn, drawn, slots + bits[i].slot * stride);
     }
   };
   const std::size_t known = layout_.fixed_bits().size() + layout_.online_bits().size();
@@ -245,7 +246,7 @@ void EvaluatorBatch::evaluate_block(std::size_t block, std::size_t lanes, const 
     from_stream(layout_.online_bits(), row + layout_.fixed_bits().size());
   } else {
     for (const InputBit& bit : layout_.online_bits()) {
-      std::memcpy(slots + bit.slot * kLanes, online_labels->take(16 * lanes).data(), 16 * lanes);
+      std::memcpy(slots + bit.slot * stride, online_labels->take(16 * lanes).data(), 16 * lanes);
     }
   }
   const std::vector<Op>& ops = circuit_->program_of(lanes).ops();
@@ -273,7 +274,7 @@ void EvaluatorBatch::read_outputs(std::size_t block, std::size_t lanes, Reader& 
       continue;
     }
     for (std::size_t bit = 0; bit < refs.size(); ++bit) {
-      const Block* const labels = core_->slots.data() + refs[bit].slot * kLanes;
+      const Block* const labels = core_->slots.data() + refs[bit].slot * slot_stride(lanes);
       if (word.kind != OutputKind::Evaluator) kept = std::copy_n(labels, lanes, kept);
       if (word.kind == OutputKind::Garbler) continue;
       const unsigned values = unsigned{colours(labels, lanes)} ^ tables.value<LaneBits>();
@@ -291,7 +292,7 @@ void EvaluatorBatch::read_shared(const OutputWord& word, const std::vector<SlotR
   std::array<Word, kLanes> sums{};
   std::array<Block, kLanes> hashes;
   for (std::size_t t = 0; t < refs.size(); ++t) {
-    const Block* const labels = core_->slots.data() + refs[t].slot * kLanes;
+    const Block* const labels = core_->slots.data() + refs[t].slot * slot_stride(lanes);
     const std::size_t row_bytes = bytes_for_bits(std::size_t{word.bits} - word.terms[t].shift);
     const ConstBytes rows = tables.take(lanes * row_bytes);
     const std::uint64_t tweak = first_tweak_ + layout_.term_tweak(first_term + t, block);

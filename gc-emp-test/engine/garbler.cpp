@@ -165,9 +165,10 @@ void GarblerBatch::garble_block(std::size_t block, std::size_t lanes, const Bloc
                                 const RoundKeys& seed, Writer& out) {
   const Block delta = core_->delta.get();
   const std::size_t first = block * kLanes;
+  const std::size_t stride = slot_stride(lanes);
   Block* const slots = core_->slots.data();
   for (const InputBit& bit : layout_.evaluator_bits()) {
-    std::copy_n(evaluator_labels, lanes, slots + bit.slot * kLanes);
+    std::copy_n(evaluator_labels, lanes, slots + bit.slot * stride);
     evaluator_labels += lanes;
   }
   // Active labels of the garbler's known bits are a public stream: only it knows the zero labels.
@@ -178,7 +179,7 @@ void GarblerBatch::garble_block(std::size_t block, std::size_t lanes, const Bloc
     InputLanes inputs(words, word_count, first, lanes);
     for (std::size_t i = 0; i < bits.size(); ++i) {
       offset_labels(labels + i * drawn, inputs.bits(bits[i].word, bits[i].bit), delta, drawn,
-                    slots + bits[i].slot * kLanes);
+                    slots + bits[i].slot * stride);
     }
   };
   const std::size_t known = layout_.fixed_bits().size() + layout_.online_bits().size();
@@ -193,7 +194,7 @@ void GarblerBatch::garble_block(std::size_t block, std::size_t lanes, const Bloc
     const std::size_t drawn =
         draw_rows(*core_->kernels, online_key_[0], block * count, count, lanes, labels);
     for (std::size_t i = 0; i < count; ++i) {
-      std::copy_n(labels + i * drawn, drawn, slots + layout_.online_bits()[i].slot * kLanes);
+      std::copy_n(labels + i * drawn, drawn, slots + layout_.online_bits()[i].slot * stride);
     }
   }
   const Circuit& circuit = circuit_->circuit;
@@ -220,7 +221,7 @@ void GarblerBatch::write_outputs(std::size_t block, std::size_t lanes, Writer& o
     }
     const unsigned lane_mask = (1U << lanes) - 1;
     for (const SlotRef& ref : refs) {
-      const Block* const labels = core_->slots.data() + ref.slot * kLanes;
+      const Block* const labels = core_->slots.data() + ref.slot * slot_stride(lanes);
       if (word.kind != OutputKind::Evaluator) {
         const Block flip = select(ref.invert, core_->delta.get());
         for (std::size_t i = 0; i < lanes; ++i) *kept++ = labels[i] ^ flip;
@@ -249,7 +250,7 @@ void GarblerBatch::write_shared(const OutputWord& word, const std::vector<SlotRe
     const std::size_t row_bytes = bytes_for_bits(width);
     const Bytes rows = out.take(lanes * row_bytes);
     for (std::size_t i = 0; i < lanes; ++i) {
-      zero[i] = core_->slots[refs[t].slot * kLanes + i] ^ select(refs[t].invert, delta);
+      zero[i] = core_->slots[refs[t].slot * slot_stride(lanes) + i] ^ select(refs[t].invert, delta);
       one[i] = zero[i] ^ delta;
     }
     const std::uint64_t tweak = first_tweak_ + layout_.term_tweak(first_term + t, block);

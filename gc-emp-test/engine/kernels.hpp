@@ -30,7 +30,14 @@ struct TweakRange {
   std::uint64_t stride;
 };
 
-/// Labels are zero labels. `slots` has slot_count rows of kLanes; `lanes` of them are in use.
+/// Labels from one slot to the next in a block of `lanes` instances. Those of a lone instance stand
+/// close together: in rows of kLanes they would share few sets of the first cache.
+[[nodiscard]] constexpr std::size_t slot_stride(std::size_t lanes) {
+  return lanes == 1 ? 1 : kLanes;
+}
+
+/// Labels are zero labels. Slot i begins at slots[i * slot_stride(lanes)] and has `lanes` labels in
+/// use.
 struct GarbleJob {
   const Op* ops;
   std::size_t op_count;

@@ -9,141 +9,180 @@
 namespace capc::gc {
 namespace {
 
-/// The rows of an AND gate, and the label of its output.
-template <class V>
-struct GarbledAnd {
-  V generator;
-  V evaluator;
-  V out;
+/// Vectors of AND gates' rows, and of the labels of their outputs.
+template <class V, std::size_t kVectors>
+struct GarbledAnds {
+  V generator[kVectors];
+  V evaluator[kVectors];
+  V out[kVectors];
 };
 
-/// Zahur, Rosulek and Evans, "Two halves make a whole", figure 2. `ka` is the key of the first
-/// hash.
-template <class V>
-[[gnu::always_inline]] inline GarbledAnd<V> garble_and(V a0, V b0, V ka, V delta, V sigma_delta) {
-  const V xa0 = a0.sigma();
-  const V xa1 = xa0 ^ sigma_delta;
-  const V xb0 = b0.sigma();
-  const V xb1 = xb0 ^ sigma_delta;
-  V kb = ka ^ V::broadcast({1, 0});
-  V ha0 = xa0 ^ ka;
-  V ha1 = xa1 ^ ka;
-  V hb0 = xb0 ^ kb;
-  V hb1 = xb1 ^ kb;
+/// Zahur, Rosulek and Evans, "Two halves make a whole", figure 2. `ka` are the keys of the first
+/// hashes. Vectors go side by side: one waits for its AES while another goes on.
+template <class V, std::size_t kVectors>
+[[gnu::always_inline]] inline GarbledAnds<V, kVectors> garble_ands(const V (&a0)[kVectors],
+                                                                   const V (&b0)[kVectors],
+                                                                   V (&ka)[kVectors], V delta,
+                                                                   V sigma_delta) {
+  V kb[kVectors], ha0[kVectors], ha1[kVectors], hb0[kVectors], hb1[kVectors];
+#pragma GCC unroll 2
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    kb[v] = ka[v] ^ V::broadcast({1, 0});
+    ha0[v] = a0[v].sigma() ^ ka[v];
+    ha1[v] = ha0[v] ^ sigma_delta;
+    hb0[v] = b0[v].sigma() ^ kb[v];
+    hb1[v] = hb0[v] ^ sigma_delta;
+  }
 #pragma GCC unroll 10
   for (std::size_t r = 0; r < 9; ++r) {
     const V constant = V::round_constant(kRoundConstants[r]);
-    ka = ka.next_key(constant);
-    kb = kb.next_key(constant);
-    ha0 = ha0.encrypt(ka);
-    ha1 = ha1.encrypt(ka);
-    hb0 = hb0.encrypt(kb);
-    hb1 = hb1.encrypt(kb);
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      ka[v] = ka[v].next_key(constant);
+      kb[v] = kb[v].next_key(constant);
+      ha0[v] = ha0[v].encrypt(ka[v]);
+      ha1[v] = ha1[v].encrypt(ka[v]);
+      hb0[v] = hb0[v].encrypt(kb[v]);
+      hb1[v] = hb1[v].encrypt(kb[v]);
+    }
   }
   const V constant = V::round_constant(kRoundConstants[9]);
-  ka = ka.next_key(constant);
-  kb = kb.next_key(constant);
-  ha0 = ha0.encrypt_last(ka) ^ xa0;
-  ha1 = ha1.encrypt_last(ka) ^ xa1;
-  hb0 = hb0.encrypt_last(kb) ^ xb0;
-  hb1 = hb1.encrypt_last(kb) ^ xb1;
-  const V generator = ha0 ^ ha1 ^ delta.where_colour(b0);
-  const V hashes = hb0 ^ hb1;
-  return {generator, hashes ^ a0, ha0 ^ hb0 ^ generator.where_colour(a0) ^ hashes.where_colour(b0)};
+  GarbledAnds<V, kVectors> garbled;
+#pragma GCC unroll 2
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    ka[v] = ka[v].next_key(constant);
+    kb[v] = kb[v].next_key(constant);
+    const V xa0 = a0[v].sigma();
+    const V xb0 = b0[v].sigma();
+    const V first = ha0[v].encrypt_last(ka[v]) ^ xa0;
+    const V second = hb0[v].encrypt_last(kb[v]) ^ xb0;
+    const V hashes = second ^ hb1[v].encrypt_last(kb[v]) ^ xb0 ^ sigma_delta;
+    const V generator =
+        first ^ ha1[v].encrypt_last(ka[v]) ^ xa0 ^ sigma_delta ^ delta.where_colour(b0[v]);
+    garbled.generator[v] = generator;
+    garbled.evaluator[v] = hashes ^ a0[v];
+    garbled.out[v] = first ^ second ^ generator.where_colour(a0[v]) ^ hashes.where_colour(b0[v]);
+  }
+  return garbled;
 }
 
-template <class V>
-[[gnu::always_inline]] inline V evaluate_and(V a, V b, V ka, V generator, V evaluator) {
-  const V xa = a.sigma();
-  const V xb = b.sigma();
-  V kb = ka ^ V::broadcast({1, 0});
-  V ha = xa ^ ka;
-  V hb = xb ^ kb;
+/// The labels of the gates' outputs, in place of those of their first inputs.
+template <class V, std::size_t kVectors>
+[[gnu::always_inline]] inline void evaluate_ands(V (&a)[kVectors], const V (&b)[kVectors],
+                                                 V (&ka)[kVectors], const V (&generator)[kVectors],
+                                                 const V (&evaluator)[kVectors]) {
+  V kb[kVectors], ha[kVectors], hb[kVectors];
+#pragma GCC unroll 2
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    kb[v] = ka[v] ^ V::broadcast({1, 0});
+    ha[v] = a[v].sigma() ^ ka[v];
+    hb[v] = b[v].sigma() ^ kb[v];
+  }
 #pragma GCC unroll 10
   for (std::size_t r = 0; r < 9; ++r) {
     const V constant = V::round_constant(kRoundConstants[r]);
-    ka = ka.next_key(constant);
-    kb = kb.next_key(constant);
-    ha = ha.encrypt(ka);
-    hb = hb.encrypt(kb);
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      ka[v] = ka[v].next_key(constant);
+      kb[v] = kb[v].next_key(constant);
+      ha[v] = ha[v].encrypt(ka[v]);
+      hb[v] = hb[v].encrypt(kb[v]);
+    }
   }
   const V constant = V::round_constant(kRoundConstants[9]);
-  ka = ka.next_key(constant);
-  kb = kb.next_key(constant);
-  ha = ha.encrypt_last(ka) ^ xa;
-  hb = hb.encrypt_last(kb) ^ xb;
-  return ha ^ hb ^ generator.where_colour(a) ^ (evaluator ^ a).where_colour(b);
+#pragma GCC unroll 2
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    const V first = ha[v].encrypt_last(ka[v].next_key(constant)) ^ a[v].sigma();
+    const V second = hb[v].encrypt_last(kb[v].next_key(constant)) ^ b[v].sigma();
+    a[v] =
+        first ^ second ^ generator[v].where_colour(a[v]) ^ (evaluator[v] ^ a[v]).where_colour(b[v]);
+  }
 }
 
-/// The gates abreast from `op` on as they stand in a vector; past the last of them, that one again.
-template <class V>
+/// The gates abreast from `op` on as they stand in vectors; past the last of them, that one again.
+template <class V, std::size_t kVectors>
 struct Abreast {
-  static_assert(V::kBlocks == kAbreast);
+  static constexpr std::size_t kGates = kVectors * V::kBlocks;
 
   Abreast(const Op* first, const TweakRange& range) : count(first->abreast), ops(first) {
-    for (std::size_t j = 0; j < kAbreast; ++j) {
-      const Op& op = at(j);
-      tweaks[j] = range.first + std::uint64_t{2} * op.gate * range.stride;
+    for (std::size_t j = 0; j < kGates; ++j) {
+      tweaks[j] = range.first + std::uint64_t{2} * at(j).gate * range.stride;
     }
   }
   [[nodiscard]] const Op& at(std::size_t j) const { return ops[j < count ? j : count - 1]; }
-  /// The vector of what `of` says for each gate.
+  /// The vectors of what `of` says for each gate.
   template <class Of>
-  [[nodiscard]] V gather(Of of) const {
-    return V::gather(of(at(0)), of(at(1)), of(at(2)), of(at(3)));
+  void gather(V (&out)[kVectors], Of of) const {
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const std::size_t j = v * V::kBlocks;
+      out[v] = V::gather(of(at(j)), of(at(j + 1)), of(at(j + 2)), of(at(j + 3)));
+    }
   }
-  [[nodiscard]] V keys(V start) const { return start ^ V::numbers(tweaks); }
+  void keys(V (&out)[kVectors], V start) const {
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      out[v] = start ^ V::numbers(tweaks + v * V::kBlocks);
+    }
+  }
 
   std::size_t count;
   const Op* ops;
-  std::uint64_t tweaks[kAbreast];
+  std::uint64_t tweaks[kGates];
 };
 
-template <class V>
+template <class V, std::size_t kVectors>
 [[gnu::always_inline]] inline void garble_abreast(const GarbleJob& job, const Op* op, V delta,
                                                   V sigma_delta, V start) {
   const Block flips[2] = {{}, job.delta};
-  const Abreast<V> gates(op, job.tweaks);
-  const V a0 = gates.gather([&](const Op& o) { return job.slots + o.a * kLanes; }) ^
-               gates.gather([&](const Op& o) { return flips + o.invert_a; });
-  const V b0 = gates.gather([&](const Op& o) { return job.slots + o.b * kLanes; }) ^
-               gates.gather([&](const Op& o) { return flips + o.invert_b; });
-  const GarbledAnd<V> garbled = garble_and(a0, b0, gates.keys(start), delta, sigma_delta);
-  Block generator[kAbreast], evaluator[kAbreast], out[kAbreast];
-  garbled.generator.store(generator);
-  garbled.evaluator.store(evaluator);
-  garbled.out.store(out);
+  const Abreast<V, kVectors> gates(op, job.tweaks);
+  V a0[kVectors], b0[kVectors], flip[kVectors], keys[kVectors];
+  gates.gather(a0, [&](const Op& o) { return job.slots + o.a; });
+  gates.gather(flip, [&](const Op& o) { return flips + o.invert_a; });
+  for (std::size_t v = 0; v < kVectors; ++v) a0[v] = a0[v] ^ flip[v];
+  gates.gather(b0, [&](const Op& o) { return job.slots + o.b; });
+  gates.gather(flip, [&](const Op& o) { return flips + o.invert_b; });
+  for (std::size_t v = 0; v < kVectors; ++v) b0[v] = b0[v] ^ flip[v];
+  gates.keys(keys, start);
+  const GarbledAnds<V, kVectors> garbled = garble_ands(a0, b0, keys, delta, sigma_delta);
+  Block generator[gates.kGates], evaluator[gates.kGates], out[gates.kGates];
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    garbled.generator[v].store(generator + v * V::kBlocks);
+    garbled.evaluator[v].store(evaluator + v * V::kBlocks);
+    garbled.out[v].store(out + v * V::kBlocks);
+  }
   for (std::size_t j = 0; j < gates.count; ++j) {
     std::uint8_t* const table = job.tables + op[j].gate * kTableBytes;
     std::memcpy(table, &generator[j], sizeof(Block));
     std::memcpy(table + sizeof(Block), &evaluator[j], sizeof(Block));
-    job.slots[op[j].out * kLanes] = out[j];
+    job.slots[op[j].out] = out[j];
   }
 }
 
-template <class V>
+template <class V, std::size_t kVectors>
 [[gnu::always_inline]] inline void evaluate_abreast(const EvaluateJob& job, const Op* op, V start) {
-  const Abreast<V> gates(op, job.tweaks);
-  const auto rows = [&](std::size_t at) {
-    return gates.gather([&](const Op& o) { return job.tables + o.gate * kTableBytes + at; });
-  };
-  const V a = gates.gather([&](const Op& o) { return job.slots + o.a * kLanes; });
-  const V b = gates.gather([&](const Op& o) { return job.slots + o.b * kLanes; });
-  Block out[kAbreast];
-  evaluate_and(a, b, gates.keys(start), rows(0), rows(sizeof(Block))).store(out);
-  for (std::size_t j = 0; j < gates.count; ++j) job.slots[op[j].out * kLanes] = out[j];
+  const Abreast<V, kVectors> gates(op, job.tweaks);
+  V a[kVectors], b[kVectors], keys[kVectors], generator[kVectors], evaluator[kVectors];
+  gates.gather(a, [&](const Op& o) { return job.slots + o.a; });
+  gates.gather(b, [&](const Op& o) { return job.slots + o.b; });
+  gates.gather(generator, [&](const Op& o) { return job.tables + o.gate * kTableBytes; });
+  gates.gather(evaluator,
+               [&](const Op& o) { return job.tables + o.gate * kTableBytes + sizeof(Block); });
+  gates.keys(keys, start);
+  evaluate_ands(a, b, keys, generator, evaluator);
+  Block out[gates.kGates];
+  for (std::size_t v = 0; v < kVectors; ++v) a[v].store(out + v * V::kBlocks);
+  for (std::size_t j = 0; j < gates.count; ++j) job.slots[op[j].out] = out[j];
 }
 
 template <class V>
 [[gnu::always_inline]] inline void xor_row(const Op& op, Block* slots, std::size_t lanes) {
+  if (lanes == 1) {
+    // As wide as a gate abreast reads and writes it: else the one waits for the other.
+    V::xor_block(slots + op.a, slots + op.b, slots + op.out);
+    return;
+  }
   const Block* const a = slots + op.a * kLanes;
   const Block* const b = slots + op.b * kLanes;
   Block* const out = slots + op.out * kLanes;
-  if (lanes == 1) {
-    // As wide as a gate abreast reads and writes it: else the one waits for the other.
-    V::xor_block(a, b, out);
-    return;
-  }
   for (std::size_t i = 0; i < lanes; i += V::kBlocks) {
     (V::load(a + i) ^ V::load(b + i)).store(out + i);
   }
@@ -155,34 +194,39 @@ void garble_loop(const GarbleJob& job) {
   const V sigma_delta = delta.sigma();
   const V start = V::broadcast(job.tweaks.start);
   const std::size_t lanes = job.lanes;
+  const std::size_t stride = slot_stride(lanes);
   for (const Op* op = job.ops; op != job.ops + job.op_count; ++op) {
     if (!op->is_and) {
       xor_row<V>(*op, job.slots, lanes);
       continue;
     }
-    if constexpr (V::kBlocks == kAbreast) {
+    if constexpr (2 * V::kBlocks == kAbreast) {
       if (lanes == 1) {
-        garble_abreast(job, op, delta, sigma_delta, start);
+        if (op->abreast > V::kBlocks) {
+          garble_abreast<V, 2>(job, op, delta, sigma_delta, start);
+        } else {
+          garble_abreast<V, 1>(job, op, delta, sigma_delta, start);
+        }
         op += op->abreast - 1;
         continue;
       }
     }
-    const Block* const a_row = job.slots + op->a * kLanes;
-    const Block* const b_row = job.slots + op->b * kLanes;
-    Block* const out_row = job.slots + op->out * kLanes;
+    const Block* const a_row = job.slots + op->a * stride;
+    const Block* const b_row = job.slots + op->b * stride;
+    Block* const out_row = job.slots + op->out * stride;
     const V flip_a = op->invert_a ? delta : V::zero();
     const V flip_b = op->invert_b ? delta : V::zero();
     const std::uint64_t tweak = job.tweaks.first + std::uint64_t{2} * op->gate * job.tweaks.stride;
     std::uint8_t* const table = job.tables + op->gate * kTableBytes * lanes;
     std::uint8_t* const evaluator_table = table + 16 * lanes;
     for (std::size_t i = 0; i < lanes; i += V::kBlocks) {
-      const V a0 = V::load(a_row + i) ^ flip_a;
-      const V b0 = V::load(b_row + i) ^ flip_b;
-      const GarbledAnd<V> garbled =
-          garble_and(a0, b0, start ^ V::tweaks(tweak + 2 * i), delta, sigma_delta);
-      garbled.generator.store_bytes(table + 16 * i, lanes - i);
-      garbled.evaluator.store_bytes(evaluator_table + 16 * i, lanes - i);
-      garbled.out.store(out_row + i);
+      const V a0[] = {V::load(a_row + i) ^ flip_a};
+      const V b0[] = {V::load(b_row + i) ^ flip_b};
+      V keys[] = {start ^ V::tweaks(tweak + 2 * i)};
+      const GarbledAnds<V, 1> garbled = garble_ands(a0, b0, keys, delta, sigma_delta);
+      garbled.generator[0].store_bytes(table + 16 * i, lanes - i);
+      garbled.evaluator[0].store_bytes(evaluator_table + 16 * i, lanes - i);
+      garbled.out[0].store(out_row + i);
     }
   }
 }
@@ -191,30 +235,37 @@ template <class V>
 void evaluate_loop(const EvaluateJob& job) {
   const V start = V::broadcast(job.tweaks.start);
   const std::size_t lanes = job.lanes;
+  const std::size_t stride = slot_stride(lanes);
   for (const Op* op = job.ops; op != job.ops + job.op_count; ++op) {
     if (!op->is_and) {
       xor_row<V>(*op, job.slots, lanes);
       continue;
     }
-    if constexpr (V::kBlocks == kAbreast) {
+    if constexpr (2 * V::kBlocks == kAbreast) {
       if (lanes == 1) {
-        evaluate_abreast(job, op, start);
+        if (op->abreast > V::kBlocks) {
+          evaluate_abreast<V, 2>(job, op, start);
+        } else {
+          evaluate_abreast<V, 1>(job, op, start);
+        }
         op += op->abreast - 1;
         continue;
       }
     }
-    const Block* const a_row = job.slots + op->a * kLanes;
-    const Block* const b_row = job.slots + op->b * kLanes;
-    Block* const out_row = job.slots + op->out * kLanes;
+    const Block* const a_row = job.slots + op->a * stride;
+    const Block* const b_row = job.slots + op->b * stride;
+    Block* const out_row = job.slots + op->out * stride;
     const std::uint64_t tweak = job.tweaks.first + std::uint64_t{2} * op->gate * job.tweaks.stride;
     const std::uint8_t* const table = job.tables + op->gate * kTableBytes * lanes;
     const std::uint8_t* const evaluator_table = table + 16 * lanes;
     for (std::size_t i = 0; i < lanes; i += V::kBlocks) {
-      const V a = V::load(a_row + i);
-      const V b = V::load(b_row + i);
-      const V generator = V::load_bytes(table + 16 * i, lanes - i);
-      const V evaluator = V::load_bytes(evaluator_table + 16 * i, lanes - i);
-      evaluate_and(a, b, start ^ V::tweaks(tweak + 2 * i), generator, evaluator).store(out_row + i);
+      V a[] = {V::load(a_row + i)};
+      const V b[] = {V::load(b_row + i)};
+      V keys[] = {start ^ V::tweaks(tweak + 2 * i)};
+      const V generator[] = {V::load_bytes(table + 16 * i, lanes - i)};
+      const V evaluator[] = {V::load_bytes(evaluator_table + 16 * i, lanes - i)};
+      evaluate_ands(a, b, keys, generator, evaluator);
+      a[0].store(out_row + i);
     }
   }
 }

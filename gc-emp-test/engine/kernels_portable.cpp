@@ -29,13 +29,13 @@ void gate_keys(const TweakRange& tweaks, std::uint64_t tweak, Row& even, Row& od
 }
 
 void garble_and(const GarbleJob& job, const Op& op, std::uint64_t tweak, std::uint8_t* table) {
-  const Block* a_row = job.slots + op.a * kLanes;
-  const Block* b_row = job.slots + op.b * kLanes;
-  Block* out_row = job.slots + op.out * kLanes;
+  const Block* a_row = job.slots + op.a * slot_stride(job.lanes);
+  const Block* b_row = job.slots + op.b * slot_stride(job.lanes);
+  Block* out_row = job.slots + op.out * slot_stride(job.lanes);
   const Block sigma_delta = sigma(job.delta);
-  Row ka, kb, xa0, xa1, xb0, xb1, ha0, ha1, hb0, hb1;
+  Row ka, kb, xa0{}, xa1{}, xb0{}, xb1{}, ha0, ha1, hb0, hb1;
   gate_keys(job.tweaks, tweak, ka, kb);
-  for (std::size_t i = 0; i < kLanes; ++i) {
+  for (std::size_t i = 0; i < job.lanes; ++i) {
     xa0[i] = sigma(a_row[i] ^ select(op.invert_a, job.delta));
     xb0[i] = sigma(b_row[i] ^ select(op.invert_b, job.delta));
     xa1[i] = xa0[i] ^ sigma_delta;
@@ -57,12 +57,12 @@ void garble_and(const GarbleJob& job, const Op& op, std::uint64_t tweak, std::ui
 
 void evaluate_and(const EvaluateJob& job, const Op& op, std::uint64_t tweak,
                   const std::uint8_t* table) {
-  const Block* a_row = job.slots + op.a * kLanes;
-  const Block* b_row = job.slots + op.b * kLanes;
-  Block* out_row = job.slots + op.out * kLanes;
-  Row ka, kb, xa, xb, ha, hb;
+  const Block* a_row = job.slots + op.a * slot_stride(job.lanes);
+  const Block* b_row = job.slots + op.b * slot_stride(job.lanes);
+  Block* out_row = job.slots + op.out * slot_stride(job.lanes);
+  Row ka, kb, xa{}, xb{}, ha, hb;
   gate_keys(job.tweaks, tweak, ka, kb);
-  for (std::size_t i = 0; i < kLanes; ++i) {
+  for (std::size_t i = 0; i < job.lanes; ++i) {
     xa[i] = sigma(a_row[i]);
     xb[i] = sigma(b_row[i]);
   }
@@ -87,10 +87,10 @@ void run_ops(const Job& job, And gate) {
            job.tables + op->gate * kTableBytes * job.lanes);
       continue;
     }
-    const Block* a_row = job.slots + op->a * kLanes;
-    const Block* b_row = job.slots + op->b * kLanes;
-    Block* out_row = job.slots + op->out * kLanes;
-    for (std::size_t i = 0; i < kLanes; ++i) out_row[i] = a_row[i] ^ b_row[i];
+    const Block* a_row = job.slots + op->a * slot_stride(job.lanes);
+    const Block* b_row = job.slots + op->b * slot_stride(job.lanes);
+    Block* out_row = job.slots + op->out * slot_stride(job.lanes);
+    for (std::size_t i = 0; i < job.lanes; ++i) out_row[i] = a_row[i] ^ b_row[i];
   }
 }
 

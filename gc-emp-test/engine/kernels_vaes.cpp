@@ -27,9 +27,7 @@ struct V512 {
     return {_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)};
   }
   /// The numbers in the blocks' lower halves.
-  static V512 numbers(const std::uint64_t (&n)[kBlocks]) {
-    return {_mm512_maskz_expandloadu_epi64(0x55, n)};
-  }
+  static V512 numbers(const std::uint64_t* n) { return {_mm512_maskz_expandloadu_epi64(0x55, n)}; }
   static void xor_block(const Block* a, const Block* b, Block* out) {
     const auto at = [](const Block* p) {
       return _mm_load_si128(reinterpret_cast<const __m128i*>(p));

@@ -22,7 +22,7 @@ struct Op {
   /// Which of the circuit's AND gates it is: its place in the tables, and its tweaks.
   std::uint32_t gate = 0;
 };
-constexpr std::size_t kAbreast = 4;
+constexpr std::size_t kAbreast = 8;
 
 /// The order of a program's steps. What is sent does not depend on it.
 enum class Order : std::uint8_t {

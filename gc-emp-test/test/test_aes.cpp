@@ -161,7 +161,7 @@ void half_gates(const Kernels& kernels) {
     std::size_t gate = 0;
     for (const Op& op : ops) {
       for (std::size_t i = 0; i < lanes; ++i) {
-        const auto at = [i](std::uint32_t slot) { return slot * kLanes + i; };
+        const auto at = [&](std::uint32_t slot) { return slot * slot_stride(lanes) + i; };
         const std::uint8_t x = bit[at(op.a)] ^ std::uint8_t{op.invert_a};
         const std::uint8_t y = bit[at(op.b)] ^ std::uint8_t{op.invert_b};
         if (!op.is_and) {
@@ -189,7 +189,7 @@ void half_gates(const Kernels& kernels) {
     }
     for (std::size_t slot = 0; slot < kSlots; ++slot) {
       for (std::size_t i = 0; i < lanes; ++i) {
-        const std::size_t at = slot * kLanes + i;
+        const std::size_t at = slot * slot_stride(lanes) + i;
         CHECK(zero[at] == expected[at]);
         CHECK(active[at] == (expected[at] ^ select(bit[at], delta)));
       }
@@ -207,16 +207,16 @@ struct OneInstance {
     const TweakRange tweaks{start, 10, kStride};
     SecretArray<Block> zero(program.slot_count() * kLanes), active(zero.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      zero[program.input_slots()[i] * kLanes] = inputs[i];
-      active[program.input_slots()[i] * kLanes] = inputs[i] ^ select(i % 3, delta);
+      zero[program.input_slots()[i]] = inputs[i];
+      active[program.input_slots()[i]] = inputs[i] ^ select(i % 3, delta);
     }
     const std::vector<Op>& ops = program.ops();
     kernels.garble({ops.data(), ops.size(), zero.data(), 1, delta, tweaks, tables.data()});
     kernels.evaluate({ops.data(), ops.size(), active.data(), 1, tweaks, tables.data()});
     for (const std::vector<SlotRef>& refs : program.outputs()) {
       for (const SlotRef& ref : refs) {
-        zero_labels.push_back(zero[ref.slot * kLanes] ^ select(ref.invert, delta));
-        active_labels.push_back(active[ref.slot * kLanes]);
+        zero_labels.push_back(zero[ref.slot] ^ select(ref.invert, delta));
+        active_labels.push_back(active[ref.slot]);
       }
     }
   }
