@@ -114,6 +114,20 @@ void rounds(SilentPair& pair, std::size_t count) {
   CHECK(std::abs(static_cast<double>(ones) - half) < 6 * std::sqrt(half / 2));
 }
 
+/// A round from which nothing is taken: the next one has its inputs from the code all the same, not
+/// from leaves, whose choices are 0 at nearly all places.
+void untaken_rounds() {
+  SilentPair pair;
+  pair.run_round();
+  pair.run_round();
+  const std::size_t count = kFew.gain();
+  const Block* const t = pair.receiver.take(count);
+  std::size_t ones = 0;
+  for (std::size_t i = 0; i < count; ++i) ones += t[i].colour();
+  const double half = static_cast<double>(count) / 2;
+  CHECK(std::abs(static_cast<double>(ones) - half) < 6 * std::sqrt(half / 2));
+}
+
 void paths() {
   const Path best = best_path();
   for (const auto& [sender, receiver] : {std::pair(Path::Portable, best), {best, Path::Portable}}) {
@@ -307,6 +321,7 @@ int main() {
     }
     SilentPair few;
     rounds(few, 4);
+    untaken_rounds();
     paths();
     bent_messages();
     windows();
