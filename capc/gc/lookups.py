@@ -218,7 +218,10 @@ class HolderSession:
 
 
 class HolderPreparation:
-    """What HolderSession.begin has begun. The batches can be used once `finish` has returned."""
+    """What HolderSession.begin has begun. The batches can be used once `finish` has returned.
+
+    `go_on` may be called before, while other messages are on their way.
+    """
 
     def __init__(
         self,
@@ -241,6 +244,11 @@ class HolderPreparation:
         ahead = 0
         while ahead < WINDOW_BYTES and (size := self._correct()):
             ahead += size
+
+    def go_on(self) -> None:
+        """A bit more of what needs no answer, if there is any."""
+        if self._rounds is not None:
+            self._rounds.go_on()
 
     def finish(self) -> None:
         """Take the chooser's messages and answer them."""

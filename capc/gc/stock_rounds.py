@@ -50,7 +50,7 @@ class _Draws:
 
 
 class HolderRounds:
-    """At the holder: `begin` sends what needs no answer, `finish` does the rest."""
+    """At the holder: `begin` and `go_on` send what needs no answer, `finish` does the rest."""
 
     def __init__(
         self,
@@ -61,20 +61,28 @@ class HolderRounds:
         self._channel = channel
         self._stock, self._stock_back = engine.stock, engine.stock_back
         self._forward, self._back = _Draws(pieces, back=False), _Draws(pieces, back=True)
+        self._ahead = 0
 
     def begin(self) -> None:
-        """Seeds where the session has none, then trees."""
+        """Seeds where the session has none, then the first trees."""
         if not self._stock_back.is_seeded:
             self._channel.send(self._stock_back.send_seeds())
         if not self._stock.is_seeded:
             self._stock.take_seeds(self._channel.recv(self._stock.seed_bytes))
         self._forward.serve()
         self._back.serve()
-        for _ in range(LAG):
+        self.go_on()
+
+    def go_on(self) -> None:
+        """The trees of one more round, if so many may be under way."""
+        if self._ahead < LAG:
+            self._ahead += 1
             self._grow()
 
     def finish(self) -> None:
         """Until every batch has its transfers and every round its proof."""
+        while self._ahead < LAG:
+            self.go_on()
         tick = 0  # the chooser's; the holder's own is LAG ahead
         while _under_way(self._forward, self._back, self._stock, self._stock_back):
             self._grow()

@@ -160,9 +160,9 @@ class InferenceClient:
             {layer.name: self._packing(layer, batch_size) for layer in weighted},
             {layer.name: masks[layer.inputs[0]] for layer in weighted},
         )
-        finish = self._nonlinear.begin(nonlinear.values())
+        begun = self._nonlinear.begin(nonlinear.values())
         asked.begin()
-        finish()
+        begun.finish()
         products = {name: share[:batch_size] for name, share in asked.finish().items()}
         return PreparedQuery(batch_size, masks, products, plans, nonlinear)
 

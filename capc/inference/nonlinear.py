@@ -8,6 +8,7 @@ keep. The answering party's shares of what circuits and tables give are fresh ma
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -45,6 +46,18 @@ class PreparedLayer(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What is under way of the layers of a batch.
+
+    `go_on` does a bit more of what needs no answer, and may be called while other messages are on
+    their way; `finish` does all the rest.
+    """
+
+    go_on: Callable[[], None]
+    finish: Callable[[], None]
+
+
 class _Taking(Protocol[TakenT_contra]):
     def take(self, batches: Iterator[TakenT_contra]) -> None: ...
 
@@ -73,11 +86,11 @@ class AnsweringSide:
             return _Held(self._holder, plan.function, plan)
         return _Garbled(self._garbler, plan.function, plan, self._ring)
 
-    def begin(self, layers: Collection[PreparedLayer]) -> Callable[[], None]:
+    def begin(self, layers: Collection[PreparedLayer]) -> Preparation:
         """Offline: begin all that is prepared ahead, and send what needs no answer.
 
-        The function that is returned does the rest. The querying party begins the same layers, and
-        in between both may use the channel for other messages.
+        The querying party begins the same layers, and before both finish they may use the channel
+        for other messages.
         """
         held = [layer for layer in layers if isinstance(layer, _Held) and layer.plan.ahead]
         garbled = [layer for layer in layers if isinstance(layer, _Garbled) and layer.plan.ahead]
@@ -94,7 +107,7 @@ class AnsweringSide:
                 wanted = [piece for layer in garbled for piece in layer.wanted()]
                 _deal(self._garbler.prepare_all(wanted), garbled)
 
-        return finish
+        return Preparation(_nothing if begun is None else begun.go_on, finish)
 
 
 class QueryingSide:
@@ -114,7 +127,7 @@ class QueryingSide:
             return _Chosen(self._chooser, plan.function, plan)
         return _Evaluated(self._evaluator, plan.function, plan)
 
-    def begin(self, layers: Collection[PreparedLayer]) -> Callable[[], None]:
+    def begin(self, layers: Collection[PreparedLayer]) -> Preparation:
         """The other half of AnsweringSide.begin."""
         chosen = [layer for layer in layers if isinstance(layer, _Chosen) and layer.plan.ahead]
         evaluated = [
@@ -133,7 +146,7 @@ class QueryingSide:
                 wanted = [piece for layer in evaluated for piece in layer.wanted()]
                 _deal(self._evaluator.prepare_all(wanted), evaluated)
 
-        return finish
+        return Preparation(_nothing, finish)
 
 
 class _Garbled:
@@ -235,6 +248,10 @@ def _deal(batches: Iterable[BatchT], layers: Iterable[_Taking[BatchT]]) -> None:
     left = iter(batches)
     for layer in layers:
         layer.take(left)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _size(piece: slice) -> int:

@@ -8,7 +8,7 @@ that needs no answer, so that other messages of the phase share the round trip.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -101,9 +101,12 @@ class AnsweredProducts:
         self._products: deque[tuple[int, Future[bytes]]] = deque()  # with the size of the request
         self._unanswered = 0
 
-    def begin(self) -> None:
-        """Receive the first masks. They are multiplied in other threads until `finish`."""
-        self._receive(_FIRST_BYTES)
+    def begin(self, meanwhile: Callable[[], None]) -> None:
+        """Receive the first masks. They are multiplied in other threads until `finish`.
+
+        `meanwhile` is called after each, as the next is on its way.
+        """
+        self._receive(_FIRST_BYTES, meanwhile)
 
     def finish(self) -> None:
         """Send all products."""
@@ -118,7 +121,7 @@ class AnsweredProducts:
             finally:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _receive(self, window_bytes: int) -> None:
+    def _receive(self, window_bytes: int, meanwhile: Callable[[], None] = lambda: None) -> None:
         """As many requests as the other end sends before it has more answers."""
         while self._unanswered < window_bytes and (group := next(self._left, None)) is not None:
             layer, mask = group
@@ -127,6 +130,7 @@ class AnsweredProducts:
             product = self._pool.submit(self._product, layer, mask, message)
             self._products.append((size, product))
             self._unanswered += size
+            meanwhile()
 
     def _product(self, layer: ServerLayer, mask: Int64, message: bytearray) -> bytes:
         reply = self._server.prepare_reply(layer, self._ring.reduce(-mask))

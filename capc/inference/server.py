@@ -135,9 +135,9 @@ class InferenceServer:
             if isinstance(layer, WeightedLayer)
         ]
         answered = AnsweredProducts(self._channel, self._he, self._ring, layers, batch_size)
-        finish = self._nonlinear.begin(nonlinear.values())
-        answered.begin()
-        finish()
+        begun = self._nonlinear.begin(nonlinear.values())
+        answered.begin(meanwhile=begun.go_on)
+        begun.finish()
         answered.finish()
         return PreparedInference(batch_size, answered.masks, plans, nonlinear)
 
