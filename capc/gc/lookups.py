@@ -11,7 +11,7 @@ in capc.gc.session (docs/garbled-circuits.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -250,10 +250,13 @@ class HolderPreparation:
         if self._rounds is not None:
             self._rounds.go_on()
 
-    def finish(self) -> None:
-        """Take the chooser's messages and answer them."""
+    def finish(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Take the chooser's messages and answer them.
+
+        `meanwhile` is called now and then, to send messages of another type of the channel.
+        """
         if self._rounds is not None:
-            self._rounds.finish()
+            self._rounds.finish(meanwhile)
             return
         for plan, piece in self._pieces:
             for chunk in range(plan.chunk_count(piece.instances)):

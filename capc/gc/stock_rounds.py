@@ -9,7 +9,7 @@ of the batches which messages there are, and so their order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from capc.gc import _engine
@@ -79,13 +79,18 @@ class HolderRounds:
             self._ahead += 1
             self._grow()
 
-    def finish(self) -> None:
-        """Until every batch has its transfers and every round its proof."""
+    def finish(self, meanwhile: Callable[[], None]) -> None:
+        """Until every batch has its transfers and every round its proof.
+
+        `meanwhile` is called in each tick.
+        """
         while self._ahead < LAG:
             self.go_on()
+            meanwhile()
         tick = 0  # the chooser's; the holder's own is LAG ahead
         while _under_way(self._forward, self._back, self._stock, self._stock_back):
             self._grow()
+            meanwhile()
             if self._back.need_more:
                 trees = self._channel.recv(self._stock_back.trees_bytes)
                 self._channel.send(self._stock_back.answer(trees))

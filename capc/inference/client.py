@@ -74,13 +74,13 @@ class KeyRing:
 class PreparedQuery:
     """What one batch of queries needs, made before the batch is known; used once.
 
-    `masks` are those of the inputs of linear layers, by the layer that the input comes from;
-    `products` this party's shares of the linear layers' outputs: ring elements (batch, *shape).
+    `masks` are those of the inputs of linear layers, by the layer that the input comes from: ring
+    elements (batch, *shape). `products` has this party's shares of the linear layers' outputs.
     """
 
     batch_size: int
     masks: dict[str, Int64]
-    products: Mapping[str, Int64]
+    products: AskedProducts
     plans: Mapping[str, NonlinearPlan]
     nonlinear: Mapping[str, PreparedLayer]
 
@@ -160,11 +160,11 @@ class InferenceClient:
             {layer.name: self._packing(layer, batch_size) for layer in weighted},
             {layer.name: masks[layer.inputs[0]] for layer in weighted},
         )
-        begun = self._nonlinear.begin(nonlinear.values())
+        finish = self._nonlinear.begin(nonlinear.values())
         asked.begin()
-        begun.finish()
-        products = {name: share[:batch_size] for name, share in asked.finish().items()}
-        return PreparedQuery(batch_size, masks, products, plans, nonlinear)
+        finish()
+        asked.finish()
+        return PreparedQuery(batch_size, masks, asked, plans, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedQuery, images: Int64) -> Mapping[str, Int64]:
         """Step 1a: ring elements (batch, *input shape) through every layer but the last linear.
@@ -200,7 +200,7 @@ class InferenceClient:
             if self._opening[name] == layer.name:
                 masked = self._ring.reduce(inputs[0] - taken_once(prepared.masks, name))
                 send_words(self._channel, MessageType.MASKED_SHARE, self._ring, masked)
-            shares[layer.name] = prepared.products[layer.name]
+            shares[layer.name] = prepared.products.take(layer.name)[: prepared.batch_size]
         elif layer.name in prepared.nonlinear:
             function = prepared.plans[layer.name].function
             words = instance_words(self.plan, layer, function, inputs[0], own=False)

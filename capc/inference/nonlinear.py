@@ -48,14 +48,15 @@ class PreparedLayer(Protocol):
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is under way of the layers of a batch.
+    """What is under way of the layers of a batch at the answering party.
 
     `go_on` does a bit more of what needs no answer, and may be called while other messages are on
-    their way; `finish` does all the rest.
+    their way. `finish` does all the rest; what it is given is called now and then, and may send
+    messages of another type.
     """
 
     go_on: Callable[[], None]
-    finish: Callable[[], None]
+    finish: Callable[[Callable[[], None]], None]
 
 
 class _Taking(Protocol[TakenT_contra]):
@@ -99,9 +100,9 @@ class AnsweringSide:
             drawn = [part for layer in held for part in layer.drawn]
             begun = hold(self._holder, drawn, held[0].plan.from_stock)
 
-        def finish() -> None:
+        def finish(meanwhile: Callable[[], None]) -> None:
             if begun is not None:
-                begun.finish()
+                begun.finish(meanwhile)
                 _deal(begun.batches, held)
             if garbled:
                 wanted = [piece for layer in garbled for piece in layer.wanted()]
@@ -127,8 +128,8 @@ class QueryingSide:
             return _Chosen(self._chooser, plan.function, plan)
         return _Evaluated(self._evaluator, plan.function, plan)
 
-    def begin(self, layers: Collection[PreparedLayer]) -> Preparation:
-        """The other half of AnsweringSide.begin."""
+    def begin(self, layers: Collection[PreparedLayer]) -> Callable[[], None]:
+        """The other half of AnsweringSide.begin. What is returned does the rest."""
         chosen = [layer for layer in layers if isinstance(layer, _Chosen) and layer.plan.ahead]
         evaluated = [
             layer for layer in layers if isinstance(layer, _Evaluated) and layer.plan.ahead
@@ -146,7 +147,7 @@ class QueryingSide:
                 wanted = [piece for layer in evaluated for piece in layer.wanted()]
                 _deal(self._evaluator.prepare_all(wanted), evaluated)
 
-        return Preparation(_nothing, finish)
+        return finish
 
 
 class _Garbled:

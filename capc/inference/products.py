@@ -20,15 +20,18 @@ from capc.he.server import HEServer, ServerLayer
 from capc.inference.layout import grouped
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
-from capc.transport.pipelining import WINDOW_BYTES, pipelined
+from capc.transport.pipelining import WINDOW_BYTES
 
-_FIRST_BYTES = 1 << 24  # of masks that go out, and are kept, before any other message
+_FIRST_BYTES = 1 << 25  # of masks that go out, and are kept, before any other message
 _WINDOW_BYTES = WINDOW_BYTES  # of those that are not answered, from then on
 _THREADS = 2
 
 
 class AskedProducts:
-    """The querying party's end: masks (batch, *input shape) by name of the linear layer."""
+    """The querying party's end: masks (batch, *input shape) by name of the linear layer.
+
+    Products may come while other messages are expected. They are decrypted when they are needed.
+    """
 
     def __init__(
         self,
@@ -38,42 +41,52 @@ class AskedProducts:
         masks: Mapping[str, Int64],
     ) -> None:
         self._channel, self._keys, self._packings = channel, keys, packings
-        self._groups = [
+        groups = [
             (name, packing, group)
             for name, packing in packings.items()
             for group in grouped(packing, masks[name], _zeros(packing, masks[name]))
         ]
-        self._sizes: list[int] = []  # of the messages that went out
+        self._to_ask, self._to_take = deque(groups), deque(groups)
+        self._requests: deque[int] = deque()  # sizes of those that are not answered
+        self._found: dict[str, list[Int64]] = {name: [] for name in packings}
 
     def begin(self) -> None:
         """Send the first masks."""
-        while len(self._sizes) < len(self._groups) and sum(self._sizes) < _FIRST_BYTES:
-            self._ask(len(self._sizes))
+        replies = sum(self._keys.reply_bytes(packing) for _, packing, _ in self._to_take)
+        self._channel.set_aside(MessageType.CIPHERTEXT, replies)
+        self._ask(_FIRST_BYTES)
 
-    def finish(self) -> dict[str, Int64]:
-        """Shares of the products, ring elements (batch, *output shape)."""
-        found: dict[str, list[Int64]] = {name: [] for name in self._packings}
+    def finish(self) -> None:
+        """Send the others."""
+        self._ask(_WINDOW_BYTES)
+        while self._to_ask:
+            self._take_next()
+            self._ask(_WINDOW_BYTES)
 
-        def take(number: int) -> None:
-            name, packing, _ = self._groups[number]
-            length = self._keys.reply_bytes(packing)
-            reply = self._channel.recv(MessageType.CIPHERTEXT, length)
-            found[name].append(self._keys.decrypt(packing, reply))
+    def take(self, name: str) -> Int64:
+        """A layer's share of the product, ring elements (images, *output shape); once.
 
-        pipelined(len(self._groups), self._ask, take, window_bytes=_WINDOW_BYTES)
-        return {
-            name: np.stack(found[name]).reshape(-1, *packing.shape.output_shape)
-            for name, packing in self._packings.items()
-        }
+        `images` are those of the batch, and what fills up the last group.
+        """
+        while any(name == waiting for waiting, _, _ in self._to_take):
+            self._take_next()
+        shape = self._packings[name].shape.output_shape
+        return np.stack(self._found.pop(name)).reshape(-1, *shape)
 
-    def _ask(self, number: int) -> int:
-        if number == len(self._sizes):
-            _, packing, group = self._groups[number]
+    def _ask(self, window_bytes: int) -> None:
+        while self._to_ask and sum(self._requests) < window_bytes:
+            _, packing, mask = self._to_ask.popleft()
             zeros = self._keys.prepare_inputs(packing)
-            message = zeros.offline_message + self._keys.encrypt(packing, group, zeros)
+            message = zeros.offline_message + self._keys.encrypt(packing, mask, zeros)
             self._channel.send(MessageType.CIPHERTEXT, message)
-            self._sizes.append(len(message))
-        return self._sizes[number]
+            self._requests.append(len(message))
+
+    def _take_next(self) -> None:
+        name, packing, _ = self._to_take.popleft()
+        length = self._keys.reply_bytes(packing)
+        reply = self._channel.recv(MessageType.CIPHERTEXT, length)
+        self._requests.popleft()
+        self._found[name].append(self._keys.decrypt(packing, reply))
 
 
 class AnsweredProducts:
@@ -108,18 +121,26 @@ class AnsweredProducts:
         """
         self._receive(_FIRST_BYTES, meanwhile)
 
+    def send_ready(self) -> None:
+        """Send the products that are computed."""
+        while self._products and self._products[0][1].done():
+            self._send_next()
+
     def finish(self) -> None:
         """Send all products."""
         with self._pool:
             try:
                 self._receive(_WINDOW_BYTES)
                 while self._products:
-                    size, product = self._products.popleft()
-                    self._channel.send(MessageType.CIPHERTEXT, product.result())
-                    self._unanswered -= size
+                    self._send_next()
                     self._receive(_WINDOW_BYTES)
             finally:
                 self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _send_next(self) -> None:
+        size, product = self._products.popleft()
+        self._channel.send(MessageType.CIPHERTEXT, product.result())
+        self._unanswered -= size
 
     def _receive(self, window_bytes: int, meanwhile: Callable[[], None] = lambda: None) -> None:
         """As many requests as the other end sends before it has more answers."""

@@ -137,7 +137,7 @@ class InferenceServer:
         answered = AnsweredProducts(self._channel, self._he, self._ring, layers, batch_size)
         begun = self._nonlinear.begin(nonlinear.values())
         answered.begin(meanwhile=begun.go_on)
-        begun.finish()
+        begun.finish(answered.send_ready)
         answered.finish()
         return PreparedInference(batch_size, answered.masks, plans, nonlinear)
 

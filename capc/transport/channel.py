@@ -7,6 +7,7 @@ import math
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -129,6 +130,9 @@ class Channel:
         self._wait_seconds = math.inf if timeout is None else timeout
         self._sent_last = False
         self._first = first
+        self._aside: deque[bytearray] = deque()
+        self._aside_type: MessageType | None = None
+        self._aside_left = 0
 
     @property
     def traffic(self) -> Traffic:
@@ -143,6 +147,13 @@ class Channel:
     def wait_at_most(self, seconds: float) -> None:
         """From here on wait no longer than this for the peer to begin a message."""
         self._wait_seconds = seconds
+
+    def set_aside(self, message_type: MessageType, max_bytes: int) -> None:
+        """From here on `max_bytes` of messages of this type may come while others are expected.
+
+        They are kept until `recv` asks for that type. A channel sets one type aside.
+        """
+        self._aside_type, self._aside_left = message_type, max_bytes
 
     def send(self, message_type: MessageType, payload: bytes | bytearray | memoryview) -> None:
         """Send one message."""
@@ -168,6 +179,21 @@ class Channel:
 
         `max_bytes` is the length that the caller has worked out, or the largest that is allowed.
         """
+        if expected is self._aside_type and self._aside:
+            self._require_length(len(self._aside[0]), expected, max_bytes)
+            return self._aside.popleft()
+        while True:
+            message_type, payload = self._next_message(expected, max_bytes)
+            if message_type is expected:
+                break
+            self._aside.append(payload)
+            self._aside_left -= len(payload)
+        self._traffic += Traffic(rounds=1 if self._sent_last else 0)
+        self._sent_last = False
+        return payload
+
+    def _next_message(self, expected: MessageType, max_bytes: int) -> tuple[MessageType, bytearray]:
+        """One of the expected type, or of the one that is set aside."""
         first, self._first = self._first, None
         if first is not None:
             message_type, length = first[0], len(first[1])
@@ -177,25 +203,27 @@ class Channel:
             rest = self._read(HEADER.size - 1, begun + self._message_seconds(0))
             message_type, length = decode_header(start + rest)
         if message_type is not expected:
-            raise ProtocolError(f"{self.peer} sent {message_type.name}, not {expected.name}")
-        if length > max_bytes:
-            raise ProtocolError(
-                f"{self.peer} announced {length} bytes of {expected.name}; at most {max_bytes} are "
-                "allowed"
-            )
-        if length > self._limits.message_mib << 20:
-            raise ProtocolError(
-                f"{self.peer} announced {length} bytes of {expected.name}, more than this party's "
-                f"message_mib of {self._limits.message_mib} MiB"
-            )
+            if message_type is not self._aside_type:
+                raise ProtocolError(f"{self.peer} sent {message_type.name}, not {expected.name}")
+            max_bytes = self._aside_left
+        self._require_length(length, message_type, max_bytes)
         payload = (
             self._read(length, begun + self._message_seconds(length)) if first is None else first[1]
         )
-        self._traffic += Traffic(
-            bytes_received=HEADER.size + length, rounds=1 if self._sent_last else 0
-        )
-        self._sent_last = False
-        return payload
+        self._traffic += Traffic(bytes_received=HEADER.size + length)
+        return message_type, payload
+
+    def _require_length(self, length: int, message_type: MessageType, max_bytes: int) -> None:
+        if length > max_bytes:
+            raise ProtocolError(
+                f"{self.peer} announced {length} bytes of {message_type.name}; at most {max_bytes} "
+                "are allowed"
+            )
+        if length > self._limits.message_mib << 20:
+            raise ProtocolError(
+                f"{self.peer} announced {length} bytes of {message_type.name}, more than this "
+                f"party's message_mib of {self._limits.message_mib} MiB"
+            )
 
     def send_json(self, message_type: MessageType, value: dict[str, Any]) -> None:
         """Send a small structured message."""
