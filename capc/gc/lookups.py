@@ -11,7 +11,7 @@ in capc.gc.session (docs/garbled-circuits.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,12 +19,12 @@ from numpy.typing import ArrayLike
 from capc.fixed_point import Int64
 from capc.gc import _engine
 from capc.gc.circuits import as_words
+from capc.gc.layer_pieces import piece_places, piece_sizes
 from capc.gc.stock_rounds import ChooserRounds, HolderRounds
 from capc.transport.duplex import Duplex
 from capc.transport.pipelining import WINDOW_BYTES, pipelined
 
 MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one batch of the engine
-PIECE_INSTANCES = 8192  # of a message: some ms of work a step, for 0.1 ms of overhead
 MAX_BITS_OF_FOUR = 31
 """Of a maximum of four inputs: in larger rings an instance would take too many transfers back."""
 STOCK_TRANSFER_BYTES = _engine.STOCK_ROUND_BYTES / _engine.STOCK_ROUND_TRANSFERS
@@ -141,11 +141,13 @@ class Lookups:
                 round(instances * self.plan.transfers * STOCK_TRANSFER_BYTES),
                 round(instances * self.plan.back_transfers * STOCK_TRANSFER_BYTES),
             )
-        return summed(self.plan.offline_bytes(count, tree_depth) for count in _sizes(instances))
+        return summed(
+            self.plan.offline_bytes(count, tree_depth) for count in piece_sizes(instances)
+        )
 
     def online_bytes(self, instances: int) -> tuple[int, int]:
         """Bytes from the holder and from the chooser, headers included."""
-        return summed(self.plan.online_bytes(count) for count in _sizes(instances))
+        return summed(self.plan.online_bytes(count) for count in piece_sizes(instances))
 
 
 class HolderBatch:
@@ -201,7 +203,7 @@ class HolderSession:
             words = as_words(masks, 1)
             pieces = [
                 self._engine.prepare(function.plan, words[piece], from_stock)
-                for piece in _pieces(len(words))
+                for piece in piece_places(len(words))
             ]
             batches.append(HolderBatch(function, pieces))
         return HolderPreparation(self._channel, self._engine, batches, from_stock)
@@ -209,7 +211,7 @@ class HolderSession:
     def evaluate(self, batch: HolderBatch, shares: ArrayLike) -> None:
         """Give this party's shares, (n, inputs). RuntimeError where the batch was used already."""
         words, plan = _shares_of(batch, shares), batch.function.plan
-        for piece, place in zip(batch._pieces, _pieces(len(words)), strict=True):
+        for piece, place in zip(batch._pieces, piece_places(len(words)), strict=True):
             piece.begin(words[place])
         for step in range(plan.step_count):
             for piece in batch._pieces:
@@ -299,7 +301,8 @@ class ChooserSession:
         batches = []
         for function, instances in wanted:
             pieces = [
-                self._engine.prepare(function.plan, size, from_stock) for size in _sizes(instances)
+                self._engine.prepare(function.plan, size, from_stock)
+                for size in piece_sizes(instances)
             ]
             batches.append(ChooserBatch(function, pieces))
         return ChooserPreparation(self._channel, self._engine, batches, from_stock)
@@ -308,7 +311,7 @@ class ChooserSession:
         """From this party's shares, (n, inputs), to its shares y - mask of the outputs, (n, 1)."""
         words, plan = _shares_of(batch, shares), batch.function.plan
         pieces, count = batch._pieces, len(batch._pieces)
-        for piece, place in zip(pieces, _pieces(len(words)), strict=True):
+        for piece, place in zip(pieces, piece_places(len(words)), strict=True):
             piece.begin(words[place])
 
         def choose(number: int) -> int:
@@ -375,18 +378,6 @@ def _shares_of(batch: HolderBatch | ChooserBatch, shares: ArrayLike) -> Int64:
             f"the shares have shape {words.shape}; the batch needs ({needed}, {inputs})"
         )
     return words
-
-
-def _pieces(instances: int) -> Iterator[slice]:
-    """The places of the engine's batches: alike at both parties."""
-    if instances < 1:
-        raise ValueError(f"{instances} instances; at least 1 is needed")
-    for start in range(0, instances, PIECE_INSTANCES):
-        yield slice(start, min(start + PIECE_INSTANCES, instances))
-
-
-def _sizes(instances: int) -> Iterator[int]:
-    return (piece.stop - piece.start for piece in _pieces(instances))
 
 
 def correction_bytes(tree_depth: int) -> int:

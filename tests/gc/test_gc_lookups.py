@@ -20,6 +20,7 @@ from capc.gc import (
     Lookups,
     _engine,
     bounded_relu_circuit,
+    layer_pieces,
     lookups,
     relu_circuit,
     step_circuit,
@@ -99,7 +100,7 @@ def test_both_ends_take_trees_of_one_depth() -> None:
 
 
 def test_large_layers_run_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookups, "PIECE_INSTANCES", 40)
+    monkeypatch.setattr(layer_pieces, "PIECE_INSTANCES", 40)
     relu = Lookups.relu(20, 5)
     a, b, masks = (uniform_bits(20, 100).reshape(-1, 1) for _ in range(3))
     left, right = MemoryDuplex.pair(20.0)
@@ -280,7 +281,7 @@ def check(
 
 def test_layers_are_prepared_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the holder sends first has a bound, so that most of its corrections come later."""
-    monkeypatch.setattr(lookups, "PIECE_INSTANCES", 40)
+    monkeypatch.setattr(layer_pieces, "PIECE_INSTANCES", 40)
     monkeypatch.setattr(lookups, "WINDOW_BYTES", 5000)
     left, right = MemoryDuplex.pair(20.0)
     holder, chooser = sessions(left, right)

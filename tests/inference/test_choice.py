@@ -16,7 +16,7 @@ from two_party import assert_bit_for_bit, assert_disagreement, run
 
 from capc.errors import ConfigError, ProtocolError
 from capc.fixed_point import FixedPoint
-from capc.gc import lookups
+from capc.gc import layer_pieces
 from capc.gc.lookup_layers import LookupLayer
 from capc.gc.lookups import DEEP_TREES
 from capc.graph.layers import (
@@ -169,7 +169,7 @@ def test_auto_takes_the_cheaper_of_the_two_expectations(monkeypatch: pytest.Monk
             assert (name in chosen) == (looked_up.seconds(link) < garbled.seconds(link))
     # A layer that runs in pieces, one behind the other, takes the round trips of one.
     whole = costs["b"][1]
-    monkeypatch.setattr(lookups, "PIECE_INSTANCES", 5)
+    monkeypatch.setattr(layer_pieces, "PIECE_INSTANCES", 5)
     pieces = both_costs(given, WITHIN_A_MACHINE)["b"][1]
     assert whole is not None and pieces is not None
     assert pieces.online_bytes > whole.online_bytes

@@ -93,6 +93,26 @@ def test_unexpected_type_and_length(ends: tuple[Channel, Channel]) -> None:
         one.recv(MessageType.QUERY, max_bytes=4)
 
 
+def test_a_type_that_is_set_aside_may_come_at_any_time(ends: tuple[Channel, Channel]) -> None:
+    one, two = ends
+    two.set_aside(MessageType.CIPHERTEXT, 5)
+    for message_type, payload in (
+        (MessageType.CIPHERTEXT, b"ab"),
+        (MessageType.CIRCUIT, b"cd"),
+        (MessageType.CIPHERTEXT, b"efg"),
+        (MessageType.CIRCUIT, b"h"),
+    ):
+        one.send(message_type, payload)
+    assert [bytes(two.recv(MessageType.CIRCUIT, 2)) for _ in range(2)] == [b"cd", b"h"]
+    assert two.recv(MessageType.CIPHERTEXT, 2) == b"ab"
+    with pytest.raises(ProtocolError, match="announced 3 bytes of CIPHERTEXT; at most 2"):
+        two.recv(MessageType.CIPHERTEXT, 2)
+    assert two.traffic.bytes_received == one.traffic.bytes_sent
+    one.send(MessageType.CIPHERTEXT, b"i")
+    with pytest.raises(ProtocolError, match="announced 1 bytes of CIPHERTEXT; at most 0"):
+        two.recv(MessageType.CIRCUIT, LIMIT)
+
+
 def test_a_huge_announcement_allocates_nothing(ends: tuple[Channel, Channel]) -> None:
     one, two = ends
     assert isinstance(one._stream, ReadAhead)
