@@ -30,6 +30,7 @@ from capc.inference.layout import (
     split_point,
     taken_once,
 )
+from capc.inference.link import WITHIN_A_MACHINE
 from capc.inference.link_probe import answer
 from capc.inference.nonlinear import PreparedLayer, QueryingSide
 from capc.inference.plan import (
@@ -129,6 +130,7 @@ class InferenceClient:
         if link.rate != rate:
             raise ProtocolError(f"{channel.peer} takes another line than was agreed on (--link)")
         self._supply = Supply.over(link)
+        self._is_local = link.rate == WITHIN_A_MACHINE.rate
         logger.info("%s: %s", channel.peer, described(self.plan, transfers, self._supply))
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
@@ -145,7 +147,8 @@ class InferenceClient:
         """Offline phase for a batch: products of encrypted masks, transfers, garbled tables.
 
         What needs no answer goes out first, of each kind. So both parties compute at the same time,
-        and the line is waited for once or twice.
+        and the line is waited for once or twice. Over a line, products of later layers may still be
+        on their way at the end.
         """
         plans = nonlinear_plans(self.plan, self._functions, batch_size, self._supply)
         nonlinear = {name: self._nonlinear.layer(plan) for name, plan in plans.items()}
@@ -163,7 +166,7 @@ class InferenceClient:
         finish = self._nonlinear.begin(nonlinear.values())
         asked.begin()
         finish()
-        asked.finish()
+        asked.finish(all_taken=self._is_local)
         return PreparedQuery(batch_size, masks, asked, plans, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedQuery, images: Int64) -> Mapping[str, Int64]:

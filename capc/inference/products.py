@@ -30,7 +30,8 @@ _THREADS = 2
 class AskedProducts:
     """The querying party's end: masks (batch, *input shape) by name of the linear layer.
 
-    Products may come while other messages are expected. They are decrypted when they are needed.
+    Products may come while other messages are expected. `begin` sends what needs no answer, and
+    `finish` the rest. `take` waits for those that are still on their way.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class AskedProducts:
         self._channel.set_aside(MessageType.CIPHERTEXT, replies)
         self._ask(_FIRST_BYTES)
 
-    def finish(self) -> None:
-        """Send the others."""
+    def finish(self, all_taken: bool) -> None:
+        """Send the other masks; `all_taken` waits for all products, too."""
         self._ask(_WINDOW_BYTES)
-        while self._to_ask:
+        while self._to_ask or (all_taken and self._to_take):
             self._take_next()
             self._ask(_WINDOW_BYTES)
 

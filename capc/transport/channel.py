@@ -151,7 +151,8 @@ class Channel:
     def set_aside(self, message_type: MessageType, max_bytes: int) -> None:
         """From here on `max_bytes` of messages of this type may come while others are expected.
 
-        They are kept until `recv` asks for that type. A channel sets one type aside.
+        They are kept until `recv` asks for that type. They answer nothing, so that they count as no
+        round. A channel sets one type aside.
         """
         self._aside_type, self._aside_left = message_type, max_bytes
 
@@ -188,8 +189,9 @@ class Channel:
                 break
             self._aside.append(payload)
             self._aside_left -= len(payload)
-        self._traffic += Traffic(rounds=1 if self._sent_last else 0)
-        self._sent_last = False
+        if expected is not self._aside_type:
+            self._traffic += Traffic(rounds=1 if self._sent_last else 0)
+            self._sent_last = False
         return payload
 
     def _next_message(self, expected: MessageType, max_bytes: int) -> tuple[MessageType, bytearray]:
