@@ -13,6 +13,7 @@ from two_party import TINY, assert_bit_for_bit, assert_disagreement, run
 
 from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint
+from capc.gc import layer_pieces
 from capc.graph.layers import (
     Conv2D,
     Dense,
@@ -67,9 +68,11 @@ def test_bytes_and_round_trips_are_those_foretold(monkeypatch: pytest.MonkeyPatc
     """Of a query whose replies are merged; the keys for that belong to set-up.
 
     Products may arrive in either phase over a line, so that bytes are those of both. Without a
-    stock, of whose rounds a query is foretold its share alone.
+    stock, of whose rounds a query is foretold its share alone, and with layers in one piece: more
+    are waited for more often.
     """
     monkeypatch.setattr(supply, "_START_BATCHES", 1e-9)
+    monkeypatch.setattr(layer_pieces, "_PIECES", 1)
     given = network()
     assert weighing_of(given, TINY, SLOW.link).merged > 1
     expected = total_cost(query_costs(given, TINY, 1, SLOW.transfers(given), SLOW.link))
