@@ -220,10 +220,7 @@ class HolderSession:
 
 
 class HolderPreparation:
-    """What HolderSession.begin has begun. The batches can be used once `finish` has returned.
-
-    `go_on` may be called before, while other messages are on their way.
-    """
+    """What HolderSession.begin has begun. The batches can be used once `finish` has returned."""
 
     def __init__(
         self,
@@ -247,15 +244,11 @@ class HolderPreparation:
         while ahead < WINDOW_BYTES and (size := self._correct()):
             ahead += size
 
-    def go_on(self) -> None:
-        """A bit more of what needs no answer, if there is any."""
-        if self._rounds is not None:
-            self._rounds.go_on()
-
     def finish(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Take the chooser's messages and answer them.
 
-        `meanwhile` is called now and then, to send messages of another type of the channel.
+        From a stock, `meanwhile` is called in each tick: it may send messages of another type of
+        the channel, which the other end sets aside.
         """
         if self._rounds is not None:
             self._rounds.finish(meanwhile)
@@ -348,10 +341,10 @@ class ChooserPreparation:
             self._rounds = ChooserRounds(channel, engine, [piece for _, piece in self._pieces])
             self._rounds.begin()
 
-    def finish(self) -> None:
+    def finish(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """The other half of HolderPreparation.finish."""
         if self._rounds is not None:
-            self._rounds.finish()
+            self._rounds.finish(meanwhile)
             return
         pipelined(len(self._pieces), self._correlate, self._take_back)
 

@@ -50,7 +50,7 @@ class _Draws:
 
 
 class HolderRounds:
-    """At the holder: `begin` and `go_on` send what needs no answer, `finish` does the rest."""
+    """At the holder: `begin` sends what needs no answer at once, `finish` does the rest."""
 
     def __init__(
         self,
@@ -61,7 +61,6 @@ class HolderRounds:
         self._channel = channel
         self._stock, self._stock_back = engine.stock, engine.stock_back
         self._forward, self._back = _Draws(pieces, back=False), _Draws(pieces, back=True)
-        self._ahead = 0
 
     def begin(self) -> None:
         """Seeds where the session has none, then the first trees."""
@@ -71,21 +70,15 @@ class HolderRounds:
             self._stock.take_seeds(self._channel.recv(self._stock.seed_bytes))
         self._forward.serve()
         self._back.serve()
-        self.go_on()
-
-    def go_on(self) -> None:
-        """The trees of one more round, if so many may be under way."""
-        if self._ahead < LAG:
-            self._ahead += 1
-            self._grow()
+        self._grow()
 
     def finish(self, meanwhile: Callable[[], None]) -> None:
         """Until every batch has its transfers and every round its proof.
 
         `meanwhile` is called in each tick.
         """
-        while self._ahead < LAG:
-            self.go_on()
+        for _ in range(1, LAG):
+            self._grow()
             meanwhile()
         tick = 0  # the chooser's; the holder's own is LAG ahead
         while _under_way(self._forward, self._back, self._stock, self._stock_back):
@@ -126,8 +119,8 @@ class ChooserRounds:
         if not self._stock.is_seeded:
             self._channel.send(self._stock.send_seeds())
 
-    def finish(self) -> None:
-        """Until every batch has its transfers and every round its proof."""
+    def finish(self, meanwhile: Callable[[], None]) -> None:
+        """As the holder's."""
         if not self._stock_back.is_seeded:
             self._stock_back.take_seeds(self._channel.recv(self._stock_back.seed_bytes))
         self._forward.serve()
@@ -146,6 +139,7 @@ class ChooserRounds:
                 self._channel.send(self._stock_back.prove(point))
             if tick >= LAG and self._stock.pending:
                 self._stock.finish(self._channel.recv(_engine.STOCK_PROOF_BYTES))
+            meanwhile()
             tick += 1
 
 

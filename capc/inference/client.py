@@ -27,6 +27,7 @@ from capc.inference.layout import (
     linear_packing,
     nonlinear_plans,
     opening_products,
+    sent_at_once,
     split_point,
     taken_once,
 )
@@ -147,8 +148,8 @@ class InferenceClient:
         """Offline phase for a batch: products of encrypted masks, transfers, garbled tables.
 
         What needs no answer goes out first, of each kind. So both parties compute at the same time,
-        and the line is waited for once or twice. Over a line, products of later layers may still be
-        on their way at the end.
+        and the line is waited for once or twice. While a stock is filled, masks go out and products
+        come in, one by one. Over a line, those of later layers may be on their way at the end.
         """
         plans = nonlinear_plans(self.plan, self._functions, batch_size, self._supply)
         nonlinear = {name: self._nonlinear.layer(plan) for name, plan in plans.items()}
@@ -164,8 +165,8 @@ class InferenceClient:
             {layer.name: masks[layer.inputs[0]] for layer in weighted},
         )
         finish = self._nonlinear.begin(nonlinear.values())
-        asked.begin()
-        finish()
+        asked.begin(at_once=sent_at_once(plans))
+        finish(asked.ask_next)
         asked.finish(all_taken=self._is_local)
         return PreparedQuery(batch_size, masks, asked, plans, nonlinear)
 

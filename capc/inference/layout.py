@@ -189,6 +189,11 @@ def opening_products(network: QuantizedNetwork) -> dict[str, str]:
     return first
 
 
+def sent_at_once(plans: Mapping[str, NonlinearPlan]) -> bool:
+    """Whether masks go out together: not while a stock is filled, whose messages go in between."""
+    return not any(plan.from_stock for plan in plans.values())
+
+
 def taken_once(masks: dict[str, Int64], name: str) -> Int64:
     """A mask, which is gone then: RuntimeError the second time."""
     try:

@@ -8,7 +8,6 @@ keep. The answering party's shares of what circuits and tables give are fresh ma
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -46,17 +45,9 @@ class PreparedLayer(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """What is under way of the layers of a batch at the answering party.
-
-    `go_on` does a bit more of what needs no answer, and may be called while other messages are on
-    their way. `finish` does all the rest; what it is given is called now and then, and may send
-    messages of another type.
-    """
-
-    go_on: Callable[[], None]
-    finish: Callable[[Callable[[], None]], None]
+Finish = Callable[[Callable[[], None]], None]
+"""Does the rest of what was begun. What it is given is called again and again while the stock is
+filled, and may send messages of a type that the other party sets aside."""
 
 
 class _Taking(Protocol[TakenT_contra]):
@@ -87,7 +78,7 @@ class AnsweringSide:
             return _Held(self._holder, plan.function, plan)
         return _Garbled(self._garbler, plan.function, plan, self._ring)
 
-    def begin(self, layers: Collection[PreparedLayer]) -> Preparation:
+    def begin(self, layers: Collection[PreparedLayer]) -> Finish:
         """Offline: begin all that is prepared ahead, and send what needs no answer.
 
         The querying party begins the same layers, and before both finish they may use the channel
@@ -108,7 +99,7 @@ class AnsweringSide:
                 wanted = [piece for layer in garbled for piece in layer.wanted()]
                 _deal(self._garbler.prepare_all(wanted), garbled)
 
-        return Preparation(_nothing if begun is None else begun.go_on, finish)
+        return finish
 
 
 class QueryingSide:
@@ -128,8 +119,8 @@ class QueryingSide:
             return _Chosen(self._chooser, plan.function, plan)
         return _Evaluated(self._evaluator, plan.function, plan)
 
-    def begin(self, layers: Collection[PreparedLayer]) -> Callable[[], None]:
-        """The other half of AnsweringSide.begin. What is returned does the rest."""
+    def begin(self, layers: Collection[PreparedLayer]) -> Finish:
+        """The other half of AnsweringSide.begin."""
         chosen = [layer for layer in layers if isinstance(layer, _Chosen) and layer.plan.ahead]
         evaluated = [
             layer for layer in layers if isinstance(layer, _Evaluated) and layer.plan.ahead
@@ -139,9 +130,9 @@ class QueryingSide:
             parts = [part for layer in chosen for part in layer.parts()]
             begun = choose_ahead(self._chooser, parts, chosen[0].plan.from_stock)
 
-        def finish() -> None:
+        def finish(meanwhile: Callable[[], None]) -> None:
             if begun is not None:
-                begun.finish()
+                begun.finish(meanwhile)
                 _deal(begun.batches, chosen)
             if evaluated:
                 wanted = [piece for layer in evaluated for piece in layer.wanted()]
@@ -249,10 +240,6 @@ def _deal(batches: Iterable[BatchT], layers: Iterable[_Taking[BatchT]]) -> None:
     left = iter(batches)
     for layer in layers:
         layer.take(left)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _size(piece: slice) -> int:

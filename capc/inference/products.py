@@ -8,7 +8,7 @@ that needs no answer, so that other messages of the phase share the round trip.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -30,8 +30,8 @@ _THREADS = 2
 class AskedProducts:
     """The querying party's end: masks (batch, *input shape) by name of the linear layer.
 
-    Products may come while other messages are expected. `begin` sends what needs no answer, and
-    `finish` the rest. `take` waits for those that are still on their way.
+    Both ends set aside what comes while they expect other messages. `begin` and `ask_next` send
+    what needs no answer, and `finish` the rest. `take` waits for products that are on their way.
     """
 
     def __init__(
@@ -51,11 +51,15 @@ class AskedProducts:
         self._requests: deque[int] = deque()  # sizes of those that are not answered
         self._found: dict[str, list[Int64]] = {name: [] for name in packings}
 
-    def begin(self) -> None:
-        """Send the first masks."""
+    def begin(self, at_once: bool) -> None:
+        """Send the first masks: the first alone unless `at_once`."""
         replies = sum(self._keys.reply_bytes(packing) for _, packing, _ in self._to_take)
         self._channel.set_aside(MessageType.CIPHERTEXT, replies)
-        self._ask(_FIRST_BYTES)
+        self._ask(_FIRST_BYTES if at_once else 1)
+
+    def ask_next(self) -> None:
+        """Send one more, if so many may be without an answer."""
+        self._ask(min(_FIRST_BYTES, sum(self._requests) + 1))
 
     def finish(self, all_taken: bool) -> None:
         """Send the other masks; `all_taken` waits for all products, too."""
@@ -110,20 +114,22 @@ class AnsweredProducts:
             layer.name: ring.uniform((batch_size, *layer.packing.shape.output_shape))
             for layer in layers
         }
-        self._left = self._groups()
+        self._left = deque(self._groups())
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="products")
         self._products: deque[tuple[int, Future[bytes]]] = deque()  # with the size of the request
         self._unanswered = 0
+        requests = sum(self._request_bytes(layer) for layer, _ in self._left)
+        channel.set_aside(MessageType.CIPHERTEXT, requests)
 
-    def begin(self, meanwhile: Callable[[], None]) -> None:
-        """Receive the first masks. They are multiplied in other threads until `finish`.
+    def begin(self, at_once: bool) -> None:
+        """Receive the first masks, if they come together. Other threads multiply them."""
+        if at_once:
+            self._receive(_FIRST_BYTES)
 
-        `meanwhile` is called after each, as the next is on its way.
-        """
-        self._receive(_FIRST_BYTES, meanwhile)
-
-    def send_ready(self) -> None:
-        """Send the products that are computed."""
+    def go_on(self) -> None:
+        """Begin products of the masks that have come, and send those that are finished."""
+        while self._channel.has_aside:
+            self._receive_next()
         while self._products and self._products[0][1].done():
             self._send_next()
 
@@ -143,16 +149,20 @@ class AnsweredProducts:
         self._channel.send(MessageType.CIPHERTEXT, product.result())
         self._unanswered -= size
 
-    def _receive(self, window_bytes: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def _receive(self, window_bytes: int) -> None:
         """As many requests as the other end sends before it has more answers."""
-        while self._unanswered < window_bytes and (group := next(self._left, None)) is not None:
-            layer, mask = group
-            size = self._server.offline_bytes(layer) + self._server.online_bytes(layer)
-            message = self._channel.recv(MessageType.CIPHERTEXT, size)
-            product = self._pool.submit(self._product, layer, mask, message)
-            self._products.append((size, product))
-            self._unanswered += size
-            meanwhile()
+        while self._left and self._unanswered < window_bytes:
+            self._receive_next()
+
+    def _receive_next(self) -> None:
+        layer, mask = self._left.popleft()
+        size = self._request_bytes(layer)
+        message = self._channel.recv(MessageType.CIPHERTEXT, size)
+        self._products.append((size, self._pool.submit(self._product, layer, mask, message)))
+        self._unanswered += size
+
+    def _request_bytes(self, layer: ServerLayer) -> int:
+        return self._server.offline_bytes(layer) + self._server.online_bytes(layer)
 
     def _product(self, layer: ServerLayer, mask: Int64, message: bytearray) -> bytes:
         reply = self._server.prepare_reply(layer, self._ring.reduce(-mask))

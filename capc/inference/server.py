@@ -32,6 +32,7 @@ from capc.inference.layout import (
     linear_packing,
     nonlinear_plans,
     opening_products,
+    sent_at_once,
     split_point,
     taken_once,
 )
@@ -135,9 +136,9 @@ class InferenceServer:
             if isinstance(layer, WeightedLayer)
         ]
         answered = AnsweredProducts(self._channel, self._he, self._ring, layers, batch_size)
-        begun = self._nonlinear.begin(nonlinear.values())
-        answered.begin(meanwhile=begun.go_on)
-        begun.finish(answered.send_ready)
+        finish = self._nonlinear.begin(nonlinear.values())
+        answered.begin(at_once=sent_at_once(plans))
+        finish(answered.go_on)
         answered.finish()
         return PreparedInference(batch_size, answered.masks, plans, nonlinear)
 

@@ -156,6 +156,11 @@ class Channel:
         """
         self._aside_type, self._aside_left = message_type, max_bytes
 
+    @property
+    def has_aside(self) -> bool:
+        """Whether a message of the type that is set aside waits for `recv`."""
+        return bool(self._aside)
+
     def send(self, message_type: MessageType, payload: bytes | bytearray | memoryview) -> None:
         """Send one message."""
         view = memoryview(payload).cast("B")
