@@ -12,7 +12,8 @@ from two_party import TINY, assert_bit_for_bit
 from capc.fixed_point import FixedPoint, Int64
 from capc.graph.layers import Add, Dense, Input, Layer, Network, QuantizedNetwork, Relu
 from capc.graph.quantize import quantize
-from capc.inference import products
+from capc.inference import products, supply
+from capc.inference.choice import NonlinearChoice
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import opening_products
 from capc.inference.server import InferenceServer
@@ -48,6 +49,18 @@ def test_products_are_exact_however_many_are_under_way(
     monkeypatch.setattr(products, "_WINDOW_BYTES", window)
     images = np.random.default_rng(2).uniform(0, 1, (5, 6))
     assert_bit_for_bit(network, images, TINY)
+
+
+@pytest.mark.parametrize("first", [1 << 24, 70_000])
+@pytest.mark.parametrize("line", [None, "1ms,100mbit"])
+def test_masks_and_products_go_between_the_rounds_of_a_stock(
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, first: int, line: str | None
+) -> None:
+    """Over a line the last products may come when the online phase has begun."""
+    monkeypatch.setattr(products, "_FIRST_BYTES", first)
+    monkeypatch.setattr(supply, "_MOST_CORRECTED", 1)
+    images = np.random.default_rng(2).uniform(0, 1, (5, 6))
+    assert_bit_for_bit(network, images, TINY, NonlinearChoice.of("transfers", line))
 
 
 def test_layers_with_one_input_share_its_mask(network: QuantizedNetwork) -> None:
