@@ -48,6 +48,7 @@ def runtime(channels: dict[str, Channel]) -> Runtime:
         **dict.fromkeys(("step_by_step", "debug", "with_threshold", "distributed_noise"), False),
         **{"may_lose_parties": False, "ring": None, "vote_shift": 0, "gc_backend": "builtin"},
         **{"address": "127.0.0.1", "party": "this"},
+        **{"conversations": len(channels) - 1, "takes_turns": False},
     )
     control, meeting = MagicMock(), MagicMock()
     control.wait_for_peers.return_value = {name: SimpleNamespace(name=name) for name in channels}

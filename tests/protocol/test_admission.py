@@ -62,6 +62,7 @@ class Ends:
             n_queries=20,
             batch_size=5,
             own_noise=None,
+            takes_turns=False,
         )
         control = SimpleNamespace(
             progress=lambda *_: None, timing=lambda *_, **__: None, stopping=lambda: False
