@@ -18,7 +18,7 @@ from capc.inference.link import WITHIN_A_MACHINE
 from capc.inference.protocols import GarbledCircuit, Nonlinear, linear_shape, protocol_of
 from capc.inference.supply import Supply
 
-IMAGES_TOGETHER = 32  # at most this many of a batch run at a time
+IMAGES_TOGETHER = 64  # at most this many of a batch run at a time
 MAX_PREPARED_BYTES = 1 << 29  # of tables, transfers and shares, held from the offline phase on
 PIECE_BYTES = 1 << 25
 MAX_KEPT_BYTES = 1 << 28

@@ -163,8 +163,8 @@ def test_inspect_prints_expectations_and_refusals(
         main(["inspect", "--link=measured", "model.pb"])
     assert main(["inspect", "--batch_size", "100", "model.pb"]) == 0
     shown = capsys.readouterr().out
-    assert "of a batch of 100 that runs 32 at a time" in shown
-    assert "32 images: " in shown
+    assert "of a batch of 100 that runs 64 at a time" in shown
+    assert "64 images: " in shown
     assert "for all 100: " in shown
     padded: list[Any] = list(small().layers)
     padded[2] = replace(padded[2], padding=((2, 0), (2, 0)), shape=(5, 5, 4))
