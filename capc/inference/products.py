@@ -128,7 +128,7 @@ class AnsweredProducts:
 
     def go_on(self) -> None:
         """Begin products of the masks that have come, and send those that are finished."""
-        while self._channel.has_aside:
+        while self._left and self._channel.has_aside:
             self._receive_next()
         while self._products and self._products[0][1].done():
             self._send_next()

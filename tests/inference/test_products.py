@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from two_party import TINY, assert_bit_for_bit
 
+from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.graph.layers import Add, Dense, Input, Layer, Network, QuantizedNetwork, Relu
 from capc.graph.quantize import quantize
@@ -18,6 +20,7 @@ from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import opening_products
 from capc.inference.server import InferenceServer
 from capc.transport.channel import Channel
+from capc.transport.framing import MessageType
 
 
 @pytest.fixture
@@ -94,3 +97,29 @@ def test_a_batch_is_evaluated_once(network: QuantizedNetwork) -> None:
         answered, asked = pool.submit(answer), pool.submit(ask)
         answered.result()
         assert asked.result().shape == (2, 6)
+
+
+def test_a_peer_that_sends_more_and_shorter_masks_is_named(
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supply, "_MOST_CORRECTED", 1)
+    transfers = NonlinearChoice("transfers")
+    left, right = socket.socketpair()
+
+    def ask_in_pieces(asked: products.AskedProducts, window_bytes: int) -> None:
+        for _ in range(12):  # there are four
+            asked._channel.send(MessageType.CIPHERTEXT, b"short")
+
+    monkeypatch.setattr(products.AskedProducts, "_ask", ask_in_pieces)
+
+    def ask() -> None:
+        with Channel(left, "answering-0") as channel, contextlib.suppress(ProtocolError):
+            InferenceClient(channel, KeyRing(TINY, allow_insecure=True), transfers).prepare(1)
+
+    with ThreadPoolExecutor(1) as pool, Channel(right, "querying") as channel:
+        asked = pool.submit(ask)
+        server = InferenceServer(channel, network, TINY, allow_insecure=True, choice=transfers)
+        with pytest.raises(ProtocolError, match="offline message has 5 bytes"):
+            server.prepare(1)
+        channel.close()
+        asked.result()
