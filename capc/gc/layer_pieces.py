@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from capc.gc import _engine
+
 PIECE_INSTANCES = 8192  # at most: some ms of work a step, for 0.1 ms of overhead
 _PIECES = 8  # of a layer of less: a line is busy with some while others are waited for
-_CHUNK_INSTANCES = 1024  # of a message of corrections
+_CHUNK_INSTANCES = _engine.LOOKUP_CHUNK_INSTANCES  # of a message of corrections
 
 
 def piece_places(instances: int) -> Iterator[slice]:

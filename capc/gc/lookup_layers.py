@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from capc.fixed_point import Int64, modulo, uniform_bits
 from capc.gc.circuits import as_words
+from capc.gc.lookup_bytes import summed
 from capc.gc.lookups import (
     MAX_BITS_OF_FOUR,
     MAX_INSTANCES,
@@ -27,7 +28,6 @@ from capc.gc.lookups import (
     HolderPreparation,
     HolderSession,
     Lookups,
-    summed,
 )
 
 Evaluate = Callable[[Lookups, Int64], Int64]  # shares (n,) or (n, inputs) -> (n,) of the function

@@ -11,7 +11,7 @@ in capc.gc.session (docs/garbled-circuits.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,7 @@ from capc.fixed_point import Int64
 from capc.gc import _engine
 from capc.gc.circuits import as_words
 from capc.gc.layer_pieces import piece_places, piece_sizes
+from capc.gc.lookup_bytes import summed
 from capc.gc.stock_rounds import ChooserRounds, HolderRounds
 from capc.transport.duplex import Duplex
 from capc.transport.pipelining import WINDOW_BYTES, pipelined
@@ -371,32 +372,3 @@ def _shares_of(batch: HolderBatch | ChooserBatch, shares: ArrayLike) -> Int64:
             f"the shares have shape {words.shape}; the batch needs ({needed}, {inputs})"
         )
     return words
-
-
-def correction_bytes(tree_depth: int) -> int:
-    """What a transfer by corrections takes, beside headers and checks."""
-    return 16 // tree_depth
-
-
-def setup_bytes(tree_depth: int) -> int:
-    """Of a session's set-up, both directions together."""
-    return _engine.lookup_setup_bytes(tree_depth)
-
-
-def seed_bytes(tree_depth: int) -> int:
-    """What a session sends before it draws on its stocks, both directions together."""
-    return 2 * _engine.stock_seed_bytes(tree_depth)
-
-
-def stock_start_bytes(tree_depth: int) -> int:
-    """Seeds and first rounds, both directions together."""
-    return seed_bytes(tree_depth) + 2 * _engine.STOCK_ROUND_BYTES
-
-
-def summed(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """Bytes of each direction, over all of `pairs`."""
-    holder = chooser = 0
-    for from_holder, from_chooser in pairs:
-        holder += from_holder
-        chooser += from_chooser
-    return holder, chooser

@@ -1,7 +1,7 @@
 """The querying party's side of encrypted linear layers: encrypt a share, decrypt the result.
 
 The client alone holds the secret key. Each server's key seed is answered by public_key(seed). Flow
-for one layer and one query, offline first:
+for one layer and one query, what needs no share first:
 
     prepared = client.prepare_inputs(packing)      -> send prepared.offline_message
     message = client.encrypt(packing, share, prepared)                -> send
@@ -97,7 +97,7 @@ class HEClient:
         return rns.pack(first[0], self._context.primes) + self._merging_keys[merged]
 
     def prepare_inputs(self, packing: Packing) -> PreparedInputs:
-        """Offline: encrypt zero once per input polynomial of one layer of one query."""
+        """Encrypt zero once per input polynomial of one layer of one query."""
         primes, length = self._context.primes, packing.input_length
         seed, first = self._zeros.encrypt(packing.input_polynomials)
         unused = [rns.pack(polynomial[:, length:], primes) for polynomial in first]
@@ -105,7 +105,7 @@ class HEClient:
         return PreparedInputs(packing, used, b"".join([seed, *unused]))
 
     def encrypt(self, packing: Packing, share: Int64, prepared: PreparedInputs) -> bytes:
-        """Online: the share, ring elements of the layer's input shape, under the client's key."""
+        """The share, ring elements of the layer's input shape, under the client's key."""
         primes = self._context.primes
         values = self._fixed_point.reduce(packing.pack_input(share)).reshape(-1)
         message = rns.scaled_message(values, self._fixed_point.ring_bits, primes)

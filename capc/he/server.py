@@ -2,7 +2,7 @@
 
 The server learns nothing: it sees ciphertexts under the client's key. The client learns its share
 of the output and nothing of the weights, whatever it sends (circuit privacy,
-docs/homomorphic-encryption.md). Flow, offline first:
+docs/homomorphic-encryption.md). Flow, what needs no share first:
 
     seed = new_key_seed()                                        sent; the public key answers it
     server = HEServer(parameters, fixed_point, seed, public_key)
@@ -174,7 +174,7 @@ class HEServer:
         return rns.packed_size(self._context.primes, values)
 
     def prepare_reply(self, layer: ServerLayer, additive: Int64) -> PreparedReply:
-        """Offline: what hides the weights, with `additive` added to the client's output share.
+        """What hides the weights, with `additive` added to the client's output share.
 
         `additive` holds ring elements of the layer's output shape. The caller draws them fresh and
         uniform (minus the server's own share): with them as s, the mask round(q s / t) + e is all
@@ -192,7 +192,7 @@ class HEServer:
     def receive_inputs(
         self, layer: ServerLayer, offline_message: bytes | bytearray | memoryview
     ) -> ReceivedInputs:
-        """Offline: parse PreparedInputs.offline_message; ProtocolError where it is malformed."""
+        """Parse PreparedInputs.offline_message; ProtocolError where it is malformed."""
         view = memoryview(offline_message)
         primes, degree = self._context.primes, self._context.degree
         count, rest = layer.packing.input_polynomials, degree - layer.packing.input_length
@@ -218,7 +218,7 @@ class HEServer:
         message: bytes | bytearray | memoryview,
         prepared: PreparedReply,
     ) -> bytes:
-        """Online: weights times the encrypted share plus `additive`, masked.
+        """Weights times the encrypted share plus `additive`, masked.
 
         Only the coefficients that carry results are in the reply. ProtocolError on a malformed
         message; RuntimeError where prepared material is used twice.

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from capc.errors import ModelError
 from capc.gc import session
+from capc.gc.lookup_bytes import seed_bytes, setup_bytes
 from capc.gc.lookup_layers import LookupLayer
-from capc.gc.lookups import seed_bytes, setup_bytes
 from capc.graph.layers import Layer, QuantizedNetwork, WeightedLayer
 from capc.he import planner
 from capc.he.packing import Packing
@@ -35,8 +35,8 @@ from capc.inference.supply import CORRECTION_SECONDS, STOCK_SECONDS, Supply
 from capc.inference.weighing import weighing_of
 from capc.inference.words import word_bytes
 
-# Seconds at degree 8192 with two data primes: an input, an output polynomial, a product. What they
-# took before arithmetic was the engine's own, times the part of it that a Xeon takes since then.
+# Seconds at degree 8192 with two data primes: an input, an output polynomial, a product. They
+# are the EPYC's before arithmetic was the engine's own, times what that changed on a Xeon.
 _INPUT_SECONDS = 0.35e-3
 _OUTPUT_SECONDS = 0.5e-3
 _PRODUCT_SECONDS = 0.025e-3

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from capc.gc.lookup_bytes import correction_bytes, stock_start_bytes
 from capc.gc.lookups import (
     DEEP_TREES,
     SHALLOW_TREES,
     STOCK_TRANSFER_BYTES,
-    correction_bytes,
-    stock_start_bytes,
 )
 from capc.inference.link import Link
 

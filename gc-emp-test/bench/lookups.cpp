@@ -6,7 +6,7 @@
 namespace capc::gc::bench {
 namespace {
 
-constexpr std::size_t kPiece = 8192;  // as capc.gc.lookups cuts layers
+constexpr std::size_t kPiece = 8192;  // as capc.gc.layer_pieces cuts large layers
 
 constexpr std::size_t kLag = kSilentWindow - 1;
 
@@ -78,6 +78,13 @@ void finish(StockReceiver& stock, Connection& connection) {
   stock.finish(connection.receive(kStockProofBytes));
 }
 
+template <class Batch, class Stock, class StockBack>
+[[nodiscard]] bool under_way(const Draws<Batch>& forward, const Draws<Batch>& back, Stock& stock,
+                             StockBack& stock_back) {
+  return forward.need_more() || back.need_more() || stock.transfers().pending() > 0 ||
+         stock_back.transfers().pending() > 0;
+}
+
 // As capc.gc.stock_rounds, both ends go through ticks, so that rounds in both directions are under
 // way while each party works.
 
@@ -91,15 +98,12 @@ void prepare(HolderSession& session, const Batches<HolderBatch>& batches, Connec
     grow(stock, connection);
     forward.serve();
   };
-  const auto pending = [&] {
-    return stock.transfers().pending() + stock_back.transfers().pending() > 0;
-  };
   seed(stock_back, connection);
   seed(stock, connection);
   forward.serve();
   back.serve();
   for (std::size_t i = 0; i < kLag; ++i) grow_next();
-  for (std::size_t tick = 0; forward.need_more() || back.need_more() || pending(); ++tick) {
+  for (std::size_t tick = 0; under_way(forward, back, stock, stock_back); ++tick) {
     grow_next();
     if (back.need_more()) {
       answer(stock_back, connection);
@@ -116,14 +120,11 @@ void prepare(ChooserSession& session, const Batches<ChooserBatch>& batches,
   Draws back(batches, &ChooserBatch::draw_back, &ChooserBatch::has_back);
   StockReceiver& stock = session.stock();
   StockSender& stock_back = session.stock_back();
-  const auto pending = [&] {
-    return stock.transfers().pending() + stock_back.transfers().pending() > 0;
-  };
   seed(stock, connection);
   seed(stock_back, connection);
   forward.serve();
   back.serve();
-  for (std::size_t tick = 0; forward.need_more() || back.need_more() || pending(); ++tick) {
+  for (std::size_t tick = 0; under_way(forward, back, stock, stock_back); ++tick) {
     if (back.need_more()) {
       grow(stock_back, connection);
       back.serve();

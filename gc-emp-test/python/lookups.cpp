@@ -251,6 +251,7 @@ void bind_lookups(nb::module_& m) {
   bind_stocks(m);
   bind_holder(m);
   bind_chooser(m);
+  m.attr("LOOKUP_CHUNK_INSTANCES") = kLookupChunk;
   m.attr("MAX_LOOKUP_INSTANCES") = kMaxLookupInstances;
   m.attr("MAX_SLOPE_BITS") = kMaxSlopeBits;
   m.attr("LOOKUP_OFFER_BYTES") = kLookupOfferBytes;

@@ -10,7 +10,7 @@ import pytest
 from two_party import assert_bit_for_bit
 
 from capc.fixed_point import FixedPoint
-from capc.gc import lookups
+from capc.gc import lookup_bytes
 from capc.gc.lookups import DEEP_TREES, SHALLOW_TREES, STOCK_TRANSFER_BYTES
 from capc.graph.layers import Dense, Input, Network, Relu
 from capc.graph.quantize import quantize
@@ -44,9 +44,9 @@ def test_a_stock_is_for_batches_of_which_ten_pay_for_it() -> None:
     for rate in (1e6, 1e7, 1e8):
         supply, link = Supply.over(Link(0.0, rate)), Link(0.0, rate)
         corrected = CORRECTION_SECONDS[supply.tree_depth]
-        corrected += link.seconds(lookups.correction_bytes(supply.tree_depth), 0)
+        corrected += link.seconds(lookup_bytes.correction_bytes(supply.tree_depth), 0)
         drawn = STOCK_SECONDS + link.seconds(STOCK_TRANSFER_BYTES, 0)
-        start = 0.1 + link.seconds(lookups.stock_start_bytes(supply.tree_depth), 0)
+        start = 0.1 + link.seconds(lookup_bytes.stock_start_bytes(supply.tree_depth), 0)
         spared = 10 * supply.stock_from * (corrected - drawn)
         assert spared == pytest.approx(start, rel=1e-4)
 
@@ -90,10 +90,10 @@ def test_rates_that_no_line_has_are_decided_too() -> None:
 def test_the_documented_figures() -> None:
     text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
     for depth, seeds in ((SHALLOW_TREES, 16), (DEEP_TREES, 256)):
-        row = f"{128 // depth} trees of {seeds} seeds | {lookups.correction_bytes(depth)} |"
+        row = f"{128 // depth} trees of {seeds} seeds | {lookup_bytes.correction_bytes(depth)} |"
         assert f"{row} {1e9 * CORRECTION_SECONDS[depth]:.0f} ns |" in text
     assert f"| {STOCK_TRANSFER_BYTES:.2f} | {1e9 * STOCK_SECONDS:.0f} ns |" in text
-    sent = [f"{lookups.seed_bytes(depth) / 1e6:.1f}" for depth in (SHALLOW_TREES, DEEP_TREES)]
+    sent = [f"{lookup_bytes.seed_bytes(depth) / 1e6:.1f}" for depth in (SHALLOW_TREES, DEEP_TREES)]
     assert f"seeds of {sent[0]} MB, or {sent[1]} with 256 seeds" in text
     for rate, said in (
         (1e8, "73,000 transfers on at 100"),
