@@ -19,6 +19,7 @@ from capc.console import plain_console
 from capc.errors import BudgetError, ConfigError, DisagreementError, ExitStatus, ProgramError
 from capc.files import owner_only
 from capc.harness import experiment
+from capc.harness.settings import Settings
 from capc.harness.signals import interruptible
 from capc.he.parameter_flags import FAST
 from capc.private_memory import keep_memory_private
@@ -75,17 +76,27 @@ def run(
         "results_dir": results_dir,
         "launcher": launcher,
     }
-    console = None if show else plain_console(file=io.StringIO(), quiet=True)
     with _saved(images, labels) as asked, interruptible(), owner_only():
-        if asked and flags.get("dataset_path") is not None:
-            raise ConfigError("images and dataset_path are two places for the queries: give one")
-        given = {name: value for name, value in chosen.items() if value is not None}
-        settings = settings_of({**asked, **given})
-        if settings.verify:
-            keep_memory_private()
-        folders: list[Path] = []
-        status = experiment.run(settings, console=console, begun=folders.append)
-    return _checked(status, load_run(folders[0]))
+        status, folder = _ended(_settings(asked, chosen), show)
+    return _checked(status, load_run(folder))
+
+
+def _settings(asked: dict[str, FlagValue], chosen: dict[str, FlagValue]) -> Settings:
+    """Of the flags for the queries that are asked and of those that were given."""
+    if asked and chosen.get("dataset_path") is not None:
+        raise ConfigError("images and dataset_path are two places for the queries: give one")
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return settings_of({**asked, **given})
+
+
+def _ended(settings: Settings, show: bool) -> tuple[int, Path]:
+    """The exit status of a run from its begin to its end, and its folder."""
+    if settings.verify:
+        keep_memory_private()
+    console = None if show else plain_console(file=io.StringIO(), quiet=True)
+    folders: list[Path] = []
+    status = experiment.run(settings, console=console, begun=folders.append)
+    return status, folders[0]
 
 
 def _parameters(given: StrPath | Mapping[str, object]) -> StrPath:

@@ -170,14 +170,10 @@ def _measured(flags: argparse.Namespace) -> Accuracy:
     integers = to_ring(network, input_range, MAX_LOGIT)
     if encrypted:
         check_encrypted(integers, parameters)
-    reasons = [why(network, input_range, integers.fixed_point) for why in _WHYS]
-    reasons.append(_suspicion(network, images, examples))
-    assumed = None
     if flags.input_range is None and not examples.of_bytes:
-        assumed = assumed_range(f"the values of {examples.name}", input_range)
-    for text in (assumed, *(reason and f"WARNING: {reason}" for reason in reasons)):
-        if text is not None:
-            said.print(text, soft_wrap=True, highlight=False, markup=False)
+        _say(said, assumed_range(f"the values of {examples.name}", input_range))
+    for reason in _doubts(network, integers, images, examples):
+        _say(said, f"WARNING: {reason}")
     with progress_bars(said, transient=True) as bars:
         step = bars.add(framework_of(flags.model), count).advance
         expected = framework_logits(flags.model, *nodes, images, step)
@@ -206,6 +202,20 @@ def _measured(flags: argparse.Namespace) -> Accuracy:
         framework=framework_of(flags.model),
         **_costs_of_a_query(None if run is None else run.costs),
     )
+
+
+def _say(console: Console, text: str | None) -> None:
+    if text is not None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def _doubts(
+    network: Network, integers: QuantizedNetwork, images: Float64, examples: _Examples
+) -> list[str]:
+    """Sentences on what may make the accuracy worse than the model's."""
+    reasons = [why(network, examples.input_range, integers.fixed_point) for why in _WHYS]
+    reasons.append(_suspicion(network, images, examples))
+    return [reason for reason in reasons if reason is not None]
 
 
 def _suspicion(network: Network, images: Float64, examples: _Examples) -> str | None:

@@ -48,6 +48,12 @@ _NOT_EMPTY = (
     *("checkpoint_dir", "dataset_path", "encryption_params", "input_node", "log_timing_file"),
     *("data_owners", "model_type", "output_node", "results_dir"),
 )
+_AS_GIVEN = (
+    *("n_parties", "n_queries", "batch_size", "num_classes", "start_batch", "seed", "qp_id"),
+    *("model_type", "input_node", "output_node", "ignore_parties", "dataset_name", "max_logit"),
+    *("fraction_bits", "log_level", "log_format", "start_port", "insecure", "verify", "debug"),
+    *("gc_backend", "launcher", "session", "step", "private", "max_labels", "min_parties"),
+)  # flags that are settings of the same name
 
 
 @dataclass(frozen=True)
@@ -181,21 +187,10 @@ def settings_from(flags: argparse.Namespace) -> Settings:
     unencrypted = flags.cpu or flags.queries == "public"
     unused = tuple(name for name in ("rstar_exp", "round_exp") if getattr(flags, name) is not None)
     return Settings(
-        n_parties=flags.n_parties,
-        n_queries=flags.n_queries,
-        batch_size=flags.batch_size,
-        num_classes=flags.num_classes,
-        start_batch=flags.start_batch,
-        seed=flags.seed,
-        qp_id=flags.qp_id,
+        **{name: getattr(flags, name) for name in _AS_GIVEN},
         user=flags.user or _operating_system_user(),
-        model_type=flags.model_type,
-        input_node=flags.input_node,
-        output_node=flags.output_node,
         checkpoint_dir=_checkpoint_dir(flags.checkpoint_dir),
-        ignore_parties=flags.ignore_parties,
         calibration=_calibration(flags),
-        dataset_name=flags.dataset_name,
         dataset_path=(
             None
             if flags.dataset_path is None
@@ -205,24 +200,12 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         encryption_parameters=read_encryption_params(
             flags.encryption_params, allow_insecure=flags.insecure or unencrypted
         ),
-        max_logit=flags.max_logit,
         ring_bits=flags.ring,
-        fraction_bits=flags.fraction_bits,
         num_threads=flags.num_threads or cores(),
-        log_level=flags.log_level,
-        log_format=flags.log_format,
-        start_port=flags.start_port,
         privacy=privacy,
-        insecure=flags.insecure,
-        verify=flags.verify,
         unencrypted=unencrypted,
-        debug=flags.debug,
-        gc_backend=flags.gc_backend,
         nonlinear=nonlinear_choice(flags),
-        launcher=flags.launcher,
-        session=flags.session,
         cards=flags.panes == "card",
-        step=flags.step,
         results_dir=expanded(flags.results_dir),
         log_timing_file=(
             None if flags.log_timing_file is None else Path(flags.log_timing_file).absolute()
@@ -230,10 +213,7 @@ def settings_from(flags: argparse.Namespace) -> Settings:
         timeout_seconds=flags.timeout,
         flags=vars(flags).copy(),
         without_effect=unused,
-        private=flags.private,
         voting=voting_of(flags),
-        max_labels=flags.max_labels,
-        min_parties=flags.min_parties,
         hosts=hosts_of(flags),
         ray_address=ray_address_of(flags),
     )

@@ -116,33 +116,49 @@ def check_models(
         else:
             integers = with_agreement(network, agreements[place], queries.input_range)
         if not settings.unencrypted:
-            evaluated = arranged(integers, settings.nonlinear)
-            transfers = settings.nonlinear.transfers(evaluated)
-            each = query_costs(
-                evaluated,
-                settings.encryption_parameters,
-                transfers=transfers,
-                link=settings.nonlinear.link,
-            )
-            costs[id(network)] = total_cost(each)
-            together.append(at_once(evaluated, settings.batch_size, len(networks), transfers))
-        party = networks.index(network)
-        reasons = [
-            why_fewer_bits(network, queries.input_range, integers.fixed_point),
-            why_vanishing(network, queries.input_range, integers.fixed_point),
-            why_imprecise(network, integers),
-        ]
-        found = [reason for reason in reasons if reason is not None]
-        original = (floats or networks)[party]
-        if found or original is not network:
-            found += _tried(integers, original, queries, rule)
+            costs[id(network)], fitting = _expected(integers, settings, len(networks))
+            together.append(fitting)
+        found = _doubts(network, integers, (floats or networks)[place], queries, rule)
         if found:
-            said.append(Remark(f"WARNING: answering party {party}: {_IMPRECISE}", "; ".join(found)))
+            said.append(Remark(f"WARNING: answering party {place}: {_IMPRECISE}", "; ".join(found)))
     if settings.unencrypted:
         return CheckedModels(said, [])
     totals = [costs[id(network)] for network in networks]
     expected = expectations(totals, min(together), settings.timeout_seconds, memory_bytes())
     return CheckedModels(said + [Remark(line) for line in expected], totals)
+
+
+def _expected(
+    integers: QuantizedNetwork, settings: Settings, parties: int
+) -> tuple[LayerCost, int]:
+    """What a query to such a model costs, and how many of a batch run at a time."""
+    evaluated = arranged(integers, settings.nonlinear)
+    transfers = settings.nonlinear.transfers(evaluated)
+    each = query_costs(
+        *(evaluated, settings.encryption_parameters),
+        transfers=transfers,
+        link=settings.nonlinear.link,
+    )
+    return total_cost(each), at_once(evaluated, settings.batch_size, parties, transfers)
+
+
+def _doubts(
+    network: Network,
+    integers: QuantizedNetwork,
+    original: Network,
+    queries: Queries,
+    rule: VotingRule,
+) -> list[str]:
+    """Why the integers may give other labels than `original`, the float model as it was trained."""
+    reasons = [
+        why_fewer_bits(network, queries.input_range, integers.fixed_point),
+        why_vanishing(network, queries.input_range, integers.fixed_point),
+        why_imprecise(network, integers),
+    ]
+    found = [reason for reason in reasons if reason is not None]
+    if found or original is not network:
+        found += _tried(integers, original, queries, rule)
+    return found
 
 
 def _tried(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from rich.table import Table
 
@@ -100,6 +101,29 @@ def cost_table(
     Raises RangeError, ModelError or ConfigError, naming the layer, where the model does not run.
     """
     require_supported(network)
+    ring = _ring(network, fraction_bits, input_range)
+    integers = arranged(in_ring(network, ring, input_range), choice)
+    transfers = choice.transfers(integers)
+    together = at_once(integers, batch_size, transfers=transfers)
+    costs = query_costs(integers, parameters, together, transfers, choice.link)
+    title = f"One query in a ring of {ring.ring_bits} bits"
+    if batch_size > 1:
+        title += f", of a batch of {batch_size} that runs {together} at a time"
+    tables = [_phase_table(title, costs, choice.link)]
+    if choice != GARBLED:
+        tables.append(way_table(integers, choice))
+    once = session_bytes(integers, parameters, together, transfers, choice.link)
+    said = (
+        f"{_sentences(total_cost(costs), choice.link, batch_size)} A pair of parties sends "
+        f"{once / 1e6:.2f} MB once a session."
+    )
+    if transfers:
+        said += f" It has {Supply.over(choice.link).described()}."
+    return tables, said
+
+
+def _ring(network: Network, fraction_bits: int, input_range: tuple[float, float]) -> FixedPoint:
+    """The smallest that holds every value; RangeError, naming the widest layer, for none."""
     ranges = layer_ranges(to_integers(network, fraction_bits), fraction_bits, input_range)
     widest = max(ranges, key=lambda found: found.bits)
     if widest.bits > RING_BITS[-1]:
@@ -109,21 +133,18 @@ def cost_table(
             f"{RING_BITS[-1]}; use about {max(fewer, 0)} fractional bits (a run chooses fewer by "
             "itself), calibrate on public examples (--calibration), or train with Relu6 for ReLU"
         )
-    ring = FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
-    integers = arranged(in_ring(network, ring, input_range), choice)
-    transfers = choice.transfers(integers)
-    together = at_once(integers, batch_size, transfers=transfers)
-    costs = query_costs(integers, parameters, together, transfers, choice.link)
-    title = f"One query in a ring of {ring.ring_bits} bits"
-    if batch_size > 1:
-        title += f", of a batch of {batch_size} that runs {together} at a time"
+    return FixedPoint(choose_ring_bits((found.low, found.high) for found in ranges), fraction_bits)
+
+
+def _phase_table(title: str, costs: Mapping[str, LayerCost], link: Link) -> Table:
+    """One row per layer that travels: its work, bytes and seconds in each phase."""
     table = Table(title=title)
     for name in ("layer", "work"):
         table.add_column(name, overflow="fold")
     for name in ("distance", "offline MB", "online MB", "offline s", "online s"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, cost in costs.items():
-        offline_seconds, online_seconds = cost.phases(choice.link)
+        offline_seconds, online_seconds = cost.phases(link)
         table.add_row(
             name,
             cost.work,
@@ -133,15 +154,7 @@ def cost_table(
             f"{offline_seconds:.3f}",
             f"{online_seconds:.3f}",
         )
-    tables = [table] if choice == GARBLED else [table, way_table(integers, choice)]
-    once = session_bytes(integers, parameters, together, transfers, choice.link)
-    said = (
-        f"{_sentences(total_cost(costs), choice.link, batch_size)} A pair of parties sends "
-        f"{once / 1e6:.2f} MB once a session."
-    )
-    if transfers:
-        said += f" It has {Supply.over(choice.link).described()}."
-    return tables, said
+    return table
 
 
 def way_table(network: QuantizedNetwork, choice: NonlinearChoice) -> Table:

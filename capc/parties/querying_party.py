@@ -188,14 +188,45 @@ def read_label(output: Int64, config: PartyConfig) -> tuple[int | None, bool]:
     return (int(output[1]) if answered else None), answered
 
 
+class _SetUp:
+    """Sets up the sessions with answering parties, which `resources` end."""
+
+    def __init__(self, runtime: Runtime, resources: ExitStack) -> None:
+        self._config = runtime.config
+        self._meeting = runtime.meeting
+        self._resources = resources
+        self._start = inference_starter(runtime.config)
+
+    def inference(self, channel: Channel) -> Inference:
+        """Steps 1a and 1b with one of them."""
+        inference = self._start(channel)
+        require_agreed_ring(self._config, channel.peer, inference.plan.fixed_point)
+        return inference
+
+    def joined(self, peer: Peer, channel: Channel, inference: Inference) -> Link:
+        """The session, whose circuit program of step 1c is still to be waited for."""
+        host = self._meeting.program_host(peer)
+        link = joined_link(self._config, channel, inference, host)
+        self._resources.enter_context(link.argmax)
+        return link
+
+    def opened(self, peer: Peer) -> Link:
+        """A whole session with a party that comes back while the run goes on."""
+        patience = self._config.patience_seconds
+        channel = self._resources.enter_context(self._meeting.connect(peer, patience))
+        channel.wait_at_most(patience)
+        link = self.joined(peer, channel, self.inference(channel))
+        link.argmax.wait_until_ready()
+        return link
+
+
 def take_part(runtime: Runtime) -> ExitStatus:
     """One run, from the first connection to the last query."""
-    config = runtime.config
+    config, meeting = runtime.config, runtime.meeting
     images = load_queries(config)
     begin = runtime.control.first_query(images.tobytes(), len(images))
     with ExitStack() as resources, runtime.failures():
         pool = resources.enter_context(ThreadPoolExecutor(max_workers=config.conversations))
-        meeting = runtime.meeting
         resources.callback(meeting.close)
         runtime.control.announce(config.address, None, meeting.identity.certificate)
         peers = runtime.control.wait_for_peers(config.timeout_seconds)
@@ -209,19 +240,12 @@ def take_part(runtime: Runtime) -> ExitStatus:
         def traffic() -> Traffic:
             return total_traffic(channels)
 
-        def joined(peer: Peer, channel: Channel, inference: Inference) -> Link:
-            link = joined_link(config, channel, inference, meeting.program_host(peer))
-            resources.enter_context(link.argmax)
-            return link
-
         with runtime.timed(None, "1a", "setup", traffic):
-            start = inference_starter(config)
-            inferences = list(pool.map(start, channels))
-            for channel, inference in zip(channels, inferences, strict=True):
-                require_agreed_ring(config, channel.peer, inference.plan.fixed_point)
+            set_up = _SetUp(runtime, resources)
+            inferences = list(pool.map(set_up.inference, channels))
         with runtime.timed(None, "1c", "setup", traffic):
             ends = zip(answering, channels, inferences, strict=True)
-            links = [joined(*end) for end in ends]
+            links = [set_up.joined(*end) for end in ends]
             for link in links:
                 link.argmax.wait_until_ready()
         with runtime.timed(None, "3", "setup", lambda: guardian.traffic):
@@ -234,18 +258,11 @@ def take_part(runtime: Runtime) -> ExitStatus:
             noisy_argmax.wait_until_ready()
         runtime.control.ready()
 
-        def open_link(name: str) -> Link:
-            peer = peers[name]
-            channel = resources.enter_context(meeting.connect(peer, config.patience_seconds))
-            channel.wait_at_most(config.patience_seconds)
-            inference = start(channel)
-            require_agreed_ring(config, channel.peer, inference.plan.fixed_point)
-            link = joined(peer, channel, inference)
-            link.argmax.wait_until_ready()
-            return link
-
         sessions = Links(links, pool, config, runtime.control.left_out)
-        party = QueryingParty(runtime, sessions, guardian, noisy_argmax, open_link)
+        party = QueryingParty(
+            *(runtime, sessions, guardian, noisy_argmax),
+            open_link=lambda name: set_up.opened(peers[name]),
+        )
         any_admitted = party.ask(images, begin)
         sessions.each(lambda link: link.argmax.close())
     return ExitStatus.OK if any_admitted else ExitStatus.NOTHING_ANSWERED

@@ -200,18 +200,12 @@ def _take_part(
             records.end_on_sigterm()
             status = _in_federation(own, records, take_part)
         else:
-            client = ControlClient.connect(
+            client = control = ControlClient.connect(
                 flags.control, config.party, send_seconds=config.timeout_seconds
             )
             if pane is not None:
                 client.heard = pane.heard
-            identity = Identity.create(config.party)
-            control = client
-            meeting = LocalMeeting(
-                identity, config.port, config.timeout_seconds, listen=config.listen
-            )
-            take_part(Runtime(config, control, meeting))
-            status = ExitStatus.OK  # a driver has its own way to say that nothing was answered
+            status = _with_driver(config, client, take_part)
         control.done()
         return status
     except ReportedError:
@@ -227,6 +221,16 @@ def _take_part(
         if pane is not None:
             pane.close()
         logging.shutdown()
+
+
+def _with_driver(
+    config: PartyConfig, client: ControlClient, take_part: Callable[[Runtime], ExitStatus | None]
+) -> ExitStatus:
+    """One run, as a driver on this or another machine says; it sees where nothing was answered."""
+    identity = Identity.create(config.party)
+    meeting = LocalMeeting(identity, config.port, config.timeout_seconds, listen=config.listen)
+    take_part(Runtime(config, client, meeting))
+    return ExitStatus.OK
 
 
 def _in_federation(
