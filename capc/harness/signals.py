@@ -6,7 +6,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -72,12 +72,7 @@ class SignalEvents:
             return any(byte in ours for byte in self._read.recv(4096))
         return False
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._restore:
             signal.set_wakeup_fd(self._previous)
             for number, handler in self._restore:

@@ -14,7 +14,6 @@ import secrets
 import shlex
 import stat
 from pathlib import Path
-from types import TracebackType
 
 from capc.errors import ConfigError
 from capc.files import MAX_JSON_BYTES, write_whole
@@ -96,12 +95,7 @@ class AccountFile:
     def __enter__(self) -> AccountFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _require_owners(self, owners: str | None) -> None:

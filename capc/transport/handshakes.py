@@ -15,7 +15,6 @@ import ssl
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Generic, TypeAlias, TypeVar
 
 from capc.errors import ConfigError, ProtocolError
@@ -110,12 +109,7 @@ class Doorway(Generic[Result]):
     def __enter__(self) -> Doorway[Result]:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _take(self) -> Result | None:

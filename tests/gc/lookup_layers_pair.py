@@ -6,7 +6,7 @@ import numpy as np
 from gc_parties import both
 
 from capc.fixed_point import Int64, modulo, uniform_bits
-from capc.gc import ChooserSession, HolderSession
+from capc.gc import ChooserSession, Circuit, HolderSession
 from capc.gc.lookup_layers import LookupLayer, answer, choose, choose_ahead, draw, hold
 from capc.transport.duplex import MemoryDuplex
 
@@ -31,6 +31,18 @@ def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]
     counts = [left.bytes_sent - before[0], right.bytes_sent - before[1]]
     opened = modulo(layer.output_bits, own + out)[:, 0]
     return own, opened, [*counts, right.messages_sent - sent]
+
+
+def assert_equals_circuit(layer: LookupLayer, circuit: Circuit, values: Int64) -> None:
+    """Values, bytes and round trips, over two sessions' ends."""
+    words = values.reshape(-1, 1)
+    zeros = np.zeros_like(words)
+    expected, _ = circuit.plain_evaluate(words, zeros, zeros)
+    _, opened, (sent, received, rounds) = evaluate(layer, words)
+    np.testing.assert_array_equal(opened, expected[:, 0])
+    total = np.add(layer.offline_bytes(len(words)), layer.online_bytes(len(words)))
+    assert [sent, received] == total.tolist()
+    assert rounds == layer.rounds
 
 
 def edges(low: int, high: int) -> Int64:

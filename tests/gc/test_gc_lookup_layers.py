@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lookup_layers_pair import edges, evaluate
+from lookup_layers_pair import assert_equals_circuit, edges, evaluate
 
 from capc.fixed_point import Int64, modulo
 from capc.gc import bounded_relu_circuit, relu_circuit, step_circuit, truncate_circuit
@@ -30,18 +30,12 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "nonlinear-layers.md"
 
 @pytest.mark.parametrize("cap", [None, 1, 6 << 7, (1 << 14) - 1])
 def test_activations_equal_their_circuits(cap: int | None) -> None:
-    values: Int64 = edges(-1 << (BITS - 1), 1 << (BITS - 1)).reshape(-1, 1)
+    values: Int64 = edges(-1 << (BITS - 1), 1 << (BITS - 1))
     if cap is not None:
         values = np.concatenate([values, values[:9] + (cap << 5)])
     layer = relu_lookups(BITS, 5) if cap is None else bounded_relu_lookups(BITS, 5, cap)
     circuit = relu_circuit(BITS, 5) if cap is None else bounded_relu_circuit(BITS, 5, cap)
-    zeros = np.zeros_like(values)
-    expected, _ = circuit.plain_evaluate(values, zeros, zeros)
-    _, opened, (sent, received, rounds) = evaluate(layer, values)
-    np.testing.assert_array_equal(opened, expected[:, 0])
-    total = np.add(layer.offline_bytes(len(values)), layer.online_bytes(len(values)))
-    assert [sent, received] == total.tolist()
-    assert rounds == layer.rounds
+    assert_equals_circuit(layer, circuit, values)
 
 
 @pytest.mark.parametrize("bits", [2, 9, 19])
@@ -56,18 +50,13 @@ def test_activations_in_a_smaller_ring(bits: int) -> None:
 
 
 def test_rescaling_and_steps_equal_their_circuits() -> None:
-    values: Int64 = edges(-1 << (BITS - 1), 1 << (BITS - 1)).reshape(-1, 1)
-    zeros = np.zeros_like(values)
+    values = edges(-1 << (BITS - 1), 1 << (BITS - 1))
     for layer, circuit in (
         (rescale_lookups(BITS, 5), truncate_circuit(BITS, 5)),
         (rescale_lookups(BITS, BITS - 2), truncate_circuit(BITS, BITS - 2)),
         (step_lookups(BITS, 7), step_circuit(BITS, BITS, 7)),
     ):
-        expected, _ = circuit.plain_evaluate(values, zeros, zeros)
-        _, opened, (sent, received, rounds) = evaluate(layer, values)
-        np.testing.assert_array_equal(opened, expected[:, 0])
-        total = np.add(layer.offline_bytes(len(values)), layer.online_bytes(len(values)))
-        assert [sent, received, rounds] == [*total, layer.rounds]
+        assert_equals_circuit(layer, circuit, values)
 
 
 @pytest.mark.parametrize("fan_in", [2, 4])

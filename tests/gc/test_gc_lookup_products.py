@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lookup_layers_pair import edges, evaluate
+from lookup_layers_pair import assert_equals_circuit, edges
 
-from capc.fixed_point import Int64
-from capc.gc import Circuit, leaky_relu_circuit, narrow_square_circuit
-from capc.gc.lookup_layers import LookupLayer
+from capc.gc import leaky_relu_circuit, narrow_square_circuit
 from capc.gc.lookup_products import (
     leaky_relu_has_lookups,
     leaky_relu_lookups,
@@ -21,18 +19,6 @@ from capc.gc.lookup_products import (
 from capc.gc.lookups import Lookups
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "nonlinear-layers.md"
-
-
-def assert_equals_circuit(layer: LookupLayer, circuit: Circuit, values: Int64) -> None:
-    """Values, bytes and round trips, over two sessions' ends."""
-    words = values.reshape(-1, 1)
-    zeros = np.zeros_like(words)
-    expected, _ = circuit.plain_evaluate(words, zeros, zeros)
-    _, opened, (sent, received, rounds) = evaluate(layer, words)
-    np.testing.assert_array_equal(opened, expected[:, 0])
-    total = np.add(layer.offline_bytes(len(words)), layer.online_bytes(len(words)))
-    assert [sent, received] == total.tolist()
-    assert rounds == layer.rounds
 
 
 @pytest.mark.parametrize(
