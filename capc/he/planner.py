@@ -8,14 +8,13 @@ from fractions import Fraction
 
 from capc.errors import ConfigError, RangeError
 from capc.fixed_point import FixedPoint, Int64
-from capc.he import rns
 from capc.he.cheapest_packing import WORK_ALONE, Weighing, plan_packing
-from capc.he.context import Context, context
+from capc.he.context import context
+from capc.he.messages import reply_bytes, request_bytes
 from capc.he.noise import require_mask
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.shapes import LinearShape
-from capc.he.symmetric import SEED_BYTES
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,7 @@ class LayerPlan:
 
     packing: Packing
     distance: Fraction
-    offline_bytes_to_server: int
-    online_bytes_to_server: int
+    bytes_to_server: int
     bytes_to_client: int
 
 
@@ -71,7 +69,12 @@ def plan(
         require_range(layer.name, layer.weight, layer.weight_bits, fixed_point)
         norm = packing.weights_together << layer.weight_bits
         mask = require_mask(setting, layer.name, norm, packing.blocks.merged)
-        plans[layer.name] = _layer_plan(setting, packing, mask.distance)
+        plans[layer.name] = LayerPlan(
+            packing=packing,
+            distance=mask.distance,
+            bytes_to_server=request_bytes(packing, setting),
+            bytes_to_client=reply_bytes(packing, setting),
+        )
     return plans
 
 
@@ -86,18 +89,3 @@ def require_range(name: str, weight: Int64, weight_bits: int, fixed_point: Fixed
         raise RangeError(
             f"layer {name!r} has a weight of {bits + 1} bits; agreed were {weight_bits + 1}"
         )
-
-
-def _layer_plan(setting: Context, packing: Packing, distance: Fraction) -> LayerPlan:
-    primes, inputs = setting.primes, packing.input_polynomials
-    unused = rns.packed_size(primes, setting.degree - packing.input_length)
-    whole = rns.packed_size(primes, setting.degree)
-    return LayerPlan(
-        packing=packing,
-        distance=distance,
-        offline_bytes_to_server=SEED_BYTES + inputs * unused,
-        online_bytes_to_server=rns.packed_size(primes, inputs * packing.input_length),
-        bytes_to_client=sum(
-            rns.packed_size(primes, used.size) + whole for used in packing.output_positions
-        ),
-    )

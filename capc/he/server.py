@@ -2,21 +2,18 @@
 
 The server learns nothing: it sees ciphertexts under the client's key. The client learns its share
 of the output and nothing of the weights, whatever it sends (circuit privacy,
-docs/homomorphic-encryption.md). Flow, what needs no share first:
+docs/homomorphic-encryption.md). Flow:
 
     seed = new_key_seed()                                        sent; the public key answers it
     server = HEServer(parameters, fixed_point, seed, public_key)
     layer = server.prepare_layer("conv", packing, weight, bits)  once per model
-    prepared = server.prepare_reply(layer, additive)             once per query
-    received = server.receive_inputs(layer, offline_message)     once per query
-    reply = server.evaluate(layer, received, message, prepared)
+    reply = server.evaluate(layer, request, additive)            once per query
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +23,7 @@ from capc.fixed_point import FixedPoint, Int64
 from capc.he import rns
 from capc.he.context import context
 from capc.he.merging import Merger, Sum, keys_bytes
+from capc.he.messages import pack_reply, request_bytes, unpack_request
 from capc.he.noise import require_mask
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
@@ -59,36 +57,6 @@ def public_key_bytes(
     """The length of what the client's public_key returns; ConfigError as `HEServer`."""
     found = context(parameters, fixed_point.ring_bits)
     return rns.packed_size(found.primes, found.degree) + keys_bytes(found, merged)
-
-
-class _Once:
-    """Material for one query of one layer; RuntimeError when it is taken twice."""
-
-    def __init__(self, layer: ServerLayer, content: Any) -> None:
-        self._layer = layer
-        self._content = content
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(...)"
-
-    def take(self, layer: ServerLayer) -> Any:
-        if layer is not self._layer:
-            raise RuntimeError(f"layer {layer.name!r} got what was prepared for another layer")
-        if self._content is None:
-            raise RuntimeError(f"layer {layer.name!r}: used before; prepare fresh material")
-        content, self._content = self._content, None
-        return content
-
-
-class PreparedReply(_Once):
-    """What only adds up to something that may be sent, for all output polynomials.
-
-    Encryptions of zero without e0, in NTT form; masks plus e0 at the coefficients with results.
-    """
-
-
-class ReceivedInputs(_Once):
-    """The client's offline message, parsed: ciphertexts that await their first coefficients."""
 
 
 def new_key_seed() -> bytes:
@@ -162,94 +130,55 @@ class HEServer:
             part[:] = self._context.to_ntt(part)
         return weights, is_zero
 
-    def offline_bytes(self, layer: ServerLayer) -> int:
-        """The length of the message that `receive_inputs` takes."""
-        rest = self._context.degree - layer.packing.input_length
-        size = rns.packed_size(self._context.primes, rest)
-        return SEED_BYTES + layer.packing.input_polynomials * size
+    def request_bytes(self, layer: ServerLayer) -> int:
+        """The length of the request that `evaluate` takes."""
+        return request_bytes(layer.packing, self._context)
 
-    def online_bytes(self, layer: ServerLayer) -> int:
-        """The length of the message that `evaluate` takes."""
-        values = layer.packing.input_polynomials * layer.packing.input_length
-        return rns.packed_size(self._context.primes, values)
+    def evaluate(
+        self, layer: ServerLayer, request: bytes | bytearray | memoryview, additive: Int64
+    ) -> bytes:
+        """A reply: weights times the encrypted input plus `additive`, hidden afresh each time.
 
-    def prepare_reply(self, layer: ServerLayer, additive: Int64) -> PreparedReply:
-        """What hides the weights, with `additive` added to the client's output share.
+        `additive` holds integers of the packing's output shape, which count modulo t. The caller
+        draws them fresh and uniform. Only the coefficients that carry results are in the reply.
+        ProtocolError on a malformed request.
+        """
+        primes, packing = self._context.primes, layer.packing
+        masks = self._masks(layer, additive)
+        zeros = self._zeros.encrypt_zeros(packing.output_polynomials)
+        inputs = self._inputs(packing, request)
+        if packing.blocks.merged == 1:
+            sums = rns.sums_of_products(inputs, layer.weights, layer.pairs, primes, zeros)
+        else:
+            sums = rns.add_mod(self._merged(layer, inputs), zeros, primes)
+        results = self._context.from_ntt(sums[:, 0])
+        first, start = [], 0
+        for used, result in zip(packing.output_positions, results, strict=True):
+            mask = masks[:, start : start + used.size]
+            first.append(rns.add_mod(result[:, used], mask, primes))
+            start += used.size
+        return pack_reply(first, sums[:, 1], self._context)
 
-        `additive` holds ring elements of the layer's output shape. The caller draws them fresh and
-        uniform (minus the server's own share): with them as s, the mask round(q s / t) + e is all
-        but uniform modulo q, and so is every coefficient of c0 that is sent.
+    def _inputs(self, packing: Packing, request: bytes | bytearray | memoryview) -> UInt64:
+        """The client's ciphertexts, (inputs, 2, primes, degree), in NTT form."""
+        seed, first = unpack_request(request, packing, self._context)
+        inputs: UInt64 = np.empty((len(first), 2, *first.shape[1:]), dtype=np.uint64)
+        inputs[:, 0] = self._context.to_ntt(first)
+        inputs[:, 1] = uniform_polynomials(seed, len(first), self._context)
+        return inputs
+
+    def _masks(self, layer: ServerLayer, additive: Int64) -> UInt64:
+        """Masks plus e0 for the results of all output polynomials, (primes, results).
+
+        With a uniform additive value as s, the mask round(q s / t) + e is all but uniform modulo q,
+        and so is every coefficient of c0 that is sent.
         """
         primes = self._context.primes
         values = layer.packing.pack_output(self._fixed_point.reduce(additive))
         message = rns.scaled_message(np.concatenate(values), self._fixed_point.ring_bits, primes)
         count = message.shape[1]
         within = rns.uniform_noise(layer.mask_width, count, primes)
-        masks = rns.add_mod(rns.add_mod(message, within, primes), self._zeros.errors(count), primes)
-        zeros = self._zeros.encrypt_zeros(layer.packing.output_polynomials)
-        return PreparedReply(layer, (zeros, masks))
-
-    def receive_inputs(
-        self, layer: ServerLayer, offline_message: bytes | bytearray | memoryview
-    ) -> ReceivedInputs:
-        """Parse PreparedInputs.offline_message; ProtocolError where it is malformed."""
-        view = memoryview(offline_message)
-        primes, degree = self._context.primes, self._context.degree
-        count, rest = layer.packing.input_polynomials, degree - layer.packing.input_length
-        size = rns.packed_size(primes, rest)
-        if len(view) != self.offline_bytes(layer):
-            raise ProtocolError(
-                f"layer {layer.name!r}: the peer's offline message has {len(view)} bytes, "
-                f"not {self.offline_bytes(layer)}"
-            )
-        residues = np.zeros((count, 2, len(primes), degree), dtype=np.uint64)
-        seed = bytes(view[:SEED_BYTES])
-        residues[:, 1] = uniform_polynomials(seed, count, self._context)
-        for k in range(count):
-            start = SEED_BYTES + k * size
-            part = rns.unpack(view[start : start + size], primes, rest)
-            residues[k, 0, :, degree - rest :] = part
-        return ReceivedInputs(layer, residues)
-
-    def evaluate(
-        self,
-        layer: ServerLayer,
-        received: ReceivedInputs,
-        message: bytes | bytearray | memoryview,
-        prepared: PreparedReply,
-    ) -> bytes:
-        """Weights times the encrypted share plus `additive`, masked.
-
-        Only the coefficients that carry results are in the reply. ProtocolError on a malformed
-        message; RuntimeError where prepared material is used twice.
-        """
-        packing = layer.packing
-        zeros, masks = prepared.take(layer)
-        inputs = self._inputs(packing, received.take(layer), memoryview(message))
-        primes = self._context.primes
-        if packing.blocks.merged == 1:
-            replies = rns.sums_of_products(inputs, layer.weights, layer.pairs, primes, zeros)
-        else:
-            replies = rns.add_mod(self._merged(layer, inputs), zeros, primes)
-        parts, start = [], 0
-        results = self._context.from_ntt(replies[:, 0])
-        for used, result, second in zip(
-            packing.output_positions, results, replies[:, 1], strict=True
-        ):
-            mask = masks[:, start : start + used.size]
-            parts.append(rns.pack(rns.add_mod(result[:, used], mask, primes), primes))
-            parts.append(rns.pack(second, primes))
-            start += used.size
-        return b"".join(parts)
-
-    def _inputs(self, packing: Packing, residues: UInt64, message: memoryview) -> UInt64:
-        """The client's ciphertexts, (inputs, 2, primes, degree), in NTT form."""
-        count, length = packing.input_polynomials, packing.input_length
-        heads = rns.unpack(message, self._context.primes, count * length)
-        for k in range(count):
-            residues[k, 0, :, :length] = heads[:, k * length : (k + 1) * length]
-        residues[:, 0] = self._context.to_ntt(residues[:, 0])
-        return residues
+        return rns.add_mod(rns.add_mod(message, within, primes), self._zeros.errors(count), primes)
 
     def _merged(self, layer: ServerLayer, inputs: UInt64) -> UInt64:
         """The output polynomials without masks, (outputs, 2, primes, degree), in NTT form.

@@ -35,7 +35,9 @@ INSECURE = "CAPC_INSECURE"
 MIXED_BATCH = 64  # images a batch of the mixed protocol
 MAX_VALUES = 1 << 24  # of all tensors of a batch, and of its results
 MAX_REACH = 2.0**64
-VERSION = 3  # of the first messages; 2 knew no `doublings`, and 1 did not say what it was
+# Of all messages: 3 sent encrypted masks in another order, 2 knew no `doublings`, and 1 did not
+# say what it was.
+VERSION = 4
 REFUSALS = {
     "names": "it takes tensors of other names: ask its operator which",
     "sizes": "the data do not fit its tensors in this batch size",

@@ -244,7 +244,7 @@ def _linear_cost(
         _INPUT_SECONDS * packing.input_polynomials + _OUTPUT_SECONDS * packing.output_polynomials
     )
     merging = packing.sums * _MERGE_SECONDS if packing.blocks.merged > 1 else 0.0
-    sent = plan.offline_bytes_to_server + plan.online_bytes_to_server + plan.bytes_to_client
+    sent = plan.bytes_to_server + plan.bytes_to_client
     multiplications = math.prod(packing.shape.weight_shape) * math.prod(packing.shape.output_size)
     together = f"{images} images: " if images > 1 else ""
     return LayerCost(

@@ -81,10 +81,9 @@ class AskedProducts:
     def _ask(self, window_bytes: int) -> None:
         while self._to_ask and sum(self._requests) < window_bytes:
             _, packing, mask = self._to_ask.popleft()
-            zeros = self._keys.prepare_inputs(packing)
-            message = zeros.offline_message + self._keys.encrypt(packing, mask, zeros)
-            self._channel.send(MessageType.CIPHERTEXT, message)
-            self._requests.append(len(message))
+            request = self._keys.encrypt(packing, mask)
+            self._channel.send(MessageType.CIPHERTEXT, request)
+            self._requests.append(len(request))
 
     def _take_next(self) -> None:
         name, packing, _ = self._to_take.popleft()
@@ -118,7 +117,7 @@ class AnsweredProducts:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="products")
         self._products: deque[tuple[int, Future[bytes]]] = deque()  # with the size of the request
         self._unanswered = 0
-        requests = sum(self._request_bytes(layer) for layer, _ in self._left)
+        requests = sum(server.request_bytes(layer) for layer, _ in self._left)
         channel.set_aside(MessageType.CIPHERTEXT, requests)
 
     def begin(self, at_once: bool) -> None:
@@ -156,20 +155,11 @@ class AnsweredProducts:
 
     def _receive_next(self) -> None:
         layer, mask = self._left.popleft()
-        size = self._request_bytes(layer)
-        message = self._channel.recv(MessageType.CIPHERTEXT, size)
-        self._products.append((size, self._pool.submit(self._product, layer, mask, message)))
+        size = self._server.request_bytes(layer)
+        request = self._channel.recv(MessageType.CIPHERTEXT, size)
+        product = self._pool.submit(self._server.evaluate, layer, request, -mask)
+        self._products.append((size, product))
         self._unanswered += size
-
-    def _request_bytes(self, layer: ServerLayer) -> int:
-        return self._server.offline_bytes(layer) + self._server.online_bytes(layer)
-
-    def _product(self, layer: ServerLayer, mask: Int64, message: bytearray) -> bytes:
-        reply = self._server.prepare_reply(layer, self._ring.reduce(-mask))
-        offline = self._server.offline_bytes(layer)
-        with memoryview(message) as view:
-            inputs = self._server.receive_inputs(layer, view[:offline])
-            return self._server.evaluate(layer, inputs, view[offline:], reply)
 
     def _groups(self) -> Iterator[tuple[ServerLayer, Int64]]:
         """Images that share polynomials; a uniform mask for what fills up the last of them."""

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from capc.fixed_point import FixedPoint, Int64
 from capc.he.client import HEClient
+from capc.he.messages import unpack_reply
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
+from capc.he.rns import UInt64
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape
 
@@ -100,6 +102,19 @@ def negacyclic(left: Sequence[int], right: Sequence[int]) -> list[int]:
     product = _evaluate(left, width) * _evaluate(right, width)
     coefficients = _digits(product, width, 2 * degree)
     return [coefficients[k] - coefficients[k + degree] for k in range(degree)]
+
+
+def reply_residues(client: HEClient, packing: Packing, reply: bytes) -> list[UInt64]:
+    """Each ciphertext (2, primes, degree) in coefficient form; what is not sent is 0."""
+    setting = client._context
+    first, second = unpack_reply(reply, packing, setting)
+    found = []
+    for used, known, other in zip(
+        packing.output_positions, first, setting.from_ntt(second), strict=True
+    ):
+        found.append(np.stack([np.zeros_like(other), other]))
+        found[-1][0][:, used] = known
+    return found
 
 
 def crt(residues: NDArray[np.uint64], primes: Sequence[int]) -> list[int]:

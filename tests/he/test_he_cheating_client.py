@@ -19,6 +19,7 @@ from he_reference import (
     negacyclic,
     pair,
     prepared_layer,
+    reply_residues,
     secret_polynomial,
 )
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from capc.he import public, rns
 from capc.he.cheapest_packing import plan_packing
 from capc.he.client import HEClient
 from capc.he.context import Context
+from capc.he.messages import pack_request
 from capc.he.packing import Packing
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape
@@ -48,33 +50,25 @@ def is_chance(right: int, guesses: int) -> bool:
     return abs(right - guesses / 2) < math.sqrt(guesses * 41 * math.log(2) / 2)
 
 
-def encrypt_off_the_grid(client: HEClient, packing: Packing, value: int) -> tuple[bytes, bytes]:
-    """The offline and the online message of an input whose first coefficient holds `value`.
+def encrypt_off_the_grid(client: HEClient, packing: Packing, value: int) -> bytes:
+    """A request whose first coefficient holds `value`.
 
     `value` is added to the phase as it is, modulo q, where an honest client adds q m / t.
     """
-    primes = client._context.primes
-    prepared = client.prepare_inputs(packing)
-    zeros = prepared.take(packing)
-    residues = np.zeros_like(zeros)
-    residues[:, 0] = [value % prime for prime in primes]
-    return prepared.offline_message, rns.pack(rns.add_mod(zeros, residues, primes), primes)
+    seed, first = client._zeros.encrypt(packing.input_polynomials)
+    residues = np.zeros_like(first)
+    residues[..., 0] = [value % prime for prime in client._context.primes]
+    return pack_request(seed, rns.add_mod(first, residues, client._context.primes), client._context)
 
 
-def reply(server: HEServer, layer: ServerLayer, offline: bytes, message: bytes) -> bytes:
-    prepared = server.prepare_reply(layer, RING.uniform(layer.packing.output_shape))
-    return server.evaluate(layer, server.receive_inputs(layer, offline), message, prepared)
+def reply(server: HEServer, layer: ServerLayer, request: bytes) -> bytes:
+    return server.evaluate(layer, request, RING.uniform(layer.packing.output_shape))
 
 
 def parts(client: HEClient, packing: Packing, data: bytes) -> tuple[list[int], list[int]]:
     """The sent coefficients of c0, at their places among zeros, and c1, of a reply of one."""
-    context, used = client._context, packing.output_positions[0]
-    primes, degree = context.primes, context.degree
-    split = rns.packed_size(primes, used.size)
-    first = np.zeros((len(primes), degree), dtype=np.uint64)
-    first[:, used] = rns.unpack(data[:split], primes, used.size)
-    second = context.from_ntt(rns.unpack(data[split:], primes, degree)[np.newaxis])
-    return crt(first, primes), crt(second[0], primes)
+    ((first, second),) = reply_residues(client, packing, data)
+    return crt(first, client._context.primes), crt(second, client._context.primes)
 
 
 def server_under(client: HEClient, key: int | None) -> HEServer:
@@ -102,12 +96,12 @@ def seen_in(
     """
     primes, packing = client._context.primes, layer.packing
     modulus = math.prod(primes)
-    offline, message = encrypt_off_the_grid(client, packing, int(value * (modulus >> 41)))
+    request = encrypt_off_the_grid(client, packing, int(value * (modulus >> 41)))
     if value == 0:  # no encryption at all: c0 is 1, whatever c1 is
-        message = rns.pack(np.ones((len(primes), 1), dtype=np.uint64), primes)
-        rest = np.zeros((len(primes), 1023), dtype=np.uint64)
-        offline = offline[:SEED_BYTES] + rns.pack(rest, primes)
-    first, second = parts(client, packing, reply(server, layer, offline, message))
+        one = np.zeros((1, len(primes), 1024), dtype=np.uint64)
+        one[..., 0] = 1
+        request = pack_request(request[:SEED_BYTES], one, client._context)
+    first, second = parts(client, packing, reply(server, layer, request))
     turned = negacyclic(second, secret_polynomial(client))
     used = packing.output_positions[0]
     return [first[k] for k in used], [(first[k] + turned[k]) % modulus for k in used], modulus
@@ -140,13 +134,13 @@ def test_a_mask_of_an_eighth_of_a_cell_is_seen() -> None:
 def test_off_the_grid_the_phase_does_not_tell_the_parities_of_weights() -> None:
     """q/2t at one input: an odd weight moves the phase by half a cell, an even one by none."""
     client, server = pair(TOY)
-    primes, packing = client._context.primes, plan_packing(WIDE, 1024)
+    packing = plan_packing(WIDE, 1024)
     weight: Int64 = np.random.default_rng(5).integers(-4000, 4000, WIDE.weight_shape)
     layer = prepared_layer(server, "layer", packing, weight)
     assert packing.output_polynomials == 1
-    offline, message = encrypt_off_the_grid(client, packing, math.prod(primes) >> 42)
-    first, second = parts(client, packing, reply(server, layer, offline, message))
-    modulus = math.prod(primes)
+    modulus = math.prod(client._context.primes)
+    request = encrypt_off_the_grid(client, packing, modulus >> 42)
+    first, second = parts(client, packing, reply(server, layer, request))
     turned = negacyclic(second, secret_polynomial(client))
     phase = [a + b for a, b in zip(first, turned, strict=True)]
     odd = [
@@ -167,10 +161,10 @@ def guesses_from_second_polynomial(guesses: int) -> int:
     right = 0
     for _ in range(guesses):
         chosen = int(generator.integers(2))
-        offline, message = encrypt_off_the_grid(client, packing, 0)
-        uniform = uniform_polynomials(offline[:SEED_BYTES], 1, client._context)
+        request = encrypt_off_the_grid(client, packing, 0)
+        uniform = uniform_polynomials(request[:SEED_BYTES], 1, client._context)
         own = crt(client._context.from_ntt(uniform)[0], primes)
-        _, second = parts(client, packing, reply(server, layers[chosen], offline, message))
+        _, second = parts(client, packing, reply(server, layers[chosen], request))
         # Any coefficient will do: the first one of the product modulo X^N + 1.
         firsts = [
             weight[0] * own[0] - sum(weight[j] * own[-j] for j in range(1, 1024) if weight[j])

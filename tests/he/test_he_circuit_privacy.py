@@ -14,6 +14,7 @@ from he_reference import (
     noise,
     pair,
     prepared_layer,
+    reply_residues,
     secret_polynomial,
 )
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from capc.fixed_point import FixedPoint
 from capc.he import rns
 from capc.he.cheapest_packing import plan_packing
 from capc.he.client import HEClient
+from capc.he.messages import unpack_request
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.symmetric import SEED_BYTES, uniform_polynomials
 
@@ -38,26 +40,17 @@ class Session:
         self.weight = generator.integers(-4000, 4000, SHAPE.weight_shape)
         self.layer = prepared_layer(self.server, "conv", self.packing, self.weight)
         self.nothing = prepared_layer(self.server, "zero", self.packing, np.zeros_like(self.weight))
-        prepared = self.client.prepare_inputs(self.packing)
-        self.offline = prepared.offline_message
         self.share = FixedPoint(41, 12).uniform(SHAPE.input_shape)
-        self.message = self.client.encrypt(self.packing, self.share, prepared)
+        self.request = self.client.encrypt(self.packing, self.share)
 
     def reply(self, layer: ServerLayer, mask: NDArray[np.int64] | None = None) -> bytes:
         fresh = FixedPoint(41, 12).uniform(SHAPE.output_shape) if mask is None else mask
-        received = self.server.receive_inputs(layer, self.offline)
-        prepared = self.server.prepare_reply(layer, fresh)
-        return self.server.evaluate(layer, received, self.message, prepared)
+        return self.server.evaluate(layer, self.request, fresh)
 
     def residues(self, reply: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """c0 at the coefficients that are sent, and c1, both in coefficient form."""
-        primes, used = self.client._context.primes, self.packing.output_positions[0].size
-        split = rns.packed_size(primes, used)
-        second = rns.unpack(reply[split:], primes, 8192)
-        return (
-            rns.unpack(reply[:split], primes, used),
-            self.client._context.from_ntt(second[np.newaxis])[0],
-        )
+        ((first, second),) = reply_residues(self.client, self.packing, reply)
+        return first[:, self.packing.output_positions[0]], second
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +91,7 @@ def test_the_result_of_a_reply_is_uniform(session: Session) -> None:
 def test_the_second_polynomial_does_not_show_the_weights(session: Session) -> None:
     """Without re-randomisation it would be the client's own polynomial times the weights."""
     context = session.client._context
-    own = context.from_ntt(uniform_polynomials(session.offline[:SEED_BYTES], 1, context))[0]
+    own = context.from_ntt(uniform_polynomials(session.request[:SEED_BYTES], 1, context))[0]
     weight = next(session.packing.pack_weights(session.weight)).tolist()
     modulus = context.primes[0] * context.primes[1]
     product = [value % modulus for value in negacyclic(crt(own, context.primes), weight)]
@@ -120,9 +113,7 @@ def test_the_noise_is_that_of_the_mask(session: Session) -> None:
     for layer in (session.layer, session.nothing):
         measured = []
         for _ in range(4):
-            first, second = session.residues(session.reply(layer))
-            residues = np.zeros((2, 2, 8192), dtype=np.uint64)
-            residues[0][:, used], residues[1] = first, second
+            (residues,) = reply_residues(session.client, session.packing, session.reply(layer))
             measured.append(noise(residues, secret, context.primes, 41)[used])
         values = np.concatenate(measured)
         assert np.abs(values).max() <= width / 2
@@ -141,23 +132,21 @@ def test_coefficients_without_a_result_are_not_sent(session: Session) -> None:
 
 
 def test_two_encryptions_of_one_share_differ(session: Session) -> None:
-    messages = []
-    for _ in range(2):
-        prepared = session.client.prepare_inputs(session.packing)
-        encrypted = session.client.encrypt(session.packing, session.share, prepared)
-        messages.append(np.frombuffer(prepared.offline_message + encrypted, dtype="<u8"))
+    messages = [
+        np.frombuffer(session.client.encrypt(session.packing, session.share), dtype="<u8")
+        for _ in range(2)
+    ]
     assert np.count_nonzero(messages[0] == messages[1]) == 0
     low = (messages[0] ^ messages[1]) & np.uint64(63)
     assert chi_square_is_plausible(low.astype(np.int64), 64)
 
 
 def test_the_message_hides_the_share(session: Session) -> None:
-    primes = session.client._context.primes
-    prepared = session.client.prepare_inputs(session.packing)
+    setting = session.client._context
     zeros = np.zeros(SHAPE.input_shape, dtype=np.int64)
-    encrypted = session.client.encrypt(session.packing, zeros, prepared)
-    sent = rns.unpack(encrypted, primes, session.packing.input_length)
-    for row, prime in zip(sent, primes, strict=True):
+    request = session.client.encrypt(session.packing, zeros)
+    _, first = unpack_request(request, session.packing, setting)
+    for row, prime in zip(first[0], setting.primes, strict=True):
         assert chi_square_is_plausible(top_bits(row, prime), 64)
 
 

@@ -15,7 +15,6 @@ from capc.errors import ConfigError, ProtocolError, RangeError
 from capc.fixed_point import FixedPoint, Int64
 from capc.he.cheapest_packing import plan_packing
 from capc.he.client import HEClient
-from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape
@@ -25,11 +24,8 @@ toy_pair = lru_cache(pair)
 
 
 def run(client: HEClient, server: HEServer, layer: ServerLayer, share: Int64, mask: Int64) -> Int64:
-    prepared = client.prepare_inputs(layer.packing)
-    received = server.receive_inputs(layer, prepared.offline_message)
-    reply = server.prepare_reply(layer, mask)
-    message = client.encrypt(layer.packing, share, prepared)
-    return client.decrypt(layer.packing, server.evaluate(layer, received, message, reply))
+    reply = server.evaluate(layer, client.encrypt(layer.packing, share), mask)
+    return client.decrypt(layer.packing, reply)
 
 
 def check(
@@ -122,80 +118,43 @@ def test_extreme_shares_and_weights() -> None:
         assert result.tolist() == expected
 
 
-def test_what_is_prepared_serves_once_and_its_own_layer() -> None:
-    client, server = toy_pair(TOY, 41)
-    shape = LinearShape.dense(4, 2)
-    packing = plan_packing(shape, 1024)
-    layer = prepared_layer(server, "first", packing, np.ones((4, 2), dtype=np.int64))
-    other = prepared_layer(server, "second", packing, np.ones((4, 2), dtype=np.int64))
-    share, mask = np.zeros(4, dtype=np.int64), np.zeros(2, dtype=np.int64)
-
-    prepared = client.prepare_inputs(packing)
-    offline = prepared.offline_message
-    message = client.encrypt(packing, share, prepared)
-    with pytest.raises(RuntimeError, match="used before"):
-        client.encrypt(packing, share, prepared)
-    with pytest.raises(RuntimeError, match="another layer"):
-        elsewhere = Packing(shape, 1024, packing.blocks)
-        client.encrypt(elsewhere, share, client.prepare_inputs(packing))
-
-    reply, received = server.prepare_reply(layer, mask), server.receive_inputs(layer, offline)
-    with pytest.raises(RuntimeError, match="another layer"):
-        server.evaluate(other, received, message, server.prepare_reply(other, mask))
-    server.evaluate(layer, received, message, reply)
-    with pytest.raises(RuntimeError, match="'first': used before"):
-        server.evaluate(layer, server.receive_inputs(layer, offline), message, reply)
-    with pytest.raises(RuntimeError, match="used before"):
-        server.evaluate(layer, received, message, server.prepare_reply(layer, mask))
-
-
 class TestCorruption:
     """Every message of either side, truncated, lengthened, emptied or with changed bytes."""
 
     shape = LinearShape.dense(40, 30)
 
-    def messages(self) -> tuple[HEClient, HEServer, ServerLayer, bytes, bytes, bytes]:
+    def messages(self) -> tuple[HEClient, HEServer, ServerLayer, bytes, bytes]:
         client, server = toy_pair(TOY, 41)
         layer = prepared_layer(
             server, "layer", plan_packing(self.shape, 1024), typical_weight(self.shape)
         )
-        prepared = client.prepare_inputs(layer.packing)
-        offline = prepared.offline_message
-        message = client.encrypt(layer.packing, np.zeros(40, dtype=np.int64), prepared)
-        received = server.receive_inputs(layer, offline)
-        reply = server.evaluate(layer, received, message, self.reply(server, layer))
-        return client, server, layer, offline, message, reply
+        request = client.encrypt(layer.packing, np.zeros(40, dtype=np.int64))
+        return client, server, layer, request, self.reply(server, layer, request)
 
-    def reply(self, server: HEServer, layer: ServerLayer):  # type: ignore[no-untyped-def]
-        return server.prepare_reply(layer, np.zeros(30, dtype=np.int64))
+    def reply(self, server: HEServer, layer: ServerLayer, request: bytes) -> bytes:
+        return server.evaluate(layer, request, np.zeros(30, dtype=np.int64))
 
     def test_wrong_lengths(self) -> None:
-        client, server, layer, offline, message, reply = self.messages()
+        client, server, layer, request, reply = self.messages()
         seed = new_key_seed()
         key = client.public_key(seed)
         for change in (lambda b: b"", lambda b: b[:-1], lambda b: b + b"\0", lambda b: b * 2):
-            with pytest.raises(ProtocolError):
+            with pytest.raises(ProtocolError, match=r"(public key has|merging have) \d+ bytes"):
                 HEServer(TOY, FixedPoint(41, 12), seed, change(key), allow_insecure=True)
-            with pytest.raises(ProtocolError):
-                server.receive_inputs(layer, change(offline))
-            received = server.receive_inputs(layer, offline)
-            with pytest.raises(ProtocolError):
-                server.evaluate(layer, received, change(message), self.reply(server, layer))
-            with pytest.raises(ProtocolError):
+            with pytest.raises(ProtocolError, match=r"encrypted input has \d+ bytes, not"):
+                self.reply(server, layer, change(request))
+            with pytest.raises(ProtocolError, match=r"reply has \d+ bytes, not"):
                 client.decrypt(layer.packing, change(reply))
 
     def test_out_of_range(self) -> None:
-        client, server, layer, offline, message, reply = self.messages()
+        client, server, layer, request, reply = self.messages()
         seed = new_key_seed()
         key = client.public_key(seed)
         for place in (0, -16):
             with pytest.raises(ProtocolError):
                 HEServer(TOY, FixedPoint(41, 12), seed, poison(key, place), allow_insecure=True)
             with pytest.raises(ProtocolError):
-                server.receive_inputs(layer, poison(offline, place or SEED_BYTES))
-            received = server.receive_inputs(layer, offline)
-            with pytest.raises(ProtocolError):
-                server.evaluate(layer, received, poison(message, place), self.reply(server, layer))
+                self.reply(server, layer, poison(request, place or SEED_BYTES))
             with pytest.raises(ProtocolError):
                 client.decrypt(layer.packing, poison(reply, place))
 
@@ -204,7 +163,7 @@ class TestCorruption:
     def test_a_changed_byte_is_refused_or_gives_ring_elements(
         self, place: int, change: int
     ) -> None:
-        client, server, layer, offline, message, reply = self.messages()
+        client, server, layer, request, reply = self.messages()
         seed = new_key_seed()
         key = client.public_key(seed)
 
@@ -213,19 +172,14 @@ class TestCorruption:
             changed[place % len(data)] ^= change
             return bytes(changed)
 
-        def contained(result: Int64) -> None:
+        def contained(answer: bytes) -> None:
+            result = client.decrypt(layer.packing, answer)
             assert result.shape == (30,)
             assert ((result >= 0) & (result < 1 << 41)).all()
 
-        def exchange(offline: bytes, message: bytes) -> None:
-            received = server.receive_inputs(layer, offline)
-            reply = server.evaluate(layer, received, message, self.reply(server, layer))
-            contained(client.decrypt(layer.packing, reply))
-
         for attempt in (
-            lambda: contained(client.decrypt(layer.packing, flip(reply))),
-            lambda: exchange(flip(offline), message),
-            lambda: exchange(offline, flip(message)),
+            lambda: contained(flip(reply)),
+            lambda: contained(self.reply(server, layer, flip(request))),
             lambda: HEServer(TOY, FixedPoint(41, 12), seed, flip(key), allow_insecure=True),
         ):
             try:
@@ -294,13 +248,7 @@ def test_nothing_secret_in_a_repr() -> None:
     client, server = toy_pair(TOY, 41)
     packing = plan_packing(LinearShape.dense(2, 1), 1024)
     layer = prepared_layer(server, "fc", packing, np.ones((2, 1), dtype=np.int64))
-    reply = server.prepare_reply(layer, np.zeros(1, dtype=np.int64))
-    prepared = client.prepare_inputs(packing)
-    assert [repr(client), repr(prepared), repr(reply)] == [
-        "HEClient(...)",
-        "PreparedInputs(...)",
-        "PreparedReply(...)",
-    ]
+    assert repr(client) == "HEClient(...)"
     assert "weights" not in repr(layer)
 
 

@@ -44,10 +44,7 @@ def evaluated(
     """What the client gets, and what it should."""
     layer = prepared_layer(server, "layer", packing, weight)
     share, mask = RING.uniform(packing.input_shape), RING.uniform(packing.output_shape)
-    prepared = client.prepare_inputs(packing)
-    received = server.receive_inputs(layer, prepared.offline_message)
-    message = client.encrypt(packing, share, prepared)
-    reply = server.evaluate(layer, received, message, server.prepare_reply(layer, mask))
+    reply = server.evaluate(layer, client.encrypt(packing, share), mask)
     assert len(reply) == client.reply_bytes(packing)
     expected = RING.reduce(linear(packing.shape, share, weight) + mask)
     return client.decrypt(packing, reply), expected

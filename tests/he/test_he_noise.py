@@ -19,6 +19,7 @@ from he_reference import (
     noise,
     pair,
     prepared_layer,
+    reply_residues,
     secret_polynomial,
     without_mask,
 )
@@ -58,8 +59,7 @@ def replies(
     """(noise of each result coefficient, bound) of replies, from the bytes that were sent."""
     client, server = pair(config, ring_bits)
     setting = client._context
-    primes, degree = setting.primes, setting.degree
-    packing = plan_packing(shape, degree)
+    packing = plan_packing(shape, setting.degree)
     layer = prepared_layer(server, "layer", packing, weight)
     if not hidden:
         layer = without_mask(layer)
@@ -67,21 +67,11 @@ def replies(
     bound = own_noise(setting, layer_norm(packing, weight)) + layer.mask_width // 2
     measured = []
     for _ in range(runs):
-        prepared = client.prepare_inputs(packing)
-        received = server.receive_inputs(layer, prepared.offline_message)
-        share = server._fixed_point.uniform(shape.input_shape)
-        message = client.encrypt(packing, share, prepared)
-        hiding = server.prepare_reply(layer, server._fixed_point.uniform(shape.output_shape))
-        reply, start = server.evaluate(layer, received, message, hiding), 0
-        for used in packing.output_positions:
-            split = start + rns.packed_size(primes, used.size)
-            stop = split + rns.packed_size(primes, degree)
-            residues = np.zeros((2, len(primes), degree), dtype=np.uint64)
-            residues[0][:, used] = rns.unpack(reply[start:split], primes, used.size)
-            second = rns.unpack(reply[split:stop], primes, degree)
-            residues[1] = setting.from_ntt(second[np.newaxis])[0]
-            measured.append(noise(residues, secret, primes, ring_bits)[used])
-            start = stop
+        request = client.encrypt(packing, server._fixed_point.uniform(shape.input_shape))
+        mask = server._fixed_point.uniform(shape.output_shape)
+        ciphertexts = reply_residues(client, packing, server.evaluate(layer, request, mask))
+        for used, residues in zip(packing.output_positions, ciphertexts, strict=True):
+            measured.append(noise(residues, secret, setting.primes, ring_bits)[used])
     return np.concatenate(measured), bound
 
 
@@ -179,15 +169,10 @@ def test_planned_bytes_are_the_bytes_sent() -> None:
         layers = [Product(name, shape, weights_for(name), 13)]
         planned = plan(layers, load("fast"), FixedPoint(41, 12))[name]
         layer = server.prepare_layer(name, planned.packing, weights_for(name), 13)
-        prepared = client.prepare_inputs(planned.packing)
-        offline = prepared.offline_message
-        message = client.encrypt(planned.packing, np.zeros(shape.input_shape, np.int64), prepared)
-        reply = server.prepare_reply(layer, np.zeros(shape.output_shape, np.int64))
-        received = server.receive_inputs(layer, offline)
-        answer = server.evaluate(layer, received, message, reply)
-        assert len(offline) == planned.offline_bytes_to_server
-        assert len(message) == planned.online_bytes_to_server
-        assert len(answer) == planned.bytes_to_client
+        request = client.encrypt(planned.packing, np.zeros(shape.input_shape, np.int64))
+        reply = server.evaluate(layer, request, np.zeros(shape.output_shape, np.int64))
+        assert len(request) == planned.bytes_to_server == server.request_bytes(layer)
+        assert len(reply) == planned.bytes_to_client == client.reply_bytes(planned.packing)
 
 
 def test_bad_plans_are_refused() -> None:

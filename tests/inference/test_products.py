@@ -119,7 +119,7 @@ def test_a_peer_that_sends_more_and_shorter_masks_is_named(
     with ThreadPoolExecutor(1) as pool, Channel(right, "querying") as channel:
         asked = pool.submit(ask)
         server = InferenceServer(channel, network, TINY, allow_insecure=True, choice=transfers)
-        with pytest.raises(ProtocolError, match="offline message has 5 bytes"):
+        with pytest.raises(ProtocolError, match="encrypted input has 5 bytes"):
             server.prepare(1)
         channel.close()
         asked.result()

@@ -30,11 +30,8 @@ CRYPTONETS_RELU: Mapping[str, LinearShape] = {
     "dense 980x100": LinearShape.dense(980, 100),
     "dense 100x10": LinearShape.dense(100, 10),
 }
-ONLINE = ("encrypt", "evaluate", "decrypt")
-
 CONFIGS = ("fast.json", "10.json")
 _RING = FixedPoint(41, 12)
-_MESSAGES = {"prepare inputs": "offline", "encrypt": "online", "evaluate": "reply"}
 
 Result = TypeVar("Result")
 
@@ -54,13 +51,11 @@ def run(repeat: int) -> list[Row]:
 def _rows(taken: Measurements, implementation: str) -> list[Row]:
     rows = []
     for (layer, operation), seconds in taken.seconds.items():
-        sent = taken.bytes_sent.get((layer, _MESSAGES.get(operation, operation)))
+        sent = taken.bytes_sent.get((layer, operation))
         traffic = None if sent is None else (sent, 0)
         name = f"{layer or 'set-up'}: {operation}"
         rows.append(measured(name, implementation, seconds, traffic=traffic))
-    for name, operations in (("one query", None), ("one query, online", ONLINE)):
-        sums = taken.per_query(operations)
-        rows.append(measured(name, implementation, sums, note="all layers"))
+    rows.append(measured("one query", implementation, taken.per_query(), note="all layers"))
     return rows
 
 
@@ -68,7 +63,7 @@ def _rows(taken: Measurements, implementation: str) -> list[Row]:
 class Measurements:
     """`seconds[(layer, operation)]`, one entry a repetition; set-up operations have one entry.
 
-    `bytes_sent[(layer, message)]` with messages offline, online (to the server) and reply.
+    `bytes_sent[(layer, operation)]` is the length of the message that the operation makes.
     """
 
     seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
@@ -81,12 +76,12 @@ class Measurements:
         self.seconds.setdefault((layer, operation), []).append(time.perf_counter() - start)
         return result
 
-    def per_query(self, operations: tuple[str, ...] | None = None) -> list[float]:
-        """Seconds of each query over all layers, of these or of all operations."""
+    def per_query(self) -> list[float]:
+        """Seconds of each query over all layers."""
         chosen = [
             seconds
             for (layer, operation), seconds in self.seconds.items()
-            if layer and (operation in operations if operations else operation != "weights")
+            if layer and operation != "weights"
         ]
         return [sum(parts) for parts in zip(*chosen, strict=True)]
 
@@ -106,7 +101,7 @@ def measure(
     seed = new_key_seed()
     key = taken.timed("", "half of the key", lambda: client.public_key(seed))
     server = taken.timed("", "public key", lambda: HEServer(parameters, fixed_point, seed, key))
-    taken.bytes_sent["", "public key"] = len(key)
+    taken.bytes_sent["", "half of the key"] = len(key)
     layers = []
     for name, shape in shapes.items():
         packing = plan_packing(shape, parameters.poly_modulus_degree)
@@ -129,15 +124,11 @@ def _one_query(
     packing, name = layer.packing, layer.name
     share = fixed_point.uniform(packing.input_shape)
     mask = fixed_point.uniform(packing.output_shape)
-    zeros = taken.timed(name, "prepare inputs", lambda: client.prepare_inputs(packing))
-    offline = zeros.offline_message
-    inputs = taken.timed(name, "receive inputs", lambda: server.receive_inputs(layer, offline))
-    hidden = taken.timed(name, "prepare reply", lambda: server.prepare_reply(layer, mask))
-    message = taken.timed(name, "encrypt", lambda: client.encrypt(packing, share, zeros))
-    reply = taken.timed(name, "evaluate", lambda: server.evaluate(layer, inputs, message, hidden))
+    request = taken.timed(name, "encrypt", lambda: client.encrypt(packing, share))
+    reply = taken.timed(name, "evaluate", lambda: server.evaluate(layer, request, mask))
     taken.timed(name, "decrypt", lambda: client.decrypt(packing, reply))
-    for kind, data in (("offline", offline), ("online", message), ("reply", reply)):
-        taken.bytes_sent[name, kind] = len(data)
+    taken.bytes_sent[name, "encrypt"] = len(request)
+    taken.bytes_sent[name, "evaluate"] = len(reply)
 
 
 def _weights(shape: LinearShape, fixed_point: FixedPoint) -> Int64:
