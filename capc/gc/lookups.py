@@ -127,7 +127,7 @@ class Lookups:
 
     @property
     def kept_bytes(self) -> int:
-        """Memory of one prepared instance at the holder; the chooser's is about half as much."""
+        """Memory of one prepared instance at the holder; the chooser's is two thirds of it."""
         return self.plan.holder_bytes
 
     def offline_bytes(

@@ -116,6 +116,7 @@ ChooserBatch::ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const Loo
       plan_(plan),
       instances_(checked_instances(instances)),
       source_(source),
+      bits_(plan_, Party::Chooser, instances),
       pads_(plan.tables(), instances),
       pads_back_(plan.tables_back(), instances) {
   const Exclusive exclusive(core_->busy);
@@ -123,7 +124,6 @@ ChooserBatch::ChooserBatch(std::shared_ptr<ChooserSession::Core> core, const Loo
   number_ = core_->clock.begin_batch();
   first_tweak_ = core_->clock.reserve_tweaks(tweaks_of(plan_, instances_));
   values_ = SecretArray<Word>(instances_ * plan_.inputs());
-  nodes_ = SecretArray<NodeBits>(instances_);
 }
 
 ChooserBatch::~ChooserBatch() = default;
@@ -217,15 +217,17 @@ void ChooserBatch::begin(std::span<const Word> shares) {
     require_size(shares.size(), instances_ * inputs, "shares");
     core_->clock.consume(number_);
     begun_ = true;
-    shares_ = SecretArray<Word>(instances_ * inputs);
+    SecretArray<Word> own(instances_ * inputs);
     rests_ = SecretArray<Word>(instances_);
     for (std::size_t i = 0; i < instances_; ++i) {
       for (std::size_t k = 0; k < inputs; ++k) {
-        shares_[k * instances_ + i] = low_bits(shares[i * inputs + k], plan_.ring_bits());
-        values_[k * instances_ + i] = starting_value(plan_, at(i), k);
+        const Word share = low_bits(shares[i * inputs + k], plan_.ring_bits());
+        own[k * instances_ + i] = share;
+        values_[k * instances_ + i] = starting_value(plan_, share);
       }
-      if (plan_.local().slope != 0) rests_[i] = starting_rest(plan_, at(i));
+      if (plan_.local().slope != 0) rests_[i] = starting_rest(plan_, own[i]);
     }
+    bits_.begin(own.data());
   });
 }
 
@@ -244,15 +246,18 @@ void ChooserBatch::choose(Bytes out) {
 }
 
 void ChooserBatch::choose_entries(const Lookup& lookup, BitPacker& out) {
-  for (std::size_t i = 0; i < instances_; ++i) {
-    out.put(at(i).choice(lookup) ^ pads_.choice(lookup.table, i), lookup.table.choice_bits);
-    if (lookup.back.choice_bits == 0) continue;
-    if (lookup.is_node()) {
-      write_joined_back(lookup, i, out);
-    } else {
-      write_selection_back(lookup, i, out);
+  for_each_slice(instances_, [&](std::size_t slice, std::size_t count) {
+    const Choice choice = bits_.choice(lookup, slice);
+    Choice place = choice;
+    add_to(place, pads_.choice(lookup.table, slice));
+    write_choice(lookup.table, place, count, out);
+    if (!lookup.has_back()) return;
+    if (lookup.is_node()) return write_joined_back(lookup, slice, count, out);
+    for (std::size_t lane = 0; lane < count; ++lane) {
+      write_selection_back(lookup, slice * kSliceInstances + lane,
+                           choice_of(lookup.table, choice, lane), out);
     }
-  }
+  });
 }
 
 void ChooserBatch::take_table(ConstBytes table) {
@@ -268,42 +273,57 @@ void ChooserBatch::take_table(ConstBytes table) {
 }
 
 void ChooserBatch::read_entries(const Lookup& lookup, BitUnpacker& in) {
-  const std::size_t entries = lookup.table.entries();
   if (lookup.is_node()) {
-    const Word planes = planes_of(lookup);
-    const Word fixed = fixed_planes(lookup);
-    for (std::size_t i = 0; i < instances_; ++i) {
-      const NodeTable table = read_node_table(entries, planes, fixed, in);
-      const Word entry =
-          (entry_of(entries, table, at(i).choice(lookup)) ^ pads_.bits(lookup.table, i)) & planes;
-      store_nodes(lookup, entry, nodes_[i]);
-    }
-    return;
+    read_nodes(lookup, in);
+  } else {
+    read_numbers(lookup, in);
   }
+}
+
+void ChooserBatch::read_nodes(const Lookup& lookup, BitUnpacker& in) {
+  const Given given = given_of(lookup);
+  for_each_slice(instances_, [&](std::size_t slice, std::size_t count) {
+    const NodeTable table = read_node_table(lookup.table, given, count, in);
+    NodeEntry entry = entry_of(lookup.table, table, bits_.choice(lookup, slice));
+    add_to(entry, pads_.bits(lookup.table, slice));
+    bits_.add(lookup, entry, slice);
+  });
+}
+
+void ChooserBatch::read_numbers(const Lookup& lookup, BitUnpacker& in) {
   const std::size_t bits = lookup.table.message_bits;
+  const std::size_t entries = lookup.table.entries();
   Word* const values = &values_[lookup.value * instances_];
-  for (std::size_t i = 0; i < instances_; ++i) {
-    Word messages[kMaxNumberEntries] = {};  // entry 0 is the pad alone, but in the last look-up
-    for (std::size_t j = lookup.is_output ? 0 : 1; j < entries; ++j) messages[j] = in.get(bits);
-    const Word message = chosen_of(messages, entries, at(i).choice(lookup));
-    const Word share = low_bits(message ^ pads_.number(lookup.table, i), bits);
-    values[i] += (lookup.in_value * share) << lookup.unit;
-    rests_[i] += (lookup.in_rest * share) << lookup.unit;
-    if (lookup.is_output) values[i] = low_bits(values[i], plan_.output_bits());
+  for_each_slice(instances_, [&](std::size_t slice, std::size_t count) {
+    const Choice choice = bits_.choice(lookup, slice);
+    for (std::size_t lane = 0; lane < count; ++lane) {
+      const std::size_t i = slice * kSliceInstances + lane;
+      Word messages[kMaxNumberEntries] = {};  // entry 0 is the pad alone, but in the last look-up
+      for (std::size_t j = lookup.is_output ? 0 : 1; j < entries; ++j) messages[j] = in.get(bits);
+      const Word message = chosen_of(messages, entries, choice_of(lookup.table, choice, lane));
+      const Word share = low_bits(message ^ pads_.number(lookup.table, i), bits);
+      values[i] += (lookup.in_value * share) << lookup.unit;
+      rests_[i] += (lookup.in_rest * share) << lookup.unit;
+      if (lookup.is_output) values[i] = low_bits(values[i], plan_.output_bits());
+    }
+  });
+}
+
+void ChooserBatch::write_joined_back(const Lookup& lookup, std::size_t slice, std::size_t count,
+                                     BitPacker& out) {
+  NodeTable table = bits_.table(lookup, slice);
+  const NodeTable pads = pads_back_.bits(lookup.back, slice);
+  NodeEntry masks{};  // so that entry 0 need not be sent
+  for (std::size_t p = 0; p < lookup.back.message_bits; ++p) {
+    add_to(table[p], pads[p]);
+    masks[p] = table[p][0];
   }
+  write_node_table(lookup.back, table, masks, {}, count, out);
+  add_to(masks, bits_.added(lookup, slice));
+  bits_.add(lookup, masks, slice);
 }
 
-void ChooserBatch::write_joined_back(const Lookup& lookup, std::size_t instance, BitPacker& out) {
-  const std::size_t entries = lookup.back.entries();
-  const Word planes = planes_of(lookup);
-  const NodeTable table =
-      at(instance).joined_table(lookup) ^ pads_back_.bits(lookup.back, instance);
-  const Word masks = entry_of(entries, table, 0) & planes;  // so that entry 0 need not be sent
-  write_node_table(entries, planes, 0, table ^ everywhere(entries, masks), out);
-  store_nodes(lookup, masks ^ at(instance).joined_alone(lookup), nodes_[instance]);
-}
-
-void ChooserBatch::write_selection_back(const Lookup& select, std::size_t instance,
+void ChooserBatch::write_selection_back(const Lookup& select, std::size_t instance, Word signs,
                                         BitPacker& out) {
   // The holder's choice c is its share of the signs, which are c ^ s. It gets what they select of
   // this side's values, less r: with c = 0 its pad, which fixes r, else its other pad and a
@@ -311,7 +331,6 @@ void ChooserBatch::write_selection_back(const Lookup& select, std::size_t instan
   const std::size_t bits = select.back.message_bits;
   Word own[kMaxNumberEntries] = {};
   selected_of(select, &values_[instance], instances_, own);
-  const Word signs = at(instance).choice(select);
   const auto selected = [&](Word j) { return chosen_of(own, select.table.entries(), signs ^ j); };
   const Word rest = selected(0) - pads_back_.number(select.back, instance, 0);
   for (Word j = 1; j < select.back.entries(); ++j) {

@@ -69,9 +69,7 @@ class ChooserBatch {
   void choose(Bytes out);
   void take_table(ConstBytes table);
   /// This side's shares of the tree's nodes, for tests: uniform, whatever both parties' inputs are.
-  [[nodiscard]] std::span<const NodeBits> node_shares() const {
-    return {nodes_.data(), nodes_.size()};
-  }
+  [[nodiscard]] const PartyBits& node_shares() const { return bits_; }
   /// One share an instance: the function's value, less the holder's mask, modulo 2^output_bits.
   [[nodiscard]] std::span<const Word> outputs() const;
 
@@ -80,15 +78,15 @@ class ChooserBatch {
   void note_back(std::size_t count);
   void choose_entries(const Lookup& lookup, BitPacker& out);
   void read_entries(const Lookup& lookup, BitUnpacker& in);
+  void read_nodes(const Lookup& lookup, BitUnpacker& in);
+  void read_numbers(const Lookup& lookup, BitUnpacker& in);
   /// The table back of a merge or a final, whose masks become this side's first shares of its
   /// nodes.
-  void write_joined_back(const Lookup& lookup, std::size_t instance, BitPacker& out);
+  void write_joined_back(const Lookup& lookup, std::size_t slice, std::size_t count,
+                         BitPacker& out);
   /// The corrections that let the holder have what is kept of this side's part, less the value that
-  /// this side has from then on.
-  void write_selection_back(const Lookup& select, std::size_t instance, BitPacker& out);
-  [[nodiscard]] Instance at(std::size_t instance) const {
-    return {plan_, Party::Chooser, &shares_[instance], instances_, nodes_[instance]};
-  }
+  /// this side has from then on. `signs` are the instance's choice.
+  void write_selection_back(const Lookup& select, std::size_t instance, Word signs, BitPacker& out);
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<ChooserSession::Core> core_;
@@ -103,11 +101,10 @@ class ChooserBatch {
   std::size_t back_ = 0;
   std::uint64_t rounds_ = 0;  // of the stock, up to the last one drawn on
   std::size_t step_ = 0;
-  SecretArray<Word> shares_;  // the first input's of all instances, then the next one's
   SecretArray<Word>
       values_;  // this side's parts of the inputs' values; the first becomes the output
   SecretArray<Word> rests_;  // and of what is added to the selected value
-  SecretArray<NodeBits> nodes_;
+  PartyBits bits_;
   ReceiverPads pads_;
   SenderPads pads_back_;
 };

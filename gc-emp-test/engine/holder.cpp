@@ -107,7 +107,9 @@ HolderBatch::HolderBatch(std::shared_ptr<HolderSession::Core> core, const Lookup
     : core_(std::move(core)),
       plan_(plan),
       source_(source),
-      pads_(plan.tables(), checked_instances(masks.size())),
+      ahead_(plan.back_transfers(), checked_instances(masks.size())),
+      bits_(plan_, Party::Holder, masks.size()),
+      pads_(plan.tables(), masks.size()),
       pads_back_(plan.tables_back(), masks.size()) {
   masks_ = SecretArray<Word>(masks.size());
   std::copy(masks.begin(), masks.end(), masks_.begin());
@@ -115,17 +117,16 @@ HolderBatch::HolderBatch(std::shared_ptr<HolderSession::Core> core, const Lookup
   core_->require_ready();
   number_ = core_->clock.begin_batch();
   first_tweak_ = core_->clock.reserve_tweaks(tweaks_of(plan_, instances()));
-  ahead_ = SecretArray<Word>(instances());
   values_ = SecretArray<Word>(instances() * plan_.inputs());
-  nodes_ = SecretArray<NodeBits>(instances());
 }
 
 HolderBatch::~HolderBatch() = default;
 
 std::size_t HolderBatch::instance_bytes(const LookupPlan& plan) {
-  const std::size_t words = 3 + 2 * plan.inputs();  // mask, choices back, rest; shares, values
+  const std::size_t words = 2 + 2 * plan.inputs();  // mask and rest; shares and values
   return SenderPads::instance_bytes(plan.tables()) +
-         ReceiverPads::instance_bytes(plan.tables_back()) + words * sizeof(Word) + sizeof(NodeBits);
+         ReceiverPads::instance_bytes(plan.tables_back()) + PartyBits::instance_bytes(plan) +
+         words * sizeof(Word) + (plan.back_transfers() + 7) / 8;
 }
 
 Header HolderBatch::header(MessageType type, std::size_t chunk) const {
@@ -134,9 +135,10 @@ Header HolderBatch::header(MessageType type, std::size_t chunk) const {
 
 void HolderBatch::fill_back(std::size_t first, std::size_t count, const Block* labels) {
   for (std::size_t t = 0; t < plan_.back_transfers(); ++t) {
-    for (std::size_t i = 0; i < count; ++i) {
-      ahead_[first + i] |= (labels[t * count + i].lo & 1U) << t;
-    }
+    for_each_slice(count, [&](std::size_t slice, std::size_t some) {
+      const std::size_t start = slice * kSliceInstances;
+      ahead_.put(t, first + start, lowest_bits(labels + t * count + start, some));
+    });
   }
   pads_back_.fill(*core_, first_tweak_ + back_tweak(plan_, instances()), first, count, labels);
 }
@@ -224,14 +226,16 @@ void HolderBatch::begin(std::span<const Word> shares) {
     rests_ = SecretArray<Word>(instances());
     for (std::size_t i = 0; i < instances(); ++i) {
       for (std::size_t k = 0; k < inputs; ++k) {
-        const Word share = shares[i * inputs + k] + plan_.local().added;
-        shares_[k * instances() + i] = low_bits(share, plan_.ring_bits());
-        values_[k * instances() + i] = starting_value(plan_, at(i), k) - plan_.local().taken_off;
+        const Word share =
+            low_bits(shares[i * inputs + k] + plan_.local().added, plan_.ring_bits());
+        shares_[k * instances() + i] = share;
+        values_[k * instances() + i] = starting_value(plan_, share) - plan_.local().taken_off;
       }
       if (plan_.local().slope != 0) {
-        rests_[i] = starting_rest(plan_, at(i)) - plan_.local().rest_taken_off;
+        rests_[i] = starting_rest(plan_, shares_[i]) - plan_.local().rest_taken_off;
       }
     }
+    bits_.begin(shares_.data());
   });
 }
 
@@ -265,56 +269,51 @@ void HolderBatch::answer(ConstBytes choose, Bytes table) {
   });
 }
 
-Word HolderBatch::masks_of_nodes(const Lookup& lookup, std::size_t instance, Word own,
-                                 Word free) const {
-  Word masks = free;
+NodeEntry HolderBatch::masks_of(const Lookup& lookup, const NodeTable& table, const NodeEntry& own,
+                                std::size_t slice) const {
+  NodeEntry masks{};
+  for (std::size_t p = 0; p < lookup.table.message_bits; ++p) masks[p] = table[p][0];
   for (std::size_t i = 0; i < lookup.result_count; ++i) {
     const NodeResult& result = lookup.results[i];
-    const Word bits = own >> (kNodePlanes * i);
+    const std::size_t plane = lookup.plane_of(i);
     if (result.bit_transfer != kNoTransfer) {
-      const Word bit = bit_at(ahead_[instance], result.bit_transfer);
-      const Word beside = result.is_sign ? at(instance).top(result.number) ^ 1U : 0;
-      masks |= ((bits ^ bit ^ beside) & 1U) << (kNodePlanes * i);
+      const Slice beside = result.is_sign ? ~bits_.top(result.number, slice) : 0;
+      masks[plane] = own[plane] ^ ahead_.at(result.bit_transfer, slice) ^ beside;
     }
     if (result.equal_transfer != kNoTransfer) {
-      const Word equal = bit_at(ahead_[instance], result.equal_transfer);
-      masks |= ((bits >> 1U ^ equal) & 1U) << (kNodePlanes * i + 1);
+      masks[plane + 1] = own[plane + 1] ^ ahead_.at(result.equal_transfer, slice);
     }
   }
   return masks;
 }
 
 void HolderBatch::answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
-  const std::size_t entries = lookup.table.entries();
-  const Word planes = planes_of(lookup);
-  const Word fixed = fixed_planes(lookup);
-  const Word free = planes & ~fixed;
-  for (std::size_t i = 0; i < instances(); ++i) {
-    const Instance instance = at(i);
-    const Word place = in.get(lookup.table.choice_bits);
-    NodeTable table = 0;
-    Word own = 0;  // what this side has of the nodes before the masks
-    if (lookup.kind == Lookup::Kind::Leaf) {
-      table = instance.leaf_tables(lookup);
-    } else {
-      table = instance.joined_table(lookup);
-      const NodeTable back = read_node_table(entries, planes, 0, in);
-      own = entry_of(entries, back, instance.choice(lookup)) ^ pads_back_.bits(lookup.back, i) ^
-            instance.joined_alone(lookup);
+  const Given given = given_of(lookup);
+  for_each_slice(instances(), [&](std::size_t slice, std::size_t count) {
+    const Choice place = read_choice(lookup.table, count, in);
+    NodeTable table = bits_.table(lookup, slice);
+    NodeEntry own{};  // what this side has of the nodes before the masks
+    if (lookup.has_back()) {
+      const NodeTable back = read_node_table(lookup.back, {}, count, in);
+      own = entry_of(lookup.back, back, bits_.choice(lookup, slice));
+      add_to(own, pads_back_.bits(lookup.back, slice));
+      add_to(own, bits_.added(lookup, slice));
     }
-    table ^= moved(pads_.bits(lookup.table, i), place);
-    // A mask is entry 0, which need not be sent then, or makes this side's share what it was to be:
-    // the choice of a transfer back.
-    const Word masks = masks_of_nodes(lookup, i, own, entry_of(entries, table, 0) & free);
-    write_node_table(entries, planes, fixed, table ^ everywhere(entries, masks), out);
-    store_nodes(lookup, (own ^ masks) & planes, nodes_[i]);
-  }
+    NodeTable pads = pads_.bits(lookup.table, slice);
+    for (std::size_t p = 0; p < lookup.table.message_bits; ++p) {
+      move_entries(lookup.table, pads[p], place);
+      add_to(table[p], pads[p]);
+    }
+    const NodeEntry masks = masks_of(lookup, table, own, slice);
+    write_node_table(lookup.table, table, masks, given, count, out);
+    add_to(own, masks);
+    bits_.add(lookup, own, slice);
+  });
 }
 
-std::pair<Word, Word> HolderBatch::number_entries(const Lookup& lookup,
-                                                  std::size_t instance) const {
+std::pair<Word, Word> HolderBatch::number_entries(const Lookup& lookup, std::size_t instance,
+                                                  Word own) const {
   if (lookup.kind == Lookup::Kind::Product) return {0, lookup.scale * shares_[instance]};
-  const Word own = at(instance).bit(lookup.bits[0]);
   const bool is_either = lookup.bits[0].kind == SharedBit::Kind::EitherTop;
   return {lookup.scale * own, lookup.scale * (is_either ? 1 : own ^ 1U)};
 }
@@ -322,41 +321,51 @@ std::pair<Word, Word> HolderBatch::number_entries(const Lookup& lookup,
 void HolderBatch::answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
   const std::size_t bits = lookup.table.message_bits;
   Word* const values = &values_[lookup.value * instances()];
-  for (std::size_t i = 0; i < instances(); ++i) {
-    const Word place = in.get(1);
-    const auto [zero, one] = number_entries(lookup, i);
-    const Word pad = pads_.number(lookup.table, i, place);
-    // Entry 0, less this side's share, is its pad, and so need not be sent, unless the share is
-    // given: what the mask lacks.
-    const Word share = lookup.is_output ? masks_[i] - values[i] : zero - pad;
-    if (lookup.is_output) out.put(low_bits((zero - share) ^ pad, bits), bits);
-    const Word entry = (one - share) ^ pads_.number(lookup.table, i, place ^ 1U);
-    out.put(low_bits(entry, bits), bits);
-    values[i] += (lookup.in_value * share) << lookup.unit;
-    rests_[i] += (lookup.in_rest * share) << lookup.unit;
-  }
+  for_each_slice(instances(), [&](std::size_t slice, std::size_t count) {
+    const Choice places = read_choice(lookup.table, count, in);
+    const Choice choice = bits_.choice(lookup, slice);
+    for (std::size_t lane = 0; lane < count; ++lane) {
+      const std::size_t i = slice * kSliceInstances + lane;
+      const Word place = bit_at(places[0], lane);
+      const auto [zero, one] = number_entries(lookup, i, bit_at(choice[0], lane));
+      const Word pad = pads_.number(lookup.table, i, place);
+      // Entry 0, less this side's share, is its pad, and so need not be sent, unless the share is
+      // given: what the mask lacks.
+      const Word share = lookup.is_output ? masks_[i] - values[i] : zero - pad;
+      if (lookup.is_output) out.put(low_bits((zero - share) ^ pad, bits), bits);
+      const Word entry = (one - share) ^ pads_.number(lookup.table, i, place ^ 1U);
+      out.put(low_bits(entry, bits), bits);
+      values[i] += (lookup.in_value * share) << lookup.unit;
+      rests_[i] += (lookup.in_rest * share) << lookup.unit;
+    }
+  });
 }
 
 void HolderBatch::answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out) {
   const std::size_t bits = lookup.table.message_bits;
   const std::size_t entries = lookup.table.entries();
   const std::size_t entries_back = lookup.back.entries();
-  for (std::size_t i = 0; i < instances(); ++i) {
-    const Word place = in.get(lookup.table.choice_bits);
-    const Word signs = at(i).choice(lookup);
-    const Word fixed = low_bits(signs, lookup.back.choice_bits);
-    Word corrections[kMaxNumberEntries] = {};
-    for (Word j = 1; j < entries_back; ++j) corrections[j] = in.get(bits);
-    const Word rest = pads_back_.number(lookup.back, i) +
-                      chosen_of(corrections, entries_back, fixed) + rests_[i] - masks_[i];
-    Word own[kMaxNumberEntries] = {};
-    selected_of(lookup, &values_[i], instances(), own);
-    for (Word j = 0; j < entries; ++j) own[j] += lookup.selected[j].constant;
-    for (Word j = 0; j < entries; ++j) {
-      const Word entry = chosen_of(own, entries, signs ^ j) + rest;
-      out.put(low_bits(entry ^ pads_.number(lookup.table, i, j ^ place), bits), bits);
+  for_each_slice(instances(), [&](std::size_t slice, std::size_t count) {
+    const Choice places = read_choice(lookup.table, count, in);
+    const Choice choice = bits_.choice(lookup, slice);
+    for (std::size_t lane = 0; lane < count; ++lane) {
+      const std::size_t i = slice * kSliceInstances + lane;
+      const Word place = choice_of(lookup.table, places, lane);
+      const Word signs = choice_of(lookup.table, choice, lane);
+      const Word fixed = low_bits(signs, lookup.back.choice_bits);
+      Word corrections[kMaxNumberEntries] = {};
+      for (Word j = 1; j < entries_back; ++j) corrections[j] = in.get(bits);
+      const Word rest = pads_back_.number(lookup.back, i) +
+                        chosen_of(corrections, entries_back, fixed) + rests_[i] - masks_[i];
+      Word own[kMaxNumberEntries] = {};
+      selected_of(lookup, &values_[i], instances(), own);
+      for (Word j = 0; j < entries; ++j) own[j] += lookup.selected[j].constant;
+      for (Word j = 0; j < entries; ++j) {
+        const Word entry = chosen_of(own, entries, signs ^ j) + rest;
+        out.put(low_bits(entry ^ pads_.number(lookup.table, i, j ^ place), bits), bits);
+      }
     }
-  }
+  });
 }
 
 }  // namespace capc::gc

@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "base_ot.hpp"
-#include "instance.hpp"
 #include "lanes.hpp"
 #include "lookup_plan.hpp"
 #include "ot_extension.hpp"
+#include "party_bits.hpp"
 #include "secret.hpp"
 #include "session.hpp"
 #include "stock.hpp"
@@ -107,16 +107,15 @@ class HolderBatch {
   void note_back(std::size_t count);
   void answer_node(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
   void answer_number(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
-  /// The entries of a table of one number, for each choice, less this side's share.
-  [[nodiscard]] std::pair<Word, Word> number_entries(const Lookup& lookup,
-                                                     std::size_t instance) const;
+  /// The entries of a table of one number, for each choice, less this side's share; `own` is its
+  /// part of the bit.
+  [[nodiscard]] std::pair<Word, Word> number_entries(const Lookup& lookup, std::size_t instance,
+                                                     Word own) const;
   void answer_selection(const Lookup& lookup, BitUnpacker& in, BitPacker& out);
-  /// This side's shares of a table's bits so that the shares that `ahead_` fixes come out.
-  [[nodiscard]] Word masks_of_nodes(const Lookup& lookup, std::size_t instance, Word own,
-                                    Word free) const;
-  [[nodiscard]] Instance at(std::size_t instance) const {
-    return {plan_, Party::Holder, &shares_[instance], instances(), nodes_[instance]};
-  }
+  /// This side's shares of a table's bits: those that `ahead_` fixes come out as they are to be.
+  /// `own` is what it has of the bits before, and of the others the mask is entry 0.
+  [[nodiscard]] NodeEntry masks_of(const Lookup& lookup, const NodeTable& table,
+                                   const NodeEntry& own, std::size_t slice) const;
   [[nodiscard]] Header header(MessageType type, std::size_t chunk) const;
 
   std::shared_ptr<HolderSession::Core> core_;
@@ -131,10 +130,10 @@ class HolderBatch {
   std::size_t step_ = 0;
   SecretArray<Word> masks_;
   SecretArray<Word> shares_;  // the first input's of all instances, then the next one's
-  SecretArray<Word> ahead_;   // the choices of the transfers back
+  BitPlanes ahead_;           // the choices of the transfers back
   SecretArray<Word> values_;  // this side's parts of the inputs' values, as the shares
   SecretArray<Word> rests_;   // and of what is added to the selected value
-  SecretArray<NodeBits> nodes_;
+  PartyBits bits_;
   SenderPads pads_;
   ReceiverPads pads_back_;
 };

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "holder.hpp"
-#include "instance.hpp"
 #include "lookup_plan.hpp"
+#include "party_bits.hpp"
 #include "session_core.hpp"
 
 namespace capc::gc {
@@ -67,23 +67,31 @@ inline void require_proven(const SilentStock& stock, std::uint64_t rounds) {
 }
 
 /// A party's part of the rest before any look-up.
-[[nodiscard]] inline Word starting_rest(const LookupPlan& plan, const Instance& instance) {
+[[nodiscard]] inline Word starting_rest(const LookupPlan& plan, Word share) {
   const LocalPart& local = plan.local();
+  const std::int64_t whole = signed_share(plan.ring_bits(), share);
   // slope * share may pass 64 bits, so the share is cut: slope * high is whole, the rest floored.
-  const Word high = static_cast<Word>(instance.signed_share() >> local.slope_bits);
-  const Word low = low_bits(instance.share(0), local.slope_bits);
+  const Word high = static_cast<Word>(whole >> local.slope_bits);
+  const Word low = low_bits(share, local.slope_bits);
   const Word sloped = local.slope * high + ((local.slope * low) >> local.slope_bits);
   return static_cast<Word>(static_cast<std::int64_t>(sloped) >> local.shift);
 }
 
 /// A party's part of an input's value before any look-up.
-[[nodiscard]] inline Word starting_value(const LookupPlan& plan, const Instance& instance,
-                                         std::size_t input) {
+[[nodiscard]] inline Word starting_value(const LookupPlan& plan, Word share) {
   const LocalPart& local = plan.local();
-  const Word share = instance.share(input);
   if (local.is_squared) return share * share;
   const Word value = local.has_value ? share >> local.shift : 0;
-  return local.slope != 0 ? value - starting_rest(plan, instance) : value;
+  return local.slope != 0 ? value - starting_rest(plan, share) : value;
+}
+
+/// What a party has of a selection, for each of the signs, of its own `values`: one a step.
+inline void selected_of(const Lookup& select, const Word* values, std::size_t stride,
+                        Word (&found)[kMaxNumberEntries]) {
+  for (std::size_t signs = 0; signs < select.table.entries(); ++signs) {
+    const std::size_t value = select.selected[signs].value;
+    found[signs] = value == kNoValue ? 0 : values[value * stride];
+  }
 }
 
 /// The body of a message of bits, as BitUnpacker reads it.

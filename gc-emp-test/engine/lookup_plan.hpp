@@ -34,8 +34,9 @@ constexpr std::size_t kMaxChoiceBits = 4;
 constexpr std::size_t kMaxEntries = std::size_t{1} << kMaxChoiceBits;
 constexpr std::size_t kMaxNumberChoiceBits = 2;
 constexpr std::size_t kMaxNumberEntries = std::size_t{1} << kMaxNumberChoiceBits;
-constexpr std::size_t kMaxResults = 2;   // nodes of one table
-constexpr std::size_t kMaxChildren = 5;  // of a merge
+constexpr std::size_t kMaxResults = 2;                 // nodes of one table
+constexpr std::size_t kMaxNodeBits = 2 * kMaxResults;  // of an entry
+constexpr std::size_t kMaxChildren = 5;                // of a merge
 constexpr std::size_t kNoInput = ~std::size_t{0};
 constexpr std::size_t kNoValue = ~std::size_t{0};
 constexpr std::size_t kNoNode = 128;
@@ -48,6 +49,8 @@ struct Compared {
   std::size_t input = 0;
   std::size_t less = kNoInput;  ///< the input that is taken off
   Word taken_off = 0;           ///< by the holder besides
+
+  friend bool operator==(const Compared&, const Compared&) = default;
 };
 
 /// A node of a tree of comparisons: whether the holder's bits are greater than the complement of
@@ -118,27 +121,11 @@ struct Lookup {
   std::size_t table_bits = 0;
 
   [[nodiscard]] bool is_node() const { return result_count > 0; }
-};
-
-/// A party's shares of two bits for each of an instance's nodes.
-class NodeBits {
- public:
-  [[nodiscard]] constexpr Word greater(std::size_t node) const { return of(greater_, node); }
-  [[nodiscard]] constexpr Word equal(std::size_t node) const { return of(equal_, node); }
-  /// Of each, the lowest bit counts.
-  constexpr void add(std::size_t node, Word greater, Word equal) {
-    greater_[node / 64] ^= (greater & 1U) << (node % 64);
-    equal_[node / 64] ^= (equal & 1U) << (node % 64);
+  [[nodiscard]] bool has_back() const { return back.choice_bits > 0; }
+  /// Where the bits of a node's result stand in an entry: `greater`, and behind it `equal`.
+  [[nodiscard]] std::size_t plane_of(std::size_t result) const {
+    return result * (with_equal ? 2 : 1);
   }
-
- private:
-  using Bits = std::array<Word, kNoNode / 64>;
-  [[nodiscard]] static constexpr Word of(const Bits& bits, std::size_t node) {
-    return (bits[node / 64] >> (node % 64)) & 1U;
-  }
-
-  Bits greater_ = {};
-  Bits equal_ = {};
 };
 
 /// What the parties add to shares on their own, besides the look-ups.
@@ -206,7 +193,5 @@ class LookupPlan {
 };
 
 [[nodiscard]] constexpr Word bit_at(Word word, std::size_t i) { return (word >> i) & 1U; }
-/// All ones where `bit` is 1, else 0.
-[[nodiscard]] constexpr Word mask_of(Word bit) { return Word{0} - (bit & 1U); }
 
 }  // namespace capc::gc

@@ -3,28 +3,45 @@
 namespace capc::gc {
 namespace {
 
-/// For each table of numbers the pads before its own, of `each` pads a table; then those of all.
+/// For each table what those before it have of something; then what all have.
 template <class Each>
 [[nodiscard]] std::vector<std::size_t> places_of(const std::vector<Table>& tables, Each each) {
   std::vector<std::size_t> places = {0};
-  for (const Table& table : tables) {
-    places.push_back(places.back() + (table.has_numbers ? each(table) : 0));
-  }
+  for (const Table& table : tables) places.push_back(places.back() + each(table));
   return places;
 }
+
+[[nodiscard]] std::size_t sent_planes(const Table& table) {
+  return table.has_numbers ? 0 : table.entries() * table.message_bits;
+}
+[[nodiscard]] std::size_t sent_numbers(const Table& table) {
+  return table.has_numbers ? table.entries() : 0;
+}
+[[nodiscard]] std::size_t received_planes(const Table& table) {
+  return table.choice_bits + (table.has_numbers ? 0 : table.message_bits);
+}
+[[nodiscard]] std::size_t received_numbers(const Table& table) { return table.has_numbers ? 1 : 0; }
+
+[[nodiscard]] std::size_t bytes_of_pads(std::size_t planes, std::size_t numbers) {
+  return (planes + 7) / 8 + numbers * sizeof(Word);
+}
+
+/// Between the bits of a pad in what Kernels::node_pads gives.
+[[nodiscard]] std::size_t plane_stride(const Table& table) { return table.entries() > 8 ? 16 : 8; }
 
 }  // namespace
 
 SenderPads::SenderPads(const std::vector<Table>& tables, std::size_t instances)
-    : tables_(tables), instances_(instances), bits_(tables.size() * instances) {
-  places_ = places_of(tables, [](const Table& table) { return table.entries(); });
-  numbers_ = SecretArray<Word>(places_.back() * instances);
-}
+    : tables_(tables),
+      instances_(instances),
+      planes_(places_of(tables, sent_planes)),
+      places_(places_of(tables, sent_numbers)),
+      bits_(planes_.back(), instances),
+      numbers_(places_.back() * instances) {}
 
 std::size_t SenderPads::instance_bytes(const std::vector<Table>& tables) {
-  std::size_t bytes = tables.size() * sizeof(NodeTable);
-  for (const Table& table : tables) bytes += table.has_numbers ? table.entries() * sizeof(Word) : 0;
-  return bytes;
+  return bytes_of_pads(places_of(tables, sent_planes).back(),
+                       places_of(tables, sent_numbers).back());
 }
 
 void SenderPads::fill(const SessionCore& core, const Multiples& multiples, std::uint64_t tweak,
@@ -37,22 +54,56 @@ void SenderPads::fill(const SessionCore& core, const Multiples& multiples, std::
           own, tweaks, multiples.data(),
           &numbers_[places_[table.index] * instances_ + first * table.entries()]);
     } else {
-      core.kernels->node_pads(own, tweaks, multiples.data(),
-                              &bits_[table.index * instances_ + first]);
+      fill_bits(core, multiples, tweaks, table, own, first);
     }
   }
 }
 
-ReceiverPads::ReceiverPads(const std::vector<Table>& tables, std::size_t instances)
-    : tables_(tables), instances_(instances), bits_(tables.size() * instances) {
-  places_ = places_of(tables, [](const Table&) { return std::size_t{1}; });
-  numbers_ = SecretArray<Word>(places_.back() * instances);
+void SenderPads::fill_bits(const SessionCore& core, const Multiples& multiples,
+                           const TweakRange& tweaks, const Table& table, const TableLabels& labels,
+                           std::size_t first) {
+  Secret<TurnedTables> block;
+  auto& words = block.get().words;
+  auto& slices = block.get().slices;
+  for (std::size_t done = 0; done < labels.count; done += words.size()) {
+    const std::size_t count = std::min(words.size(), labels.count - done);
+    core.kernels->node_pads({labels.labels + done, labels.stride, labels.choice_bits, count},
+                            {tweaks.start, tweaks.first + done, 0}, multiples.data(), words.data());
+    std::fill(words.begin() + static_cast<std::ptrdiff_t>(count), words.end(), 0);
+    block.get().turn();
+    for (std::size_t p = 0; p < table.message_bits; ++p) {
+      for (std::size_t j = 0; j < table.entries(); ++j) {
+        const std::size_t plane = planes_[table.index] + p * table.entries() + j;
+        for_each_slice(count, [&](std::size_t slice, std::size_t /*some*/) {
+          bits_.put(plane, first + done + slice * kSliceInstances,
+                    slices[p * plane_stride(table) + j][slice]);
+        });
+      }
+    }
+  }
 }
 
+NodeTable SenderPads::bits(const Table& table, std::size_t slice) const {
+  NodeTable pads{};
+  for (std::size_t p = 0; p < table.message_bits; ++p) {
+    for (std::size_t j = 0; j < table.entries(); ++j) {
+      pads[p][j] = bits_.at(planes_[table.index] + p * table.entries() + j, slice);
+    }
+  }
+  return pads;
+}
+
+ReceiverPads::ReceiverPads(const std::vector<Table>& tables, std::size_t instances)
+    : tables_(tables),
+      instances_(instances),
+      planes_(places_of(tables, received_planes)),
+      places_(places_of(tables, received_numbers)),
+      bits_(planes_.back(), instances),
+      numbers_(places_.back() * instances) {}
+
 std::size_t ReceiverPads::instance_bytes(const std::vector<Table>& tables) {
-  std::size_t bytes = tables.size() * sizeof(std::uint8_t);
-  for (const Table& table : tables) bytes += table.has_numbers ? sizeof(Word) : 0;
-  return bytes;
+  return bytes_of_pads(places_of(tables, received_planes).back(),
+                       places_of(tables, received_numbers).back());
 }
 
 void ReceiverPads::fill(const SessionCore& core, std::uint64_t tweak, std::size_t first,
@@ -63,17 +114,39 @@ void ReceiverPads::fill(const SessionCore& core, std::uint64_t tweak, std::size_
     core.kernels->polynomials(own, pads.data());
     core.kernels->hash(core.start, tweak + table.index * instances_ + first, pads.data(),
                        pads.data(), count);
-    for (std::size_t n = 0; n < count; ++n) {
-      Word choice = 0;
+    for_each_slice(count, [&](std::size_t slice, std::size_t some) {
+      const std::size_t start = slice * kSliceInstances;
+      std::size_t plane = planes_[table.index];
       for (std::size_t i = 0; i < table.choice_bits; ++i) {
-        choice |= (own.labels[i * count + n].lo & 1U) << i;
+        bits_.put(plane++, first + start, lowest_bits(own.labels + i * count + start, some));
       }
-      const Word pad = pads[n].lo;
-      bits_[table.index * instances_ + first + n] =
-          static_cast<std::uint8_t>((pad & 15U) | choice << 4U);
-      if (table.has_numbers) numbers_[places_[table.index] * instances_ + first + n] = pad;
-    }
+      if (table.has_numbers) return;
+      for (std::size_t p = 0; p < table.message_bits; ++p) {
+        Slice bits = 0;
+        for (std::size_t i = 0; i < some; ++i) bits |= bit_at(pads[start + i].lo, p) << i;
+        bits_.put(plane++, first + start, bits);
+      }
+    });
+    if (!table.has_numbers) continue;
+    Word* const numbers = &numbers_[places_[table.index] * instances_ + first];
+    for (std::size_t n = 0; n < count; ++n) numbers[n] = pads[n].lo;
   }
+}
+
+Choice ReceiverPads::choice(const Table& table, std::size_t slice) const {
+  Choice choice{};
+  for (std::size_t i = 0; i < table.choice_bits; ++i) {
+    choice[i] = bits_.at(planes_[table.index] + i, slice);
+  }
+  return choice;
+}
+
+NodeEntry ReceiverPads::bits(const Table& table, std::size_t slice) const {
+  NodeEntry pad{};
+  for (std::size_t p = 0; p < table.message_bits; ++p) {
+    pad[p] = bits_.at(planes_[table.index] + table.choice_bits + p, slice);
+  }
+  return pad;
 }
 
 }  // namespace capc::gc

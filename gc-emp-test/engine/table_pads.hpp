@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "bit_planes.hpp"
 #include "block.hpp"
 #include "lookup_plan.hpp"
 #include "node_tables.hpp"
@@ -48,10 +49,8 @@ class SenderPads {
   void fill(const SessionCore& core, const Multiples& multiples, std::uint64_t tweak,
             std::size_t first, std::size_t count, const Block* labels);
 
-  /// All entries' pads of a table of bits.
-  [[nodiscard]] NodeTable bits(const Table& table, std::size_t instance) const {
-    return bits_[table.index * instances_ + instance];
-  }
+  /// All entries' pads of a table of bits, of a slice.
+  [[nodiscard]] NodeTable bits(const Table& table, std::size_t slice) const;
   /// Of entry j of a table of numbers.
   [[nodiscard]] Word number(const Table& table, std::size_t instance, Word j) const {
     const std::size_t place = places_[table.index] * instances_;
@@ -59,10 +58,14 @@ class SenderPads {
   }
 
  private:
+  void fill_bits(const SessionCore& core, const Multiples& multiples, const TweakRange& tweaks,
+                 const Table& table, const TableLabels& labels, std::size_t first);
+
   std::vector<Table> tables_;
   std::size_t instances_;
+  std::vector<std::size_t> planes_;  // of a table of bits: planes of those before it
   std::vector<std::size_t> places_;  // of a table of numbers: entries of those before it
-  SecretArray<NodeTable> bits_;
+  BitPlanes bits_;
   SecretArray<Word> numbers_;
 };
 
@@ -78,13 +81,9 @@ class ReceiverPads {
   void fill(const SessionCore& core, std::uint64_t tweak, std::size_t first, std::size_t count,
             const Block* labels);
 
-  [[nodiscard]] Word choice(const Table& table, std::size_t instance) const {
-    return bits_[table.index * instances_ + instance] >> 4U;
-  }
-  /// The bits of a table's nodes, one of each plane.
-  [[nodiscard]] Word bits(const Table& table, std::size_t instance) const {
-    return bits_[table.index * instances_ + instance] & 15U;
-  }
+  [[nodiscard]] Choice choice(const Table& table, std::size_t slice) const;
+  /// The pad of a table of bits, of a slice.
+  [[nodiscard]] NodeEntry bits(const Table& table, std::size_t slice) const;
   [[nodiscard]] Word number(const Table& table, std::size_t instance) const {
     return numbers_[places_[table.index] * instances_ + instance];
   }
@@ -92,9 +91,17 @@ class ReceiverPads {
  private:
   std::vector<Table> tables_;
   std::size_t instances_;
-  std::vector<std::size_t> places_;
-  SecretArray<std::uint8_t> bits_;  // and the choice above them
+  std::vector<std::size_t> planes_;  // of a table: planes of those before it
+  std::vector<std::size_t> places_;  // of a table of numbers: those before it
+  BitPlanes bits_;                   // of each table its choice's, then its pad's
   SecretArray<Word> numbers_;
 };
+
+/// The lowest bit of the label of each of up to 64 instances.
+[[nodiscard]] inline Slice lowest_bits(const Block* labels, std::size_t count) {
+  Slice bits = 0;
+  for (std::size_t i = 0; i < count; ++i) bits |= (labels[i].lo & 1U) << i;
+  return bits;
+}
 
 }  // namespace capc::gc

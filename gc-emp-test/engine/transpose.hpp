@@ -6,20 +6,22 @@
 
 #include "block.hpp"
 
-// Compiled once in each kernel file with that file's instruction set, hence no external linkage.
+// Compiled in each file with that file's instruction set, hence no external linkage.
 namespace capc::gc {
 namespace {
 
-/// Eight 64 x 64 bit matrices side by side: row r is words[r][0..7].
-inline void transpose_64(std::uint64_t (&words)[64][8]) {
-  std::uint64_t mask = 0x00000000FFFFFFFF;
-  for (std::size_t width = 32; width != 0; width >>= 1U, mask ^= mask << width) {
-    for (std::size_t base = 0; base < 64; base += 2 * width) {
+/// kLanes square bit matrices side by side, in place: row r of each is words[r].
+template <class Unsigned, std::size_t kLanes>
+inline void transpose_squares(Unsigned (&words)[8 * sizeof(Unsigned)][kLanes]) {
+  constexpr std::size_t kRows = 8 * sizeof(Unsigned);
+  Unsigned mask = ~Unsigned{0} >> (kRows / 2);
+  for (std::size_t width = kRows / 2; width != 0; width >>= 1U, mask ^= mask << width) {
+    for (std::size_t base = 0; base < kRows; base += 2 * width) {
       for (std::size_t row = base; row < base + width; ++row) {
-        for (std::size_t lane = 0; lane < 8; ++lane) {
-          const std::uint64_t high = words[row][lane];
-          const std::uint64_t low = words[row + width][lane];
-          const std::uint64_t moved = ((high >> width) ^ low) & mask;
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+          const Unsigned high = words[row][lane];
+          const Unsigned low = words[row + width][lane];
+          const Unsigned moved = ((high >> width) ^ low) & mask;
           words[row][lane] = high ^ (moved << width);
           words[row + width][lane] = low ^ moved;
         }
@@ -35,7 +37,7 @@ inline void transpose_rows(const Block* rows, std::size_t stride, std::size_t un
       for (std::size_t row = 0; row < 64; ++row) {
         std::memcpy(half[h][row], rows + (64 * h + row) * stride + 4 * unit, 64);
       }
-      transpose_64(half[h]);
+      transpose_squares(half[h]);
     }
     for (std::size_t lane = 0; lane < 8; ++lane) {
       Block* column = out + 512 * unit + 64 * lane;

@@ -42,7 +42,7 @@ enum class MessageType : std::uint8_t {
 /// Stands before every message: 40 bytes, little-endian.
 struct Header {
   static constexpr std::uint32_t kMagic = 0x31434743;  // "CGC1"
-  static constexpr std::uint8_t kVersion = 2;
+  static constexpr std::uint8_t kVersion = 3;
   std::uint32_t magic = kMagic;
   std::uint8_t version = kVersion;
   MessageType type = MessageType::SetupOffer;

@@ -23,6 +23,12 @@ class Watching : public LookupPair {
   std::vector<Message> messages;
 };
 
+/// Bits of a look-up that stand slice by slice in a message: all but the numbers.
+std::size_t sliced_bits(const Lookup& lookup, bool from_holder) {
+  if (lookup.is_node()) return from_holder ? lookup.table_bits : lookup.choose_bits;
+  return from_holder ? 0 : lookup.table.choice_bits;
+}
+
 void uniform_messages(const LookupPlan& plan) {
   constexpr std::size_t kCount = 20000;
   Watching pair;
@@ -45,9 +51,9 @@ void uniform_messages(const LookupPlan& plan) {
       if (lookup.table.has_numbers) continue;
       for (std::size_t r = 0; r < lookup.result_count; ++r) {
         std::size_t greater = 0, equal = 0;
-        for (const NodeBits& nodes : chooser->node_shares()) {
-          greater += nodes.greater(lookup.results[r].node);
-          equal += nodes.equal(lookup.results[r].node);
+        for (std::size_t i = 0; i < kCount; ++i) {
+          greater += chooser->node_shares().greater(lookup.results[r].node, i);
+          equal += chooser->node_shares().equal(lookup.results[r].node, i);
         }
         CHECK(balanced(greater));
         CHECK(lookup.with_equal ? balanced(equal) : equal == 0);
@@ -61,15 +67,17 @@ void uniform_messages(const LookupPlan& plan) {
       std::size_t start = 0;
       for (const Lookup& lookup : plan.steps()[step]) {
         const std::size_t bits = from_holder ? lookup.table_bits : lookup.choose_bits;
-        for (std::size_t bit = 0; bit < bits; ++bit) {
-          std::size_t ones = 0;
-          for (std::size_t i = 0; i < kCount; ++i) {
-            const std::size_t at = start + i * bits + bit;
-            ones += bit_at(message[kHeaderBytes + at / 8], at % 8);
+        const std::size_t sliced = sliced_bits(lookup, from_holder);
+        std::vector<std::size_t> ones(bits);
+        for_each_slice(kCount, [&](std::size_t /*slice*/, std::size_t count) {
+          for (std::size_t i = 0; i < bits * count; ++i, ++start) {
+            const std::size_t rest = i - std::min(i, sliced * count);
+            const std::size_t bit =
+                i < sliced * count ? i / count : sliced + rest % (bits - sliced);
+            ones[bit] += bit_at(message[kHeaderBytes + start / 8], start % 8);
           }
-          CHECK(balanced(ones));
-        }
-        start += bits * kCount;
+        });
+        for (const std::size_t count : ones) CHECK(balanced(count));
       }
     }
   }

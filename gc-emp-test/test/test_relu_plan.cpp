@@ -1,5 +1,5 @@
-// The plan of a ReLU by table look-ups: what each step has, its figures, the tables of nodes
-// against what they are to say, and the field behind their pads.
+// The plan of a ReLU by table look-ups: what each step has, its figures, and the field behind the
+// pads.
 
 #include "check.hpp"
 #include "errors.hpp"
@@ -98,52 +98,6 @@ void pads() {
   CHECK(tweaks_of(plan, 3) == 3 * (next + next_back));
 }
 
-/// Tables of leaves against what they are to say, entry by entry.
-void leaf_tables(std::size_t entries) {
-  for (Word own = 0; own < entries; ++own) {
-    for (Word other = 0; other < entries; ++other) {
-      const NodeTable table = leaf_table(entries, own);
-      const Word entry = entry_of(entries, table, other);
-      CHECK(entry == ((own > other ? 1U : 0U) | (own == other ? 2U : 0U)));
-      const Word near = 5 % entries;
-      CHECK(entry_of(entries, moved(table, other), near) == entry_of(entries, table, near ^ other));
-      CHECK(entry_of(entries, everywhere(entries, own & 3U), other) == (own & 3U));
-    }
-  }
-}
-
-/// Merges of so many nodes.
-void merge_tables() {
-  for (std::size_t count = 2; count <= kMaxChildren; ++count) {
-    Lookup merge;
-    merge.child_count = count;
-    merge.table.choice_bits = count - 1;
-    const std::size_t entries = merge.table.entries();
-    for (std::size_t i = 0; i < count; ++i) merge.children[i] = 3 * i;
-    for (int i = 0; i < 200; ++i) {
-      NodeBits mine, other;
-      for (std::size_t child = 0; child < count; ++child) {
-        mine.add(3 * child, rng()(), rng()());
-        other.add(3 * child, rng()(), rng()());
-      }
-      const auto greater = [&](std::size_t node) {
-        return mine.greater(node) ^ other.greater(node);
-      };
-      const auto equal = [&](std::size_t node) { return mine.equal(node) ^ other.equal(node); };
-      Word expected_greater = 0, all_equal = 1;
-      for (std::size_t child = count; child-- > 0;) {
-        expected_greater ^= all_equal & greater(3 * child);
-        all_equal &= equal(3 * child);
-      }
-      const Word from_both = entry_of(entries, merge_table(merge, mine), equals_of(merge, other)) ^
-                             entry_of(entries, merge_table(merge, other), equals_of(merge, mine));
-      const Word highest = highest_of(merge, mine) ^ highest_of(merge, other);
-      CHECK(((from_both & 1U) ^ highest) == expected_greater);
-      CHECK(from_both >> 1U == all_equal);
-    }
-  }
-}
-
 }  // namespace
 
 int main() {
@@ -151,7 +105,5 @@ int main() {
     every_plan_fits();
     figures();
     pads();
-    for (const std::size_t entries : {2U, 4U, 8U, 16U}) leaf_tables(entries);
-    merge_tables();
   });
 }
