@@ -1,6 +1,7 @@
 #pragma once
 
 #include <openssl/rand.h>
+#include <sys/mman.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,10 @@ inline void wipe(void* bytes, std::size_t count) {
   asm volatile("" : : "r"(bytes) : "memory");  // as if it did
 }
 
+/// `Huge`: of 2 MiB where the kernel has them, for arrays of some MiB that are read all over. A
+/// processor finds few of the usual pages without a look into its tables.
+enum class Pages : std::uint8_t { Usual, Huge };
+
 /// An array of labels, seeds or choice bits: 64-byte aligned, zero at first, erased at the end.
 template <class T>
 class SecretArray {
@@ -26,17 +31,22 @@ class SecretArray {
 
  public:
   SecretArray() = default;
-  explicit SecretArray(std::size_t count) : size_(count) {
+  explicit SecretArray(std::size_t count, Pages pages = Pages::Usual)
+      : size_(count), alignment_(pages == Pages::Huge ? kHugePage : kAlignment) {
     if (count > 0) {
-      data_ = static_cast<T*>(::operator new(count * sizeof(T), kAlignment));
+      data_ = static_cast<T*>(pages == Pages::Huge ? huge_pages(count * sizeof(T))
+                                                   : ::operator new(count * sizeof(T), alignment_));
       for (std::size_t i = 0; i < count; ++i) new (data_ + i) T{};
     }
   }
   SecretArray(SecretArray&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+      : data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        alignment_(other.alignment_) {}
   SecretArray& operator=(SecretArray&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(alignment_, other.alignment_);
     return *this;
   }
   SecretArray(const SecretArray&) = delete;
@@ -44,7 +54,7 @@ class SecretArray {
   ~SecretArray() {
     if (data_ != nullptr) {
       wipe(data_, size_ * sizeof(T));
-      ::operator delete(data_, kAlignment);
+      ::operator delete(data_, alignment_);
     }
   }
 
@@ -58,8 +68,22 @@ class SecretArray {
 
  private:
   static constexpr std::align_val_t kAlignment{64};
+  static constexpr std::align_val_t kHugePage{std::size_t{1} << 21U};
+
+  /// Whole pages, none of which holds anything else.
+  [[nodiscard]] static void* huge_pages(std::size_t bytes) {
+    constexpr auto kPage = static_cast<std::size_t>(kHugePage);
+    const std::size_t whole = (bytes + kPage - 1) / kPage * kPage;
+    void* const memory = ::operator new(whole, kHugePage);
+#ifdef MADV_HUGEPAGE
+    static_cast<void>(madvise(memory, whole, MADV_HUGEPAGE));  // the usual ones do as well
+#endif
+    return memory;
+  }
+
   T* data_ = nullptr;
   std::size_t size_ = 0;
+  std::align_val_t alignment_ = kAlignment;
 };
 
 /// A value that is erased when it goes.

@@ -37,14 +37,14 @@ const Block* SilentStock::take(std::size_t count) {
 
 void SilentStock::seed(const Block* labels) {
   if (is_seeded()) throw StateError("the silent transfers have their seeds already");
-  inputs_ = SecretArray<Block>(parameters_.inputs());
+  inputs_ = SecretArray<Block>(parameters_.inputs(), Pages::Huge);
   std::copy_n(labels, inputs_.size(), inputs_.data());
 }
 
 void SilentStock::begin_round() {
   if (!is_seeded()) throw StateError("the silent transfers have no seeds");
   if (pending() == kSilentWindow) throw StateError("too many silent rounds wait for their proofs");
-  if (outputs_.size() == 0) outputs_ = SecretArray<Block>(parameters_.outputs());
+  if (outputs_.size() == 0) outputs_ = SecretArray<Block>(parameters_.outputs(), Pages::Huge);
   if (std::exchange(has_next_inputs_, false)) {
     make_outputs(inputs_.size());
     std::copy_n(outputs_.data(), inputs_.size(), inputs_.data());

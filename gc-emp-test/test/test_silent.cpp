@@ -310,6 +310,19 @@ void lengths_and_order() {
   CHECK_THROWS(StateError, fresh.answer(pair.trees, pair.point));
 }
 
+/// As any others: zeros at first, and free to move.
+void secrets_in_huge_pages() {
+  constexpr std::size_t kCount = 100'000;
+  SecretArray<Block> huge(kCount, Pages::Huge);
+  CHECK(reinterpret_cast<std::uintptr_t>(huge.data()) % (std::uintptr_t{1} << 21U) == 0);
+  CHECK(std::all_of(huge.begin(), huge.end(), [](Block block) { return block == Block{}; }));
+  huge[kCount - 1] = {1, 2};
+  SecretArray<Block> moved(1);
+  moved = std::move(huge);
+  CHECK(moved.size() == kCount);
+  CHECK(moved[kCount - 1] == (Block{1, 2}));
+}
+
 }  // namespace
 
 int main() {
@@ -319,6 +332,7 @@ int main() {
       trees(path);
       code(path);
     }
+    secrets_in_huge_pages();
     SilentPair few;
     rounds(few, 4);
     untaken_rounds();
