@@ -44,8 +44,8 @@ def plan_packing(
 ) -> Packing:
     """The cheapest packing of a layer by the measured cost of encryptions, replies and products.
 
-    Up to `images` images of a batch may share polynomials; `blocks.images` says how many do.
-    ValueError where one output value alone needs more than `degree` coefficients.
+    `images` of a batch run at a time; `blocks.images` says how many of them share polynomials, a
+    power of two. ValueError where one output value alone needs more than `degree` coefficients.
     """
     return Packing(shape, degree, cheapest(shape, degree, images, weighing)[1])
 
@@ -56,19 +56,20 @@ def cheapest(
 ) -> tuple[float, Blocks]:
     """The cost of the cheapest packing for an image, in units of one product's work, and its sizes.
 
-    ValueError as plan_packing.
+    Images that a last group lacks cost as much as others. ValueError as plan_packing.
     """
     best = min(_candidates(shape, degree, 1, weighing))
-    together = 2
-    while together <= images:
+    together = 1
+    while together < images:
+        together *= 2
+        filled = -(-images // together) * together / images
         # No more filters than one image has: the noise of a sum grows with them.
         fitting = (
-            found
-            for found in _candidates(shape, degree, together, weighing)
-            if found[1].filters <= best[1].filters
+            (filled * cost, blocks)
+            for cost, blocks in _candidates(shape, degree, together, weighing)
+            if blocks.filters <= best[1].filters
         )
         best = min([best, *fitting])
-        together *= 2
     return best
 
 

@@ -53,7 +53,7 @@ def plan(
 ) -> Mapping[str, LayerPlan]:
     """Check for every linear layer that decryption is exact and replies hide the weights.
 
-    Up to `images` images of a batch share polynomials; figures are of one such group.
+    `images` of a batch run at a time; figures are of one group that shares polynomials.
     ConfigError names the layer and the figure that is too small.
     """
     setting = context(parameters, fixed_point.ring_bits)

@@ -22,9 +22,9 @@ from capc.he.parameters import EncryptionParameters
 from capc.he.server import public_key_bytes
 from capc.he.symmetric import SEED_BYTES
 from capc.inference.layout import (
+    IMAGES_TOGETHER,
     NonlinearPlan,
     image_bytes,
-    images_together,
     nonlinear_plans,
     opening_products,
     queries_at_once,
@@ -106,7 +106,7 @@ def query_costs(
     cannot be evaluated under these parameters.
     """
     require_supported(network)
-    linear = linear_plans(network, parameters, images_together(queries), link)
+    linear = linear_plans(network, parameters, min(queries, IMAGES_TOGETHER), link)
     functions = functions_of(network, transfers)
     plans = nonlinear_plans(network, functions, queries, Supply.over(link))
     opening = opening_products(network)
@@ -212,7 +212,7 @@ def linear_plans(
     images: int = 1,
     link: Link = WITHIN_A_MACHINE,
 ) -> Mapping[str, planner.LayerPlan]:
-    """The linear layers' packings, with up to `images` images in a polynomial, all checked.
+    """The linear layers' packings, for `images` that run at a time, all checked.
 
     Raises ModelError or ConfigError, naming the layer and a way out, where one cannot be evaluated.
     """

@@ -31,15 +31,6 @@ def queries_at_once(batch_size: int, bytes_each: int) -> int:
     return max(1, min(batch_size, IMAGES_TOGETHER, MAX_PREPARED_BYTES // max(1, bytes_each)))
 
 
-def images_together(count: int) -> int:
-    """How many of `count` images that run at a time may share polynomials: a power of two.
-
-    That keeps the number of different packings small, for each of which the answering party holds
-    transformed weights.
-    """
-    return 1 << (min(count, IMAGES_TOGETHER).bit_length() - 1)
-
-
 def image_bytes(network: QuantizedNetwork, functions: Mapping[str, Nonlinear]) -> int:
     """Bytes of garbled tables, transfers and shares that one query needs."""
     return sum(
@@ -134,7 +125,7 @@ def linear_packing(
 ) -> Packing:
     """How a linear layer of a batch lies in polynomials of `degree` coefficients."""
     shape = linear_shape(network, layer)
-    return plan_packing(shape, degree, images_together(batch_size), weighing)
+    return plan_packing(shape, degree, min(batch_size, IMAGES_TOGETHER), weighing)
 
 
 def group_count(packing: Packing, batch_size: int) -> int:

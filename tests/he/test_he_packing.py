@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from capc.he.cheapest_packing import WORK_ALONE, Weighing, plan_packing
+from capc.he.cheapest_packing import WORK_ALONE, Weighing, cheapest, plan_packing
 from capc.he.packing import Packing
 from capc.he.shapes import LinearShape
 
@@ -141,7 +141,7 @@ def test_images_that_share_polynomials(
     except ValueError:
         return
     together = packing.blocks.images
-    assert together <= images
+    assert together < 2 * images
     generator = np.random.default_rng(seed)
     values = generator.integers(-50, 50, packing.input_shape)
     weight = generator.integers(-50, 50, shape.weight_shape)
@@ -160,6 +160,22 @@ def test_known_choices_for_a_batch() -> None:
     # Tiles of one image fill their polynomials already.
     wide = LinearShape.convolution((96, 96, 3), (3, 3, 3, 8), padding=((1, 1), (1, 1)))
     assert plan_packing(wide, 8192, 32).blocks.images == 1
+
+
+@pytest.mark.parametrize("layer", ["conv", "dense", "logits"])
+def test_images_that_a_last_group_lacks_are_counted(layer: str) -> None:
+    def work(images: int, most: int) -> float:
+        """Of so many images, in groups of the packing for `most`."""
+        cost, blocks = cheapest(CRYPTONETS[layer], 8192, most, WORK_ALONE)
+        return cost * -(-images // blocks.images) * blocks.images
+
+    for images in range(1, 65):
+        cost, blocks = cheapest(CRYPTONETS[layer], 8192, images, WORK_ALONE)
+        assert blocks.images.bit_count() == 1
+        assert cost * images == pytest.approx(min(work(images, 1 << k) for k in range(7)))
+    # One group of 64, of which 24 are not there, rather than two of 32.
+    assert plan_packing(CRYPTONETS["dense"], 8192, 40).blocks.images == 64
+    assert plan_packing(CRYPTONETS["dense"], 8192, 32).blocks.images == 32
 
 
 def test_known_answer_by_hand() -> None:

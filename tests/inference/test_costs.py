@@ -63,7 +63,7 @@ def test_expected_bytes_are_those_that_travel(
     network = arranged(quantize(small(), FixedPoint(41, 12), (0.0, 1.0)), choice)
     costs = query_costs(network, FAST, queries, choice.transfers(network))
     assert set(costs) == {"c", "p", "r" if choice == GARBLED else "r/each", "s", "d"}
-    assert costs["d"].work.startswith("4 images: " if queries == 7 else "1 in, ")
+    assert costs["d"].work.startswith("8 images: " if queries == 7 else "1 in, ")
     expected = total_cost(costs)
     counts: list[Any] = []
     run(network, np.zeros((queries, 8, 8, 1)), FAST, counts, choice)
