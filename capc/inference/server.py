@@ -28,6 +28,7 @@ from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice, described
 from capc.inference.layout import (
     NonlinearPlan,
+    image_bytes,
     instance_words,
     linear_packing,
     nonlinear_plans,
@@ -123,6 +124,15 @@ class InferenceServer:
         self._functions = functions_of(network, transfers)
         self._nonlinear = AnsweringSide(channel, self._ring, self._functions.values(), self._supply)
 
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of tables, transfers and shares that are held for one query."""
+        return image_bytes(self._network, self._functions)
+
+    def expect(self, batch_size: int) -> None:
+        """Set-up: the weights for batches of this size, which else the first of them waits for."""
+        self._server_layers(batch_size)
+
     def prepare(self, batch_size: int) -> PreparedInference:
         """Offline phase for a batch: products of encrypted masks, tables, transfers.
 
@@ -130,11 +140,7 @@ class InferenceServer:
         """
         plans = nonlinear_plans(self._network, self._functions, batch_size, self._supply)
         nonlinear = {name: self._nonlinear.draw(plan) for name, plan in plans.items()}
-        layers = [
-            self._server_layer(layer, batch_size)
-            for layer in self._network.layers
-            if isinstance(layer, WeightedLayer)
-        ]
+        layers = self._server_layers(batch_size)
         answered = AnsweredProducts(self._channel, self._he, self._ring, layers, batch_size)
         finish = self._nonlinear.begin(nonlinear.values())
         answered.begin(at_once=sent_at_once(plans))
@@ -152,6 +158,13 @@ class InferenceServer:
         for layer in self._network.layers[self._split :]:
             self._evaluate(layer, prepared)
         return prepared.shares[self._network.output.name]
+
+    def _server_layers(self, batch_size: int) -> list[ServerLayer]:
+        return [
+            self._server_layer(layer, batch_size)
+            for layer in self._network.layers
+            if isinstance(layer, WeightedLayer)
+        ]
 
     def _server_layer(self, layer: WeightedLayer, batch_size: int) -> ServerLayer:
         """The layer's weights, packed for batches of this size; kept for the next one."""

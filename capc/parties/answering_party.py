@@ -21,6 +21,7 @@ from capc.graph.layers import QuantizedNetwork
 from capc.graph.prepared import load_network
 from capc.graph.ring_choice import require_sums
 from capc.he.allocation import give_back_freed_memory
+from capc.inference.layout import queries_at_once
 from capc.inference.server import InferenceServer
 from capc.inference.unencrypted import UnencryptedServer
 from capc.parties.config import PartyConfig
@@ -244,9 +245,13 @@ def start_inference(
         logger.warning("no encryption: this party sees every query")
         return UnencryptedServer(querying, network)
     parameters = config.encryption_parameters
-    return InferenceServer(
+    server = InferenceServer(
         querying, network, parameters, allow_insecure=config.insecure, choice=config.nonlinear
     )
+    # The querying party decides how many run at a time, by all models: here, if all are as this.
+    wanted = min(config.batch_size, config.n_queries)
+    server.expect(queries_at_once(wanted, config.n_parties * server.image_bytes))
+    return server
 
 
 def main(argv: list[str] | None = None) -> int:

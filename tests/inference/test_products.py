@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.graph.layers import Add, Dense, Input, Layer, Network, QuantizedNetwork, Relu
 from capc.graph.quantize import quantize
+from capc.he.server import HEServer, ServerLayer
 from capc.inference import products, supply
 from capc.inference.choice import NonlinearChoice
 from capc.inference.client import InferenceClient, KeyRing
@@ -122,4 +124,36 @@ def test_a_peer_that_sends_more_and_shorter_masks_is_named(
         with pytest.raises(ProtocolError, match="encrypted input has 5 bytes"):
             server.prepare(1)
         channel.close()
+        asked.result()
+
+
+def test_weights_for_expected_batches_are_made_at_set_up(
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    prepare_layer = HEServer.prepare_layer
+
+    def noted(server: HEServer, name: str, *arguments: Any) -> ServerLayer:
+        made.append(name)
+        return prepare_layer(server, name, *arguments)
+
+    monkeypatch.setattr(HEServer, "prepare_layer", noted)
+    left, right = socket.socketpair()
+
+    def ask() -> None:
+        with Channel(left, "answering-0") as channel:
+            client = InferenceClient(channel, KeyRing(TINY, allow_insecure=True))
+            client.prepare(5)
+            assert client.image_bytes == sizes.result()
+
+    with ThreadPoolExecutor(1) as pool, Channel(right, "querying") as channel:
+        sizes: Future[int] = Future()
+        asked = pool.submit(ask)
+        server = InferenceServer(channel, network, TINY, allow_insecure=True)
+        sizes.set_result(server.image_bytes)
+        assert made == ["a", "b", "c", "d"]
+        server.expect(5)
+        assert made == ["a", "b", "c", "d"] * 2
+        server.prepare(5)
+        assert len(made) == 8
         asked.result()
