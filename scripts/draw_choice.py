@@ -74,7 +74,7 @@ def draw(path: Path) -> None:
         xlabel=f"ReLUs of a layer ({RING.ring_bits} bits, {RING.fraction_bits} of them dropped)",
         ylabel="rate of the line, Mbit/s",
     )
-    axes.text(0.03, 0.95, "above a curve: garbled", transform=axes.transAxes, va="top")
+    axes.text(0.03, 0.95, "above a curve:\ngarbled", transform=axes.transAxes, va="top")
     axes.text(0.97, 0.05, "below it: by transfers", transform=axes.transAxes, ha="right")
     axes.grid(alpha=0.3)
     figure.legend(title="round trip", loc="outside right center")

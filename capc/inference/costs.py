@@ -1,8 +1,8 @@
 """What an encrypted query of a network costs, before anything runs: bytes exactly, time roughly.
 
 Bytes come from the packing, the circuits and the look-ups. Seconds come from their counts and from
-unit costs that were measured on two cores of a shared AMD EPYC with both parties on it
-(docs/models.md); elsewhere they scale with the machine.
+unit costs: both parties' processor time on a shared Intel Xeon with AVX-512 (docs/performance.md).
+Elsewhere they scale with the machine.
 """
 
 from __future__ import annotations
@@ -35,18 +35,16 @@ from capc.inference.supply import CORRECTION_SECONDS, STOCK_SECONDS, Supply
 from capc.inference.weighing import weighing_of
 from capc.inference.words import word_bytes
 
-# Seconds at degree 8192 with two data primes: an input, an output polynomial, a product. They
-# are the EPYC's before arithmetic was the engine's own, times what that changed on a Xeon.
-_INPUT_SECONDS = 0.35e-3
-_OUTPUT_SECONDS = 0.5e-3
-_PRODUCT_SECONDS = 0.025e-3
-_MERGE_SECONDS = 1.3e-3  # of each sum that shares a polynomial of a reply
+# Seconds at degree 8192 with two data primes: an input, an output polynomial, a product.
+_INPUT_SECONDS = 0.5e-3
+_OUTPUT_SECONDS = 1.1e-3
+_PRODUCT_SECONDS = 0.02e-3
+_MERGE_SECONDS = 2.7e-3  # of each sum that shares a polynomial of a reply
 _WEIGHT_SECONDS = 0.8e-9  # of a weight times a number in the clear, online
 # Seconds an AND gate, garbled and sent, then evaluated.
-_GARBLE_SECONDS = 90e-9
-_EVALUATE_SECONDS = 25e-9
-# Seconds of a table filled, sent and read: both parties' processor time (Xeon, AVX-512). What its
-# transfers take is in capc.inference.supply.
+_GARBLE_SECONDS = 100e-9
+_EVALUATE_SECONDS = 40e-9
+# Seconds of a table filled, sent and read. What its transfers take is in capc.inference.supply.
 _LOOKUP_SECONDS = 60e-9
 # Round trips of an offline phase, all layers together: choices and tables; corrections, or trees,
 # points and proofs.

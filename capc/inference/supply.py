@@ -21,7 +21,7 @@ from capc.inference.link import Link
 # Seconds an oblivious transfer made ahead, by corrections or from the stock, with its part of a
 # table's pads: both parties' processor time (Xeon, AVX-512).
 CORRECTION_SECONDS = {SHALLOW_TREES: 45e-9, DEEP_TREES: 130e-9}
-STOCK_SECONDS = 60e-9
+STOCK_SECONDS = 50e-9
 _START_SECONDS = 0.1  # seeds and first rounds, in both directions
 _START_BATCHES = 10  # of a session, which together pay for its stock's start
 _MOST_CORRECTED = 1 << 20

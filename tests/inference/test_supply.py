@@ -96,9 +96,9 @@ def test_the_documented_figures() -> None:
     sent = [f"{lookup_bytes.seed_bytes(depth) / 1e6:.1f}" for depth in (SHALLOW_TREES, DEEP_TREES)]
     assert f"seeds of {sent[0]} MB, or {sent[1]} with 256 seeds" in text
     for rate, said in (
-        (1e8, "73,000 transfers on at 100"),
-        (1e7, "45,000 at 10"),
-        (1e9, "700,000"),
+        (1e8, "70,000 transfers on at 100"),
+        (1e7, "44,000 at 10"),
+        (1e9, "430,000"),
     ):
         assert said in text
         count = int(said.split()[0].replace(",", ""))
