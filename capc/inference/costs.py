@@ -45,7 +45,7 @@ _WEIGHT_SECONDS = 0.8e-9  # of a weight times a number in the clear, online
 _GARBLE_SECONDS = 100e-9
 _EVALUATE_SECONDS = 40e-9
 # Seconds of a table filled, sent and read. What its transfers take is in capc.inference.supply.
-_LOOKUP_SECONDS = 60e-9
+_LOOKUP_SECONDS = 35e-9
 # Round trips of an offline phase, all layers together: choices and tables; corrections, or trees,
 # points and proofs.
 _CIRCUITS_TRIPS = 1.0
