@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,11 @@ from capc.parties.messages import Batch, BatchOrder, send_vote_share
 from capc.parties.own_noise import MaskedNoise, draw_own_noise
 from capc.parties.pairwise_masks import PairwiseMasks
 from capc.parties.runtime import Runtime, StepTimer, run_party
+from capc.privacy.noise_ahead import NoiseAhead
 from capc.roles import ANSWERING, GUARDIAN, QUERYING, role_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
+from capc.transport.peer import Peer
 
 logger = logging.getLogger(__name__)
 
@@ -201,28 +204,11 @@ def take_part(runtime: Runtime) -> None:
             inference = start_inference(config, querying, network)
         rest(config)
         with runtime.timed(None, "1c", "setup", lambda: querying.traffic):
-            program = resources.enter_context(
-                CircuitProgram.garbler(
-                    "argmax_1",
-                    ring_bits=ring.ring_bits,
-                    classes=config.rule.candidates,
-                    vote_bits=VOTE_BITS,
-                    vote_shift=config.vote_shift,
-                    backend=config.gc_backend,
-                    timeout_seconds=config.timeout_seconds,
-                )
-            )
+            program = resources.enter_context(start_argmax(config, ring.ring_bits))
             program.is_with(querying)
             resources.enter_context(meeting.address(program)).send(querying)
             program.wait_until_ready()
-        own_noise = None
-        if noise is not None:
-            others = {
-                name: peer.certificate
-                for name, peer in peers.items()
-                if role_of(name) == ANSWERING and name != config.party
-            }
-            own_noise = MaskedNoise(noise, PairwiseMasks(meeting.identity, others, meeting.run))
+        own_noise = None if noise is None else masked_noise(noise, runtime, peers)
         runtime.control.ready()
         AnsweringParty(
             *(runtime, querying, guardian, inference, program),
@@ -252,6 +238,30 @@ def start_inference(
     wanted = min(config.batch_size, config.n_queries)
     server.expect(queries_at_once(wanted, config.n_parties * server.image_bytes))
     return server
+
+
+def start_argmax(config: PartyConfig, ring_bits: int) -> CircuitProgram:
+    """The garbler's end of step 1c."""
+    return CircuitProgram.garbler(
+        "argmax_1",
+        ring_bits=ring_bits,
+        classes=config.rule.candidates,
+        vote_bits=VOTE_BITS,
+        vote_shift=config.vote_shift,
+        backend=config.gc_backend,
+        timeout_seconds=config.timeout_seconds,
+    )
+
+
+def masked_noise(noise: NoiseAhead, runtime: Runtime, peers: Mapping[str, Peer]) -> MaskedNoise:
+    """The party's noise, under masks that it shares with each other answering party."""
+    others = {
+        name: peer.certificate
+        for name, peer in peers.items()
+        if role_of(name) == ANSWERING and name != runtime.config.party
+    }
+    meeting = runtime.meeting
+    return MaskedNoise(noise, PairwiseMasks(meeting.identity, others, meeting.run))
 
 
 def main(argv: list[str] | None = None) -> int:
