@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import seal
 
 from capc.errors import ProtocolError
@@ -21,6 +22,7 @@ from capc.he.merging import merging_keys
 from capc.he.messages import pack_request, reply_bytes, unpack_reply
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
+from capc.he.rns import UInt64
 from capc.he.symmetric import SEED_BYTES, ZeroEncryptor, key_polynomial
 
 
@@ -74,9 +76,10 @@ class HEClient:
         primes, length = self._context.primes, packing.input_length
         packed = self._fixed_point.reduce(packing.pack_input(values)).reshape(-1)
         message = rns.scaled_message(packed, self._fixed_point.ring_bits, primes)
-        by_polynomial = message.reshape(len(primes), -1, length).swapaxes(0, 1)
-        seed, first = self._zeros.encrypt(packing.input_polynomials)
-        first[..., :length] = rns.add_mod(first[..., :length], by_polynomial, primes)
+        shape = packing.input_polynomials, len(primes), self._context.degree
+        messages: UInt64 = np.zeros(shape, dtype=np.uint64)
+        messages[..., :length] = message.reshape(len(primes), -1, length).swapaxes(0, 1)
+        seed, first = self._zeros.encrypt(messages)
         return pack_request(seed, first, self._context)
 
     def reply_bytes(self, packing: Packing) -> int:

@@ -1,7 +1,8 @@
 """The two messages of an encrypted product; their lengths follow from what is public.
 
-A request has the seed of all c1 (capc.he.symmetric), then c0 of each input polynomial. A reply has,
-for each output polynomial, c0 at the coefficients with results, then c1, which is in NTT form.
+A request has the seed of all c1 (capc.he.symmetric), then c0 of each input polynomial, all in NTT
+form. A reply has, for each output polynomial, c0 at the coefficients with results, then c1, which
+is in NTT form.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def reply_bytes(packing: Packing, context: Context) -> int:
 
 
 def pack_request(seed: bytes, first: UInt64, context: Context) -> bytes:
-    """From the seed and c0 (inputs, primes, degree) in coefficient form."""
+    """From the seed and c0 (inputs, primes, degree)."""
     return b"".join([seed, *(rns.pack(polynomial, context.primes) for polynomial in first)])
 
 

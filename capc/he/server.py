@@ -163,7 +163,7 @@ class HEServer:
         """The client's ciphertexts, (inputs, 2, primes, degree), in NTT form."""
         seed, first = unpack_request(request, packing, self._context)
         inputs: UInt64 = np.empty((len(first), 2, *first.shape[1:]), dtype=np.uint64)
-        inputs[:, 0] = self._context.to_ntt(first)
+        inputs[:, 0] = first
         inputs[:, 1] = uniform_polynomials(seed, len(first), self._context)
         return inputs
 

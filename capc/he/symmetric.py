@@ -35,33 +35,43 @@ class ZeroEncryptor:
     def __repr__(self) -> str:
         return "ZeroEncryptor(...)"
 
-    def encrypt(self, count: int) -> tuple[bytes, UInt64]:
-        """A fresh seed for all c1 (see uniform_polynomials), and c0 (count, primes, degree)."""
-        seed = os.urandom(SEED_BYTES)
-        return seed, self.first_polynomials(uniform_polynomials(seed, count, self._context))
+    def encrypt(self, messages: UInt64) -> tuple[bytes, UInt64]:
+        """A fresh seed for all c1 (see uniform_polynomials), and c0 in NTT form.
+
+        Of messages (count, primes, degree) in coefficient form, to which errors are added in place.
+        """
+        seed, context = os.urandom(SEED_BYTES), self._context
+        uniform = uniform_polynomials(seed, len(messages), context)
+        self._add_errors(messages)
+        return seed, self._products(uniform, self._negated, context.to_ntt(messages))
 
     def first_polynomials(self, uniform: UInt64) -> UInt64:
         """e - a s in coefficient form, with fresh errors, for each a of `uniform` in NTT form.
 
         Both have the shape (count, primes, degree). Twice for one `a` would show errors.
         """
-        polynomials = self._products(uniform, self._negated)
-        errors = rns.binomial(len(uniform) * self._context.degree, MAX_ERROR)
-        rns.add_small(polynomials, errors.reshape(len(uniform), -1), self._context.primes)
+        polynomials = self._context.from_ntt(self._products(uniform, self._negated))
+        self._add_errors(polynomials)
         return polynomials
 
     def times_secret(self, polynomials: UInt64) -> UInt64:
         """c s for each c in NTT form, (count, primes, degree), in coefficient form. Secret."""
-        return self._products(polynomials, self._secret)
+        return self._context.from_ntt(self._products(polynomials, self._secret))
 
-    def _products(self, polynomials: UInt64, factor: UInt64) -> UInt64:
-        """Those by the one polynomial of `factor` (1, primes, degree), in coefficient form."""
+    def _add_errors(self, polynomials: UInt64) -> None:
+        """Fresh ones, to polynomials in coefficient form, in place."""
+        errors = rns.binomial(len(polynomials) * self._context.degree, MAX_ERROR)
+        rns.add_small(polynomials, errors.reshape(len(polynomials), -1), self._context.primes)
+
+    def _products(self, polynomials: UInt64, factor: UInt64, added: UInt64 | None = None) -> UInt64:
+        """Those by the one polynomial of `factor` (1, primes, degree), all in NTT form."""
         numbers = np.arange(len(polynomials))
         pairs = np.stack([numbers, np.zeros_like(numbers)], axis=1)[:, np.newaxis]
+        start = None if added is None else added[:, np.newaxis]
         products = rns.sums_of_products(
-            *(polynomials[:, np.newaxis], factor, pairs, self._context.primes)
+            *(polynomials[:, np.newaxis], factor, pairs, self._context.primes, start)
         )
-        return self._context.from_ntt(products[:, 0])
+        return products[:, 0]
 
 
 def uniform_polynomials(seed: bytes, count: int, context: Context) -> UInt64:

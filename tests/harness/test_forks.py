@@ -226,7 +226,7 @@ def draws():
         Identity.create("a").certificate.encode().hex(),
         seed.hex(),
         key[:64].hex(),
-        keys._zeros.encrypt(1)[1].tobytes()[:64].hex(),
+        keys._zeros.encrypt(np.zeros((1, 2, 1024), dtype=np.uint64))[1].tobytes()[:64].hex(),
         zero[1][0, :8].tobytes().hex(),
         server._zeros.errors(64).tobytes().hex(),
     ]

@@ -31,6 +31,7 @@ from capc.he.client import HEClient
 from capc.he.context import Context
 from capc.he.messages import pack_request
 from capc.he.packing import Packing
+from capc.he.rns import UInt64
 from capc.he.server import HEServer, ServerLayer, new_key_seed
 from capc.he.shapes import LinearShape
 from capc.he.symmetric import SEED_BYTES, uniform_polynomials
@@ -55,10 +56,11 @@ def encrypt_off_the_grid(client: HEClient, packing: Packing, value: int) -> byte
 
     `value` is added to the phase as it is, modulo q, where an honest client adds q m / t.
     """
-    seed, first = client._zeros.encrypt(packing.input_polynomials)
-    residues = np.zeros_like(first)
-    residues[..., 0] = [value % prime for prime in client._context.primes]
-    return pack_request(seed, rns.add_mod(first, residues, client._context.primes), client._context)
+    context = client._context
+    shape = packing.input_polynomials, len(context.primes), context.degree
+    residues: UInt64 = np.zeros(shape, dtype=np.uint64)
+    residues[..., 0] = [value % prime for prime in context.primes]
+    return pack_request(*client._zeros.encrypt(residues), context)
 
 
 def reply(server: HEServer, layer: ServerLayer, request: bytes) -> bytes:
@@ -98,8 +100,7 @@ def seen_in(
     modulus = math.prod(primes)
     request = encrypt_off_the_grid(client, packing, int(value * (modulus >> 41)))
     if value == 0:  # no encryption at all: c0 is 1, whatever c1 is
-        one = np.zeros((1, len(primes), 1024), dtype=np.uint64)
-        one[..., 0] = 1
+        one = np.ones((1, len(primes), 1024), dtype=np.uint64)  # in NTT form
         request = pack_request(request[:SEED_BYTES], one, client._context)
     first, second = parts(client, packing, reply(server, layer, request))
     turned = negacyclic(second, secret_polynomial(client))

@@ -69,12 +69,12 @@ def test_the_noise_of_merging_stays_below_its_bound() -> None:
     client = HEClient(WIDE, RING, allow_insecure=True)
     key = client.public_key(new_key_seed(), merged)
     merger = Merger(setting, merged, memoryview(key)[-keys_bytes(setting, merged) :])
-    halving, sums, values = setting.primes, [], RING.uniform((merged, 1024))
+    sums, values = [], RING.uniform((merged, 1024))
     for value in values:
-        seed, first = client._zeros.encrypt(1)
         message = rns.scaled_message(value, RING.ring_bits, setting.primes)
+        seed, first = client._zeros.encrypt(message[np.newaxis])
         second = rns.expand(seed, 1, 1024, setting.primes)
-        parts = np.stack([rns.add_mod(first[0], message, halving), setting.from_ntt(second)[0]])
+        parts = setting.from_ntt(np.concatenate([first, second]))
         for _ in range(4):
             parts = rns.halve_mod(parts, setting.primes)
         sums.append(Sum(setting.ciphertext(parts), False))

@@ -30,7 +30,8 @@ def test_a_request_is_a_seed_and_every_first_polynomial() -> None:
     secret = secret_polynomial(client)
     for k, packed in enumerate(PACKING.pack_input(values)):
         start = SEED_BYTES + k * size
-        first = rns.unpack(request[start : start + size], primes, degree)
+        values_of = rns.unpack(request[start : start + size], primes, degree)
+        first = setting.from_ntt(values_of[np.newaxis])[0]
         padded = np.zeros(degree, dtype=np.int64)
         padded[: packed.size] = packed
         bare = rns.subtract_mod(first, rns.scaled_message(padded, 41, primes), primes)

@@ -17,17 +17,24 @@ from he_reference import (
 )
 
 from capc.he import rns
+from capc.he.context import Context
+from capc.he.rns import UInt64
 from capc.he.symmetric import binomial_errors, uniform_polynomials
 
 FAST = (1152921504606748673, 1152921504606830593)
 TEN = (140737488273409, 16515073, 16580609, 16760833)
 
 
+def zeros(setting: Context, count: int) -> UInt64:
+    return np.zeros((count, len(setting.primes), setting.degree), dtype=np.uint64)
+
+
 @pytest.mark.parametrize("config", ["fast", "10"])
 def test_the_phase_is_a_small_error(config: str) -> None:
     client, _ = pair(load(config), 41)
     context = client._context
-    seed, first = client._zeros.encrypt(3)
+    seed, values = client._zeros.encrypt(zeros(context, 3))
+    first = context.from_ntt(values)
     second = context.from_ntt(uniform_polynomials(seed, 3, context))
     secret = secret_polynomial(client)
     errors = np.concatenate(
@@ -114,5 +121,6 @@ def test_subtract_mod() -> None:
 
 def test_each_message_has_its_own_seed() -> None:
     client, _ = pair(load("fast"), 41)
-    assert client._zeros.encrypt(1)[0] != client._zeros.encrypt(1)[0]
+    first, second = (client._zeros.encrypt(zeros(client._context, 1))[0] for _ in range(2))
+    assert first != second
     assert repr(client._zeros) == "ZeroEncryptor(...)"
