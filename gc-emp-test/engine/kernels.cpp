@@ -37,7 +37,7 @@ bool is_supported(Path path) {
   if (path == Path::Vaes) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           has_wide_aes_and_products();
+           __builtin_cpu_supports("avx512ifma") && has_wide_aes_and_products();
   }
 #endif
   return path == Path::Portable;

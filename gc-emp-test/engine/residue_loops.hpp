@@ -32,11 +32,19 @@ struct Reduction {
   Factor one;
 };
 
-/// Pairs of factors, inputs[k][j] and weights[k][j], for `count` products of each coefficient j.
+/// So many products of residues, and a residue, are below 2^128.
+inline constexpr std::size_t kProductsAtOnce = 64;
+
+/// Pairs of factors, inputs[k][c * apart + j] and weights[k][j], for `count` products of each
+/// coefficient j and component c. At most kProductsAtOnce products, and one or two components.
+/// `coming` has the weights of as many later products, for the cache to fetch meanwhile.
 struct Terms {
   const std::uint64_t* const* inputs;
   const std::uint64_t* const* weights;
+  const std::uint64_t* const* coming;
   std::size_t count;
+  std::size_t components;
+  std::size_t apart;
 };
 
 /// The loops over residues, as one instruction set has them.
@@ -47,10 +55,9 @@ struct ResidueLoops {
   void (*reduce)(const Reduction& reduction, const std::uint64_t* low, const std::uint64_t* high,
                  std::size_t size, std::uint64_t* out);
   /// Adds to the sum of each of `size` coefficients, 128 bits in two halves, its products. The
-  /// factors have at most `max_bits` bits.
+  /// sums of the second component follow those of the first.
   void (*add_products)(const Terms& terms, std::size_t size, std::uint64_t* low,
                        std::uint64_t* high);
-  unsigned max_bits;
 };
 
 /// Those for AVX-512 where the path has it.

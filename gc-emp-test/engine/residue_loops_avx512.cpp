@@ -1,8 +1,6 @@
-// Built with AVX-512 F and DQ, and run only on the path whose processors have both.
+// Built with AVX-512 F, DQ and IFMA, and run only on the path whose processors have all of them.
 
 #include <immintrin.h>
-
-#include <algorithm>
 
 #include "transform_loops.hpp"
 
@@ -121,72 +119,87 @@ struct Lanes {
   }
 };
 
-/// Factors of 60 bits in halves of 30: of eight products, the sums of those of the low halves, of
-/// both others and of the high halves are below 2^64.
-constexpr unsigned kHalfBits = 30;
-constexpr std::size_t kTermsInWords = 8;
-
-/// Sums of 128 bits, in two halves.
-struct WideLanes {
-  /// Adds x 2^shift, for x below 2^64.
-  template <unsigned shift>
-  [[gnu::always_inline]] void add(__m512i x) {
-    const __m512i part = _mm512_slli_epi64(x, shift);
-    low = _mm512_add_epi64(low, part);
-    const __mmask8 carries = _mm512_cmplt_epu64_mask(low, part);
-    if constexpr (shift != 0) high = _mm512_add_epi64(high, _mm512_srli_epi64(x, 64 - shift));
-    high = _mm512_mask_sub_epi64(high, carries, high, _mm512_set1_epi64(-1));
+/// Sums of products of numbers in digits of 52 bits, the upper one of a few: in units of 1, 2^52
+/// and 2^104. Each part of a product is below 2^52, so that thousands of them fit. Those of one
+/// unit are added up in several sums, so that none waits for the one before.
+struct DigitSums {
+  [[gnu::always_inline]] void add_product(__m512i x, __m512i w, __m512i w_high) {
+    const __m512i x_high = _mm512_srli_epi64(x, kDigitBits);
+    ones = _mm512_madd52lo_epu64(ones, x, w);
+    middle[0] = _mm512_madd52hi_epu64(middle[0], x, w);
+    middle[1] = _mm512_madd52lo_epu64(middle[1], x, w_high);
+    middle[2] = _mm512_madd52lo_epu64(middle[2], x_high, w);
+    high[0] = _mm512_madd52hi_epu64(high[0], x, w_high);
+    high[1] = _mm512_madd52hi_epu64(high[1], x_high, w);
+    high[2] = _mm512_madd52lo_epu64(high[2], x_high, w_high);
   }
 
-  __m512i low;
-  __m512i high;
+  /// Adds the sum to numbers of 128 bits, which hold it, in two halves.
+  [[gnu::always_inline]] void add_to(__m512i& low_half, __m512i& high_half) const {
+    const __m512i middles = sum(middle);
+    add(ones, low_half, high_half);
+    add(_mm512_slli_epi64(middles, kDigitBits), low_half, high_half);
+    high_half = _mm512_add_epi64(high_half, _mm512_srli_epi64(middles, 64 - kDigitBits));
+    high_half = _mm512_add_epi64(high_half, _mm512_slli_epi64(sum(high), 2 * kDigitBits - 64));
+  }
+
+  static constexpr unsigned kDigitBits = 52;
+  __m512i ones = _mm512_setzero_si512();
+  __m512i middle[3] = {ones, ones, ones};
+  __m512i high[3] = {ones, ones, ones};
+
+ private:
+  [[gnu::always_inline]] static __m512i sum(const __m512i (&x)[3]) {
+    return _mm512_add_epi64(_mm512_add_epi64(x[0], x[1]), x[2]);
+  }
+
+  [[gnu::always_inline]] static void add(__m512i x, __m512i& low_half, __m512i& high_half) {
+    low_half = _mm512_add_epi64(low_half, x);
+    const __mmask8 carries = _mm512_cmplt_epu64_mask(low_half, x);
+    high_half = _mm512_mask_sub_epi64(high_half, carries, high_half, _mm512_set1_epi64(-1));
+  }
 };
 
-/// Adds the products of terms [first, last), at most kTermsInWords, of the lanes in `mask`.
-[[gnu::always_inline]] inline void add_terms(const Terms& terms, std::size_t first,
-                                             std::size_t last, std::size_t at, __mmask8 mask,
-                                             WideLanes& sums) {
-  const __m512i half = _mm512_set1_epi64((std::int64_t{1} << kHalfBits) - 1);
-  __m512i lows = _mm512_setzero_si512();
-  __m512i crosses = lows;
-  __m512i highs = lows;
-  for (std::size_t k = first; k < last; ++k) {
-    const __m512i x = _mm512_maskz_loadu_epi64(mask, terms.inputs[k] + at);
-    const __m512i w = _mm512_maskz_loadu_epi64(mask, terms.weights[k] + at);
-    const __m512i x_low = _mm512_and_si512(x, half);
-    const __m512i w_low = _mm512_and_si512(w, half);
-    const __m512i x_high = _mm512_srli_epi64(x, kHalfBits);
-    const __m512i w_high = _mm512_srli_epi64(w, kHalfBits);
-    lows = _mm512_add_epi64(lows, _mm512_mul_epu32(x_low, w_low));
-    crosses = _mm512_add_epi64(crosses, _mm512_mul_epu32(x_low, w_high));
-    crosses = _mm512_add_epi64(crosses, _mm512_mul_epu32(x_high, w_low));
-    highs = _mm512_add_epi64(highs, _mm512_mul_epu32(x_high, w_high));
+template <std::size_t components>
+void add_products_of(const Terms& terms, std::size_t size, std::uint64_t* low,
+                     std::uint64_t* high) {
+  for (std::size_t at = 0; at < size; at += Lanes::kLanes) {
+    const __mmask8 mask = Lanes::first(size - at);
+    DigitSums sums[components];
+    for (std::size_t k = 0; k < terms.count; ++k) {
+      const __m512i w = _mm512_maskz_loadu_epi64(mask, terms.weights[k] + at);
+      _mm_prefetch(reinterpret_cast<const char*>(terms.coming[k] + at), _MM_HINT_T1);
+      const __m512i w_high = _mm512_srli_epi64(w, DigitSums::kDigitBits);
+#pragma GCC unroll 2
+      for (std::size_t c = 0; c < components; ++c) {
+        const std::uint64_t* const x = terms.inputs[k] + c * terms.apart + at;
+        sums[c].add_product(_mm512_maskz_loadu_epi64(mask, x), w, w_high);
+      }
+    }
+#pragma GCC unroll 2
+    for (std::size_t c = 0; c < components; ++c) {
+      std::uint64_t* const low_at = low + c * size + at;
+      std::uint64_t* const high_at = high + c * size + at;
+      __m512i low_half = _mm512_maskz_loadu_epi64(mask, low_at);
+      __m512i high_half = _mm512_maskz_loadu_epi64(mask, high_at);
+      sums[c].add_to(low_half, high_half);
+      _mm512_mask_storeu_epi64(low_at, mask, low_half);
+      _mm512_mask_storeu_epi64(high_at, mask, high_half);
+    }
   }
-  sums.add<0>(lows);
-  sums.add<kHalfBits>(crosses);
-  sums.add<2 * kHalfBits>(highs);
 }
 
 void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
                        std::uint64_t* high) {
-  for (std::size_t first = 0; first < terms.count; first += kTermsInWords) {
-    const std::size_t last = std::min(first + kTermsInWords, terms.count);
-    for (std::size_t at = 0; at < size; at += Lanes::kLanes) {
-      const __mmask8 mask = Lanes::first(size - at);
-      WideLanes sums{_mm512_maskz_loadu_epi64(mask, low + at),
-                     _mm512_maskz_loadu_epi64(mask, high + at)};
-      add_terms(terms, first, last, at, mask, sums);
-      _mm512_mask_storeu_epi64(low + at, mask, sums.low);
-      _mm512_mask_storeu_epi64(high + at, mask, sums.high);
-    }
-  }
+  if (terms.components == 2) return add_products_of<2>(terms, size, low, high);
+  add_products_of<1>(terms, size, low, high);
 }
 
 }  // namespace
 
 const ResidueLoops& avx512_residue_loops() {
   static constexpr ResidueLoops kLoops{forward_loop<Lanes>, inverse_loop<Lanes>, reduce_loop<Lanes>,
-                                       add_products_loop, 2 * kHalfBits};
+                                       add_products_loop};
   return kLoops;
 }
 

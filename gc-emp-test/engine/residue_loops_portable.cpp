@@ -39,9 +39,13 @@ struct Lane {
 
 void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
                        std::uint64_t* high) {
-  for (std::size_t k = 0; k < terms.count; ++k) {
-    const std::uint64_t* x = terms.inputs[k];
-    const std::uint64_t* w = terms.weights[k];
+  for (std::size_t k = 0; k < terms.count * terms.components; ++k) {
+    const std::uint64_t* const x = terms.inputs[k % terms.count] + k / terms.count * terms.apart;
+    const std::uint64_t* const w = terms.weights[k % terms.count];
+    if (k == terms.count) {
+      low += size;
+      high += size;
+    }
     for (std::size_t j = 0; j < size; ++j) {
       const DoubleWord sum =
           (static_cast<DoubleWord>(high[j]) << 64U | low[j]) + static_cast<DoubleWord>(x[j]) * w[j];
@@ -55,7 +59,7 @@ void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
 
 const ResidueLoops& portable_residue_loops() {
   static constexpr ResidueLoops kLoops{forward_loop<Lane>, inverse_loop<Lane>, reduce_loop<Lane>,
-                                       add_products_loop, 64};
+                                       add_products_loop};
   return kLoops;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <vector>
 
 #include "errors.hpp"
 
@@ -10,76 +11,100 @@ namespace capc::gc {
 namespace {
 
 // The sums of a block, and the parts of the inputs that a sum reads, stay in the cache.
-constexpr std::size_t kBlock = 512;
+constexpr std::size_t kBlock = 256;
+constexpr std::size_t kComponentsAtOnce = 2;
 
-const ResidueLoops& loops_for(std::uint64_t prime, Path path) {
-  const ResidueLoops& loops = residue_loops_of(path);
-  return prime >> (loops.max_bits - 1) < 2 ? loops : portable_residue_loops();
-}
+/// The parts of polynomials at the coefficients of one block: of polynomial k at data + k * apart.
+struct Parts {
+  [[nodiscard]] const std::uint64_t* of(std::size_t polynomial) const {
+    return data + polynomial * apart;
+  }
 
-/// One component of one sum modulo one prime, at the coefficients of one block.
+  const std::uint64_t* data;
+  std::size_t apart;
+};
+
+/// Sums modulo one prime, at the coefficients of one block.
 class SumsOfBlock {
  public:
-  SumsOfBlock(const ProductSums& sums, const std::uint64_t* inputs, const std::uint64_t* weights,
-              std::size_t prime, std::size_t first)
+  SumsOfBlock(const ProductSums& sums, std::size_t prime, std::size_t size, Parts inputs,
+              Parts weights)
       : sums_(sums),
         reduction_(sums.moduli[prime].reduction()),
-        loops_(loops_for(reduction_.prime, sums.path)),
-        inputs_(inputs + prime * sums.degree + first),
-        weights_(weights + prime * sums.degree + first),
-        size_(std::min(kBlock, sums.degree - first)) {}
+        loops_(residue_loops_of(sums.path)),
+        size_(size),
+        inputs_(inputs),
+        weights_(weights) {}
 
-  /// `start` may be null, for zeros.
-  void sum(std::span<const PolynomialPair> pairs, std::size_t component, const std::uint64_t* start,
-           std::uint64_t* out) {
-    for (std::size_t j = 0; j < size_; ++j) low_[j] = start == nullptr ? 0 : start[j];
-    high_.fill(0);
-    for (std::size_t first = 0; first < pairs.size(); first += kProductsAtOnce) {
-      if (first != 0) {
-        reduce(low_.data());
-        high_.fill(0);
+  /// Sum `number`, of the components from `first` on, so many that the loops take them together.
+  /// Those of `start` and `out` are `apart` coefficients apart; `start` may be null, for zeros.
+  void sum(std::size_t number, std::size_t first, const std::uint64_t* start, std::uint64_t* out,
+           std::size_t apart) {
+    const std::size_t some = std::min(kComponentsAtOnce, sums_.components - first);
+    for (std::size_t c = 0; c < some; ++c) {
+      std::uint64_t* const low = &low_[c * size_];
+      if (start == nullptr) {
+        std::fill_n(low, size_, 0);
+      } else {
+        std::copy_n(start + c * apart, size_, low);
       }
-      add(pairs.subspan(first, std::min(kProductsAtOnce, pairs.size() - first)), component);
     }
-    reduce(out);
+    std::fill_n(high_.begin(), some * size_, 0);
+    for (std::size_t k = 0; k < sums_.terms; k += kProductsAtOnce) {
+      if (k != 0) {
+        for (std::size_t c = 0; c < some; ++c) reduce(c, &low_[c * size_]);
+        std::fill_n(high_.begin(), some * size_, 0);
+      }
+      add(number * sums_.terms + k, std::min(kProductsAtOnce, sums_.terms - k), first, some);
+    }
+    for (std::size_t c = 0; c < some; ++c) reduce(c, out + c * apart);
   }
 
  private:
-  [[nodiscard]] const std::uint64_t* input(const PolynomialPair& pair,
-                                           std::size_t component) const {
-    const std::size_t polynomial = pair.input * sums_.components + component;
-    return inputs_ + polynomial * sums_.moduli.size() * sums_.degree;
-  }
-
-  [[nodiscard]] const std::uint64_t* weight(const PolynomialPair& pair) const {
-    return weights_ + pair.weight * sums_.moduli.size() * sums_.degree;
-  }
-
-  /// Up to kProductsAtOnce products.
-  void add(std::span<const PolynomialPair> pairs, std::size_t component) {
-    for (std::size_t k = 0; k < pairs.size(); ++k) {
-      chosen_inputs_[k] = input(pairs[k], component);
-      chosen_weights_[k] = weight(pairs[k]);
+  /// The products of up to kProductsAtOnce pairs, from pair `begin` on.
+  void add(std::size_t begin, std::size_t count, std::size_t first, std::size_t some) {
+    const auto weight = [&](std::size_t pair) { return weights_.of(sums_.pairs[pair].weight); };
+    for (std::size_t k = 0; k < count; ++k) {
+      chosen_inputs_[k] = inputs_.of(sums_.pairs[begin + k].input * sums_.components + first);
+      chosen_weights_[k] = weight(begin + k);
+      coming_weights_[k] = weight(std::min(begin + count + k, sums_.pairs.size() - 1));
     }
-    loops_.add_products({chosen_inputs_.data(), chosen_weights_.data(), pairs.size()}, size_,
-                        low_.data(), high_.data());
+    loops_.add_products({chosen_inputs_.data(), chosen_weights_.data(), coming_weights_.data(),
+                         count, some, inputs_.apart},
+                        size_, low_.data(), high_.data());
   }
 
-  void reduce(std::uint64_t* out) const {
-    loops_.reduce(reduction_, low_.data(), high_.data(), size_, out);
+  void reduce(std::size_t component, std::uint64_t* out) const {
+    loops_.reduce(reduction_, &low_[component * size_], &high_[component * size_], size_, out);
   }
 
   const ProductSums& sums_;
   Reduction reduction_;
   const ResidueLoops& loops_;
-  const std::uint64_t* inputs_;
-  const std::uint64_t* weights_;
   std::size_t size_;
-  std::array<std::uint64_t, kBlock> low_{};
-  std::array<std::uint64_t, kBlock> high_{};
+  Parts inputs_;
+  Parts weights_;
+  std::array<std::uint64_t, kComponentsAtOnce * kBlock> low_{};
+  std::array<std::uint64_t, kComponentsAtOnce * kBlock> high_{};
   std::array<const std::uint64_t*, kProductsAtOnce> chosen_inputs_{};
   std::array<const std::uint64_t*, kProductsAtOnce> chosen_weights_{};
+  std::array<const std::uint64_t*, kProductsAtOnce> coming_weights_{};
 };
+
+/// How many polynomials the sums read, components counted.
+std::size_t inputs_of(const ProductSums& sums) {
+  std::size_t inputs = 0;
+  for (const PolynomialPair& pair : sums.pairs) inputs = std::max(inputs, pair.input + 1);
+  return inputs * sums.components;
+}
+
+/// Side by side in `near`: as they stand, powers of two apart, they share few sets of the caches.
+Parts brought_near(const Parts& parts, std::size_t size, std::vector<std::uint64_t>& near) {
+  for (std::size_t k = 0; k * size < near.size(); ++k) {
+    std::copy_n(parts.of(k), size, &near[k * size]);
+  }
+  return {near.data(), size};
+}
 
 }  // namespace
 
@@ -104,13 +129,25 @@ Reduction PrimeModulus::reduction() const {
 void add_products(const ProductSums& sums, const std::uint64_t* inputs,
                   const std::uint64_t* weights, std::span<const std::uint64_t> start,
                   std::uint64_t* out) {
+  const std::size_t polynomial = sums.moduli.size() * sums.degree;
+  const std::size_t count = inputs_of(sums);
+  const bool are_read_often = sums.pairs.size() >= 2 * count;
+  std::vector<std::uint64_t> near(are_read_often ? count * kBlock : 0);
   for (std::size_t prime = 0; prime < sums.moduli.size(); ++prime) {
-    for (std::size_t first = 0; first < sums.degree; first += kBlock) {
-      SumsOfBlock block(sums, inputs, weights, prime, first);
-      for (std::size_t place = 0; place < sums.count * sums.components; ++place) {
-        const std::size_t at = (place * sums.moduli.size() + prime) * sums.degree + first;
-        block.sum(sums.pairs.subspan(place / sums.components * sums.terms, sums.terms),
-                  place % sums.components, start.empty() ? nullptr : start.data() + at, out + at);
+    for (std::size_t first = prime * sums.degree; first < (prime + 1) * sums.degree;
+         first += kBlock) {
+      const std::size_t size = std::min(kBlock, (prime + 1) * sums.degree - first);
+      Parts parts{inputs + first, polynomial};
+      if (are_read_often) {
+        near.resize(count * size);
+        parts = brought_near(parts, size, near);
+      }
+      SumsOfBlock block(sums, prime, size, parts, {weights + first, polynomial});
+      for (std::size_t sum = 0; sum < sums.count; ++sum) {
+        for (std::size_t c = 0; c < sums.components; c += kComponentsAtOnce) {
+          const std::size_t at = (sum * sums.components + c) * polynomial + first;
+          block.sum(sum, c, start.empty() ? nullptr : start.data() + at, out + at, polynomial);
+        }
       }
     }
   }

@@ -2,6 +2,7 @@
 
 // Arithmetic modulo word-sized primes, for the polynomials of the encrypted linear layers.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -58,8 +59,7 @@ class PrimeModulus {
 };
 
 inline constexpr std::size_t kMaxPrimeBits = 61;
-/// So many products of residues, and a residue, are below 2^128.
-inline constexpr std::size_t kProductsAtOnce = 64;
+static_assert(2 * kMaxPrimeBits + std::bit_width(kProductsAtOnce) <= 129);
 
 /// The input and the weight polynomial of a product, by number.
 struct PolynomialPair {

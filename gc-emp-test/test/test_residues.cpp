@@ -40,34 +40,46 @@ void reduction() {
   }
 }
 
-void sums(Path path) {
-  constexpr std::size_t kDegree = 520;  // a block and a part of one
+constexpr std::size_t kDegree = 520;  // two blocks and a part of one
+
+void sums(std::size_t components, std::size_t terms, Path path) {
   constexpr std::size_t kCount = 2;
-  constexpr std::size_t kTerms = kProductsAtOnce + 1;
   const auto primes = moduli();
-  const auto inputs = random_residues(6, kDegree);
+  const auto inputs = random_residues(3 * components, kDegree);
   const auto weights = random_residues(4, kDegree);
-  const auto start = random_residues(kCount * 2, kDegree);
-  std::vector<PolynomialPair> pairs(kCount * kTerms);
+  const auto start = random_residues(kCount * components, kDegree);
+  std::vector<PolynomialPair> pairs(kCount * terms);
   for (auto& pair : pairs) pair = {rng()() % 3, rng()() % 4};
   std::vector<std::uint64_t> out(start.size());
-  add_products({primes, 2, kDegree, kCount, kTerms, pairs, path}, inputs.data(), weights.data(),
-               start, out.data());
+  add_products({primes, components, kDegree, kCount, terms, pairs, path}, inputs.data(),
+               weights.data(), start, out.data());
   for (std::size_t k = 0; k < out.size(); ++k) {
     const std::size_t row = kPrimes.size() * kDegree;
-    const std::size_t sum = k / (2 * row);
-    const std::size_t component = k / row % 2;
+    const std::size_t sum = k / (components * row);
+    const std::size_t component = k / row % components;
     const std::uint64_t prime = kPrimes[k / kDegree % kPrimes.size()];
     std::uint64_t total = start[k];
-    for (std::size_t term = 0; term < kTerms; ++term) {
-      const auto [input, weight] = pairs[sum * kTerms + term];
+    for (std::size_t term = 0; term < terms; ++term) {
+      const auto [input, weight] = pairs[sum * terms + term];
       const DoubleWord product =
-          static_cast<DoubleWord>(inputs[(input * 2 + component) * row + k % row]) *
+          static_cast<DoubleWord>(inputs[(input * components + component) * row + k % row]) *
           weights[weight * row + k % row];
       total = (total + static_cast<std::uint64_t>(product % prime)) % prime;
     }
     CHECK(out[k] == total);
   }
+}
+
+/// As many products as are added up at once, of the largest residues that there are.
+void largest_sums(Path path) {
+  constexpr std::uint64_t kLargest = (std::uint64_t{1} << kMaxPrimeBits) - 1;
+  const std::vector<PrimeModulus> primes{PrimeModulus(kLargest)};
+  const std::vector<std::uint64_t> residues(kDegree, kLargest - 1);
+  const std::vector<PolynomialPair> pairs(kProductsAtOnce);
+  std::vector<std::uint64_t> out(kDegree);
+  add_products({primes, 1, kDegree, 1, kProductsAtOnce, pairs, path}, residues.data(),
+               residues.data(), residues, out.data());
+  for (const std::uint64_t x : out) CHECK(x == kProductsAtOnce - 1);  // (-1)^2 each, and -1
 }
 
 /// Bytes end where they must, and one bit too many is seen.
@@ -133,10 +145,10 @@ void roundings() {
 
 /// AES-256 of 0 under the key 0 is dc95c078a2408989 ad48a21492842087.
 void expansion() {
-  constexpr std::size_t kDegree = 3000;
-  std::vector<std::uint64_t> out(2 * kPrimes.size() * kDegree);
-  expand_residues(ResidueSeed{}, kPrimes, 2, kDegree, out.data());
-  for (std::size_t k = 0; k < out.size(); ++k) CHECK(out[k] < kPrimes[k / kDegree % 3]);
+  constexpr std::size_t kLength = 3000;
+  std::vector<std::uint64_t> out(2 * kPrimes.size() * kLength);
+  expand_residues(ResidueSeed{}, kPrimes, 2, kLength, out.data());
+  for (std::size_t k = 0; k < out.size(); ++k) CHECK(out[k] < kPrimes[k / kLength % 3]);
   std::vector<std::uint64_t> first(2);
   expand_residues(ResidueSeed{}, std::span(kPrimes).last(1), 1, 2, first.data());
   CHECK(first[0] == 0x098940a278c095dcU);
@@ -149,7 +161,14 @@ void expansion() {
 int main() {
   return capc::gc::test::run_tests([] {
     capc::gc::test::reduction();
-    for (const capc::gc::Path path : capc::gc::test::supported_paths()) capc::gc::test::sums(path);
+    for (const capc::gc::Path path : capc::gc::test::supported_paths()) {
+      for (const std::size_t components : {1U, 2U, 3U}) {
+        for (const std::size_t terms : {std::size_t{1}, capc::gc::kProductsAtOnce + 1}) {
+          capc::gc::test::sums(components, terms, path);
+        }
+      }
+      capc::gc::test::largest_sums(path);
+    }
     capc::gc::test::bytes();
     capc::gc::test::combinations();
     capc::gc::test::small_numbers();
