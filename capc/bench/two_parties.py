@@ -53,13 +53,15 @@ class PhaseCost:
 class PhaseCosts:
     """Set-up, which happens once; offline and online phase of one query, medians over all.
 
-    `query_seconds` are those of each query, both phases.
+    `query_seconds` are those of each query, both phases. `warm_up_seconds` are those of the first
+    ones, where these count nowhere else.
     """
 
     setup: PhaseCost
     offline: PhaseCost
     online: PhaseCost
     query_seconds: tuple[float, ...] = ()
+    warm_up_seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,14 @@ def run_encrypted(
     *,
     choice: NonlinearChoice = GARBLED,
     between: tuple[Host, Host] | None = None,
+    warm_up: int = 0,
 ) -> EncryptedRun:
     """The querying party here, the answering party in a process of its own, query by query.
 
     `network` is what `to_ring` makes of the prepared file with MAX_LOGIT. `advance` is called after
     each query. `between` are the hosts of the querying and the answering party; without them the
-    two meet over loopback. Raises ProgramError where the other process fails.
+    two meet over loopback. What the first `warm_up` queries take is kept apart from the costs.
+    Raises ProgramError where the other process fails.
     """
     with _listener(between) as listener:
         listener.settimeout(TIMEOUT_SECONDS)
@@ -108,7 +112,7 @@ def run_encrypted(
             keys = KeyRing(parameters)
             with Channel(_tuned(connection), "answering") as channel:
                 start = partial(InferenceClient, channel, keys, choice)
-                share, costs = _ask(channel, start, network, images, advance)
+                share, costs = _ask(channel, start, network, images, advance, warm_up=warm_up)
             output, _ = answering.communicate(timeout=TIMEOUT_SECONDS)
         if answering.returncode:
             raise ProgramError(f"the answering process ended with status {answering.returncode}")
@@ -131,6 +135,8 @@ def _ask(
     network: QuantizedNetwork,
     images: Float64,
     advance: Callable[[], None],
+    *,
+    warm_up: int,
 ) -> tuple[Int64, PhaseCosts]:
     marks: list[PhaseCost] = []
     before, last = channel.traffic, time.perf_counter()
@@ -156,7 +162,14 @@ def _ask(
     # Set-up, then for each query: waiting to begin, offline, online.
     offline, online = marks[2::3], marks[3::3]
     queries = tuple(map(_both_seconds, offline, online))
-    return np.stack(shares), PhaseCosts(marks[0], _median(offline), _median(online), queries)
+    found = PhaseCosts(
+        marks[0],
+        _median(offline[warm_up:]),
+        _median(online[warm_up:]),
+        queries[warm_up:],
+        queries[:warm_up],
+    )
+    return np.stack(shares), found
 
 
 def _both_seconds(offline: PhaseCost, online: PhaseCost) -> float:

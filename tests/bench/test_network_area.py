@@ -47,6 +47,7 @@ def test_each_way_is_a_row_and_a_line_adds_time_but_no_bytes(
     assert [row.implementation for row in over_loopback] == names
     assert all(row.n == 2 and row.bytes_sent and row.bytes_received for row in over_loopback[:3])
     assert "1 layers by transfers" in over_loopback[2].note
+    assert all("first query" in row.note for row in over_loopback[:3])
     assert spu_peers.VARIABLE in over_loopback[3].note
     if why_not() is not None:
         return
@@ -59,7 +60,7 @@ def test_each_way_is_a_row_and_a_line_adds_time_but_no_bytes(
 
 
 def test_a_logit_that_differs_ends_the_area(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "evaluate", lambda *_: np.zeros((2, 3), dtype=np.int64))
+    monkeypatch.setattr(network, "evaluate", lambda *_: np.zeros((3, 3), dtype=np.int64))
     with pytest.raises(ProgramError, match=r"small .*logits differ"):
         next(over_line(task, None))
 
