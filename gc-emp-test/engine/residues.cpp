@@ -27,11 +27,11 @@ struct Parts {
 /// Sums modulo one prime, at the coefficients of one block.
 class SumsOfBlock {
  public:
-  SumsOfBlock(const ProductSums& sums, std::size_t prime, std::size_t size, Parts inputs,
-              Parts weights)
+  SumsOfBlock(const ProductSums& sums, const ResidueLoops& loops, std::size_t prime,
+              std::size_t size, Parts inputs, Parts weights)
       : sums_(sums),
         reduction_(sums.moduli[prime].reduction()),
-        loops_(residue_loops_of(sums.path)),
+        loops_(loops),
         size_(size),
         inputs_(inputs),
         weights_(weights) {}
@@ -129,6 +129,7 @@ Reduction PrimeModulus::reduction() const {
 void add_products(const ProductSums& sums, const std::uint64_t* inputs,
                   const std::uint64_t* weights, std::span<const std::uint64_t> start,
                   std::uint64_t* out) {
+  const ResidueLoops& loops = residue_loops_of(sums.path);
   const std::size_t polynomial = sums.moduli.size() * sums.degree;
   const std::size_t count = inputs_of(sums);
   const bool are_read_often = sums.pairs.size() >= 2 * count;
@@ -142,7 +143,7 @@ void add_products(const ProductSums& sums, const std::uint64_t* inputs,
         near.resize(count * size);
         parts = brought_near(parts, size, near);
       }
-      SumsOfBlock block(sums, prime, size, parts, {weights + first, polynomial});
+      SumsOfBlock block(sums, loops, prime, size, parts, {weights + first, polynomial});
       for (std::size_t sum = 0; sum < sums.count; ++sum) {
         for (std::size_t c = 0; c < sums.components; c += kComponentsAtOnce) {
           const std::size_t at = (sum * sums.components + c) * polynomial + first;
