@@ -22,7 +22,7 @@ from capc.harness.pages.run_files import REPORT
 from capc.harness.pages.run_page import run_page
 from capc.harness.pages.tables_of_run import Tables, rows_of
 from capc.harness.published_records import learning_record, run_record
-from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS, csv_line
+from capc.harness.tables import QUERY_COLUMNS, SUMMARY_COLUMNS, TIMING_COLUMNS, csv_lines
 from capc.learning import results as learning
 
 _RUN_TABLES = {
@@ -188,7 +188,7 @@ def _add_table(copy: _Copy, path: Path, columns: Sequence[str]) -> None:
     names = rows[0] if rows else []
     kept = [place for place, name in enumerate(names) if name in columns]
     whole = [row for row in rows if len(row) == len(names)]  # the last may have been cut
-    copy.files[path.name] = b"".join(csv_line(row[place] for place in kept) for row in whole)
+    copy.files[path.name] = csv_lines([row[place] for place in kept] for row in whole)
     if others := [name for name in names if name not in columns]:
         copy.left_out[f"{path.name}, columns"] = f"{', '.join(others)}: no epsilon covers them"
 

@@ -141,8 +141,8 @@ class Recorder:
         row.bytes_sent += timing.bytes_sent
         row.bytes_received += timing.bytes_received
         count = timing.count
-        for index in range(count):
-            self._timings.append(
+        self._timings.append(
+            *(
                 {
                     "query": None if timing.query is None else timing.query + index,
                     "party": row.name,
@@ -154,7 +154,9 @@ class Recorder:
                     "rounds": timing.rounds,
                     "insecure": self._insecure,
                 }
+                for index in range(count)
             )
+        )
         query = "set-up" if timing.query is None else f"query {timing.query}"
         served = f" and the next {count - 1}" if count > 1 else ""
         self._timing_log.write(

@@ -68,7 +68,7 @@ ALL_PHASES = "offline+online"
 
 
 class RowWriter:
-    """Appends rows to a CSV file of its owner alone, each written whole at once.
+    """Appends rows to a CSV file of its owner alone: those of one call whole at once, or none.
 
     When the disk is full the file keeps every earlier row, and a FileError says so.
     """
@@ -81,21 +81,22 @@ class RowWriter:
         except OSError as error:
             raise FileError(f"cannot create {path}: {error.strerror}") from None
         self._size = 0
-        self._append(dict(zip(columns, columns, strict=True)))
+        self._write([self._columns])
 
-    def append(self, row: Mapping[str, object]) -> None:
-        """Write one row; absent columns stay empty, unknown ones are an error."""
-        if unknown := set(row) - set(self._columns):
-            raise ValueError(f"{self._path.name} has no column {sorted(unknown)[0]}")
-        self._append(row)
+    def append(self, *rows: Mapping[str, object]) -> None:
+        """Write rows; absent columns stay empty, unknown ones are an error."""
+        for row in rows:
+            if unknown := row.keys() - self._columns:
+                raise ValueError(f"{self._path.name} has no column {min(unknown)}")
+        self._write([row.get(name) for name in self._columns] for row in rows)
 
-    def _append(self, row: Mapping[str, object]) -> None:
-        line = csv_line([row.get(name) for name in self._columns])
+    def _write(self, rows: Iterable[Iterable[object]]) -> None:
+        lines = csv_lines(rows)
         try:
-            written = os.write(self._file, line)
+            written = os.write(self._file, lines)
         except OSError as error:
             raise FileError(self._complaint(error.strerror)) from None
-        if written < len(line):
+        if written < len(lines):
             os.ftruncate(self._file, self._size)
             raise FileError(self._complaint("No space left on device"))
         self._size += written
@@ -108,10 +109,11 @@ class RowWriter:
         os.close(self._file)
 
 
-def csv_line(values: Iterable[object]) -> bytes:
-    """One CSV line; None is empty, truth is true or false."""
+def csv_lines(rows: Iterable[Iterable[object]]) -> bytes:
+    """A CSV line for each row; None is empty, truth is true or false."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow([_cell(value) for value in values])
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([_cell(value) for value in row] for row in rows)
     return buffer.getvalue().encode()
 
 
@@ -133,7 +135,7 @@ def write_table(
     make_folder: bool = False,
 ) -> None:
     """Replace a CSV file of its owner alone, whole or not at all. FileError where that fails."""
-    content = b"".join([csv_line(columns), *(csv_line(row) for row in rows)])
+    content = csv_lines([columns, *rows])
     write_whole(path, content, make_folder=make_folder, error=FileError)
 
 

@@ -47,8 +47,7 @@ def test_column_names_are_stable() -> None:
 def test_rows_are_on_disk_at_once(tmp_path: Path) -> None:
     writer = RowWriter(tmp_path / "rows.csv", ("a", "b", "c"))
     assert (tmp_path / "rows.csv").read_text() == "a,b,c\n"
-    writer.append({"a": 1, "c": True})
-    writer.append({"a": 0.1234567891234, "b": 'with "quotes", and comma'})
+    writer.append({"a": 1, "c": True}, {"a": 0.1234567891234, "b": 'with "quotes", and comma'})
     assert rows_of(tmp_path / "rows.csv") == [
         {"a": "1", "b": "", "c": "true"},
         {"a": "0.123456789", "b": 'with "quotes", and comma', "c": ""},
@@ -58,7 +57,7 @@ def test_rows_are_on_disk_at_once(tmp_path: Path) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("partial", [0, 3])
+@pytest.mark.parametrize("partial", [0, 3, 4])
 def test_a_full_disk_keeps_earlier_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partial: int
 ) -> None:
@@ -73,7 +72,7 @@ def test_a_full_disk_keeps_earlier_rows(
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(FileError, match=r"No space left.*rows written so far are kept"):
-        writer.append({"a": 33333, "b": 44444})
+        writer.append({"a": 3, "b": 4}, {"a": 5, "b": 6})
     assert (tmp_path / "rows.csv").read_text() == "a,b\n1,2\n"
     writer.close()
 
