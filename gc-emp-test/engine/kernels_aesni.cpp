@@ -17,6 +17,10 @@ struct V128 {
   static void xor_block(const Block* a, const Block* b, Block* out) {
     (load(a) ^ load(b)).store(out);
   }
+  /// The block at a place.
+  static V128 picked(const Block* blocks, const std::uint32_t* places, std::size_t /*apart*/) {
+    return load(&blocks[*places]);
+  }
   static V128 load_bytes(const std::uint8_t* p, std::size_t) {
     return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))};
   }

@@ -109,8 +109,8 @@ template <class V>
   }
 }
 
-/// Sums of single blocks: the secrets that a row adds stand anywhere. They come from the second
-/// cache, and while a step waits for them the next one's places are drawn.
+/// The secrets that a row adds stand anywhere. They come from the second cache, and while a step
+/// waits for them the next one's places are drawn.
 template <class V>
 void code_rows_loop(const RoundKeys& code, std::uint64_t first, std::size_t count,
                     const Block* secrets, std::uint32_t length, Block* rows) {
@@ -122,12 +122,14 @@ void code_rows_loop(const RoundKeys& code, std::uint64_t first, std::size_t coun
     drawn += kStepBlocks;
     draw_places<V>(code, drawn, length, places[(row / kStepRows + 1) % 2]);
 #pragma GCC unroll 8
-    for (std::size_t i = row; i < row + kStepRows; ++i) {
-      Block sum = rows[i];
+    for (std::size_t i = row; i < row + kStepRows; i += V::kBlocks) {
+      V sum = V::load(rows + i);
 #pragma GCC unroll 10
-      for (std::size_t j = 0; j < kCodeWeight; ++j) V::xor_block(&sum, &secrets[at[j]], &sum);
-      at += kCodeWeight;
-      rows[i] = sum;
+      for (std::size_t j = 0; j < kCodeWeight; ++j) {
+        sum = sum ^ V::picked(secrets, at + j, kCodeWeight);
+      }
+      at += V::kBlocks * kCodeWeight;
+      sum.store(rows + i);
     }
   }
 }

@@ -34,6 +34,16 @@ struct V512 {
     };
     _mm_store_si128(reinterpret_cast<__m128i*>(out), _mm_xor_si128(at(a), at(b)));
   }
+  /// The blocks at four places, which stand so many numbers apart.
+  static V512 picked(const Block* blocks, const std::uint32_t* places, std::size_t apart) {
+    const auto at = [&](std::size_t i) {
+      return _mm_load_si128(reinterpret_cast<const __m128i*>(&blocks[places[i * apart]]));
+    };
+    __m512i x = _mm512_castsi128_si512(at(0));
+    x = _mm512_mask_broadcast_i64x2(x, 0x0c, at(1));
+    x = _mm512_mask_broadcast_i64x2(x, 0x30, at(2));
+    return {_mm512_mask_broadcast_i64x2(x, 0xc0, at(3))};
+  }
   static V512 load_bytes(const std::uint8_t* p, std::size_t blocks) {
     return {_mm512_maskz_loadu_epi64(first(blocks), p)};
   }
