@@ -20,7 +20,8 @@ def word_bytes(ring: FixedPoint) -> int:
 def send_words(channel: Channel, message_type: MessageType, ring: FixedPoint, words: Int64) -> None:
     """Ring elements, of any shape."""
     octets = words.astype(_WORD).reshape(-1, 1).view(np.uint8)
-    channel.send(message_type, octets[:, : word_bytes(ring)].tobytes())
+    used = np.ascontiguousarray(octets[:, : word_bytes(ring)])  # faster than `tobytes`
+    channel.send(message_type, used.data)
 
 
 def receive_words(
