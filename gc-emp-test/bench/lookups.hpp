@@ -16,8 +16,9 @@ void set_up(ChooserSession& session, Connection& connection);
 void fill(StockSender& stock, Connection& connection);
 void fill(StockReceiver& stock, Connection& connection);
 
-/// Instances whose batches go through a step one behind the other.
-constexpr std::size_t kGroupInstances = std::size_t{1} << 17;
+/// Instances whose batches are prepared together, and go through a step one behind the other. As
+/// `capc run` prepares layers ahead while the holder keeps no more than 256 MiB: here a quarter.
+constexpr std::size_t kGroupInstances = std::size_t{1} << 19;
 
 /// ReLUs of any number, group after group: the transfers of all its batches, then the steps.
 void run_lookups(HolderSession& session, const LookupPlan& plan, std::span<const Word> masks,
