@@ -88,6 +88,18 @@ class LayerCost:
         """Of both phases."""
         return sum(self.phases(link))
 
+    def overlapped(self, link: Link) -> tuple[float, float]:
+        """As `phases`, of a whole query: the line is busy while both parties work.
+
+        So of work and bytes the longer one counts, and the round trips besides.
+        """
+        offline = max(self.offline_seconds, link.seconds(self.offline_bytes, 0))
+        online = max(self.online_seconds, link.seconds(self.online_bytes, 0))
+        return (
+            offline + link.seconds(0, self.offline_rounds),
+            online + link.seconds(0, self.online_rounds),
+        )
+
 
 def query_costs(
     network: QuantizedNetwork,

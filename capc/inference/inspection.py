@@ -184,7 +184,7 @@ def _way_cells(cost: LayerCost | None, link: Link) -> list[str]:
 
 
 def _sentences(total: LayerCost, link: Link, batch_size: int) -> str:
-    offline_seconds, online_seconds = total.phases(link)
+    offline_seconds, online_seconds = total.overlapped(link)
     said = (
         f"Expected for one query: {total.offline_bytes / 1e6:,.1f} MB and about "
         f"{_seconds(offline_seconds)} s offline, {total.online_bytes / 1e6:,.1f} MB and "

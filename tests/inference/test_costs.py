@@ -28,9 +28,10 @@ from capc.inference import layout
 from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import KeyRing
-from capc.inference.costs import query_costs, session_bytes, total_cost
+from capc.inference.costs import LayerCost, query_costs, session_bytes, total_cost
 from capc.inference.graph_command import main
 from capc.inference.layout import linear_packing
+from capc.inference.link import WITHIN_A_MACHINE, Link
 from capc.inference.plan import plan_to_json, public_part
 from capc.transport.framing import HEADER
 
@@ -136,6 +137,14 @@ def test_a_deep_model_gets_the_fraction_bits_that_fit() -> None:
     assert FRACTION_BITS > wider.fixed_point.fraction_bits < wide.fixed_point.fraction_bits
     with pytest.raises((RangeError, ConfigError)):
         to_ring(small(), (0.0, 1e9), 1.0)
+
+
+def test_of_a_whole_query_the_longer_of_work_and_bytes_counts() -> None:
+    cost = LayerCost("", 10**6, 10**5, 2.0, 0.01, offline_rounds=2, online_rounds=3)
+    slow, fast = Link.parse("100ms,1mbit"), Link.parse("100ms,1gbit")
+    assert cost.overlapped(slow) == pytest.approx((8 + 0.2, 0.8 + 0.3))
+    assert cost.overlapped(fast) == pytest.approx((2 + 0.2, 0.01 + 0.3))
+    assert cost.overlapped(WITHIN_A_MACHINE) == cost.phases(WITHIN_A_MACHINE) == (2.0, 0.01)
 
 
 def test_inspect_prints_expectations_and_refusals(
