@@ -10,7 +10,6 @@ namespace capc::gc {
 namespace {
 
 constexpr std::size_t kMasks = 8 * sizeof(Block);
-constexpr std::size_t kTreesAtOnce = 16;  // whose leaves are read twice while they are in the cache
 
 }  // namespace
 
@@ -45,6 +44,7 @@ void SilentStock::begin_round() {
   if (!is_seeded()) throw StateError("the silent transfers have no seeds");
   if (pending() == kSilentWindow) throw StateError("too many silent rounds wait for their proofs");
   if (outputs_.size() == 0) outputs_ = SecretArray<Block>(parameters_.outputs(), Pages::Huge);
+  finish_hash();
   if (std::exchange(has_next_inputs_, false)) {
     make_outputs(inputs_.size());
     std::copy_n(outputs_.data(), inputs_.size(), inputs_.data());
@@ -66,6 +66,7 @@ const SilentStock::Claim& SilentStock::first_claim() const {
 }
 
 void SilentStock::drop() {
+  is_hashed_ = true;
   has_next_inputs_ = false;
   inputs_ = {};
   outputs_ = {};
@@ -76,6 +77,7 @@ void SilentStock::make_outputs(std::size_t count) {
   const std::size_t end =
       std::min((count + kCodeRows - 1) / kCodeRows * kCodeRows, outputs_.size());
   if (end <= made_) return;
+  if (!is_hashed_) hash_trees((end + trees_.leaves() - 1) / trees_.leaves());
   kernels_->code_rows(code_, made_, end - made_, inputs_.data(),
                       static_cast<std::uint32_t>(parameters_.secrets), &outputs_[made_]);
   made_ = end;
@@ -87,37 +89,38 @@ RoundKeys SilentStock::tree_key(std::size_t tree) const {
   return key;
 }
 
-Digest SilentStock::challenge_of(ConstBytes trees) const {
-  return sha256_("capc silent challenge 1", {session_, bytes_of(round_), trees});
-}
-
-Block SilentStock::hash_leaves(const Digest& challenge, Block* choices) const {
+Digest SilentStock::draw_challenge(ConstBytes trees) {
+  const Digest challenge = sha256_("capc silent challenge 1", {session_, bytes_of(round_), trees});
   RoundKeys key;
   Block seed;
   std::memcpy(&seed, challenge.data(), sizeof seed);
   kernels_->expand_key(seed, key);
+  coefficients_.resize(parameters_.trees + trees_.leaves());
+  kernels_->stream(key, 0, coefficients_.data(), coefficients_.size());
+  if (tree_hashes_.size() == 0) tree_hashes_ = SecretArray<Block>(parameters_.trees);
+  hashed_trees_ = 0;
+  is_hashed_ = false;
+  return challenge;
+}
+
+void SilentStock::hash_trees(std::size_t trees) {
+  if (trees <= hashed_trees_) return;
+  kernels_->row_hashes(leaves_of(hashed_trees_), trees_.leaves(), trees - hashed_trees_,
+                       place_coefficients(), trees_.leaves(), &tree_hashes_[hashed_trees_]);
+  hashed_trees_ = trees;
+}
+
+void SilentStock::finish_hash() {
+  if (std::exchange(is_hashed_, true)) return;
+  hash_trees(parameters_.trees);
+  claims_.get()[(round_ - 1) % kSilentWindow].hashed ^= sum_over_trees(tree_hashes_);
+}
+
+Block SilentStock::sum_over_trees(const SecretArray<Block>& of_trees) const {
   const std::size_t trees = parameters_.trees;
-  const std::size_t leaves = trees_.leaves();
-  std::vector<Block> coefficients(trees + leaves);
-  kernels_->stream(key, 0, coefficients.data(), coefficients.size());
-  const Block* const of_places = &coefficients[trees];
-  SecretArray<Block> hashes(trees);
-  SecretArray<Block> chosen(choices != nullptr ? trees : 0);
-  for (std::size_t i = 0; i < trees; i += kTreesAtOnce) {
-    const Block* const own = &outputs_[i * leaves];
-    const std::size_t some = std::min(kTreesAtOnce, trees - i);
-    kernels_->row_hashes(own, leaves, some, of_places, leaves, &hashes[i]);
-    if (choices != nullptr) {
-      kernels_->chosen_sums(own, leaves, some, of_places, leaves, &chosen[i]);
-    }
-  }
-  const auto sum_over_trees = [&](const SecretArray<Block>& of_trees) {
-    Block sum;
-    kernels_->row_hashes(of_trees.data(), trees, 1, coefficients.data(), trees, &sum);
-    return sum;
-  };
-  if (choices != nullptr) *choices = sum_over_trees(chosen);
-  return sum_over_trees(hashes);
+  Block sum;
+  kernels_->row_hashes(of_trees.data(), trees, 1, coefficients_.data(), trees, &sum);
+  return sum;
 }
 
 Digest SilentStock::proof_of(const Claim& claim) const {
@@ -150,12 +153,12 @@ void SilentSender::grow_trees(Bytes trees) {
 }
 
 void SilentSender::claim(ConstBytes trees) {
-  const Digest challenge = challenge_of(trees);
-  const Block masks = polynomial(mask_labels(), kMasks);
-  end_round({challenge, hash_leaves(challenge, nullptr) ^ masks});
+  const Digest challenge = draw_challenge(trees);
+  end_round({challenge, polynomial(mask_labels(), kMasks)});
 }
 
 void SilentSender::prove(ConstBytes point, Bytes proof) {
+  finish_hash();
   Claim claim = first_claim();
   Reader in(point);
   const auto places = in.value<Block>();
@@ -173,7 +176,9 @@ SilentReceiver::SilentReceiver(const Kernels& kernels, const Digest& session,
 
 void SilentReceiver::answer(ConstBytes trees, Bytes point) {
   begin_round();
+  const Digest challenge = draw_challenge(trees);
   SecretArray<Block> off_path(parameters_.depth);
+  SecretArray<Block> chosen(parameters_.trees);
   Reader in(trees);
   for (std::size_t i = 0; i < parameters_.trees; ++i) {
     std::uint64_t place = 0;
@@ -183,14 +188,16 @@ void SilentReceiver::answer(ConstBytes trees, Bytes point) {
       place |= (~label.lo & 1U) << level;
     }
     trees_.grow_punctured(tree_key(i), place, off_path.data(), leaves_of(i));
+    hash_trees(i + 1);
+    kernels_->chosen_sums(leaves_of(i), trees_.leaves(), 1, place_coefficients(), trees_.leaves(),
+                          &chosen[i]);
   }
   in.finish();
-  const Digest challenge = challenge_of(trees);
-  Block places{};
-  const Block hashed = hash_leaves(challenge, &places) ^ polynomial(mask_labels(), kMasks);
+  Block places = sum_over_trees(chosen);
   for (std::size_t i = 0; i < kMasks; ++i) places ^= select(mask_labels()[i].lo, one_bit(i));
   Writer(point).value(places);
-  end_round({challenge, hashed});
+  end_round({challenge, polynomial(mask_labels(), kMasks)});
+  finish_hash();
 }
 
 void SilentReceiver::finish(ConstBytes proof) {

@@ -75,15 +75,16 @@ class SilentStock {
  protected:
   SilentStock(const Kernels& kernels, const Digest& session, const SilentParameters& parameters);
 
-  /// What the proof of a round is made of.
+  /// What the proof of a round is made of. `hashed` has the masks, and the leaves from finish_hash
+  /// on: they are hashed when they are in the cache for something else.
   struct Claim {
     Digest challenge;
     Block hashed;
   };
 
   void begin_round();
-  /// The leaves are there and hashed. Outputs need no message, so they wait for `take` or the next
-  /// round, and the other party can go on.
+  /// The leaves are there. Outputs need no message, so they wait for `take` or the next round, and
+  /// the other party can go on.
   void end_round(const Claim& claim);
   /// Of the first round without a proof. StateError where there is none.
   [[nodiscard]] const Claim& first_claim() const;
@@ -97,11 +98,18 @@ class SilentStock {
   /// The key of a tree's hash. No two trees of a session share one.
   [[nodiscard]] RoundKeys tree_key(std::size_t tree) const;
   [[nodiscard]] Block* leaves_of(std::size_t tree) { return &outputs_[tree * trees_.leaves()]; }
-  [[nodiscard]] Digest challenge_of(ConstBytes trees) const;
-  /// The sum over all leaves of a random public coefficient times the leaf: one of the tree times
-  /// one of the place in it. With `choices`, also the sum of the coefficients of leaves whose
-  /// lowest bit is 1.
-  [[nodiscard]] Block hash_leaves(const Digest& challenge, Block* choices) const;
+  /// The round's challenge, from its trees as they were sent, and the coefficients that follow from
+  /// it: a leaf's is one of its tree times one of its place.
+  Digest draw_challenge(ConstBytes trees);
+  [[nodiscard]] const Block* place_coefficients() const {
+    return &coefficients_[parameters_.trees];
+  }
+  /// Hashes the leaves of the first `trees` trees, where that is not done: the sum of each tree's.
+  void hash_trees(std::size_t trees);
+  /// What is left of that, for the claim of the newest round.
+  void finish_hash();
+  /// Of a sum for each tree, the sum by the trees' coefficients.
+  [[nodiscard]] Block sum_over_trees(const SecretArray<Block>& of_trees) const;
   [[nodiscard]] Digest proof_of(const Claim& claim) const;
   /// The labels whose choices mask the receiver's point.
   [[nodiscard]] const Block* mask_labels() const {
@@ -125,6 +133,10 @@ class SilentStock {
   std::uint64_t round_ = 0;
   std::uint64_t proven_ = 0;
   Secret<std::array<Claim, kSilentWindow>> claims_;  // of pending rounds, by number
+  std::vector<Block> coefficients_;  // of the newest round: of the trees, then of the places
+  SecretArray<Block> tree_hashes_;
+  std::size_t hashed_trees_ = 0;
+  bool is_hashed_ = true;
   bool has_next_inputs_ = false;  // among the outputs of the round that ended last
   std::size_t made_ = 0;
   std::size_t taken_ = 0;  // with the inputs of the next round
