@@ -137,7 +137,9 @@ void HolderBatch::fill_back(std::size_t first, std::size_t count, const Block* l
   for (std::size_t t = 0; t < plan_.back_transfers(); ++t) {
     for_each_slice(count, [&](std::size_t slice, std::size_t some) {
       const std::size_t start = slice * kSliceInstances;
-      ahead_.put(t, first + start, lowest_bits(labels + t * count + start, some));
+      Slice bits = 0;
+      core_->kernels->low_bits(labels + t * count + start, some, 1, &bits);
+      ahead_.put(t, first + start, bits);
     });
   }
   pads_back_.fill(*core_, first_tweak_ + back_tweak(plan_, instances()), first, count, labels);

@@ -113,6 +113,8 @@ struct Kernels {
                     const Block* secrets, std::uint32_t length, Block* rows);
   /// out[n] = sum of x^i times label i of instance n, in the field of row_hashes.
   void (*polynomials)(const TableLabels& table, Block* out);
+  /// Bit p of in[i].lo as bit i of out[p], for p < bits and i < count, which is at most 64.
+  void (*low_bits)(const Block* in, std::size_t count, std::size_t bits, std::uint64_t* out);
   /// With Q the polynomial of instance n, and its tweak tweaks.first + n: of the 2^choice_bits pads
   /// H(Q ^ multiples[j]), bit i as bit 8 i + j of out[n], for i < 4; of 16 pads bit i as bit 16 i +
   /// j, for i < 2.

@@ -24,6 +24,13 @@ struct V128 {
   static V128 load_bytes(const std::uint8_t* p, std::size_t) {
     return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))};
   }
+  /// A bit of the lower half of each of so many blocks.
+  static constexpr std::size_t kLowBlocks = 2;
+  static std::uint64_t low_bits(const Block* p, std::size_t bit) {
+    const __m128i halves = _mm_unpacklo_epi64(load(p).x, load(p + 1).x);
+    const __m128i highest = _mm_sll_epi64(halves, _mm_cvtsi64_si128(63 - static_cast<int>(bit)));
+    return static_cast<std::uint64_t>(_mm_movemask_pd(_mm_castsi128_pd(highest)));
+  }
   void store(Block* p) const { _mm_store_si128(reinterpret_cast<__m128i*>(p), x); }
   void store_bytes(std::uint8_t* p, std::size_t) const {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), x);

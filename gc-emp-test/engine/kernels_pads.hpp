@@ -26,6 +26,16 @@ void polynomials_loop(const TableLabels& table, Block* out) {
   }
 }
 
+template <class V>
+void low_bits_loop(const Block* in, std::size_t count, std::size_t bits, std::uint64_t* out) {
+  for (std::size_t p = 0; p < bits; ++p) {
+    std::size_t i = 0;
+    out[p] = 0;
+    for (; i + V::kLowBlocks <= count; i += V::kLowBlocks) out[p] |= V::low_bits(in + i, p) << i;
+    for (; i < count; ++i) out[p] |= (in[i].lo >> p & 1U) << i;
+  }
+}
+
 /// `store` gets the first instance's number and its and the next ones' pads of all entries, which
 /// have one key.
 template <class V, std::size_t kEntries, class Store>

@@ -256,6 +256,13 @@ void polynomials(const TableLabels& table, Block* out) {
   }
 }
 
+void low_bits(const Block* in, std::size_t count, std::size_t bits, std::uint64_t* out) {
+  for (std::size_t p = 0; p < bits; ++p) {
+    out[p] = 0;
+    for (std::size_t i = 0; i < count; ++i) out[p] |= (in[i].lo >> p & 1U) << i;
+  }
+}
+
 /// `work(j, n, pad)` for every entry j of every instance n.
 template <class Work>
 void for_each_pad(const TableLabels& table, const TweakRange& tweaks, const Block* multiples,
@@ -292,10 +299,10 @@ void number_pads(const TableLabels& table, const TweakRange& tweaks, const Block
   });
 }
 
-constexpr Kernels kKernels = {garble,      evaluate,  hash,           expand_key,  stream,
-                              stream_lane, leaf_sums, transpose_rows, row_hashes,  chosen_sums,
-                              split,       plant,     code_rows,      polynomials, node_pads,
-                              number_pads, encrypt};
+constexpr Kernels kKernels = {garble,      evaluate,    hash,           expand_key,  stream,
+                              stream_lane, leaf_sums,   transpose_rows, row_hashes,  chosen_sums,
+                              split,       plant,       code_rows,      polynomials, low_bits,
+                              node_pads,   number_pads, encrypt};
 
 }  // namespace
 

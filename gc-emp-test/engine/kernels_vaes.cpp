@@ -47,6 +47,13 @@ struct V512 {
   static V512 load_bytes(const std::uint8_t* p, std::size_t blocks) {
     return {_mm512_maskz_loadu_epi64(first(blocks), p)};
   }
+  /// A bit of the lower half of each of so many blocks.
+  static constexpr std::size_t kLowBlocks = 8;
+  static std::uint64_t low_bits(const Block* p, std::size_t bit) {
+    const __m512i lower = _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i halves = _mm512_permutex2var_epi64(load(p).x, lower, load(p + kBlocks).x);
+    return _mm512_test_epi64_mask(halves, _mm512_set1_epi64(std::int64_t{1} << bit));
+  }
   void store(Block* p) const { _mm512_storeu_si512(p, x); }
   void store_bytes(std::uint8_t* p, std::size_t blocks) const {
     _mm512_mask_storeu_epi64(p, first(blocks), x);

@@ -13,8 +13,8 @@ constexpr Kernels make_kernels() {
   return {garble_loop<V>,        evaluate_loop<V>,     hash_loop<V>,      expand_key_once<V>,
           stream_loop<V, false>, stream_loop<V, true>, leaf_sums_loop<V>, transpose_rows,
           row_hashes_loop<V>,    chosen_sums_loop<V>,  split_loop<V>,     plant_loop<V>,
-          code_rows_loop<V>,     polynomials_loop<V>,  node_pads_loop<V>, number_pads_loop<V>,
-          encrypt_loop<V>};
+          code_rows_loop<V>,     polynomials_loop<V>,  low_bits_loop<V>,  node_pads_loop<V>,
+          number_pads_loop<V>,   encrypt_loop<V>};
 }
 
 }  // namespace

@@ -117,14 +117,15 @@ void ReceiverPads::fill(const SessionCore& core, std::uint64_t tweak, std::size_
     for_each_slice(count, [&](std::size_t slice, std::size_t some) {
       const std::size_t start = slice * kSliceInstances;
       std::size_t plane = planes_[table.index];
+      NodeEntry bits;
       for (std::size_t i = 0; i < table.choice_bits; ++i) {
-        bits_.put(plane++, first + start, lowest_bits(own.labels + i * count + start, some));
+        core.kernels->low_bits(own.labels + i * count + start, some, 1, bits.data());
+        bits_.put(plane++, first + start, bits[0]);
       }
       if (table.has_numbers) return;
+      core.kernels->low_bits(&pads[start], some, table.message_bits, bits.data());
       for (std::size_t p = 0; p < table.message_bits; ++p) {
-        Slice bits = 0;
-        for (std::size_t i = 0; i < some; ++i) bits |= bit_at(pads[start + i].lo, p) << i;
-        bits_.put(plane++, first + start, bits);
+        bits_.put(plane++, first + start, bits[p]);
       }
     });
     if (!table.has_numbers) continue;

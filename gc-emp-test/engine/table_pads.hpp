@@ -97,11 +97,4 @@ class ReceiverPads {
   SecretArray<Word> numbers_;
 };
 
-/// The lowest bit of the label of each of up to 64 instances.
-[[nodiscard]] inline Slice lowest_bits(const Block* labels, std::size_t count) {
-  Slice bits = 0;
-  for (std::size_t i = 0; i < count; ++i) bits |= (labels[i].lo & 1U) << i;
-  return bits;
-}
-
 }  // namespace capc::gc

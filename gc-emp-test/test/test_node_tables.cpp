@@ -7,7 +7,9 @@
 
 #include "bit_planes.hpp"
 #include "check.hpp"
+#include "kernels.hpp"
 #include "node_tables.hpp"
+#include "paths.hpp"
 
 using namespace capc::gc;
 using namespace capc::gc::test;
@@ -131,6 +133,24 @@ void turned_words() {
   }
 }
 
+/// The lowest bits of blocks, of full slices and of others.
+void low_bits_of_blocks(Path path) {
+  std::vector<Block> blocks(kSliceInstances);
+  for (Block& block : blocks) block = {rng()(), rng()()};
+  for (const std::size_t count : {1U, 3U, 8U, 50U, 63U, 64U}) {
+    NodeEntry bits;
+    bits.fill(~Slice{0});
+    kernels_of(path).low_bits(blocks.data(), count, 3, bits.data());
+    for (std::size_t p = 0; p < 3; ++p) {
+      CHECK(low_bits(bits[p], count) == bits[p]);
+      for (std::size_t i = 0; i < count; ++i) {
+        CHECK(bit_at(bits[p], i) == bit_at(blocks[i].lo, p));
+      }
+    }
+    CHECK(bits[3] == ~Slice{0});
+  }
+}
+
 void planes() {
   constexpr std::size_t kInstances = 150;
   for (const std::size_t piece : {1U, 7U, 63U, 64U}) {
@@ -162,5 +182,6 @@ int main() {
     turned_words<TurnedShares>();
     turned_words<TurnedTables>();
     planes();
+    for (const Path path : supported_paths()) low_bits_of_blocks(path);
   });
 }
