@@ -15,7 +15,7 @@ from capc.console import bytes_text, epsilon_text
 from capc.data.own_data import title
 from capc.errors import ConfigError
 from capc.harness.settings import Settings
-from capc.inference.costs import LayerCost
+from capc.inference.costs import SIDE_BY_SIDE, LayerCost
 from capc.parties.privacy_guardian import budget_of
 from capc.privacy.accountant import Accountant
 from capc.privacy.budget import Budget
@@ -25,8 +25,9 @@ from capc.privacy.conversion import GridEdgeWarning
 # Beside the layers: messages, the circuits of 1c and 3, Python. Of a query and answering party,
 # measured with one to three parties of models/cryptonets-relu.pb on two cores.
 _PARTY_SECONDS = 0.03
-# Memory at its most, measured in the same runs: driver and querying party, and any other party.
-_ASKING_BYTES, _PARTY_BYTES = 420_000_000, 80_000_000
+# Memory at its most, beside weights: driver and querying party, and any other party. By what 3, 40
+# and 250 parties took, in proportional set size (docs/performance.md).
+_ASKING_BYTES, _PARTY_BYTES = 300_000_000, 28_000_000
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def estimate(settings: Settings, costs: Sequence[LayerCost]) -> Estimate:
     There are no `costs` without encryption.
     """
     parties = settings.n_parties
-    seconds = sum(cost.offline_seconds + cost.online_seconds + _PARTY_SECONDS for cost in costs)
+    work = sum(cost.offline_seconds + cost.online_seconds for cost in costs)
+    seconds = SIDE_BY_SIDE * work + len(costs) * _PARTY_SECONDS
     sent = sum(cost.offline_bytes + cost.online_bytes for cost in costs)
     weights = sum(cost.weight_bytes for cost in costs)
     before, after, admitted, room = _budget(settings)

@@ -41,6 +41,9 @@ _OUTPUT_SECONDS = 1.1e-3
 _PRODUCT_SECONDS = 0.02e-3
 _MERGE_SECONDS = 2.7e-3  # of each sum that shares a polynomial of a reply
 _WEIGHT_SECONDS = 0.8e-9  # of a weight times a number in the clear, online
+SIDE_BY_SIDE = 0.6  # of both parties' processor time, as they work at once for most of it
+# Seconds of messages and calls of a layer, however small it is, offline and online.
+_LAYER_SECONDS = (1.5e-3, 0.6e-3)
 # Seconds an AND gate, garbled and sent, then evaluated.
 _GARBLE_SECONDS = 100e-9
 _EVALUATE_SECONDS = 40e-9
@@ -87,18 +90,6 @@ class LayerCost:
     def seconds(self, link: Link) -> float:
         """Of both phases."""
         return sum(self.phases(link))
-
-    def overlapped(self, link: Link) -> tuple[float, float]:
-        """As `phases`, of a whole query: the line is busy while both parties work.
-
-        So of work and bytes the longer one counts, and the round trips besides.
-        """
-        offline = max(self.offline_seconds, link.seconds(self.offline_bytes, 0))
-        online = max(self.online_seconds, link.seconds(self.online_bytes, 0))
-        return (
-            offline + link.seconds(0, self.offline_rounds),
-            online + link.seconds(0, self.online_rounds),
-        )
 
 
 def query_costs(
@@ -203,6 +194,21 @@ def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
         weight_bytes=sum(cost.weight_bytes for cost in found),
         offline_rounds=sum(cost.offline_rounds for cost in found),
         online_rounds=sum(cost.online_rounds for cost in found),
+    )
+
+
+def expected_seconds(costs: Mapping[str, LayerCost], link: Link) -> tuple[float, float]:
+    """What a whole query takes in the offline and in the online phase, on a core for each party.
+
+    Both parties work at the same time, and the line is busy meanwhile: of work and bytes the longer
+    one counts. Round trips come besides.
+    """
+    total, layers = total_cost(costs), len(costs)
+    offline = max(SIDE_BY_SIDE * total.offline_seconds, link.seconds(total.offline_bytes, 0))
+    online = max(SIDE_BY_SIDE * total.online_seconds, link.seconds(total.online_bytes, 0))
+    return (
+        offline + link.seconds(0, total.offline_rounds) + layers * _LAYER_SECONDS[0],
+        online + link.seconds(0, total.online_rounds) + layers * _LAYER_SECONDS[1],
     )
 
 

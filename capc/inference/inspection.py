@@ -19,7 +19,14 @@ from capc.he.noise import DISTANCE_BITS
 from capc.he.parameters import EncryptionParameters
 from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice, both_costs
-from capc.inference.costs import LayerCost, at_once, query_costs, session_bytes, total_cost
+from capc.inference.costs import (
+    LayerCost,
+    at_once,
+    expected_seconds,
+    query_costs,
+    session_bytes,
+    total_cost,
+)
 from capc.inference.link import Link
 from capc.inference.protocols import require_supported
 from capc.inference.supply import Supply
@@ -114,7 +121,7 @@ def cost_table(
         tables.append(way_table(integers, choice))
     once = session_bytes(integers, parameters, together, transfers, choice.link)
     said = (
-        f"{_sentences(total_cost(costs), choice.link, batch_size)} A pair of parties sends "
+        f"{_sentences(costs, choice.link, batch_size)} A pair of parties sends "
         f"{once / 1e6:.2f} MB once a session."
     )
     if transfers:
@@ -183,8 +190,9 @@ def _way_cells(cost: LayerCost | None, link: Link) -> list[str]:
     ]
 
 
-def _sentences(total: LayerCost, link: Link, batch_size: int) -> str:
-    offline_seconds, online_seconds = total.overlapped(link)
+def _sentences(costs: Mapping[str, LayerCost], link: Link, batch_size: int) -> str:
+    total = total_cost(costs)
+    offline_seconds, online_seconds = expected_seconds(costs, link)
     said = (
         f"Expected for one query: {total.offline_bytes / 1e6:,.1f} MB and about "
         f"{_seconds(offline_seconds)} s offline, {total.online_bytes / 1e6:,.1f} MB and "

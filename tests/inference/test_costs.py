@@ -28,7 +28,13 @@ from capc.inference import layout
 from capc.inference.arrangement import arranged
 from capc.inference.choice import GARBLED, NonlinearChoice
 from capc.inference.client import KeyRing
-from capc.inference.costs import LayerCost, query_costs, session_bytes, total_cost
+from capc.inference.costs import (
+    LayerCost,
+    expected_seconds,
+    query_costs,
+    session_bytes,
+    total_cost,
+)
 from capc.inference.graph_command import main
 from capc.inference.layout import linear_packing
 from capc.inference.link import WITHIN_A_MACHINE, Link
@@ -140,11 +146,14 @@ def test_a_deep_model_gets_the_fraction_bits_that_fit() -> None:
 
 
 def test_of_a_whole_query_the_longer_of_work_and_bytes_counts() -> None:
-    cost = LayerCost("", 10**6, 10**5, 2.0, 0.01, offline_rounds=2, online_rounds=3)
-    slow, fast = Link.parse("100ms,1mbit"), Link.parse("100ms,1gbit")
-    assert cost.overlapped(slow) == pytest.approx((8 + 0.2, 0.8 + 0.3))
-    assert cost.overlapped(fast) == pytest.approx((2 + 0.2, 0.01 + 0.3))
-    assert cost.overlapped(WITHIN_A_MACHINE) == cost.phases(WITHIN_A_MACHINE) == (2.0, 0.01)
+    layer = LayerCost("", 500_000, 50_000, 1.0, 0.5, offline_rounds=1, online_rounds=2)
+    costs = {"a": layer, "b": layer}
+    near = expected_seconds(costs, WITHIN_A_MACHINE)
+    assert 1.0 < near[0] < 2.0 and 0.5 < near[1] < 1.0  # both parties work at the same time
+    fast = expected_seconds(costs, Link.parse("100ms,1gbit"))
+    assert fast == pytest.approx((near[0] + 0.2, near[1] + 0.4))
+    slow = expected_seconds(costs, Link.parse("100ms,1mbit"))
+    assert slow == pytest.approx((8.2, 1.2), rel=0.01)
 
 
 def test_inspect_prints_expectations_and_refusals(
