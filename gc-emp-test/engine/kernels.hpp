@@ -59,7 +59,7 @@ struct EvaluateJob {
 };
 
 /// A look-up table's transfers, of `count` instances: transfer i of instance n has the label
-/// labels[i * stride + n]. choice_bits is 1 to 3.
+/// labels[i * stride + n]. choice_bits is 1 to 4.
 struct TableLabels {
   const Block* labels;
   std::size_t stride;

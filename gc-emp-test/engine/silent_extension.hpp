@@ -100,7 +100,7 @@ class SilentStock {
   [[nodiscard]] Block* leaves_of(std::size_t tree) { return &outputs_[tree * trees_.leaves()]; }
   /// The round's challenge, from its trees as they were sent, and the coefficients that follow from
   /// it: a leaf's is one of its tree times one of its place.
-  Digest draw_challenge(ConstBytes trees);
+  [[nodiscard]] Digest draw_challenge(ConstBytes trees);
   [[nodiscard]] const Block* place_coefficients() const {
     return &coefficients_[parameters_.trees];
   }

@@ -4,8 +4,8 @@ namespace capc::gc {
 namespace {
 
 /// For each table what those before it have of something; then what all have.
-template <class Each>
-[[nodiscard]] std::vector<std::size_t> places_of(const std::vector<Table>& tables, Each each) {
+[[nodiscard]] std::vector<std::size_t> places_of(const std::vector<Table>& tables,
+                                                 std::size_t (*each)(const Table& table)) {
   std::vector<std::size_t> places = {0};
   for (const Table& table : tables) places.push_back(places.back() + each(table));
   return places;
@@ -22,26 +22,31 @@ template <class Each>
 }
 [[nodiscard]] std::size_t received_numbers(const Table& table) { return table.has_numbers ? 1 : 0; }
 
-[[nodiscard]] std::size_t bytes_of_pads(std::size_t planes, std::size_t numbers) {
-  return (planes + 7) / 8 + numbers * sizeof(Word);
-}
-
 /// Between the bits of a pad in what Kernels::node_pads gives.
 [[nodiscard]] std::size_t plane_stride(const Table& table) { return table.entries() > 8 ? 16 : 8; }
 
 }  // namespace
 
-SenderPads::SenderPads(const std::vector<Table>& tables, std::size_t instances)
+TablePads::TablePads(const std::vector<Table>& tables, std::size_t instances, Count planes,
+                     Count numbers)
     : tables_(tables),
       instances_(instances),
-      planes_(places_of(tables, sent_planes)),
-      places_(places_of(tables, sent_numbers)),
+      planes_(places_of(tables, planes)),
+      places_(places_of(tables, numbers)),
       bits_(planes_.back(), instances),
       numbers_(places_.back() * instances) {}
 
+std::size_t TablePads::instance_bytes(const std::vector<Table>& tables, Count planes,
+                                      Count numbers) {
+  return (places_of(tables, planes).back() + 7) / 8 +
+         places_of(tables, numbers).back() * sizeof(Word);
+}
+
+SenderPads::SenderPads(const std::vector<Table>& tables, std::size_t instances)
+    : TablePads(tables, instances, sent_planes, sent_numbers) {}
+
 std::size_t SenderPads::instance_bytes(const std::vector<Table>& tables) {
-  return bytes_of_pads(places_of(tables, sent_planes).back(),
-                       places_of(tables, sent_numbers).back());
+  return TablePads::instance_bytes(tables, sent_planes, sent_numbers);
 }
 
 void SenderPads::fill(const SessionCore& core, const Multiples& multiples, std::uint64_t tweak,
@@ -94,16 +99,10 @@ NodeTable SenderPads::bits(const Table& table, std::size_t slice) const {
 }
 
 ReceiverPads::ReceiverPads(const std::vector<Table>& tables, std::size_t instances)
-    : tables_(tables),
-      instances_(instances),
-      planes_(places_of(tables, received_planes)),
-      places_(places_of(tables, received_numbers)),
-      bits_(planes_.back(), instances),
-      numbers_(places_.back() * instances) {}
+    : TablePads(tables, instances, received_planes, received_numbers) {}
 
 std::size_t ReceiverPads::instance_bytes(const std::vector<Table>& tables) {
-  return bytes_of_pads(places_of(tables, received_planes).back(),
-                       places_of(tables, received_numbers).back());
+  return TablePads::instance_bytes(tables, received_planes, received_numbers);
 }
 
 void ReceiverPads::fill(const SessionCore& core, std::uint64_t tweak, std::size_t first,

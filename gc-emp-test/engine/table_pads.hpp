@@ -36,8 +36,26 @@ using Multiples = std::array<Block, kMaxEntries>;
   return chosen;
 }
 
-/// Pads of some instances' tables of one direction, at the party that fills the tables.
-class SenderPads {
+/// What a party keeps of some instances' tables of one direction: bits by planes, and numbers.
+class TablePads {
+ protected:
+  using Count = std::size_t (*)(const Table& table);
+
+  /// `planes` and `numbers` say what a table has of each.
+  TablePads(const std::vector<Table>& tables, std::size_t instances, Count planes, Count numbers);
+  [[nodiscard]] static std::size_t instance_bytes(const std::vector<Table>& tables, Count planes,
+                                                  Count numbers);
+
+  std::vector<Table> tables_;
+  std::size_t instances_;
+  std::vector<std::size_t> planes_;  // of a table: planes of those before it
+  std::vector<std::size_t> places_;  // of a table: an instance's numbers of those before it
+  BitPlanes bits_;
+  SecretArray<Word> numbers_;
+};
+
+/// Pads at the party that fills the tables: of every entry.
+class SenderPads : private TablePads {
  public:
   SenderPads(const std::vector<Table>& tables, std::size_t instances);
 
@@ -60,17 +78,11 @@ class SenderPads {
  private:
   void fill_bits(const SessionCore& core, const Multiples& multiples, const TweakRange& tweaks,
                  const Table& table, const TableLabels& labels, std::size_t first);
-
-  std::vector<Table> tables_;
-  std::size_t instances_;
-  std::vector<std::size_t> planes_;  // of a table of bits: planes of those before it
-  std::vector<std::size_t> places_;  // of a table of numbers: entries of those before it
-  BitPlanes bits_;
-  SecretArray<Word> numbers_;
 };
 
-/// The same at the party that reads: one pad each, and the random choice that it stands at.
-class ReceiverPads {
+/// Pads at the party that reads: one of each table, and the random choice that it stands at. Of a
+/// table's planes the choice's come first.
+class ReceiverPads : private TablePads {
  public:
   ReceiverPads(const std::vector<Table>& tables, std::size_t instances);
 
@@ -87,14 +99,6 @@ class ReceiverPads {
   [[nodiscard]] Word number(const Table& table, std::size_t instance) const {
     return numbers_[places_[table.index] * instances_ + instance];
   }
-
- private:
-  std::vector<Table> tables_;
-  std::size_t instances_;
-  std::vector<std::size_t> planes_;  // of a table: planes of those before it
-  std::vector<std::size_t> places_;  // of a table of numbers: those before it
-  BitPlanes bits_;                   // of each table its choice's, then its pad's
-  SecretArray<Word> numbers_;
 };
 
 }  // namespace capc::gc
