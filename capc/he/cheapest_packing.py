@@ -15,10 +15,10 @@ from capc.he.packing import Axis, Blocks, Packing
 from capc.he.shapes import LinearShape
 
 # Relative costs, measured at degree 8192 with two 60-bit primes (docs/homomorphic-encryption.md).
-_INPUT_COST = 17
-_OUTPUT_COST = 33
+_INPUT_COST = 15
+_OUTPUT_COST = 23
 _PRODUCT_COST = 1
-_MERGE_COST = 22  # of each sum: back from NTT form, and a switch of keys
+_MERGE_COST = 13  # of each sum but the first of a polynomial
 _WORDS_BYTES = 16  # a coefficient modulo two primes
 _MAX_WEIGHT_BYTES = 1 << 27  # of one layer's weights, where images share polynomials
 
@@ -102,7 +102,7 @@ def _candidates(
             cost = (
                 places * (_INPUT_COST * inputs + _PRODUCT_COST * products)
                 + _OUTPUT_COST * replies
-                + (_MERGE_COST * places * outputs if merged > 1 else 0)
+                + _MERGE_COST * (places * outputs - replies)
                 + weighing.polynomial_cost * (places * inputs + replies)
             )
             filters_each = -(-filters // outputs)

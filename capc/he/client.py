@@ -47,7 +47,8 @@ class HEClient:
         self._lock = threading.Lock()
         self._secret_key = seal.KeyGenerator(self._context.seal).secret_key()
         self._merging_keys: dict[int, bytes] = {}
-        self._zeros = ZeroEncryptor(self._context, self._secret_key)
+        secret = self._context.secret_residues(self._secret_key)
+        self._zeros = ZeroEncryptor(self._context, secret[: len(self._context.primes)])
 
     def __repr__(self) -> str:
         return "HEClient(...)"

@@ -22,18 +22,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import seal
 
 from capc.errors import ProtocolError
 from capc.fixed_point import Int64
 from capc.he import rns
-from capc.he.context import Context, context
-from capc.he.parameters import MAX_PRIME_BITS, EncryptionParameters
+from capc.he.context import Context
+from capc.he.parameters import EncryptionParameters
+from capc.he.polynomials import PolynomialRing
 from capc.he.rns import UInt64
 from capc.he.symmetric import SEED_BYTES, ZeroEncryptor, uniform_polynomials
 
@@ -65,14 +63,14 @@ def merging_keys(setting: Context, secret_key: Any, merged: int) -> bytes:
     """
     if merged == 1:
         return b""
-    over_all = _over_all_primes(setting)
-    residues = over_all.from_ntt(setting.secret_residues(secret_key)[np.newaxis])[0]
+    ring, in_ntt_form = setting.key_ring, setting.secret_residues(secret_key)
+    residues = ring.from_ntt(in_ntt_form[np.newaxis])[0]
     secret = np.where(residues[0] > 1, np.int64(-1), residues[0].astype(np.int64))
-    zeros = ZeroEncryptor(over_all, secret_key)
+    zeros = ZeroEncryptor(ring, in_ntt_form)
     seed, special = os.urandom(SEED_BYTES), setting.key_primes[-1]
     parts = [seed]
     for element in _elements(setting.degree, merged):
-        uniform = _uniform(over_all, seed, element, len(setting.primes))
+        uniform = _uniform(ring, seed, element, len(setting.primes))
         first = zeros.first_polynomials(uniform)
         turned = _turned(secret, element)
         for place, prime in enumerate(setting.primes):
@@ -85,14 +83,6 @@ def merging_keys(setting: Context, secret_key: Any, merged: int) -> bytes:
     return b"".join(parts)
 
 
-@dataclass(frozen=True, eq=False)
-class Sum:
-    """A ciphertext in coefficient form; `is_zero` where it stands for 0, whatever it holds."""
-
-    ciphertext: Any
-    is_zero: bool
-
-
 class Merger:
     """The server's side. ProtocolError on keys of another length or out of range."""
 
@@ -102,36 +92,19 @@ class Merger:
                 f"the peer's keys for merging have {len(keys)} bytes, "
                 f"not {keys_bytes(setting, merged)}"
             )
-        self._context = setting
-        self._evaluator = setting.evaluator
-        if merged > 1:
-            self._keys = setting.switching_keys(_unpacked(setting, merged, keys))
+        self._merging = setting.merging if merged > 1 else None
+        self._keys = _unpacked(setting, merged, keys)
 
-    def merge(self, sums: Sequence[Sum], merged: int, step: int = 1) -> Sum:
+    def merge(self, sums: UInt64, merged: int) -> UInt64:
         """One polynomial of up to `merged` sums, whose weights were halved log2(merged) times.
 
-        The results of the k-th come to lie at k * step.
+        Of ciphertexts (sums, 2, primes, degree) in NTT form, one (2, primes, degree). The results
+        of the k-th come to lie at k. The keys must be for as many.
         """
-        if merged == 1:
-            return sums[0]
-        even = self.merge(sums[::2], merged // 2, 2 * step)
-        if len(sums) == 1:  # nothing lies where the others would
-            return Sum(self._evaluator.add(even.ciphertext, even.ciphertext), even.is_zero)
-        return self._joined(even, self.merge(sums[1::2], merged // 2, 2 * step), step)
-
-    def _joined(self, even: Sum, odd: Sum, step: int) -> Sum:
-        """(even + X^step odd) + a(even - X^step odd), by as many operations where one is zero."""
-        evaluator, first = self._evaluator, even.ciphertext
-        second = evaluator.multiply_plain(odd.ciphertext, seal.Plaintext(f"1x^{step}"))
-        total, difference = evaluator.add(first, second), evaluator.sub(first, second)
-        negative = evaluator.negate(second)
-        if odd.is_zero:
-            total = difference = first
-        elif even.is_zero:
-            total, difference = second, negative
-        element = self._context.degree // step + 1
-        turned = evaluator.apply_galois(difference, element, self._keys)
-        return Sum(evaluator.add(total, turned), even.is_zero and odd.is_zero)
+        if self._merging is None:
+            only: UInt64 = sums[0]
+            return only
+        return self._merging.merge(sums, merged, self._keys)
 
 
 def _elements(degree: int, merged: int) -> list[int]:
@@ -139,25 +112,26 @@ def _elements(degree: int, merged: int) -> list[int]:
     return [(degree >> k) + 1 for k in range(merged.bit_length() - 1)]
 
 
-def _unpacked(setting: Context, merged: int, keys: memoryview) -> dict[int, UInt64]:
-    """Each automorphism's key as Context.switching_keys takes it."""
-    over_all, seed = _over_all_primes(setting), bytes(keys[:SEED_BYTES])
-    count, primes = len(setting.primes), setting.key_primes
-    size, start = rns.packed_size(primes, setting.degree), SEED_BYTES
-    found = {}
-    for element in _elements(setting.degree, merged):
-        places = [start + k * size for k in range(count)]
-        parts = [rns.unpack(keys[place : place + size], primes, setting.degree) for place in places]
-        first, second = over_all.to_ntt(np.stack(parts)), _uniform(over_all, seed, element, count)
-        found[element] = np.stack([first, second], axis=1)
-        start += count * size
+def _unpacked(setting: Context, merged: int, keys: memoryview) -> UInt64:
+    """By automorphism, (elements, primes, 2, key primes, degree) in NTT form."""
+    ring, seed = setting.key_ring, bytes(keys[:SEED_BYTES])
+    elements, count = _elements(setting.degree, merged), len(setting.primes)
+    size = rns.packed_size(ring.primes, ring.degree)
+    found: UInt64 = np.empty((len(elements), count, 2, len(ring.primes), ring.degree), np.uint64)
+    for k, element in enumerate(elements):
+        places = [SEED_BYTES + (k * count + part) * size for part in range(count)]
+        parts = [
+            rns.unpack(keys[place : place + size], ring.primes, ring.degree) for place in places
+        ]
+        found[k, :, 0] = ring.to_ntt(np.stack(parts))
+        found[k, :, 1] = _uniform(ring, seed, element, count)
     return found
 
 
-def _uniform(over_all: Context, seed: bytes, element: int, count: int) -> UInt64:
+def _uniform(ring: PolynomialRing, seed: bytes, element: int, count: int) -> UInt64:
     """The second polynomials of one automorphism's key, in NTT form: from a hash of its own."""
     own = hashlib.sha256(b"capc merging key %d" % element + seed).digest()
-    return uniform_polynomials(own, count, over_all)
+    return uniform_polynomials(own, count, ring)
 
 
 def _turned(polynomial: Int64, element: int) -> Int64:
@@ -167,14 +141,3 @@ def _turned(polynomial: Int64, element: int) -> Int64:
     turned = np.empty_like(polynomial)
     turned[places % degree] = np.where(places < degree, polynomial, -polynomial)
     return turned
-
-
-def _over_all_primes(setting: Context) -> Context:
-    """Arithmetic modulo all key primes, for which SEAL wants one prime more, never used.
-
-    No key is made there: the level is that of the parameters whose primes these are.
-    """
-    bits = setting.parameters.coeff_modulus
-    spare = next(size for size in range(MAX_PRIME_BITS, 0, -1) if size not in bits)
-    wider = replace(setting.parameters, security_level=0, coeff_modulus=(*bits, spare))
-    return context(wider, setting.ring_bits)

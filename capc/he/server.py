@@ -16,13 +16,12 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.he import rns
 from capc.he.context import context
-from capc.he.merging import Merger, Sum, keys_bytes
+from capc.he.merging import Merger, keys_bytes
 from capc.he.messages import pack_reply, request_bytes, unpack_request
 from capc.he.noise import require_mask
 from capc.he.packing import Packing
@@ -39,15 +38,14 @@ _TRANSFORMED_AT_ONCE = 64  # weight polynomials, of which a transform makes copi
 class ServerLayer:
     """Weight polynomials (weight polynomials, primes, degree) in NTT form.
 
-    `pairs` numbers the factors of each sum's products (rns.sums_of_products). `is_zero` marks the
-    sums whose weights are all 0. `mask_width` is the width of the masks' noise (noise.ResultMask).
+    `pairs` numbers the factors of each sum's products (rns.sums_of_products). `mask_width` is the
+    width of the masks' noise (noise.ResultMask).
     """
 
     name: str
     packing: Packing
     weights: UInt64
     pairs: Int64
-    is_zero: NDArray[np.bool_]
     mask_width: int
 
 
@@ -107,28 +105,24 @@ class HEServer:
         norm, merged = packing.weights_together << weight_bits, packing.blocks.merged
         mask = require_mask(self._context, name, norm, merged)
         pairs = np.array([packing.products(place) for place in range(packing.sums)])
-        weights, is_zero = self._transformed(packing, weight, weight_bits)
-        return ServerLayer(name, packing, weights, pairs, is_zero[pairs[..., 1]].all(1), mask.width)
+        weights = self._transformed(packing, weight, weight_bits)
+        return ServerLayer(name, packing, weights, pairs, mask.width)
 
-    def _transformed(
-        self, packing: Packing, weight: Int64, weight_bits: int
-    ) -> tuple[UInt64, NDArray[np.bool_]]:
-        """Weights in NTT form, halved modulo q as often as merging doubles them; which are 0."""
+    def _transformed(self, packing: Packing, weight: Int64, weight_bits: int) -> UInt64:
+        """Weights in NTT form, halved modulo q as often as merging doubles them."""
         primes, degree = self._context.primes, self._context.degree
         small = weight_bits < min(primes).bit_length()
         residues = rns.small_residues if small else rns.integer_residues
         shape = (packing.weight_polynomials, len(primes), degree)
         weights: UInt64 = np.empty(shape, dtype=np.uint64)
-        is_zero: NDArray[np.bool_] = np.empty(len(weights), dtype=np.bool_)
         for k, polynomial in enumerate(packing.pack_weights(weight)):
-            is_zero[k] = not polynomial.any()
             weights[k] = residues(polynomial, primes)
             for _ in range(packing.blocks.merged.bit_length() - 1):
                 weights[k] = rns.halve_mod(weights[k], primes)
         for start in range(0, len(weights), _TRANSFORMED_AT_ONCE):
             part = weights[start : start + _TRANSFORMED_AT_ONCE]
             part[:] = self._context.to_ntt(part)
-        return weights, is_zero
+        return weights
 
     def request_bytes(self, layer: ServerLayer) -> int:
         """The length of the request that `evaluate` takes."""
@@ -181,25 +175,13 @@ class HEServer:
         return rns.add_mod(rns.add_mod(message, within, primes), self._zeros.errors(count), primes)
 
     def _merged(self, layer: ServerLayer, inputs: UInt64) -> UInt64:
-        """The output polynomials without masks, (outputs, 2, primes, degree), in NTT form.
-
-        Sums of zero weights alone have an input in their place, which SEAL does not refuse: what
-        comes of it is dropped, by as many operations.
-        """
+        """The output polynomials without masks, (outputs, 2, primes, degree), in NTT form."""
         primes, merged = self._context.primes, layer.packing.blocks.merged
         outputs = []
         for start in range(0, layer.packing.sums, merged):
             pairs = layer.pairs[start : start + merged]
-            is_zero = layer.is_zero[start : start + merged]
             sums = rns.sums_of_products(inputs, layer.weights, pairs, primes)
-            sums[is_zero] = inputs[0]
-            parts = [
-                Sum(self._context.ciphertext(self._context.from_ntt(both)), bool(zero))
-                for both, zero in zip(sums, is_zero, strict=True)
-            ]
-            whole = self._merger.merge(parts, merged)
-            found = self._context.to_ntt(self._context.residues(whole.ciphertext))
-            outputs.append(np.zeros_like(found) if whole.is_zero else found)
+            outputs.append(self._merger.merge(sums, merged))
         return np.stack(outputs)
 
     def _unpack_key(self, view: memoryview) -> UInt64:

@@ -39,7 +39,7 @@ from capc.inference.words import word_bytes
 _INPUT_SECONDS = 0.5e-3
 _OUTPUT_SECONDS = 1.1e-3
 _PRODUCT_SECONDS = 0.02e-3
-_MERGE_SECONDS = 2.7e-3  # of each sum that shares a polynomial of a reply
+_MERGE_SECONDS = 0.65e-3  # of each sum but the first of a polynomial of a reply
 _WEIGHT_SECONDS = 0.8e-9  # of a weight times a number in the clear, online
 SIDE_BY_SIDE = 0.6  # of both parties' processor time, as they work at once for most of it
 # Seconds of messages and calls of a layer, however small it is, offline and online.
@@ -259,7 +259,7 @@ def _linear_cost(
     both = scale * (
         _INPUT_SECONDS * packing.input_polynomials + _OUTPUT_SECONDS * packing.output_polynomials
     )
-    merging = packing.sums * _MERGE_SECONDS if packing.blocks.merged > 1 else 0.0
+    merging = _MERGE_SECONDS * packing.merges
     sent = plan.bytes_to_server + plan.bytes_to_client
     multiplications = math.prod(packing.shape.weight_shape) * math.prod(packing.shape.output_size)
     together = f"{images} images: " if images > 1 else ""

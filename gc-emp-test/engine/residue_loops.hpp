@@ -32,6 +32,18 @@ struct Reduction {
   Factor one;
 };
 
+/// What joins two polynomials in NTT form under an automorphism (engine/merging.hpp). It permutes
+/// the values of each group of kTurnedTogether, groups of an eighth of the polynomial in one way.
+struct JoinView {
+  std::size_t degree;
+  std::uint64_t prime;
+  const std::uint64_t* monomial;  // s, and the quotients of its Factors
+  const std::uint64_t* quotients;
+  const std::uint64_t* turns;  // (kTurns, kTurnedTogether): where in the group a value comes from
+};
+inline constexpr std::size_t kTurnedTogether = 16;
+inline constexpr std::size_t kTurns = 8;
+
 /// So many products of residues, and a residue, are below 2^128.
 inline constexpr std::size_t kProductsAtOnce = 64;
 
@@ -58,6 +70,18 @@ struct ResidueLoops {
   /// sums of the second component follow those of the first.
   void (*add_products)(const Terms& terms, std::size_t size, std::uint64_t* low,
                        std::uint64_t* high);
+  /// even, odd -> even + s odd, in place of `even`; turned = a(even - s odd).
+  void (*join)(const JoinView& join, std::uint64_t* even, const std::uint64_t* odd,
+               std::uint64_t* turned);
+  /// x[j] += y[j] modulo the prime; both may be one.
+  void (*add)(std::uint64_t prime, std::uint64_t* x, const std::uint64_t* y, std::size_t size);
+  /// out[j] = x[j] + offset modulo the prime, for any words that sum to less than 2^64; `out` may
+  /// be x.
+  void (*shift)(const Reduction& reduction, std::uint64_t offset, const std::uint64_t* x,
+                std::size_t size, std::uint64_t* out);
+  /// x[j] = (x[j] - y[j]) factor modulo the prime.
+  void (*scale_difference)(std::uint64_t prime, Factor factor, std::uint64_t* x,
+                           const std::uint64_t* y, std::size_t size);
 };
 
 /// Those for AVX-512 where the path has it.

@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include "merging_loops.hpp"
 #include "transform_loops.hpp"
 
 namespace capc::gc {
@@ -80,6 +81,16 @@ struct Lanes {
     inverse_butterfly(x, y, roots_of<4>(transform, at), bounds);
     Lanes{_mm512_shuffle_i64x2(x.v, y.v, 0x44)}.store(values);
     Lanes{_mm512_shuffle_i64x2(x.v, y.v, 0xee)}.store(values + kLanes);
+  }
+
+  /// Of 16 values, those at `places`, in the order of these.
+  [[gnu::always_inline]] static void pick(const std::uint64_t* from, const std::uint64_t* places,
+                                          std::uint64_t* to) {
+    const Lanes low = load(from);
+    const Lanes high = load(from + kLanes);
+    for (std::size_t k = 0; k < kOwn; k += kLanes) {
+      Lanes{_mm512_permutex2var_epi64(low.v, load(places + k).v, high.v)}.store(to + k);
+    }
   }
 
   __m512i v;
@@ -198,8 +209,9 @@ void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
 }  // namespace
 
 const ResidueLoops& avx512_residue_loops() {
-  static constexpr ResidueLoops kLoops{forward_loop<Lanes>, inverse_loop<Lanes>, reduce_loop<Lanes>,
-                                       add_products_loop};
+  static constexpr ResidueLoops kLoops{
+      forward_loop<Lanes>, inverse_loop<Lanes>, reduce_loop<Lanes>, add_products_loop,
+      join_loop<Lanes>,    add_loop<Lanes>,     shift_loop<Lanes>,  scale_difference_loop<Lanes>};
   return kLoops;
 }
 

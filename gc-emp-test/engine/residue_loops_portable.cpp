@@ -1,3 +1,4 @@
+#include "merging_loops.hpp"
 #include "residues.hpp"
 #include "transform_loops.hpp"
 
@@ -34,6 +35,10 @@ struct Lane {
   static void begin_inverse(const TransformView& /*transform*/, std::uint64_t* /*values*/,
                             std::size_t /*at*/, const Bounds<Lane>& /*bounds*/) {}
 
+  static void pick(const std::uint64_t* from, const std::uint64_t* places, std::uint64_t* to) {
+    for (std::size_t k = 0; k < kTurnedTogether; ++k) to[k] = from[places[k]];
+  }
+
   std::uint64_t v;
 };
 
@@ -58,8 +63,9 @@ void add_products_loop(const Terms& terms, std::size_t size, std::uint64_t* low,
 }  // namespace
 
 const ResidueLoops& portable_residue_loops() {
-  static constexpr ResidueLoops kLoops{forward_loop<Lane>, inverse_loop<Lane>, reduce_loop<Lane>,
-                                       add_products_loop};
+  static constexpr ResidueLoops kLoops{
+      forward_loop<Lane>, inverse_loop<Lane>, reduce_loop<Lane>, add_products_loop,
+      join_loop<Lane>,    add_loop<Lane>,     shift_loop<Lane>,  scale_difference_loop<Lane>};
   return kLoops;
 }
 

@@ -88,5 +88,6 @@ void bind_lookups(nb::module_& m);
 void bind_residues(nb::module_& m);
 void bind_residue_numbers(nb::module_& m);
 void bind_transforms(nb::module_& m);
+void bind_merging(nb::module_& m);
 
 }  // namespace capc::gc

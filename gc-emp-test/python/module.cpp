@@ -25,4 +25,5 @@ NB_MODULE(_engine, m) {
   bind_residues(m);
   bind_residue_numbers(m);
   bind_transforms(m);
+  bind_merging(m);
 }

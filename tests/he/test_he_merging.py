@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import seal
 from he_reference import CRYPTONETS, TOY, linear, noise, prepared_layer, secret_polynomial
+from seal_objects import ciphertext, residues_of, switching_keys
 
 from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
@@ -12,7 +14,7 @@ from capc.he import rns
 from capc.he.cheapest_packing import Weighing, plan_packing
 from capc.he.client import HEClient
 from capc.he.context import context
-from capc.he.merging import MOST_MERGED, Merger, Sum, keys_bytes, most_merged
+from capc.he.merging import MOST_MERGED, Merger, keys_bytes, most_merged
 from capc.he.noise import own_noise, switching_noise
 from capc.he.packing import Packing
 from capc.he.parameters import EncryptionParameters
@@ -74,11 +76,11 @@ def test_the_noise_of_merging_stays_below_its_bound() -> None:
         message = rns.scaled_message(value, RING.ring_bits, setting.primes)
         seed, first = client._zeros.encrypt(message[np.newaxis])
         second = rns.expand(seed, 1, 1024, setting.primes)
-        parts = setting.from_ntt(np.concatenate([first, second]))
+        parts = np.concatenate([first, second])
         for _ in range(4):
             parts = rns.halve_mod(parts, setting.primes)
-        sums.append(Sum(setting.ciphertext(parts), False))
-    residues = setting.residues(merger.merge(sums, merged).ciphertext)
+        sums.append(parts)
+    residues = setting.from_ntt(merger.merge(np.stack(sums), merged))
     expected = np.zeros(1024, dtype=np.int64)
     for place, value in enumerate(values):
         expected[place::merged] = value[::merged]
@@ -89,6 +91,41 @@ def test_the_noise_of_merging_stays_below_its_bound() -> None:
     largest = float(np.abs(found).max())
     assert 50 < largest < bound
     assert bound < 16 * switching_noise(setting)
+
+
+def test_one_merge_is_that_of_seal_but_for_rounding() -> None:
+    """(f + X g) + a(f - X g), with SEAL's monomial, automorphism and switch of keys."""
+    setting = context(WIDE, RING.ring_bits)
+    client = HEClient(WIDE, RING, allow_insecure=True)
+    key = client.public_key(new_key_seed(), 2)
+    merger = Merger(setting, 2, memoryview(key)[-keys_bytes(setting, 2) :])
+    generator = np.random.default_rng(5)
+    shape = (2, 2, setting.degree)
+    rows = [generator.integers(0, prime, shape, dtype=np.uint64) for prime in setting.primes]
+    sums = np.stack(rows, axis=2)
+    evaluator, element = seal.Evaluator(setting.seal), setting.degree + 1
+    even, odd = (ciphertext(setting, setting.from_ntt(one)) for one in sums)
+    shifted = evaluator.multiply_plain(odd, seal.Plaintext("1x^1"))
+    keys = switching_keys(setting, {element: merger._keys[0]})
+    turned = evaluator.apply_galois(evaluator.sub(even, shifted), element, keys)
+    seals = residues_of(setting, evaluator.add(evaluator.add(even, shifted), turned))
+    ours = setting.from_ntt(merger.merge(sums, 2))
+    apart = rns.subtract_mod(ours, seals, setting.primes)
+    limit = np.array(setting.primes, dtype=np.uint64)[:, np.newaxis] - np.uint64(2)
+    assert ((apart <= 2) | (apart >= limit)).all()
+
+
+def test_sums_and_keys_of_another_shape_are_refused() -> None:
+    setting = context(WIDE, RING.ring_bits)
+    sums = np.zeros((2, 2, 2, 1024), dtype=np.uint64)
+    keys = np.zeros((1, 2, 2, 3, 1024), dtype=np.uint64)
+    setting.merging.merge(sums, 2, keys)
+    with pytest.raises(ValueError, match="axis 3 of sums has 512"):
+        setting.merging.merge(sums[..., :512].copy(), 2, keys)
+    with pytest.raises(ValueError, match="axis 1 of keys has 1 entries, not 2"):
+        setting.merging.merge(sums, 2, keys[:, :1].copy())
+    with pytest.raises(ValueError, match="keys for fewer sums"):
+        setting.merging.merge(sums, 4, keys)
 
 
 def test_merging_is_for_special_primes_as_large_as_the_others() -> None:

@@ -25,9 +25,6 @@ from capc.graph.layers import (
     Reshape,
 )
 from capc.graph.quantize import quantize
-from capc.he.cheapest_packing import WORK_ALONE
-from capc.he.context import context
-from capc.he.merging import keys_bytes
 from capc.inference import supply
 from capc.inference.choice import NonlinearChoice
 from capc.inference.costs import linear_plans, query_costs, total_cost
@@ -83,16 +80,28 @@ def test_bytes_and_round_trips_are_those_foretold(monkeypatch: pytest.MonkeyPatc
     assert rounds == [expected.offline_rounds, expected.online_rounds]
 
 
-def test_a_slower_line_moves_fewer_bytes_and_a_machine_merges_nothing() -> None:
+def test_a_slower_line_moves_fewer_bytes() -> None:
     given = network()
-    assert weighing_of(given, TINY, WITHIN_A_MACHINE) == WORK_ALONE
     slow, fast = (encrypted_bytes(link) for link in (SLOW.link, WITHIN_A_MACHINE))
-    keys = keys_bytes(context(TINY, 41), weighing_of(given, TINY, SLOW.link).merged)
-    assert slow + keys < 0.9 * fast
+    assert slow < 0.9 * fast
+    assert (
+        weighing_of(given, TINY, SLOW.link).merged
+        > weighing_of(given, TINY, WITHIN_A_MACHINE).merged
+    )
     # The keys are not worth it where a query is small next to them.
     layers = (Input("x", (), (4,)), Dense("d", ("x",), (3,), np.ones((4, 3)), np.zeros(3)))
     small = quantize(Network(layers), FixedPoint(41, 10), (0.0, 1.0))
     assert weighing_of(small, TINY, SLOW.link).merged == 1
+
+
+def test_a_machine_counts_as_a_line_of_a_gigabit() -> None:
+    given = network()
+    within, *others = (
+        weighing_of(given, TINY, link)
+        for link in (WITHIN_A_MACHINE, Link(0.0, 1e9), Link(0.0, 1e12), Link(0.0, 0.9e9))
+    )
+    assert within == others[0] == others[1] != others[2]
+    assert within.polynomial_cost > 0
 
 
 def test_another_line_than_agreed_ends_the_session() -> None:
