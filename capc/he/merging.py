@@ -10,8 +10,7 @@ negates odd multiples of m / 2,
 has twice the results of f at multiples of m, and twice those of g at odd multiples of m / 2. So
 pairs become one, then pairs of these with m / 2 in place of m, and so on (Chen, Dai, Kim and Song,
 "Efficient homomorphic conversion between (ring) LWE ciphertexts", ACNS 2021, section 3). All is
-linear modulo q: the weights are halved modulo q as often as results double, and noise of the
-products comes out as it went in.
+linear modulo q: with weights divided by m modulo q, noise of the products comes out as it went in.
 
 An automorphism makes a ciphertext one under a(s), s the secret. A key of the client switches it
 back: for each prime p of the data modulus an encryption of P a(s), P the special prime, modulo all
@@ -96,7 +95,7 @@ class Merger:
         self._keys = _unpacked(setting, merged, keys)
 
     def merge(self, sums: UInt64, merged: int) -> UInt64:
-        """One polynomial of up to `merged` sums, whose weights were halved log2(merged) times.
+        """One polynomial of up to `merged` sums, whose weights were divided by `merged`.
 
         Of ciphertexts (sums, 2, primes, degree) in NTT form, one (2, primes, degree). The results
         of the k-th come to lie at k. The keys must be for as many.

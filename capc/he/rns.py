@@ -22,6 +22,7 @@ Int8 = NDArray[np.int8]
 
 QUOTIENT_BITS = 128
 _WORD_BITS = 64
+_SHIFT = 1 << 62
 
 
 def _reduced(values: UInt64, prime: UInt64 | np.uint64) -> UInt64:
@@ -42,15 +43,16 @@ def _lifted(values: UInt64, prime: UInt64 | np.uint64) -> UInt64:
     return lifted
 
 
-def small_residues(values: Int64, primes: Sequence[int]) -> UInt64:
-    """Integers below every prime in absolute value, 1-D -> (primes, coefficients)."""
-    column = np.array(primes, dtype=np.uint64)[:, None]
-    return _lifted(values.view(np.uint64), column)
+def integer_residues(values: Int64, primes: Sequence[int], divisor: int = 1) -> UInt64:
+    """values / divisor modulo each prime, for |values| < 2^62, 1-D -> (primes, coefficients).
 
-
-def integer_residues(values: Int64, primes: Sequence[int]) -> UInt64:
-    """Integers of any size, 1-D -> (primes, coefficients); small_residues is five times faster."""
-    return np.mod(values, np.array(primes, dtype=np.int64)[:, None]).view(np.uint64)
+    `divisor` is one that no prime divides.
+    """
+    shifted = values.view(np.uint64) + np.uint64(_SHIFT)  # from 0 on
+    inverses = [pow(divisor, -1, prime) for prime in primes]
+    offsets = [-_SHIFT * inverse % prime for inverse, prime in zip(inverses, primes, strict=True)]
+    factors = [[inverse] for inverse in inverses]
+    return _engine.combine(shifted[np.newaxis], factors, offsets, primes)
 
 
 def scaled_message(message: Int64, ring_bits: int, primes: Sequence[int]) -> UInt64:
@@ -167,13 +169,6 @@ def subtract_mod(left: UInt64, right: UInt64, primes: Sequence[int]) -> UInt64:
     """left - right modulo each prime; both (..., primes, coefficients)."""
     column = np.array(primes, dtype=np.uint64)[:, None]
     return _lifted(left - right, column)
-
-
-def halve_mod(values: UInt64, primes: Sequence[int]) -> UInt64:
-    """Half of each modulo its prime, all of which are odd."""
-    column = np.array([(prime + 1) // 2 for prime in primes], dtype=np.uint64)[:, None]
-    one = np.uint64(1)
-    return (values >> one) + (values & one) * column
 
 
 def packed_size(primes: Sequence[int], coefficients: int) -> int:

@@ -105,20 +105,16 @@ class HEServer:
         norm, merged = packing.weights_together << weight_bits, packing.blocks.merged
         mask = require_mask(self._context, name, norm, merged)
         pairs = np.array([packing.products(place) for place in range(packing.sums)])
-        weights = self._transformed(packing, weight, weight_bits)
+        weights = self._transformed(packing, weight)
         return ServerLayer(name, packing, weights, pairs, mask.width)
 
-    def _transformed(self, packing: Packing, weight: Int64, weight_bits: int) -> UInt64:
-        """Weights in NTT form, halved modulo q as often as merging doubles them."""
+    def _transformed(self, packing: Packing, weight: Int64) -> UInt64:
+        """Weights in NTT form, over `merged` modulo q, as merging makes results `merged` times."""
         primes, degree = self._context.primes, self._context.degree
-        small = weight_bits < min(primes).bit_length()
-        residues = rns.small_residues if small else rns.integer_residues
         shape = (packing.weight_polynomials, len(primes), degree)
         weights: UInt64 = np.empty(shape, dtype=np.uint64)
         for k, polynomial in enumerate(packing.pack_weights(weight)):
-            weights[k] = residues(polynomial, primes)
-            for _ in range(packing.blocks.merged.bit_length() - 1):
-                weights[k] = rns.halve_mod(weights[k], primes)
+            weights[k] = rns.integer_residues(polynomial, primes, packing.blocks.merged)
         for start in range(0, len(weights), _TRANSFORMED_AT_ONCE):
             part = weights[start : start + _TRANSFORMED_AT_ONCE]
             part[:] = self._context.to_ntt(part)

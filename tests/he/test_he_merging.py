@@ -76,10 +76,11 @@ def test_the_noise_of_merging_stays_below_its_bound() -> None:
         message = rns.scaled_message(value, RING.ring_bits, setting.primes)
         seed, first = client._zeros.encrypt(message[np.newaxis])
         second = rns.expand(seed, 1, 1024, setting.primes)
-        parts = np.concatenate([first, second])
-        for _ in range(4):
-            parts = rns.halve_mod(parts, setting.primes)
-        sums.append(parts)
+        sixteenths = rns.integer_residues(np.eye(1, 1024, dtype=np.int64)[0], setting.primes, 16)
+        parts = np.stack([first, second], axis=1)
+        pairs = np.zeros((1, 1, 2), dtype=np.int64)
+        scale = setting.to_ntt(sixteenths[np.newaxis])
+        sums.append(rns.sums_of_products(parts, scale, pairs, setting.primes)[0])
     residues = setting.from_ntt(merger.merge(np.stack(sums), merged))
     expected = np.zeros(1024, dtype=np.int64)
     for place, value in enumerate(values):

@@ -36,6 +36,19 @@ def test_combinations_of_words(primes: tuple[int, ...], count: int, data: st.Dat
         assert row == [total % prime for total in sums]
 
 
+@given(
+    st.lists(st.integers(-(2**62) + 1, 2**62 - 1), min_size=1, max_size=8),
+    st.sampled_from([1, 2, 16]),
+    primes_lists,
+)
+def test_quotients_of_integers(values: list[int], divisor: int, primes: tuple[int, ...]) -> None:
+    found = rns.integer_residues(np.array(values, dtype=np.int64), primes, divisor)
+    assert found.dtype == np.uint64
+    for prime, row in zip(primes, found.tolist(), strict=True):
+        assert all(x < prime for x in row)
+        assert [x * divisor % prime for x in row] == [value % prime for value in values]
+
+
 def test_combinations_of_other_shapes_are_refused() -> None:
     values = np.zeros((2, 3), dtype=np.uint64)
     for factors, offsets in (
