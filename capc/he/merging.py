@@ -91,8 +91,9 @@ class Merger:
                 f"the peer's keys for merging have {len(keys)} bytes, "
                 f"not {keys_bytes(setting, merged)}"
             )
-        self._merging = setting.merging if merged > 1 else None
-        self._keys = _unpacked(setting, merged, keys)
+        self._merging = None
+        if merged > 1:  # the tables and keys take memory
+            self._merging, self._keys = setting.merging, _unpacked(setting, merged, keys)
 
     def merge(self, sums: UInt64, merged: int) -> UInt64:
         """One polynomial of up to `merged` sums, whose weights were divided by `merged`.

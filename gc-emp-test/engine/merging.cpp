@@ -12,27 +12,6 @@ namespace {
 constexpr std::size_t kLevels = std::countr_zero(kMostMerged);
 static_assert(kMostMerged == kTurnedTogether, "an automorphism moves values within a group");
 
-std::uint64_t multiply(const PrimeModulus& modulus, std::uint64_t x, std::uint64_t y) {
-  return modulus.reduce(static_cast<DoubleWord>(x) * y);
-}
-
-std::uint64_t inverse_of(const PrimeModulus& modulus, std::uint64_t x) {
-  std::uint64_t result = 1;
-  for (std::uint64_t exponent = modulus.value() - 2; exponent != 0; exponent /= 2) {
-    if (exponent % 2 == 1) result = multiply(modulus, result, x);
-    x = multiply(modulus, x, x);
-  }
-  return result;
-}
-
-std::size_t reversed_bits(std::size_t number, std::size_t count) {
-  std::size_t reversed = 0;
-  for (std::size_t bit = 1; bit < count; bit *= 2, number /= 2) {
-    reversed = 2 * reversed + number % 2;
-  }
-  return reversed;
-}
-
 }  // namespace
 
 struct Merging::Workspace {
@@ -60,7 +39,7 @@ Merging::Merging(std::size_t degree, const std::vector<std::uint64_t>& primes, P
     const std::uint64_t rest = modulus.reduce(special);
     if (rest == 0) throw UsageError("the special prime is one of the data's");
     const std::uint64_t half = modulus.reduce(special / 2);
-    divisors_.push_back({modulus.factor(rest), modulus.factor(inverse_of(modulus, rest)),
+    divisors_.push_back({modulus.factor(rest), modulus.factor(modulus.inverse(rest)),
                          half == 0 ? 0 : modulus.value() - half});
   }
   for (std::size_t level = 0; level < kLevels; ++level) levels_.push_back(level_of(level));

@@ -118,6 +118,15 @@ PrimeModulus::PrimeModulus(std::uint64_t prime) : prime_(prime) {
   ratio_high_ = static_cast<std::uint64_t>(ratio >> 64U);
 }
 
+std::uint64_t PrimeModulus::power(std::uint64_t base, std::uint64_t exponent) const {
+  std::uint64_t result = 1;
+  for (; exponent != 0; exponent /= 2) {
+    if (exponent % 2 == 1) result = multiply(result, base);
+    base = multiply(base, base);
+  }
+  return result;
+}
+
 Factor PrimeModulus::factor(std::uint64_t value) const {
   return {value, static_cast<std::uint64_t>((static_cast<DoubleWord>(value) << 64U) / prime_)};
 }

@@ -47,6 +47,16 @@ class PrimeModulus {
   /// x mod p.
   [[nodiscard]] std::uint64_t reduce(DoubleWord x) const { return divide(x).rest; }
 
+  [[nodiscard]] std::uint64_t multiply(std::uint64_t x, std::uint64_t y) const {
+    return reduce(static_cast<DoubleWord>(x) * y);
+  }
+
+  /// In as many steps as the exponent has bits, of which each is looked at: for public numbers.
+  [[nodiscard]] std::uint64_t power(std::uint64_t base, std::uint64_t exponent) const;
+
+  /// Of a number that is not 0, where p is a prime; public, too.
+  [[nodiscard]] std::uint64_t inverse(std::uint64_t x) const { return power(x, prime_ - 2); }
+
   /// A number below p, with what makes products by it cheap.
   [[nodiscard]] Factor factor(std::uint64_t value) const;
 

@@ -27,12 +27,6 @@ PrimeModulus modulus_for(std::size_t degree, std::uint64_t prime) {
   return PrimeModulus(prime);
 }
 
-std::size_t reversed_bits(std::size_t number, int bits) {
-  std::size_t reversed = 0;
-  for (int k = 0; k < bits; ++k) reversed |= (number >> k & 1U) << (bits - 1 - k);
-  return reversed;
-}
-
 }  // namespace
 
 Transform::Transform(std::size_t degree, std::uint64_t prime, Path path)
@@ -40,31 +34,23 @@ Transform::Transform(std::size_t degree, std::uint64_t prime, Path path)
       loops_(&residue_loops_of(degree < kLeastOfVectors ? Path::Portable : path)) {
   const std::uint64_t root = least_root(degree);
   fill(forward_, root, degree);
-  fill(inverse_, power(root, 2 * degree - 1), degree);
+  fill(inverse_, modulus_.power(root, 2 * degree - 1), degree);
   const std::uint64_t half = (prime + 1) / 2;
-  const std::uint64_t inverse_degree = power(half, static_cast<unsigned>(std::countr_zero(degree)));
+  const std::uint64_t inverse_degree =
+      modulus_.power(half, static_cast<unsigned>(std::countr_zero(degree)));
   scale_ = modulus_.factor(inverse_degree);
-  last_scale_ = modulus_.factor(multiply(inverse_degree, inverse_.roots[1]));
-}
-
-std::uint64_t Transform::power(std::uint64_t base, std::uint64_t exponent) const {
-  std::uint64_t result = 1;
-  for (; exponent != 0; exponent /= 2) {
-    if (exponent % 2 == 1) result = multiply(result, base);
-    base = multiply(base, base);
-  }
-  return result;
+  last_scale_ = modulus_.factor(modulus_.multiply(inverse_degree, inverse_.roots[1]));
 }
 
 std::uint64_t Transform::least_root(std::size_t degree) const {
   const std::uint64_t prime = modulus_.value();
   for (std::uint64_t base = 2; base < kMostTried && base < prime; ++base) {
-    std::uint64_t root = power(base, (prime - 1) / (2 * degree));
-    if (power(root, degree) != prime - 1) continue;
-    const std::uint64_t square = multiply(root, root);
+    std::uint64_t root = modulus_.power(base, (prime - 1) / (2 * degree));
+    if (modulus_.power(root, degree) != prime - 1) continue;
+    const std::uint64_t square = modulus_.multiply(root, root);
     std::uint64_t least = root;
     for (std::size_t k = 1; k < degree; ++k) {
-      root = multiply(root, square);
+      root = modulus_.multiply(root, square);
       least = std::min(least, root);
     }
     return least;
@@ -75,13 +61,12 @@ std::uint64_t Transform::least_root(std::size_t degree) const {
 void Transform::fill(Powers& powers, std::uint64_t root, std::size_t degree) const {
   powers.roots.resize(degree);
   powers.quotients.resize(degree);
-  const int bits = std::countr_zero(degree);
   std::uint64_t value = 1;
   for (std::size_t k = 0; k < degree; ++k) {
-    const std::size_t place = reversed_bits(k, bits);
+    const std::size_t place = reversed_bits(k, degree);
     powers.roots[place] = value;
     powers.quotients[place] = modulus_.factor(value).quotient;
-    value = multiply(value, root);
+    value = modulus_.multiply(value, root);
   }
 }
 

@@ -16,6 +16,15 @@ namespace capc::gc {
 /// Lazy butterflies hold up to eight times a prime in a word.
 inline constexpr std::size_t kMaxTransformBits = 60;
 
+/// The lowest log2(count) bits of a number, in reverse; `count` is a power of two.
+[[nodiscard]] inline std::size_t reversed_bits(std::size_t number, std::size_t count) {
+  std::size_t reversed = 0;
+  for (std::size_t bit = 1; bit < count; bit *= 2, number /= 2) {
+    reversed = 2 * reversed + number % 2;
+  }
+  return reversed;
+}
+
 /// The transform of polynomials of `degree` coefficients modulo one prime, and its inverse.
 ///
 /// With r the least primitive root of unity of order 2 degree, entry i of the transform is the
@@ -42,10 +51,6 @@ class Transform {
     std::vector<std::uint64_t> quotients;
   };
 
-  [[nodiscard]] std::uint64_t multiply(std::uint64_t x, std::uint64_t y) const {
-    return modulus_.reduce(static_cast<DoubleWord>(x) * y);
-  }
-  [[nodiscard]] std::uint64_t power(std::uint64_t base, std::uint64_t exponent) const;
   [[nodiscard]] std::uint64_t least_root(std::size_t degree) const;
   void fill(Powers& powers, std::uint64_t root, std::size_t degree) const;
   [[nodiscard]] TransformView view(const Powers& powers) const;
