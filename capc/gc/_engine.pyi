@@ -23,6 +23,7 @@ STOCK_ROUND_BYTES: int
 SILENT_PARAMETERS: tuple[int, int, int]
 STOCK_ROUND_TRANSFERS: int
 STOCK_WINDOW: int
+MOST_MERGED: int
 
 def lookup_setup_bytes(tree_depth: int, /) -> int: ...
 def stock_seed_bytes(tree_depth: int, /) -> int: ...

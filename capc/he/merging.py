@@ -27,6 +27,7 @@ import numpy as np
 
 from capc.errors import ProtocolError
 from capc.fixed_point import Int64
+from capc.gc import _engine
 from capc.he import rns
 from capc.he.context import Context
 from capc.he.parameters import EncryptionParameters
@@ -34,7 +35,7 @@ from capc.he.polynomials import PolynomialRing
 from capc.he.rns import UInt64
 from capc.he.symmetric import SEED_BYTES, ZeroEncryptor, uniform_polynomials
 
-MOST_MERGED = 16
+MOST_MERGED = _engine.MOST_MERGED
 
 
 def most_merged(parameters: EncryptionParameters) -> int:
@@ -91,9 +92,8 @@ class Merger:
                 f"the peer's keys for merging have {len(keys)} bytes, "
                 f"not {keys_bytes(setting, merged)}"
             )
-        self._merging = None
-        if merged > 1:  # the tables and keys take memory
-            self._merging, self._keys = setting.merging, _unpacked(setting, merged, keys)
+        self._context = setting
+        self._keys = _unpacked(setting, merged, keys)
 
     def merge(self, sums: UInt64, merged: int) -> UInt64:
         """One polynomial of up to `merged` sums, whose weights were divided by `merged`.
@@ -101,10 +101,7 @@ class Merger:
         Of ciphertexts (sums, 2, primes, degree) in NTT form, one (2, primes, degree). The results
         of the k-th come to lie at k. The keys must be for as many.
         """
-        if self._merging is None:
-            only: UInt64 = sums[0]
-            return only
-        return self._merging.merge(sums, merged, self._keys)
+        return self._context.merging.merge(sums, merged, self._keys)
 
 
 def _elements(degree: int, merged: int) -> list[int]:
@@ -114,15 +111,14 @@ def _elements(degree: int, merged: int) -> list[int]:
 
 def _unpacked(setting: Context, merged: int, keys: memoryview) -> UInt64:
     """By automorphism, (elements, primes, 2, key primes, degree) in NTT form."""
-    ring, seed = setting.key_ring, bytes(keys[:SEED_BYTES])
-    elements, count = _elements(setting.degree, merged), len(setting.primes)
-    size = rns.packed_size(ring.primes, ring.degree)
-    found: UInt64 = np.empty((len(elements), count, 2, len(ring.primes), ring.degree), np.uint64)
+    primes, degree, seed = setting.key_primes, setting.degree, bytes(keys[:SEED_BYTES])
+    elements, count = _elements(degree, merged), len(setting.primes)
+    size = rns.packed_size(primes, degree)
+    found: UInt64 = np.empty((len(elements), count, 2, len(primes), degree), dtype=np.uint64)
     for k, element in enumerate(elements):
+        ring = setting.key_ring  # its tables take memory: where something is merged
         places = [SEED_BYTES + (k * count + part) * size for part in range(count)]
-        parts = [
-            rns.unpack(keys[place : place + size], ring.primes, ring.degree) for place in places
-        ]
+        parts = [rns.unpack(keys[place : place + size], primes, degree) for place in places]
         found[k, :, 0] = ring.to_ntt(np.stack(parts))
         found[k, :, 1] = _uniform(ring, seed, element, count)
     return found

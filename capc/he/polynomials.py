@@ -7,7 +7,7 @@ from capc.he.rns import UInt64
 
 
 class PolynomialRing:
-    """Those of `degree` coefficients modulo each of `primes`; their transforms are SEAL's."""
+    """Polynomials of `degree` coefficients, modulo each of `primes`. NTT forms are SEAL's."""
 
     def __init__(self, degree: int, primes: tuple[int, ...]) -> None:
         self.degree = degree

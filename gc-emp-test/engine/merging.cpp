@@ -113,7 +113,8 @@ Merging::Sum Merging::merged_from(std::span<const std::uint64_t> sums, std::size
   if (merged == 1) return taken(&sums[first * words]);
   Sum even = merged_from(sums, first, 2 * stride, merged / 2, keys, space);
   if ((first + stride) * words >= sums.size()) {  // nothing lies where the others would
-    twice(even);
+    add(moduli_.size(), even.first.data(), even.first.data());
+    add(data_primes(), even.second.data(), even.second.data());
     return even;
   }
   const Sum odd = merged_from(sums, first + stride, 2 * stride, merged / 2, keys, space);
@@ -134,14 +135,9 @@ Merging::Sum Merging::taken(const std::uint64_t* sum) const {
   return found;
 }
 
-void Merging::twice(Sum& sum) const {
-  for (std::size_t p = 0; p < moduli_.size(); ++p) {
-    std::uint64_t* const row = &sum.first[p * degree_];
-    loops_->add(moduli_[p].value(), row, row, degree_);
-  }
-  for (std::size_t p = 0; p < data_primes(); ++p) {
-    std::uint64_t* const row = &sum.second[p * degree_];
-    loops_->add(moduli_[p].value(), row, row, degree_);
+void Merging::add(std::size_t primes, std::uint64_t* x, const std::uint64_t* y) const {
+  for (std::size_t p = 0; p < primes; ++p) {
+    loops_->add(moduli_[p].value(), x + p * degree_, y + p * degree_, degree_);
   }
 }
 
@@ -166,10 +162,7 @@ void Merging::join(std::size_t level, Sum& even, const Sum& odd, std::span<const
                space.digits.data(), space.switched, space.switched.data());
   std::copy_n(space.switched.begin(), all, even.first.begin());
   divide(&space.switched[all], space.coefficients.data());
-  for (std::size_t p = 0; p < data_primes(); ++p) {
-    loops_->add(moduli_[p].value(), &even.second[p * degree_], &space.switched[all + p * degree_],
-                degree_);
-  }
+  add(data_primes(), even.second.data(), &space.switched[all]);
 }
 
 void Merging::spread(std::size_t digit, std::uint64_t* rows, std::uint64_t* coefficients) const {

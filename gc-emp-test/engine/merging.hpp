@@ -83,7 +83,8 @@ class Merging {
   [[nodiscard]] Sum taken(const std::uint64_t* sum) const;
   void join(std::size_t level, Sum& even, const Sum& odd, std::span<const std::uint64_t> key,
             Workspace& space) const;
-  void twice(Sum& sum) const;
+  /// x += y, modulo the first `primes` of the primes.
+  void add(std::size_t primes, std::uint64_t* x, const std::uint64_t* y) const;
 
   /// Row `digit` of digit `digit` is there, in NTT form: the others.
   void spread(std::size_t digit, std::uint64_t* rows, std::uint64_t* coefficients) const;

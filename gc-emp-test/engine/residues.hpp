@@ -51,10 +51,10 @@ class PrimeModulus {
     return reduce(static_cast<DoubleWord>(x) * y);
   }
 
-  /// In as many steps as the exponent has bits, of which each is looked at: for public numbers.
+  /// The time shows the exponent, which must be public.
   [[nodiscard]] std::uint64_t power(std::uint64_t base, std::uint64_t exponent) const;
 
-  /// Of a number that is not 0, where p is a prime; public, too.
+  /// Of a number that is not 0, where p is a prime.
   [[nodiscard]] std::uint64_t inverse(std::uint64_t x) const { return power(x, prime_ - 2); }
 
   /// A number below p, with what makes products by it cheap.

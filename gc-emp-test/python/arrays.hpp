@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <string>
 
 #include "binding.hpp"
 
@@ -14,6 +15,15 @@ namespace capc::gc {
 
 template <class Element, std::size_t axes>
 using ArrayOut = nb::ndarray<nb::numpy, Element, nb::ndim<axes>>;
+
+/// UsageError, which names the array, unless the axis has so many entries.
+template <class Array>
+void require_size(const Array& array, std::size_t axis, std::size_t size, const std::string& name) {
+  if (array.shape(axis) != size) {
+    throw UsageError("axis " + std::to_string(axis) + " of " + name + " has " +
+                     std::to_string(array.shape(axis)) + " entries, not " + std::to_string(size));
+  }
+}
 
 /// A new array in one piece, filled by `fill` with Python's lock released.
 template <class Element, std::size_t axes, class Fill>

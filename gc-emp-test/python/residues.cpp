@@ -30,14 +30,6 @@ template <class Element>
   return {static_cast<const Element*>(array.data()), array.size()};
 }
 
-void require_size(const ArrayIn& array, std::size_t axis, std::size_t size,
-                  const std::string& name) {
-  if (array.shape(axis) != size) {
-    throw UsageError("axis " + std::to_string(axis) + " of " + name + " has " +
-                     std::to_string(array.shape(axis)) + " entries, not " + std::to_string(size));
-  }
-}
-
 [[nodiscard]] std::size_t below(std::int64_t number, std::size_t count, const char* name) {
   if (number < 0 || static_cast<std::size_t>(number) >= count) {
     throw UsageError("a pair names " + std::string(name) + " " + std::to_string(number) + " of " +
