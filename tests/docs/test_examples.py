@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import os
 import re
-import socket
 import subprocess
 import sys
 from functools import cache
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 from commands import capc_help, check, commands
 from documents import PAGE_NAMES, ROOT, Block, anchors, blocks, prose, section
+from free_ports import free_ports
 
 from capc.command_line import STATUS_MEANINGS
 
@@ -147,10 +147,8 @@ def test_the_two_programs_of_he_transformer_run_together(tmp_path: Path) -> None
 
 @cache
 def free_port() -> int:
-    """One port for both programs; whoever takes it first in between fails the test."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """One port for both programs."""
+    return free_ports(1)[0]
 
 
 @pytest.mark.parametrize("page", PAGE_NAMES)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cutting import Cutting
+from free_ports import free_ports
 
 from capc.cli import main
 from capc.graph.float_reference import evaluate_float
@@ -52,23 +52,6 @@ def small_network(seed: int) -> Network:
             dense("last", "relu", 5, CLASSES),
         )
     )
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of which each next one is free too."""
-    found: list[int] = []
-    with ExitStack() as held:
-        while len(found) < count:
-            first = held.enter_context(socket.socket())
-            first.bind((HOST, 0))
-            port = int(first.getsockname()[1])
-            second = held.enter_context(socket.socket())
-            try:
-                second.bind((HOST, port + 1))
-            except (OSError, OverflowError):
-                continue
-            found.append(port)
-    return found
 
 
 class Federation:
@@ -211,6 +194,13 @@ def place(made: Federation, name: str) -> str:
     if name == "querying":
         return f"querying ({HOST})"
     return f"{name} ({HOST}:{port_of(made, name)})"
+
+
+def require_status(ended: Mapping[str, tuple[int, str]], status: int) -> None:
+    """All parties ended with this exit status; AssertionError with what each of them said."""
+    if any(found != status for found, _ in ended.values()):
+        said = (f"{name} ended with {found}:\n{text}" for name, (found, text) in ended.items())
+        raise AssertionError(f"not all ended with {status}\n" + "\n".join(said))
 
 
 @contextmanager

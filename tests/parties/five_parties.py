@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from federations import FIVE, ROOT, Federation, federation
+from federations import FIVE, ROOT, Federation, federation, require_status
 
 QUERIES = 20
 
@@ -48,7 +48,7 @@ def survives_both(
 
     start("querying", "guardian")  # the others come back by themselves
     ended = {name: made.wait(name, 300) for name in FIVE}
-    assert {status for status, _ in ended.values()} == {0}, ended
+    require_status(ended, 0)
     return [f"started as {', '.join(order)}", *_found(made, before)]
 
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from federations import HOST, NAMES, Federation, free_ports
+from federations import HOST, NAMES, Federation
+from free_ports import free_ports
 
 from capc.cli import main
 from capc.errors import ConfigError
