@@ -11,6 +11,7 @@ in capc.gc.session (docs/garbled-circuits.md).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ from capc.gc.layer_pieces import piece_places, piece_sizes
 from capc.gc.lookup_bytes import summed
 from capc.gc.stock_rounds import ChooserRounds, HolderRounds
 from capc.transport.duplex import Duplex
+from capc.transport.outgoing_line import OutgoingLine
 from capc.transport.pipelining import WINDOW_BYTES, pipelined
 
 MAX_INSTANCES = _engine.MAX_LOOKUP_INSTANCES  # of one batch of the engine
@@ -173,8 +175,15 @@ class HolderSession:
     `tree_depth` is SHALLOW_TREES or DEEP_TREES: ProtocolError where the other end takes the other.
     """
 
-    def __init__(self, channel: Duplex, tree_depth: int = SHALLOW_TREES) -> None:
+    def __init__(
+        self,
+        channel: Duplex,
+        tree_depth: int = SHALLOW_TREES,
+        line: OutgoingLine | None = None,
+    ) -> None:
+        """`line` is told when `evaluate` needs it: messages that can wait go in between."""
         self._channel = channel
+        self._line = OutgoingLine() if line is None else line
         self._engine = _engine.HolderSession(tree_depth)
         offer = channel.recv(_engine.LOOKUP_OFFER_BYTES)
         channel.send(self._engine.setup_choose(offer))
@@ -214,10 +223,14 @@ class HolderSession:
         words, plan = _shares_of(batch, shares), batch.function.plan
         for piece, place in zip(batch._pieces, piece_places(len(words)), strict=True):
             piece.begin(words[place])
+        answers = deque([0.0] * len(batch._pieces))  # the first choices are under way
         for step in range(plan.step_count):
             for piece in batch._pieces:
+                self._line.keep_from(answers.popleft())
                 chosen = self._channel.recv(plan.choose_bytes(piece.instances, step))
                 self._channel.send(piece.answer(chosen))
+                answers.append(self._line.answer_at())
+        self._line.keep_from(answers[-1])
 
 
 class HolderPreparation:
@@ -245,7 +258,7 @@ class HolderPreparation:
         while ahead < WINDOW_BYTES and (size := self._correct()):
             ahead += size
 
-    def finish(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def finish(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Take the chooser's messages and answer them.
 
         From a stock, `meanwhile` is called in each tick: it may send messages of another type of
@@ -342,7 +355,7 @@ class ChooserPreparation:
             self._rounds = ChooserRounds(channel, engine, [piece for _, piece in self._pieces])
             self._rounds.begin()
 
-    def finish(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def finish(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """The other half of HolderPreparation.finish."""
         if self._rounds is not None:
             self._rounds.finish(meanwhile)

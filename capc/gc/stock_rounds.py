@@ -72,7 +72,7 @@ class HolderRounds:
         self._back.serve()
         self._grow()
 
-    def finish(self, meanwhile: Callable[[], None]) -> None:
+    def finish(self, meanwhile: Callable[[], object]) -> None:
         """Until every batch has its transfers and every round its proof.
 
         `meanwhile` is called in each tick.
@@ -119,7 +119,7 @@ class ChooserRounds:
         if not self._stock.is_seeded:
             self._channel.send(self._stock.send_seeds())
 
-    def finish(self, meanwhile: Callable[[], None]) -> None:
+    def finish(self, meanwhile: Callable[[], object]) -> None:
         """As the holder's."""
         if not self._stock_back.is_seeded:
             self._stock_back.take_seeds(self._channel.recv(self._stock_back.seed_bytes))

@@ -48,6 +48,7 @@ from capc.inference.weighing import link_from_json, weighing_of
 from capc.inference.words import send_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
+from capc.transport.outgoing_line import OutgoingLine
 
 logger = logging.getLogger(__name__)
 
@@ -131,12 +132,14 @@ class InferenceClient:
         if link.rate != rate:
             raise ProtocolError(f"{channel.peer} takes another line than was agreed on (--link)")
         self._supply = Supply.over(link)
+        channel.line = OutgoingLine(link.rate)
         self._is_local = link.rate == WITHIN_A_MACHINE.rate
         logger.info("%s: %s", channel.peer, described(self.plan, transfers, self._supply))
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
         key_seed = channel.recv(MessageType.KEY_SEED, SEED_BYTES)
         channel.send(MessageType.PUBLIC_KEY, self._he.public_key(key_seed, self._weighing.merged))
+        self._asked: AskedProducts | None = None
         self._nonlinear = QueryingSide(channel, self._functions.values(), self._supply)
 
     @property
@@ -151,6 +154,8 @@ class InferenceClient:
         and the line is waited for once or twice. While a stock is filled, masks go out and products
         come in, one by one. Over a line, those of later layers may be on their way at the end.
         """
+        if self._asked is not None:
+            self._asked.finish(all_taken=True)  # of a batch that was not evaluated
         plans = nonlinear_plans(self.plan, self._functions, batch_size, self._supply)
         nonlinear = {name: self._nonlinear.layer(plan) for name, plan in plans.items()}
         masks = {
@@ -166,8 +171,9 @@ class InferenceClient:
         )
         finish = self._nonlinear.begin(nonlinear.values())
         asked.begin(at_once=sent_at_once(plans))
-        finish(asked.ask_next)
+        finish(asked.go_on)
         asked.finish(all_taken=self._is_local)
+        self._asked = asked
         return PreparedQuery(batch_size, masks, asked, plans, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedQuery, images: Int64) -> Mapping[str, Int64]:

@@ -45,7 +45,7 @@ class PreparedLayer(Protocol):
         """
 
 
-Finish = Callable[[Callable[[], None]], None]
+Finish = Callable[[Callable[[], object]], None]
 """Does the rest of what was begun. What it is given is called again and again while the stock is
 filled, and may send messages of a type that the other party sets aside."""
 
@@ -70,7 +70,7 @@ class AnsweringSide:
         if circuits:
             self._garbler = GarblerSession(duplex)
         if lookups:
-            self._holder = HolderSession(duplex, supply.tree_depth)
+            self._holder = HolderSession(duplex, supply.tree_depth, channel.line)
 
     def draw(self, plan: NonlinearPlan) -> PreparedLayer:
         """Offline: the masks of a layer. Nothing is sent."""
@@ -91,7 +91,7 @@ class AnsweringSide:
             drawn = [part for layer in held for part in layer.drawn]
             begun = hold(self._holder, drawn, held[0].plan.from_stock)
 
-        def finish(meanwhile: Callable[[], None]) -> None:
+        def finish(meanwhile: Callable[[], object]) -> None:
             if begun is not None:
                 begun.finish(meanwhile)
                 _deal(begun.batches, held)
@@ -130,7 +130,7 @@ class QueryingSide:
             parts = [part for layer in chosen for part in layer.parts()]
             begun = choose_ahead(self._chooser, parts, chosen[0].plan.from_stock)
 
-        def finish(meanwhile: Callable[[], None]) -> None:
+        def finish(meanwhile: Callable[[], object]) -> None:
             if begun is not None:
                 begun.finish(meanwhile)
                 _deal(begun.batches, chosen)

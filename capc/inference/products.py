@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from capc.errors import ProtocolError
 from capc.fixed_point import FixedPoint, Int64
 from capc.he.client import HEClient
 from capc.he.packing import Packing
@@ -20,18 +21,18 @@ from capc.he.server import HEServer, ServerLayer
 from capc.inference.layout import grouped
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
-from capc.transport.pipelining import WINDOW_BYTES
 
-_FIRST_BYTES = 1 << 25  # of masks that go out, and are kept, before any other message
-_WINDOW_BYTES = WINDOW_BYTES  # of those that are not answered, from then on
+_WINDOW_BYTES = 1 << 25  # of masks that are not answered, but for a single one
+_PIECE_BYTES = 1 << 17  # of a product: other messages go between two pieces
 _THREADS = 2
 
 
 class AskedProducts:
     """The querying party's end: masks (batch, *input shape) by name of the linear layer.
 
-    Both ends set aside what comes while they expect other messages. `begin` and `ask_next` send
-    what needs no answer, and `finish` the rest. `take` waits for products that are on their way.
+    Both ends set aside what comes while they expect other messages. `begin` sends what needs no
+    answer, `go_on` one more where the line is free, and `finish` the rest. `take` waits for
+    products that are on their way.
     """
 
     def __init__(
@@ -49,24 +50,40 @@ class AskedProducts:
         ]
         self._to_ask, self._to_take = deque(groups), deque(groups)
         self._requests: deque[int] = deque()  # sizes of those that are not answered
+        self._reply = bytearray()  # what has come of the next one
         self._found: dict[str, list[Int64]] = {name: [] for name in packings}
 
     def begin(self, at_once: bool) -> None:
-        """Send the first masks: the first alone unless `at_once`."""
+        """Send the first masks: the first alone unless `at_once`, and others while `recv` waits."""
         replies = sum(self._keys.reply_bytes(packing) for _, packing, _ in self._to_take)
         self._channel.set_aside(MessageType.CIPHERTEXT, replies)
-        self._ask(_FIRST_BYTES if at_once else 1)
+        if at_once:
+            while self._may_ask():
+                self._ask_next()
+            return
+        self._ask_next()
+        self._channel.while_waiting(self.go_on)
 
-    def ask_next(self) -> None:
-        """Send one more, if so many may be without an answer."""
-        self._ask(min(_FIRST_BYTES, sum(self._requests) + 1))
+    def go_on(self) -> bool:
+        """Take what has come, and send one more mask where the line is free.
+
+        Whether there are more to be sent.
+        """
+        self._channel.take_in()
+        while self._channel.has_aside:
+            self._collect()
+        if self._may_ask() and self._channel.line.has_room(0):
+            self._ask_next()
+        return bool(self._to_ask)
 
     def finish(self, all_taken: bool) -> None:
         """Send the other masks; `all_taken` waits for all products, too."""
-        self._ask(_WINDOW_BYTES)
+        self._channel.while_waiting(None)
         while self._to_ask or (all_taken and self._to_take):
-            self._take_next()
-            self._ask(_WINDOW_BYTES)
+            if self._may_ask():
+                self._ask_next()
+            else:
+                self._collect()
 
     def take(self, name: str) -> Int64:
         """A layer's share of the product, ring elements (images, *output shape); once.
@@ -74,30 +91,45 @@ class AskedProducts:
         `images` are those of the batch, and what fills up the last group.
         """
         while any(name == waiting for waiting, _, _ in self._to_take):
-            self._take_next()
+            self._collect()
         shape = self._packings[name].shape.output_shape
         return np.stack(self._found.pop(name)).reshape(-1, *shape)
 
-    def _ask(self, window_bytes: int) -> None:
-        while self._to_ask and sum(self._requests) < window_bytes:
-            _, packing, mask = self._to_ask.popleft()
-            request = self._keys.encrypt(packing, mask)
-            self._channel.send(MessageType.CIPHERTEXT, request)
-            self._requests.append(len(request))
+    def _may_ask(self) -> bool:
+        """Whether there is a next mask, and the window is not full."""
+        return bool(self._to_ask) and sum(self._requests) < _WINDOW_BYTES
 
-    def _take_next(self) -> None:
-        name, packing, _ = self._to_take.popleft()
+    def _ask_next(self) -> None:
+        _, packing, mask = self._to_ask.popleft()
+        request = self._keys.encrypt(packing, mask)
+        self._channel.send(MessageType.CIPHERTEXT, request)
+        self._requests.append(len(request))
+
+    def _collect(self) -> None:
+        """One piece of a product, and the product itself with the last one."""
+        name, packing, _ = self._to_take[0]
         length = self._keys.reply_bytes(packing)
-        reply = self._channel.recv(MessageType.CIPHERTEXT, length)
+        expected = min(_PIECE_BYTES, length - len(self._reply))
+        piece = self._channel.recv(MessageType.CIPHERTEXT, expected)
+        if len(piece) != expected:
+            raise ProtocolError(
+                f"{self._channel.peer} sent {len(piece)} bytes of a product of layer '{name}' "
+                f"where {expected} are expected"
+            )
+        self._reply += piece
+        if len(self._reply) < length:
+            return
+        self._to_take.popleft()
         self._requests.popleft()
-        self._found[name].append(self._keys.decrypt(packing, reply))
+        self._found[name].append(self._keys.decrypt(packing, self._reply))
+        self._reply = bytearray()
 
 
 class AnsweredProducts:
     """The answering party's end, for so many images.
 
     `masks` are its shares of the products, fresh and uniform: ring elements (batch, *output shape)
-    by name of the linear layer.
+    by name of the linear layer. Products go out in order, in pieces, where the line is free.
     """
 
     def __init__(
@@ -115,51 +147,83 @@ class AnsweredProducts:
         }
         self._left = deque(self._groups())
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="products")
-        self._products: deque[tuple[int, Future[bytes]]] = deque()  # with the size of the request
-        self._unanswered = 0
+        self._products: deque[tuple[str, Future[bytes]]] = deque()
+        self._pieces: deque[memoryview] = deque()  # of the first of them
         requests = sum(server.request_bytes(layer) for layer, _ in self._left)
         channel.set_aside(MessageType.CIPHERTEXT, requests)
 
-    def begin(self, at_once: bool) -> None:
-        """Receive the first masks, if they come together. Other threads multiply them."""
-        if at_once:
-            self._receive(_FIRST_BYTES)
+    def begin(self) -> None:
+        """From here on, while `recv` waits, receive masks. Other threads multiply them."""
+        self._channel.while_waiting(self.go_on)
 
-    def go_on(self) -> None:
-        """Begin products of the masks that have come, and send those that are finished."""
+    def go_on(self) -> bool:
+        """Begin products of the masks that have come, and send what is finished and has room.
+
+        Whether there is more to do, now or later.
+        """
+        self._channel.take_in()
         while self._left and self._channel.has_aside:
             self._receive_next()
-        while self._products and self._products[0][1].done():
-            self._send_next()
+        return self._send_ready() or bool(self._left)
 
-    def finish(self) -> None:
-        """Send all products."""
-        with self._pool:
-            try:
-                self._receive(_WINDOW_BYTES)
-                while self._products:
-                    self._send_next()
-                    self._receive(_WINDOW_BYTES)
-            finally:
-                self._pool.shutdown(wait=False, cancel_futures=True)
+    def finish(self, all_sent: bool) -> None:
+        """Receive all masks; `all_sent` sends all products, too. Else they go out later.
 
-    def _send_next(self) -> None:
-        size, product = self._products.popleft()
-        self._channel.send(MessageType.CIPHERTEXT, product.result())
-        self._unanswered -= size
+        That is while the online phase waits, or with `send_until`.
+        """
+        self._channel.while_waiting(self._send_ready)
+        try:
+            while self._left:
+                self._receive_next()
+            if all_sent:
+                self.send_all()
+        except BaseException:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        self._pool.shutdown(wait=False)
 
-    def _receive(self, window_bytes: int) -> None:
-        """As many requests as the other end sends before it has more answers."""
-        while self._left and self._unanswered < window_bytes:
-            self._receive_next()
+    def send_until(self, name: str) -> None:
+        """All products as far as those of this layer, whether the line is free or not."""
+        while any(name == waiting for waiting, _ in self._products):
+            self._send_first()
+
+    def send_all(self) -> None:
+        """All that are left."""
+        while self._products:
+            self._send_first()
+
+    def _send_ready(self) -> bool:
+        """What is finished, as far as the line has room for it. Whether there is more."""
+        while (piece := self._next_piece()) and self._channel.line.has_room(len(piece)):
+            self._send_piece()
+        return bool(self._products)
+
+    def _send_first(self) -> None:
+        """The first product, or what is left of it, once it is finished."""
+        self._products[0][1].result()
+        first = self._products[0]
+        while self._products and self._products[0] is first:
+            self._next_piece()
+            self._send_piece()
+
+    def _next_piece(self) -> memoryview | None:
+        """Of a product that is finished."""
+        if not self._pieces and self._products and self._products[0][1].done():
+            reply = memoryview(self._products[0][1].result())
+            starts = range(0, len(reply), _PIECE_BYTES)
+            self._pieces.extend(reply[start : start + _PIECE_BYTES] for start in starts)
+        return self._pieces[0] if self._pieces else None
+
+    def _send_piece(self) -> None:
+        self._channel.send(MessageType.CIPHERTEXT, self._pieces.popleft())
+        if not self._pieces:
+            self._products.popleft()
 
     def _receive_next(self) -> None:
         layer, mask = self._left.popleft()
-        size = self._server.request_bytes(layer)
-        request = self._channel.recv(MessageType.CIPHERTEXT, size)
+        request = self._channel.recv(MessageType.CIPHERTEXT, self._server.request_bytes(layer))
         product = self._pool.submit(self._server.evaluate, layer, request, -mask)
-        self._products.append((size, product))
-        self._unanswered += size
+        self._products.append((layer.name, product))
 
     def _groups(self) -> Iterator[tuple[ServerLayer, Int64]]:
         """Images that share polynomials; a uniform mask for what fills up the last of them."""

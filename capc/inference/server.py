@@ -9,6 +9,7 @@ them without encryption (Mishra et al., "Delphi", USENIX Security 2020).
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -33,10 +34,10 @@ from capc.inference.layout import (
     linear_packing,
     nonlinear_plans,
     opening_products,
-    sent_at_once,
     split_point,
     taken_once,
 )
+from capc.inference.link import WITHIN_A_MACHINE
 from capc.inference.link_probe import measure
 from capc.inference.nonlinear import AnsweringSide, PreparedLayer
 from capc.inference.plan import plan_to_json, public_part
@@ -48,6 +49,7 @@ from capc.inference.weighing import rate_to_json, weighing_of
 from capc.inference.words import receive_words
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
+from capc.transport.outgoing_line import OutgoingLine
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +58,13 @@ logger = logging.getLogger(__name__)
 class PreparedInference:
     """What one batch of queries needs, made before the batch is known; used once.
 
-    `masks` holds this party's share of each linear layer's product of weights and masks. Online
+    `products` has this party's share of each linear layer's product of weights and masks. Online
     `shares` gets its share of every layer's output, and `masked` the inputs of linear layers less
     the querying party's masks. All of them are ring elements (batch, *shape).
     """
 
     batch_size: int
-    masks: dict[str, Int64]
+    products: AnsweredProducts
     plans: Mapping[str, NonlinearPlan]
     nonlinear: Mapping[str, PreparedLayer]
     shares: dict[str, Int64] = field(default_factory=dict)
@@ -92,6 +94,9 @@ class InferenceServer:
         if choice.measured:
             choice = replace(choice, link=measure(channel))
             logger.info("the line to %s: %s", channel.peer, choice.link.described())
+        line = choice.link
+        channel.line = OutgoingLine(line.rate, line.round_trip, channel.unconfirmed)
+        self._is_local = choice.link.rate == WITHIN_A_MACHINE.rate
         network = arranged(network, choice)
         transfers = choice.transfers(network)
         places = [place for place, layer in enumerate(network.layers) if layer.name in transfers]
@@ -115,6 +120,7 @@ class InferenceServer:
             allow_insecure=allow_insecure,
         )
         self._degree = parameters.poly_modulus_degree
+        self._answered: AnsweredProducts | None = None
         self._linear: dict[tuple[str, Blocks], ServerLayer] = {}
         for layer in network.layers:
             if isinstance(layer, WeightedLayer):
@@ -138,15 +144,19 @@ class InferenceServer:
 
         See InferenceClient.prepare for the order.
         """
+        if self._answered is not None:
+            self._answered.send_all()  # of a batch that was not evaluated
+        self._channel.line.keep_from(math.inf)
         plans = nonlinear_plans(self._network, self._functions, batch_size, self._supply)
         nonlinear = {name: self._nonlinear.draw(plan) for name, plan in plans.items()}
         layers = self._server_layers(batch_size)
         answered = AnsweredProducts(self._channel, self._he, self._ring, layers, batch_size)
         finish = self._nonlinear.begin(nonlinear.values())
-        answered.begin(at_once=sent_at_once(plans))
+        answered.begin()
         finish(answered.go_on)
-        answered.finish()
-        return PreparedInference(batch_size, answered.masks, plans, nonlinear)
+        answered.finish(all_sent=self._is_local)
+        self._answered = answered
+        return PreparedInference(batch_size, answered, plans, nonlinear)
 
     def evaluate_hidden(self, prepared: PreparedInference) -> None:
         """Step 1a: every layer before the last linear one."""
@@ -196,7 +206,8 @@ class InferenceServer:
     def _product(self, layer: WeightedLayer, prepared: PreparedInference) -> Int64:
         """Weights times the masked input, and the share of the product with the mask."""
         (name,) = layer.inputs
-        mask = taken_once(prepared.masks, layer.name)
+        mask = taken_once(prepared.products.masks, layer.name)
+        prepared.products.send_until(layer.name)
         if self._opening[name] == layer.name:
             share = prepared.shares[name]
             theirs = receive_words(self._channel, MessageType.MASKED_SHARE, self._ring, share.shape)

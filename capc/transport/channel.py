@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -17,9 +17,12 @@ from typing import Any, Protocol
 from capc.errors import PeerGoneError, ProtocolError, SilentPeerError
 from capc.transport.framing import HEADER, MessageType, decode_header, encode_header
 from capc.transport.limits import DEFAULT_LIMITS, Limits
-from capc.transport.read_ahead import ReadAhead
+from capc.transport.outgoing_line import OutgoingLine
+from capc.transport.read_ahead import AHEAD_BYTES, ReadAhead
 
 FIRST_BYTES = 1 << 24  # of memory for a message; more is taken as its bytes arrive
+_BESIDE_SECONDS = 0.002  # no event says that there is work; what arrives ends the wait
+_BLOCKED_SECONDS = 0.05  # of a send, before a look at what has arrived
 _JOIN_BELOW_BYTES = 1 << 16  # one write for header and payload, where copying is cheap
 
 
@@ -81,6 +84,15 @@ class Stream(Protocol):
     def recv_into(self, view: memoryview, /) -> int:
         """Receive some bytes; 0 at the end."""
 
+    def arrived(self, count: int, /) -> tuple[int, bytes]:
+        """How many bytes wait to be received, and the first of them. It does not wait."""
+
+    def wait_for_more(self, count: int, seconds: float, /) -> None:
+        """Wait until more bytes than that can be received, or the end is there, or it is late."""
+
+    def unconfirmed(self) -> int:
+        """Bytes that were sent and of whose arrival nothing is known yet."""
+
     def shutdown(self, how: int, /) -> None:
         """End it, both ways."""
 
@@ -95,7 +107,8 @@ class Channel:
     most (capc.transport.read_ahead).
 
     `party` is the peer's name in the protocol. `peer` is what errors call it: that name too, until
-    whoever knows the peer's host writes it there.
+    whoever knows the peer's host writes it there. `line` hears of all that is sent; whoever knows
+    its rate writes another one there.
 
     Every failure of the peer (gone, silent, slow, another version, an unexpected type, a length
     over the caller's limit) is a ProtocolError that names the peer.
@@ -132,6 +145,8 @@ class Channel:
         self._aside: deque[bytearray] = deque()
         self._aside_type: MessageType | None = None
         self._aside_left = 0
+        self._beside: Callable[[], bool] | None = None
+        self.line = OutgoingLine()
 
     @property
     def traffic(self) -> Traffic:
@@ -143,17 +158,41 @@ class Channel:
         """Whether the peer sends nothing more; what it has sent before may not be received yet."""
         return self._stream.has_ended
 
+    def unconfirmed(self) -> int:
+        """Bytes that were sent and of whose arrival nothing is known yet."""
+        return self._stream.unconfirmed()
+
     def wait_at_most(self, seconds: float) -> None:
         """From here on wait no longer than this for the peer to begin a message."""
         self._wait_seconds = seconds
 
     def set_aside(self, message_type: MessageType, max_bytes: int) -> None:
-        """From here on `max_bytes` of messages of this type may come while others are expected.
+        """From here on `max_bytes` more of messages of this type may come between others.
 
         They are kept until `recv` asks for that type. They answer nothing, so that they count as no
         round. A channel sets one type aside.
         """
-        self._aside_type, self._aside_left = message_type, max_bytes
+        self._aside_type = message_type
+        self._aside_left += max_bytes
+
+    def while_waiting(self, work: Callable[[], bool] | None) -> None:
+        """From here on, `recv` does this work while the peer sends nothing; None ends it.
+
+        It is done again every few milliseconds, for as long as it returns True. It may send, and
+        receive what is set aside.
+        """
+        self._beside = work
+
+    def take_in(self) -> None:
+        """Set aside messages of that type that are the next and have arrived whole. Never waits."""
+        while self._aside_type is not None and self._first is None:
+            waiting, start = self._arrived()
+            if waiting < HEADER.size:
+                return
+            message_type, length = decode_header(start)
+            if message_type is not self._aside_type or waiting < HEADER.size + length:
+                return
+            self._put_aside(self._next_message(message_type, self._aside_left, math.inf)[1])
 
     @property
     def has_aside(self) -> bool:
@@ -177,6 +216,7 @@ class Channel:
         except (OSError, ValueError) as error:
             raise PeerGoneError(f"{self.peer} is gone ({error})") from None
         self._traffic += Traffic(bytes_sent=len(header) + len(view))
+        self.line.sent(len(header) + len(view))
         self._sent_last = True
 
     def recv(self, expected: MessageType, max_bytes: int) -> bytearray:
@@ -184,27 +224,59 @@ class Channel:
 
         `max_bytes` is the length that the caller has worked out, or the largest that is allowed.
         """
-        if expected is self._aside_type and self._aside:
-            self._require_length(len(self._aside[0]), expected, max_bytes)
-            return self._aside.popleft()
+        until = time.monotonic() + self._wait_seconds
         while True:
-            message_type, payload = self._next_message(expected, max_bytes)
+            if not self._is_aside(expected):
+                self._work_beside(expected, until)
+            if self._is_aside(expected):
+                self._require_length(len(self._aside[0]), expected, max_bytes)
+                return self._aside.popleft()
+            message_type, payload = self._next_message(expected, max_bytes, until)
             if message_type is expected:
                 break
-            self._aside.append(payload)
-            self._aside_left -= len(payload)
+            self._put_aside(payload)
         if expected is not self._aside_type:
             self._traffic += Traffic(rounds=1 if self._sent_last else 0)
             self._sent_last = False
         return payload
 
-    def _next_message(self, expected: MessageType, max_bytes: int) -> tuple[MessageType, bytearray]:
-        """One of the expected type, or of the one that is set aside."""
+    def _work_beside(self, expected: MessageType, until: float) -> None:
+        """What `while_waiting` asks for, until a message can be received that is not set aside."""
+        while self._beside is not None and self._beside() and time.monotonic() < until:
+            self.take_in()
+            if self._is_aside(expected) or self._comes_now():
+                return
+
+    def _is_aside(self, message_type: MessageType) -> bool:
+        return message_type is self._aside_type and self.has_aside
+
+    def _comes_now(self) -> bool:
+        """Whether a message has begun that is not to be set aside whole. Waits for more else."""
+        if self._first is not None or self.has_ended:
+            return True
+        waiting, start = self._arrived()
+        if waiting >= HEADER.size:
+            message_type, length = decode_header(start)
+            if message_type is not self._aside_type or HEADER.size + length > AHEAD_BYTES:
+                return True
+        self._stream.wait_for_more(waiting, _BESIDE_SECONDS)
+        return False
+
+    def _arrived(self) -> tuple[int, bytes]:
+        try:
+            return self._stream.arrived(HEADER.size)
+        except (OSError, ValueError) as error:
+            raise PeerGoneError(f"{self.peer} is gone ({error})") from None
+
+    def _next_message(
+        self, expected: MessageType, max_bytes: int, until: float
+    ) -> tuple[MessageType, bytearray]:
+        """One of the expected type, or of the one that is set aside; it begins by that moment."""
         first, self._first = self._first, None
         if first is not None:
             message_type, length = first[0], len(first[1])
         else:
-            start = self._read(1, time.monotonic() + self._wait_seconds)
+            start = self._read(1, until)
             begun = time.monotonic()
             rest = self._read(HEADER.size - 1, begun + self._message_seconds(0))
             message_type, length = decode_header(start + rest)
@@ -218,6 +290,10 @@ class Channel:
         )
         self._traffic += Traffic(bytes_received=HEADER.size + length)
         return message_type, payload
+
+    def _put_aside(self, payload: bytearray) -> None:
+        self._aside.append(payload)
+        self._aside_left -= len(payload)
 
     def _require_length(self, length: int, message_type: MessageType, max_bytes: int) -> None:
         if length > max_bytes:
@@ -274,9 +350,15 @@ class Channel:
         return min(limits.message_seconds, self._wait_seconds) + length / limits.bytes_per_second
 
     def _write(self, view: memoryview, deadline: float) -> None:
+        """While the peer takes nothing, what is set aside is taken in: it may wait for that."""
         while view:
-            self._set_timeout(deadline)
-            view = view[self._stream.send(view) :]
+            self._set_timeout(deadline, _BLOCKED_SECONDS if self._aside_left else math.inf)
+            try:
+                view = view[self._stream.send(view) :]
+            except TimeoutError:
+                if time.monotonic() >= deadline:
+                    raise
+                self.take_in()
 
     def _read(self, length: int, deadline: float) -> bytearray:
         """Exactly `length` bytes; memory grows with those that have arrived."""
@@ -299,11 +381,11 @@ class Channel:
             raise PeerGoneError(f"{self.peer} is gone ({error})") from None
         return buffer
 
-    def _set_timeout(self, deadline: float) -> None:
-        if deadline == math.inf:
+    def _set_timeout(self, deadline: float, most: float = math.inf) -> None:
+        left = min(deadline - time.monotonic(), most)
+        if left == math.inf:
             self._stream.settimeout(None)
             return
-        left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         self._stream.settimeout(left)

@@ -25,6 +25,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from capc.errors import ProtocolError
+from capc.transport.read_ahead import unconfirmed_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class LastingStream:
         self._acknowledged = 0
         self._closing = self._peer_ended = self._over = False
         self._failure = ""
+        self._connection = connection  # which only the stream's thread sends and receives on
         # Of the stream's thread alone.
         self._received = self._written = 0
         self._end_written = self._end_arrived = self._must_acknowledge = self._must_say_ended = (
@@ -154,6 +156,24 @@ class LastingStream:
             self.wake()
         return count
 
+    def arrived(self, count: int) -> tuple[int, bytes]:
+        """How many bytes wait for `recv_into`, and the first of them. It does not wait."""
+        with self._changed:
+            return len(self._inbox), bytes(self._inbox[:count])
+
+    def wait_for_more(self, count: int, seconds: float) -> None:
+        """Wait until more bytes than that can be received, or the end is there, or it is late."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._inbox) > count or self._peer_ended or self._over, seconds
+            )
+
+    def unconfirmed(self) -> int:
+        """Bytes that were sent and of whose arrival nothing is known yet."""
+        with self._changed:
+            unwritten = self._kept_from + len(self._kept) - self._written
+        return unwritten + unconfirmed_bytes(self._connection)
+
     def shutdown(self, _how: int) -> None:
         """Nothing: `close` says to the peer that this is the end."""
 
@@ -202,7 +222,7 @@ class LastingStream:
                     connection.close()
                     if self._peer_ended:
                         break
-                    connection = self._mended(error)
+                    connection = self._connection = self._mended(error)
         except (OSError, ProtocolError) as error:
             failure = str(error)
         except Exception as error:  # the user has to hear of it, in place of silence

@@ -7,16 +7,21 @@ has at most AHEAD_BYTES under way that the other has not asked for.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import select
 import socket
 import ssl
+import sys
+import termios
 import time
+from functools import cached_property
 
 AHEAD_BYTES = 8 << 20
 """The most that is kept of what the peer sent before this side asked for it."""
 
-_PIECE_BYTES = 1 << 18
+_PIECE_BYTES = 1 << 16
 
 
 class ReadAhead:
@@ -83,6 +88,23 @@ class ReadAhead:
                 events = select.POLLIN
             self._wait(events, deadline)
 
+    def arrived(self, count: int) -> tuple[int, bytes]:
+        """How many bytes wait for `recv_into`, and the first of them. It does not wait."""
+        self.connection.setblocking(False)
+        if not self._ended:
+            self._take_in()
+        return len(self._ahead), bytes(self._ahead[:count])
+
+    def wait_for_more(self, count: int, seconds: float) -> None:
+        """Wait until more bytes than that can be received, or the end is there, or it is late."""
+        if len(self._ahead) <= count and not self._ended:
+            with contextlib.suppress(TimeoutError):
+                self._wait(select.POLLIN, time.monotonic() + seconds)
+
+    def unconfirmed(self) -> int:
+        """Bytes that were sent and of whose arrival nothing is known yet."""
+        return unconfirmed_bytes(self.connection)
+
     def shutdown(self, how: int) -> None:
         """End it, both ways."""
         self.connection.shutdown(how)
@@ -104,14 +126,26 @@ class ReadAhead:
             raise TimeoutError
         return bool(ready[0][1] & select.POLLIN)
 
+    @cached_property
+    def _piece(self) -> memoryview:
+        return memoryview(bytearray(_PIECE_BYTES))
+
     def _take_in(self) -> None:
         """What has arrived, as far as there is room."""
         while (room := AHEAD_BYTES - len(self._ahead)) > 0:
             try:
-                piece = self.connection.recv(min(room, _PIECE_BYTES))
+                count = self.connection.recv_into(self._piece[:room])
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
-            if not piece:
+            if not count:
                 self._ended = True
                 return
-            self._ahead += piece
+            self._ahead += self._piece[:count]
+
+
+def unconfirmed_bytes(connection: socket.socket) -> int:
+    """What the system holds of a TCP connection to be sent, or sent again; 0 once it is closed."""
+    held = bytearray(4)
+    with contextlib.suppress(OSError, ValueError):
+        fcntl.ioctl(connection, termios.TIOCOUTQ, held)
+    return int.from_bytes(held, sys.byteorder)

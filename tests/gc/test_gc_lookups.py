@@ -29,6 +29,7 @@ from capc.gc import (
 )
 from capc.gc.lookups import DEEP_TREES, SHALLOW_TREES, ChooserBatch, HolderBatch
 from capc.transport.duplex import MemoryDuplex
+from capc.transport.outgoing_line import OutgoingLine
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "garbled-circuits.md"
 
@@ -292,6 +293,33 @@ def test_layers_are_prepared_together(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = chooser.begin([(relu, 200)])
     both(begun.finish, chosen.finish)
     check(holder, chooser, [(20, 5, 100), (37, 12, 3), (13, 0, 90)], from_stock=False)
+
+
+class NotedLine(OutgoingLine):
+    """Answers come at the moments 1, 2, 3 and so on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept_from: list[float] = []
+        self._answers = 0
+
+    def answer_at(self) -> float:
+        self._answers += 1
+        return self._answers
+
+    def keep_from(self, moment: float) -> None:
+        self.kept_from.append(moment)
+
+
+def test_the_line_is_kept_for_the_answer_to_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three pieces: their first choices are on the way, and later ones follow their last tables."""
+    monkeypatch.setattr(layer_pieces, "PIECE_INSTANCES", 40)
+    left, right = MemoryDuplex.pair(20.0)
+    line = NotedLine()
+    holder, chooser = both(lambda: HolderSession(left, line=line), lambda: ChooserSession(right))
+    check(holder, chooser, [(20, 5, 100)], from_stock=False)
+    answers = 3 * Lookups.relu(20, 5).rounds
+    assert line.kept_from == [0, 0, 0, *range(1, answers - 2), answers]
 
 
 @pytest.mark.slow

@@ -20,9 +20,11 @@ from capc.inference import products, supply
 from capc.inference.choice import NonlinearChoice
 from capc.inference.client import InferenceClient, KeyRing
 from capc.inference.layout import opening_products
+from capc.inference.reference import evaluate_layers
 from capc.inference.server import InferenceServer
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
+from capc.transport.outgoing_line import OutgoingLine
 
 
 @pytest.fixture
@@ -43,26 +45,24 @@ def network() -> QuantizedNetwork:
     return quantize(Network(layers), FixedPoint(41, 12), (0.0, 1.0))
 
 
-@pytest.mark.parametrize(
-    ("first", "window"), [(1 << 24, 1 << 22), (1, 1), (1, 70_000), (70_000, 1)]
-)
+@pytest.mark.parametrize(("window", "piece"), [(1 << 24, 1 << 17), (1, 40), (70_000, 1 << 17)])
 def test_products_are_exact_however_many_are_under_way(
-    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, first: int, window: int
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, window: int, piece: int
 ) -> None:
     """A request has 31 kB: one, three or all of them go out before an answer."""
-    monkeypatch.setattr(products, "_FIRST_BYTES", first)
     monkeypatch.setattr(products, "_WINDOW_BYTES", window)
+    monkeypatch.setattr(products, "_PIECE_BYTES", piece)
     images = np.random.default_rng(2).uniform(0, 1, (5, 6))
     assert_bit_for_bit(network, images, TINY)
 
 
-@pytest.mark.parametrize("first", [1 << 24, 70_000])
-@pytest.mark.parametrize("line", [None, "1ms,100mbit"])
+@pytest.mark.parametrize("window", [1 << 24, 1])
+@pytest.mark.parametrize("line", [None, "1ms,100mbit", "1ms,2mbit"])
 def test_masks_and_products_go_between_the_rounds_of_a_stock(
-    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, first: int, line: str | None
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, window: int, line: str | None
 ) -> None:
-    """Over a line the last products may come when the online phase has begun."""
-    monkeypatch.setattr(products, "_FIRST_BYTES", first)
+    """Over a line products come when the online phase has begun, at the latest when needed."""
+    monkeypatch.setattr(products, "_WINDOW_BYTES", window)
     monkeypatch.setattr(supply, "_MOST_CORRECTED", 1)
     images = np.random.default_rng(2).uniform(0, 1, (5, 6))
     assert_bit_for_bit(network, images, TINY, NonlinearChoice.of("transfers", line))
@@ -108,11 +108,12 @@ def test_a_peer_that_sends_more_and_shorter_masks_is_named(
     transfers = NonlinearChoice("transfers")
     left, right = socket.socketpair()
 
-    def ask_in_pieces(asked: products.AskedProducts, window_bytes: int) -> None:
+    def ask_in_pieces(asked: products.AskedProducts) -> None:
+        asked._to_ask.clear()
         for _ in range(12):  # there are four
             asked._channel.send(MessageType.CIPHERTEXT, b"short")
 
-    monkeypatch.setattr(products.AskedProducts, "_ask", ask_in_pieces)
+    monkeypatch.setattr(products.AskedProducts, "_ask_next", ask_in_pieces)
 
     def ask() -> None:
         with Channel(left, "answering-0") as channel, contextlib.suppress(ProtocolError):
@@ -125,6 +126,65 @@ def test_a_peer_that_sends_more_and_shorter_masks_is_named(
             server.prepare(1)
         channel.close()
         asked.result()
+
+
+@pytest.mark.parametrize("length", [0, 39, 41])
+def test_a_piece_of_a_product_of_another_length_is_named(
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """The querying party takes pieces of 40 bytes here, and the other sends others."""
+    left, right = socket.socketpair()
+
+    send_piece = products.AnsweredProducts._send_piece
+
+    def send(answered: products.AnsweredProducts) -> None:
+        answered._pieces[0] = memoryview(bytes(length))
+        send_piece(answered)
+
+    def answer() -> None:
+        with Channel(right, "querying") as channel, contextlib.suppress(ProtocolError):
+            server = InferenceServer(channel, network, TINY, allow_insecure=True)
+            server.prepare(1)
+
+    monkeypatch.setattr(products, "_PIECE_BYTES", 40)
+    monkeypatch.setattr(products.AnsweredProducts, "_send_piece", send)
+    said = "announced 41 bytes" if length > 40 else f"sent {length} bytes of a product of layer"
+    with ThreadPoolExecutor(1) as pool, Channel(left, "answering-0") as channel:
+        answered = pool.submit(answer)
+        client = InferenceClient(channel, KeyRing(TINY, allow_insecure=True))
+        with pytest.raises(ProtocolError, match=said):
+            client.prepare(1)
+        channel.close()
+        answered.result()
+
+
+def test_a_batch_that_was_not_evaluated_holds_up_no_other(
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its products are under way, or not even sent, when the next one is prepared."""
+    monkeypatch.setattr(supply, "_MOST_CORRECTED", 1)
+    monkeypatch.setattr(OutgoingLine, "has_room", lambda _line, _count: False)
+    choice = NonlinearChoice.of("transfers", "1ms,100kbit")
+    images = network.fixed_point.encode(np.random.default_rng(2).uniform(0, 1, (2, 6)))
+    left, right = socket.socketpair()
+
+    def answer() -> Int64:
+        with Channel(right, "querying") as channel:
+            server = InferenceServer(channel, network, TINY, allow_insecure=True, choice=choice)
+            for _ in range(2):
+                prepared = server.prepare(2)
+            server.evaluate_hidden(prepared)
+            return server.evaluate_logits(prepared)
+
+    with ThreadPoolExecutor(1) as pool, Channel(left, "answering-0") as channel:
+        answered = pool.submit(answer)
+        client = InferenceClient(channel, KeyRing(TINY, allow_insecure=True), choice)
+        for _ in range(2):
+            prepared = client.prepare(2)
+        share = client.evaluate_logits(prepared, client.evaluate_hidden(prepared, images))
+        ring = network.fixed_point
+        found = ring.signed(ring.reduce(share + answered.result()))
+    assert np.array_equal(found, evaluate_layers(network, images)[network.output.name])
 
 
 def test_weights_for_expected_batches_are_made_at_set_up(

@@ -18,7 +18,7 @@ from capc.roles import ANSWERING, role_of
 from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
-VERSION = 5  # of what parties of a federation say to each other, all steps included
+VERSION = 6  # of what parties of a federation say to each other, all steps included
 NONCE_BYTES = 32
 MOST_BYTES = 1 << 17  # of a greeting: the fingerprints of 400 parties, and the constants
 _MOST_TOLD = 600
