@@ -7,7 +7,7 @@ output. Offline the holder draws the masks of all look-ups, which are its shares
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +24,7 @@ from capc.gc.lookups import (
     ChooserBatch,
     ChooserPreparation,
     ChooserSession,
+    ChooserStage,
     HolderBatch,
     HolderPreparation,
     HolderSession,
@@ -234,19 +235,49 @@ def choose_ahead(
     return session.begin(wanted, from_stock)
 
 
-def choose(
-    session: ChooserSession,
-    layer: LookupLayer,
-    prepared: Sequence[ChooserBatch],
-    shares: ArrayLike,
-) -> Int64:
-    """Online, at the chooser: from its shares of the inputs, (n, layer.words), to (n, 1)."""
-    batches = iter(prepared)
+@dataclass(frozen=True, eq=False)
+class ChosenLayer:
+    """A layer in a row of them, prepared at the chooser; used once.
 
-    def evaluate(function: Lookups, share: Int64) -> Int64:
-        return session.evaluate(next(batches), share)[:, 0]
+    `arrange` makes its words (n, layer.words) of the outputs (m, 1) of the layer before, by moving
+    numbers and filling in 0 alone. The first layer of a row has none before it.
+    """
 
-    return _followed(layer, shares, evaluate, lambda _: 0)
+    layer: LookupLayer
+    prepared: Sequence[ChooserBatch]
+    arrange: Callable[[Int64], Int64] = lambda outputs: outputs
+
+
+def choose(session: ChooserSession, row: Sequence[ChosenLayer], shares: ArrayLike) -> list[Int64]:
+    """Online, at the chooser: from its shares of the inputs, to those of each layer's outputs.
+
+    Shares are (n, words), outputs (n, 1). The holder answers one layer after the other. At the
+    chooser a program only moves numbers, as all its constants are 0. So it is followed once, on
+    the places of the numbers.
+    """
+    inputs = as_words(shares, row[0].layer.words)
+    values = np.concatenate([np.zeros(1, dtype=np.int64), inputs.reshape(-1)])  # place 0: constants
+    places = np.arange(1, len(values)).reshape(inputs.shape)
+    known = len(values)
+    stages: list[ChooserStage] = []
+    outputs: list[Int64] = []
+    for chosen in row:
+        left = iter(chosen.prepared)
+
+        def note(function: Lookups, share: Int64, left: Iterator[ChooserBatch] = left) -> Int64:
+            nonlocal known
+            stages.append(ChooserStage(next(left), share.reshape(-1, function.inputs)))
+            known += len(share)
+            return np.arange(known - len(share), known)
+
+        words = as_words(chosen.arrange(places) if outputs else places, chosen.layer.words)
+        places = chosen.layer.program(words, note, lambda _: 0).reshape(-1, 1)
+        outputs.append(places)
+    found = session.evaluate_stages(stages, values)
+    return [
+        modulo(chosen.layer.output_bits, found[places])
+        for chosen, places in zip(row, outputs, strict=True)
+    ]
 
 
 def _followed(

@@ -11,8 +11,10 @@ in capc.gc.session (docs/garbled-circuits.md).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -316,23 +318,87 @@ class ChooserSession:
 
     def evaluate(self, batch: ChooserBatch, shares: ArrayLike) -> Int64:
         """From this party's shares, (n, inputs), to its shares y - mask of the outputs, (n, 1)."""
-        words, plan = _shares_of(batch, shares), batch.function.plan
-        pieces, count = batch._pieces, len(batch._pieces)
-        for piece, place in zip(pieces, piece_places(len(words)), strict=True):
-            piece.begin(words[place])
+        words = _shares_of(batch, shares)
+        stage = ChooserStage(batch, np.arange(words.size).reshape(words.shape))
+        return self.evaluate_stages([stage], words.reshape(-1))[words.size :].reshape(-1, 1)
+
+    def evaluate_stages(self, stages: Sequence[ChooserStage], values: Int64) -> Int64:
+        """The same for stages one after the other, which the holder evaluates one by one.
+
+        `values` (n,) are this party's shares of what the stages begin with. Returns them, and
+        behind them its shares of the outputs of all stages, in order. A piece of a stage begins
+        once the pieces before it are there that it takes something of.
+        """
+        steps = list(_steps(stages, len(values)))
+        count = len(values) + sum(len(stage.sources) for stage in stages)
+        known = np.empty(count, dtype=np.int64)
+        known[: len(values)] = values
 
         def choose(number: int) -> int:
-            message = pieces[number % count].choose()
+            step = steps[number]
+            if step.number == 0:
+                step.piece.begin(known[step.sources])
+            message = step.piece.choose()
             self._channel.send(message)
             return len(message)
 
         def take(number: int) -> None:
-            step, place = divmod(number, count)
-            piece = pieces[place]
-            piece.take_table(self._channel.recv(plan.table_bytes(piece.instances, step)))
+            step = steps[number]
+            size = step.plan.table_bytes(step.piece.instances, step.number)
+            step.piece.take_table(self._channel.recv(size))
+            if step.number == step.plan.step_count - 1:
+                known[step.outputs] = step.piece.outputs()[:, 0]
 
-        pipelined(count * plan.step_count, choose, take, ahead=count)
-        return np.concatenate([piece.outputs() for piece in pieces])
+        pipelined(len(steps), choose, take, needs=lambda number: steps[number].needs)
+        return known
+
+
+@dataclass(frozen=True, eq=False)
+class ChooserStage:
+    """A prepared function in a row of them; `sources` are places in what there is by then.
+
+    These are places (n, inputs) in the values that the row begins with, followed by the outputs of
+    the stages before.
+    """
+
+    batch: ChooserBatch
+    sources: Int64
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """Step `number` of a piece. It begins once the step of the place `needs` is answered."""
+
+    plan: _engine.LookupPlan
+    piece: _engine.ChooserBatch
+    number: int
+    sources: Int64
+    outputs: slice
+    needs: int
+
+
+def _steps(stages: Sequence[ChooserStage], known: int) -> Iterator[_Step]:
+    """All steps in the order of their messages: piece after piece, step after step."""
+    ends, last_steps = [known], [-1]  # where outputs end, and after which step they are there
+    begun = 0
+    for stage in stages:
+        plan, pieces = stage.batch.function.plan, stage.batch._pieces
+        places = list(piece_places(len(stage.sources)))
+        first = ends[-1]
+        for number in range(plan.step_count):
+            for index, (piece, place) in enumerate(zip(pieces, places, strict=True)):
+                sources = stage.sources[place]
+                needs = begun + (number - 1) * len(pieces) + index
+                if number == 0:
+                    needs = last_steps[bisect_right(ends, int(sources.max()))]
+                yield _Step(
+                    *(plan, piece, number, sources),
+                    outputs=slice(first + place.start, first + place.stop),
+                    needs=needs,
+                )
+        begun += plan.step_count * len(pieces)
+        ends += [first + place.stop for place in places]
+        last_steps += range(begun - len(pieces), begun)
 
 
 class ChooserPreparation:

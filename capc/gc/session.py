@@ -167,7 +167,7 @@ class EvaluatorSession:
 
         # A batch that returns labels is over once they are out.
         returns = any(batch._batch.returns_labels for batch in batches)
-        pipelined(len(batches), ask, take, ahead=1 if returns else len(batches))
+        pipelined(len(batches), ask, take, needs=lambda place: place - 1 if returns else -1)
         return outputs
 
     def run(self, circuit: Circuit, shares: ArrayLike) -> Int64:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from capc.errors import CapcError, ProtocolError
 from capc.fixed_point import FixedPoint, Int64
@@ -26,6 +27,7 @@ from capc.inference.layout import (
     instance_words,
     linear_packing,
     nonlinear_plans,
+    nonlinear_row,
     opening_products,
     sent_at_once,
     split_point,
@@ -204,6 +206,8 @@ class InferenceClient:
     def _evaluate_layer(
         self, layer: Layer, prepared: PreparedQuery, shares: dict[str, Int64]
     ) -> None:
+        if layer.name in shares:
+            return  # with a layer before it
         inputs = [shares[name] for name in layer.inputs]
         if isinstance(layer, WeightedLayer):
             (name,) = layer.inputs
@@ -212,12 +216,25 @@ class InferenceClient:
                 send_words(self._channel, MessageType.MASKED_SHARE, self._ring, masked)
             shares[layer.name] = prepared.products.take(layer.name)[: prepared.batch_size]
         elif layer.name in prepared.nonlinear:
-            function = prepared.plans[layer.name].function
-            words = instance_words(self.plan, layer, function, inputs[0], own=False)
-            output = prepared.nonlinear[layer.name].evaluate(words)
-            shares[layer.name] = output.reshape(prepared.batch_size, *layer.shape)
+            self._evaluate_row(nonlinear_row(self.plan, self._functions, layer), prepared, shares)
         else:
             shares[layer.name] = self._ring.reduce(evaluate_layer(self.plan, layer, inputs))
+
+    def _evaluate_row(
+        self, row: Sequence[Layer], prepared: PreparedQuery, shares: dict[str, Int64]
+    ) -> None:
+        """Non-linear layers one after the other: each takes the outputs of the one before alone."""
+
+        def arrange(layer: Layer, outputs: Int64) -> Int64:
+            shape = self.plan.layer(layer.inputs[0]).shape
+            share = outputs.reshape(prepared.batch_size, *shape)
+            function = prepared.plans[layer.name].function
+            return instance_words(self.plan, layer, function, share, own=False)
+
+        steps = [(prepared.nonlinear[layer.name], partial(arrange, layer)) for layer in row]
+        words = arrange(row[0], shares[row[0].inputs[0]])
+        for layer, output in zip(row, self._nonlinear.evaluate_row(steps, words), strict=True):
+            shares[layer.name] = output.reshape(prepared.batch_size, *layer.shape)
 
     def _packing(self, layer: WeightedLayer, batch_size: int) -> Packing:
         key = layer.name, batch_size

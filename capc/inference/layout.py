@@ -161,6 +161,18 @@ def instance_words(
     return protocol.words(layer, share, -network.fixed_point.modulus // part if own else 0)
 
 
+def nonlinear_row(
+    network: QuantizedNetwork, functions: Mapping[str, Nonlinear], layer: Layer
+) -> list[Layer]:
+    """A non-linear layer, and those that follow it at once and take nothing but the one before."""
+    row = [layer]
+    for following in network.layers[network.layers.index(layer) + 1 :]:
+        if following.name not in functions or tuple(following.inputs) != (row[-1].name,):
+            break
+        row.append(following)
+    return row
+
+
 def split_point(network: QuantizedNetwork) -> int:
     """Where step 1b begins: the index of the last linear layer of a supported network."""
     return max(

@@ -15,6 +15,7 @@ import numpy as np
 from capc.fixed_point import FixedPoint, Int64
 from capc.gc.circuits import Circuit
 from capc.gc.lookup_layers import (
+    ChosenLayer,
     DrawnMasks,
     LookupLayer,
     answer,
@@ -52,6 +53,11 @@ filled, and may send messages of a type that the other party sets aside."""
 
 class _Taking(Protocol[TakenT_contra]):
     def take(self, batches: Iterator[TakenT_contra]) -> None: ...
+
+
+Arrange = Callable[[Int64], Int64]
+"""Makes a layer's words (instances, words) of the outputs (m, 1) of the layer before it, by moving
+numbers and filling in 0 alone."""
 
 
 class AnsweringSide:
@@ -118,6 +124,27 @@ class QueryingSide:
         if isinstance(plan.function, LookupLayer):
             return _Chosen(self._chooser, plan.function, plan)
         return _Evaluated(self._evaluator, plan.function, plan)
+
+    def evaluate_row(
+        self, row: Sequence[tuple[PreparedLayer, Arrange]], words: Int64
+    ) -> list[Int64]:
+        """Online, layers of which each takes the outputs of the one before: their outputs.
+
+        `words` are those of the first. The outputs are what `evaluate` gives of each. Layers by
+        look-ups run one into the other: a piece of a layer begins while others of the layer before
+        are under way.
+        """
+        chosen = [
+            layer.in_a_row(arrange)
+            for layer, arrange in row
+            if isinstance(layer, _Chosen) and layer.is_one_piece
+        ]
+        if len(chosen) == len(row):
+            return choose(self._chooser, chosen, words)
+        outputs: list[Int64] = []
+        for layer, arrange in row:
+            outputs.append(layer.evaluate(arrange(outputs[-1]) if outputs else words))
+        return outputs
 
     def begin(self, layers: Collection[PreparedLayer]) -> Finish:
         """The other half of AnsweringSide.begin."""
@@ -225,8 +252,15 @@ class _Chosen:
         outputs = []
         for place, piece in enumerate(self.plan.pieces):
             batches = self._batches[place] if self.plan.ahead else self._prepared(piece)
-            outputs.append(choose(self._session, self._layer, batches, words[piece]))
+            outputs += choose(self._session, [ChosenLayer(self._layer, batches)], words[piece])
         return np.concatenate(outputs)
+
+    @property
+    def is_one_piece(self) -> bool:
+        return self.plan.ahead and len(self.plan.pieces) == 1
+
+    def in_a_row(self, arrange: Arrange) -> ChosenLayer:
+        return ChosenLayer(self._layer, self._batches[0], arrange)
 
     def _prepared(self, piece: slice) -> Sequence[ChooserBatch]:
         part = self._layer, _size(piece)

@@ -23,7 +23,7 @@ from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
 _WINDOW_BYTES = 1 << 25  # of masks that are not answered, but for a single one
-_PIECE_BYTES = 1 << 17  # of a product: other messages go between two pieces
+_PIECE_BYTES = 1 << 15  # of a product: other messages go between two pieces
 _THREADS = 2
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -17,17 +16,17 @@ def pipelined(
     ask: Callable[[int], int],
     take: Callable[[int], None],
     *,
-    ahead: int = sys.maxsize,
+    needs: Callable[[int], int] = lambda _: -1,
     window_bytes: int = WINDOW_BYTES,
 ) -> None:
     """`ask(i)` sends request i and gives its size in bytes, `take(i)` receives the answer to it.
 
-    Request i may depend on answer i - `ahead`, and on those before.
+    Request i may depend on answer `needs(i)` < i, and on those before; -1 is none.
     """
     sizes: deque[int] = deque()
     asked, unanswered = 0, 0
     for taken in range(count):
-        while asked < min(count, taken + ahead) and unanswered < window_bytes:
+        while asked < count and needs(asked) < taken and unanswered < window_bytes:
             sizes.append(ask(asked))
             unanswered += sizes[-1]
             asked += 1

@@ -242,12 +242,11 @@ def traffic_is_blind(evidence: Evidence) -> Iterator[Finding]:
 def transfers_are_blind(evidence: Evidence) -> Iterator[Finding]:
     """So it is where layers run by transfers: a run of one batch is as the start of a long one."""
     for party in (QUERYING, GUARDIAN, *ANSWERING):
-        long, one_batch = (
-            _traffic(run, party) for run in (evidence.distributed, evidence.other_transfers)
-        )
-        # The last message to a peer says whether another batch follows.
-        begins = {peer: messages[: len(one_batch[peer]) - 1] for peer, messages in long.items()}
-        same = begins == {peer: messages[:-1] for peer, messages in one_batch.items()}
+        long = _traffic(evidence.distributed, party)
+        # The last message says whether another batch follows.
+        one_batch = _traffic(evidence.other_transfers, party, but_last=True)
+        begins = {key: long.get(key, [])[: len(lengths)] for key, lengths in one_batch.items()}
+        same = begins == one_batch
         yield Finding(
             "by transfers, kinds, numbers and lengths of messages are the same",
             f"{party}, other queries and models",
@@ -351,13 +350,24 @@ def _body(what: str, message: bytes) -> bytes:
     return message[VOTE_SHARE_HEADER_BYTES:] if what == "VOTE_SHARE" else message
 
 
-def _traffic(run: Recorded, party: str) -> dict[str, list[tuple[str, str, int]]]:
-    """By peer, direction, type and length of each message in order."""
-    by_peer: dict[str, list[tuple[str, str, int]]] = {}
+def _traffic(
+    run: Recorded, party: str, *, but_last: bool = False
+) -> dict[tuple[str, str, str], list[int]]:
+    """By peer, direction and type the lengths of the messages, in order.
+
+    Products and masks go where the line is free. So which message of another type comes before them
+    is a matter of time. `but_last` leaves out the last message of each peer and direction.
+    """
+    messages: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for record in run.records[party]:
         if record.kind != "view":
-            by_peer.setdefault(record.peer, []).append((record.kind, record.what, len(record.data)))
-    return by_peer
+            of_peer = messages.setdefault((record.peer, record.kind), [])
+            of_peer.append((record.what, len(record.data)))
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for (peer, direction), sent in messages.items():
+        for what, length in sent[:-1] if but_last else sent:
+            found.setdefault((peer, direction, what), []).append(length)
+    return found
 
 
 def _log(run: Recorded, party: str) -> list[str]:

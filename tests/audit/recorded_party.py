@@ -79,15 +79,15 @@ def record_circuits(recorder: Recorder) -> None:
     replace(EvaluatorSession, "run", recorded_run)
 
     def recorded_lookups(evaluate: Any) -> Any:
-        def evaluate_and_record(session: ChooserSession, batch: Any, shares: Any) -> Any:
-            outputs = evaluate(session, batch, shares)
+        def evaluate_and_record(session: ChooserSession, stages: Any, values: Any) -> Any:
+            found = evaluate(session, stages, values)
             link: Any = session._channel
-            recorder.view(link.channel.peer, "look-ups", outputs)
-            return outputs
+            recorder.view(link.channel.peer, "look-ups", found[len(values) :])
+            return found
 
         return evaluate_and_record
 
-    replace(ChooserSession, "evaluate", recorded_lookups)
+    replace(ChooserSession, "evaluate_stages", recorded_lookups)
 
 
 def record_products(recorder: Recorder) -> None:

@@ -7,7 +7,15 @@ from gc_parties import both
 
 from capc.fixed_point import Int64, modulo, uniform_bits
 from capc.gc import ChooserSession, Circuit, HolderSession
-from capc.gc.lookup_layers import LookupLayer, answer, choose, choose_ahead, draw, hold
+from capc.gc.lookup_layers import (
+    ChosenLayer,
+    LookupLayer,
+    answer,
+    choose,
+    choose_ahead,
+    draw,
+    hold,
+)
 from capc.transport.duplex import MemoryDuplex
 
 
@@ -26,7 +34,9 @@ def evaluate(layer: LookupLayer, values: Int64) -> tuple[Int64, Int64, list[int]
     sent = right.messages_sent
     own, out = both(
         lambda: answer(holder, drawn, mine, shares),
-        lambda: choose(chooser, layer, theirs, values - shares),
+        lambda: choose(
+            chooser, [ChosenLayer(layer, theirs, lambda inputs: inputs)], values - shares
+        )[0],
     )
     counts = [left.bytes_sent - before[0], right.bytes_sent - before[1]]
     opened = modulo(layer.output_bits, own + out)[:, 0]

@@ -113,8 +113,13 @@ def test_work_is_done_until_a_message_begins(ends: tuple[Channel, Channel]) -> N
 
 def test_work_that_is_over_is_done_once_a_message(ends: tuple[Channel, Channel]) -> None:
     one, two = ends
-    worked: list[None] = []
-    two.while_waiting(lambda: bool(worked.append(None)))
+    worked: list[float] = []
+
+    def work() -> bool:
+        worked.append(time.monotonic())
+        return False
+
+    two.while_waiting(work)
     sender = threading.Timer(0.05, lambda: one.send(OTHER, b"late"))
     sender.start()
     assert two.recv(OTHER, 4) == b"late"
