@@ -23,7 +23,7 @@ from capc.transport.channel import Channel
 from capc.transport.framing import MessageType
 
 _WINDOW_BYTES = 1 << 25  # of masks that are not answered, but for a single one
-_PIECE_BYTES = 1 << 15  # of a product: other messages go between two pieces
+_PIECE_BYTES = 1 << 15  # of a product, over a line: other messages go between two pieces
 _THREADS = 2
 
 
@@ -54,7 +54,10 @@ class AskedProducts:
         self._found: dict[str, list[Int64]] = {name: [] for name in packings}
 
     def begin(self, at_once: bool) -> None:
-        """Send the first masks: the first alone unless `at_once`, and others while `recv` waits."""
+        """Send the first masks: the first alone unless `at_once`.
+
+        Over a line others follow while `recv` waits. Within a machine waits are too short for that.
+        """
         replies = sum(self._keys.reply_bytes(packing) for _, packing, _ in self._to_take)
         self._channel.set_aside(MessageType.CIPHERTEXT, replies)
         if at_once:
@@ -62,7 +65,8 @@ class AskedProducts:
                 self._ask_next()
             return
         self._ask_next()
-        self._channel.while_waiting(self.go_on)
+        if self._channel.line.is_known:
+            self._channel.while_waiting(self.go_on)
 
     def go_on(self) -> bool:
         """Take what has come, and send one more mask where the line is free.
@@ -109,7 +113,7 @@ class AskedProducts:
         """One piece of a product, and the product itself with the last one."""
         name, packing, _ = self._to_take[0]
         length = self._keys.reply_bytes(packing)
-        expected = min(_PIECE_BYTES, length - len(self._reply))
+        expected = min(_piece_bytes(self._channel, length), length - len(self._reply))
         piece = self._channel.recv(MessageType.CIPHERTEXT, expected)
         if len(piece) != expected:
             raise ProtocolError(
@@ -153,8 +157,9 @@ class AnsweredProducts:
         channel.set_aside(MessageType.CIPHERTEXT, requests)
 
     def begin(self) -> None:
-        """From here on, while `recv` waits, receive masks. Other threads multiply them."""
-        self._channel.while_waiting(self.go_on)
+        """From here on, over a line, receive masks while `recv` waits. Other threads multiply."""
+        if self._channel.line.is_known:
+            self._channel.while_waiting(self.go_on)
 
     def go_on(self) -> bool:
         """Begin products of the masks that have come, and send what is finished and has room.
@@ -210,8 +215,8 @@ class AnsweredProducts:
         """Of a product that is finished."""
         if not self._pieces and self._products and self._products[0][1].done():
             reply = memoryview(self._products[0][1].result())
-            starts = range(0, len(reply), _PIECE_BYTES)
-            self._pieces.extend(reply[start : start + _PIECE_BYTES] for start in starts)
+            size = _piece_bytes(self._channel, len(reply))
+            self._pieces.extend(reply[at : at + size] for at in range(0, len(reply), size))
         return self._pieces[0] if self._pieces else None
 
     def _send_piece(self) -> None:
@@ -232,6 +237,11 @@ class AnsweredProducts:
             padding = self._ring.uniform((packing.blocks.images, *masks.shape[1:]))
             for group in grouped(packing, masks, padding):
                 yield layer, group
+
+
+def _piece_bytes(channel: Channel, length: int) -> int:
+    """Of a product of so many bytes; alike at both ends, which know the same rate."""
+    return _PIECE_BYTES if channel.line.is_known else length
 
 
 def _zeros(packing: Packing, values: Int64) -> Int64:

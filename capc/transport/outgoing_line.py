@@ -37,6 +37,11 @@ class OutgoingLine:
         self._free_at = 0.0
         self._kept_from = math.inf
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it has a rate."""
+        return self._seconds_per_byte > 0
+
     def sent(self, count: int) -> None:
         """So many bytes go out now."""
         self._free_at = max(self._free_at, time.monotonic()) + count * self._seconds_per_byte

@@ -45,15 +45,16 @@ def network() -> QuantizedNetwork:
     return quantize(Network(layers), FixedPoint(41, 12), (0.0, 1.0))
 
 
-@pytest.mark.parametrize(("window", "piece"), [(1 << 24, 1 << 17), (1, 40), (70_000, 1 << 17)])
+@pytest.mark.parametrize("window", [1 << 24, 1, 70_000])
+@pytest.mark.parametrize("line", [None, "1ms,100mbit"])
 def test_products_are_exact_however_many_are_under_way(
-    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, window: int, piece: int
+    network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, window: int, line: str | None
 ) -> None:
-    """A request has 31 kB: one, three or all of them go out before an answer."""
+    """A request has 31 kB: one, three or all of them go out before an answer, in pieces."""
     monkeypatch.setattr(products, "_WINDOW_BYTES", window)
-    monkeypatch.setattr(products, "_PIECE_BYTES", piece)
+    monkeypatch.setattr(products, "_PIECE_BYTES", 40)
     images = np.random.default_rng(2).uniform(0, 1, (5, 6))
-    assert_bit_for_bit(network, images, TINY)
+    assert_bit_for_bit(network, images, TINY, NonlinearChoice.of("garbled", line))
 
 
 @pytest.mark.parametrize("window", [1 << 24, 1])
@@ -128,13 +129,12 @@ def test_a_peer_that_sends_more_and_shorter_masks_is_named(
         asked.result()
 
 
-@pytest.mark.parametrize("length", [0, 39, 41])
+@pytest.mark.parametrize("length", [0, 46_214, 46_216])
 def test_a_piece_of_a_product_of_another_length_is_named(
     network: QuantizedNetwork, monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
-    """The querying party takes pieces of 40 bytes here, and the other sends others."""
+    """A product has 46,215 bytes."""
     left, right = socket.socketpair()
-
     send_piece = products.AnsweredProducts._send_piece
 
     def send(answered: products.AnsweredProducts) -> None:
@@ -146,9 +146,8 @@ def test_a_piece_of_a_product_of_another_length_is_named(
             server = InferenceServer(channel, network, TINY, allow_insecure=True)
             server.prepare(1)
 
-    monkeypatch.setattr(products, "_PIECE_BYTES", 40)
     monkeypatch.setattr(products.AnsweredProducts, "_send_piece", send)
-    said = "announced 41 bytes" if length > 40 else f"sent {length} bytes of a product of layer"
+    said = "announced 46216 bytes" if length > 46_215 else f"sent {length} bytes of a product"
     with ThreadPoolExecutor(1) as pool, Channel(left, "answering-0") as channel:
         answered = pool.submit(answer)
         client = InferenceClient(channel, KeyRing(TINY, allow_insecure=True))
