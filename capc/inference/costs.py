@@ -61,6 +61,7 @@ _WORD_BYTES = 8  # a coefficient modulo a prime
 class LayerCost:
     """One layer of one query; bytes are both parties' together, message headers left out.
 
+    `offline_asked` and `online_asked` are those of them that the querying party sends.
     `work` says how the layer lies in polynomials, how many circuits of how many AND gates run, or
     how many instances of how many look-ups. Seconds are those within one machine; `offline_rounds`
     and `online_rounds` are round trips, each of which another line makes longer (`seconds`).
@@ -79,6 +80,8 @@ class LayerCost:
     weight_bytes: int = 0
     offline_rounds: float = 0.0
     online_rounds: float = 0.0
+    offline_asked: int = 0
+    online_asked: int = 0
 
     def phases(self, link: Link) -> tuple[float, float]:
         """Seconds of the offline and of the online phase over a line."""
@@ -194,18 +197,22 @@ def total_cost(costs: Mapping[str, LayerCost]) -> LayerCost:
         weight_bytes=sum(cost.weight_bytes for cost in found),
         offline_rounds=sum(cost.offline_rounds for cost in found),
         online_rounds=sum(cost.online_rounds for cost in found),
+        offline_asked=sum(cost.offline_asked for cost in found),
+        online_asked=sum(cost.online_asked for cost in found),
     )
 
 
 def expected_seconds(costs: Mapping[str, LayerCost], link: Link) -> tuple[float, float]:
     """What a whole query takes in the offline and in the online phase, on a core for each party.
 
-    Both parties work at the same time, and the line is busy meanwhile: of work and bytes the longer
-    one counts. Round trips come besides.
+    Both parties work at the same time, and the line is busy meanwhile, both ways at once: of work
+    and the bytes of either direction the longest counts. Round trips come besides.
     """
     total, layers = total_cost(costs), len(costs)
-    offline = max(SIDE_BY_SIDE * total.offline_seconds, link.seconds(total.offline_bytes, 0))
-    online = max(SIDE_BY_SIDE * total.online_seconds, link.seconds(total.online_bytes, 0))
+    offline_one_way = max(total.offline_asked, total.offline_bytes - total.offline_asked)
+    online_one_way = max(total.online_asked, total.online_bytes - total.online_asked)
+    offline = max(SIDE_BY_SIDE * total.offline_seconds, link.seconds(offline_one_way, 0))
+    online = max(SIDE_BY_SIDE * total.online_seconds, link.seconds(online_one_way, 0))
     return (
         offline + link.seconds(0, total.offline_rounds) + layers * _LAYER_SECONDS[0],
         online + link.seconds(0, total.online_rounds) + layers * _LAYER_SECONDS[1],
@@ -276,6 +283,8 @@ def _linear_cost(
         * parameters.poly_modulus_degree
         * (len(parameters.coeff_modulus) - 1)
         * _WORD_BYTES,
+        offline_asked=round(share * plan.bytes_to_server),
+        online_asked=masked_bytes,
     )
 
 
@@ -299,17 +308,24 @@ def nonlinear_cost(layer: Layer, plan: NonlinearPlan, queries: int = 1) -> Layer
         ahead = count * function.and_count * _GARBLE_SECONDS
         sizes = function.offline_bytes(queries * count)
         online = count * function.and_count * _EVALUATE_SECONDS
-    prepared, answered = (
-        round(sum(direction) / queries)
-        for direction in (sizes, function.online_bytes(queries * count))
-    )
+    online_sizes = function.online_bytes(queries * count)
+    prepared, answered = (round(sum(both) / queries) for both in (sizes, online_sizes))
+    asked_ahead, asked = (round(both[1] / queries) for both in (sizes, online_sizes))
     if plan.ahead:  # pieces go one behind the other
-        return LayerCost(*(work, prepared, answered, ahead, online), online_rounds=rounds / queries)
+        return LayerCost(
+            *(work, prepared, answered, ahead, online),
+            online_rounds=rounds / queries,
+            offline_asked=asked_ahead,
+            online_asked=asked,
+        )
     if isinstance(function, LookupLayer):
         moved, rounds = prepared + answered, _preparation_trips(plan) + rounds
+        asked += asked_ahead
     else:
+        asked = asked_ahead
         moved = prepared  # a circuit that is garbled with the query has one phase
     return LayerCost(
         *(f"{work}, online", 0, moved, 0.0, ahead + online),
         online_rounds=len(plan.pieces) * rounds / queries,
+        online_asked=asked,
     )

@@ -224,10 +224,8 @@ class Channel:
 
         `max_bytes` is the length that the caller has worked out, or the largest that is allowed.
         """
-        until = time.monotonic() + self._wait_seconds
         while True:
-            if not self._is_aside(expected):
-                self._work_beside(expected, until)
+            until = self._work_beside(expected)
             if self._is_aside(expected):
                 self._require_length(len(self._aside[0]), expected, max_bytes)
                 return self._aside.popleft()
@@ -240,27 +238,41 @@ class Channel:
             self._sent_last = False
         return payload
 
-    def _work_beside(self, expected: MessageType, until: float) -> None:
-        """What `while_waiting` asks for, until a message can be received that is not set aside."""
-        while self._beside is not None and self._beside() and time.monotonic() < until:
+    def _work_beside(self, expected: MessageType) -> float:
+        """Do what `while_waiting` asks for until `recv` can go on.
+
+        Returns the moment by which the next message has to begin. A message that will be set aside
+        has its time, as any other; after that it is for `recv`.
+        """
+        received, begun = self._traffic.bytes_received, math.inf
+        until = time.monotonic() + self._wait_seconds
+        while not self._is_aside(expected) and self._beside is not None and self._beside():
             self.take_in()
-            if self._is_aside(expected) or self._comes_now():
-                return
+            now = time.monotonic()
+            if self._traffic.bytes_received > received:
+                received, begun = self._traffic.bytes_received, math.inf
+                until = now + self._wait_seconds
+            waiting, start = self._arrived()
+            if waiting == 0 and now >= until:
+                break
+            begun = min(begun, now) if waiting else math.inf
+            if now - begun > self._message_seconds(waiting) or self._must_receive(waiting, start):
+                return now + self._wait_seconds
+            if not self._is_aside(expected):
+                self._stream.wait_for_more(waiting, _BESIDE_SECONDS)
+        return until
 
     def _is_aside(self, message_type: MessageType) -> bool:
         return message_type is self._aside_type and self.has_aside
 
-    def _comes_now(self) -> bool:
-        """Whether a message has begun that is not to be set aside whole. Waits for more else."""
+    def _must_receive(self, waiting: int, start: bytes) -> bool:
+        """Whether what has arrived is not to be set aside, or not as a whole; or is the last."""
         if self._first is not None or self.has_ended:
             return True
-        waiting, start = self._arrived()
-        if waiting >= HEADER.size:
-            message_type, length = decode_header(start)
-            if message_type is not self._aside_type or HEADER.size + length > AHEAD_BYTES:
-                return True
-        self._stream.wait_for_more(waiting, _BESIDE_SECONDS)
-        return False
+        if waiting < HEADER.size:
+            return False
+        message_type, length = decode_header(start)
+        return message_type is not self._aside_type or HEADER.size + length > AHEAD_BYTES
 
     def _arrived(self) -> tuple[int, bytes]:
         try:

@@ -154,6 +154,9 @@ def test_of_a_whole_query_the_longer_of_work_and_bytes_counts() -> None:
     assert fast == pytest.approx((near[0] + 0.2, near[1] + 0.4))
     slow = expected_seconds(costs, Link.parse("100ms,1mbit"))
     assert slow == pytest.approx((8.2, 1.2), rel=0.01)
+    layer = replace(layer, offline_asked=200_000, online_asked=30_000)  # a line takes both ways
+    both_ways = expected_seconds({"a": layer, "b": layer}, Link.parse("100ms,1mbit"))
+    assert both_ways == pytest.approx((5.0, 1.0), rel=0.01)
 
 
 def test_inspect_prints_expectations_and_refusals(

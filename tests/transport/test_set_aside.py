@@ -16,6 +16,7 @@ from capc.transport import channel as channel_module
 from capc.transport.channel import Channel
 from capc.transport.endpoints import LOOPBACK, Listener, connect
 from capc.transport.framing import HEADER, MessageType, encode_header
+from capc.transport.limits import Limits
 from capc.transport.peer import Peer
 from capc.transport.read_ahead import AHEAD_BYTES
 
@@ -155,6 +156,41 @@ def test_work_does_not_make_the_wait_longer(ends: tuple[Channel, Channel]) -> No
     with pytest.raises(SilentPeerError):
         two.recv(OTHER, 1)
     assert time.monotonic() - began < 2
+
+
+def test_each_message_that_is_set_aside_begins_the_wait_anew(
+    ends: tuple[Channel, Channel],
+) -> None:
+    one, two = ends
+    two.wait_at_most(0.3)
+    two.set_aside(ASIDE, MANY)
+
+    def send_all() -> None:
+        for _ in range(6):
+            one.send(ASIDE, b"more")
+            time.sleep(0.1)
+        one.send(OTHER, b"end")
+
+    for work in (lambda: True), None:
+        two.while_waiting(work)
+        with ThreadPoolExecutor(1) as pool:
+            sent = pool.submit(send_all)
+            assert two.recv(OTHER, 3) == b"end"
+            sent.result()
+
+
+def test_a_message_that_does_not_end_is_not_waited_for_at_work() -> None:
+    left, right = socket.socketpair()
+    right.settimeout(20)
+    limits = Limits(message_seconds=0.3)
+    with left, Channel(right, "peer", limits=limits) as channel:
+        channel.set_aside(ASIDE, MANY)
+        channel.while_waiting(lambda: True)
+        left.sendall(encode_header(ASIDE, 1000) + bytes(10))
+        began = time.monotonic()
+        with pytest.raises(SilentPeerError, match="10 of 1000 bytes"):
+            channel.recv(OTHER, 1)
+        assert time.monotonic() - began < 3
 
 
 def test_a_peer_that_ends_is_noticed_at_work(ends: tuple[Channel, Channel]) -> None:
