@@ -18,6 +18,7 @@ from functools import partial
 from capc.gc.lookup_layers import MAX_FAN_IN
 from capc.graph.layers import BoundedRelu, Layer, MaxPool, QuantizedNetwork, Relu
 from capc.inference.choice import NonlinearChoice, both_costs
+from capc.inference.costs import expected_seconds
 
 
 def arranged(network: QuantizedNetwork, choice: NonlinearChoice) -> QuantizedNetwork:
@@ -88,7 +89,10 @@ def _seconds(network: QuantizedNetwork, choice: NonlinearChoice) -> dict[str, fl
     found = {}
     for name, (garbled, looked_up) in both_costs(network, choice.link).items():
         ways = [garbled, looked_up] if choice.way == "auto" or looked_up is None else [looked_up]
-        found[name] = min(cost.seconds(choice.link) for cost in ways if cost is not None)
+        expected = [
+            expected_seconds({name: cost}, choice.link) for cost in ways if cost is not None
+        ]
+        found[name] = min(map(sum, expected))
     return found
 
 
