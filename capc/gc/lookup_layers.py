@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from capc.fixed_point import Int64, modulo, uniform_bits
 from capc.gc.circuits import as_words
 from capc.gc.lookup_bytes import summed
+from capc.gc.lookup_steps import Stage
 from capc.gc.lookups import (
     MAX_BITS_OF_FOUR,
     MAX_INSTANCES,
@@ -24,7 +25,6 @@ from capc.gc.lookups import (
     ChooserBatch,
     ChooserPreparation,
     ChooserSession,
-    ChooserStage,
     HolderBatch,
     HolderPreparation,
     HolderSession,
@@ -235,17 +235,21 @@ def choose_ahead(
     return session.begin(wanted, from_stock)
 
 
+Arrange = Callable[[Int64], Int64]
+"""Makes a layer's words (instances, words) of the outputs (m, 1) of the layer before it, by moving
+numbers and filling in 0 alone."""
+
+
 @dataclass(frozen=True, eq=False)
 class ChosenLayer:
     """A layer in a row of them, prepared at the chooser; used once.
 
-    `arrange` makes its words (n, layer.words) of the outputs (m, 1) of the layer before, by moving
-    numbers and filling in 0 alone. The first layer of a row has none before it.
+    Nothing is before the first layer of a row, so that its `arrange` is not called.
     """
 
     layer: LookupLayer
     prepared: Sequence[ChooserBatch]
-    arrange: Callable[[Int64], Int64] = lambda outputs: outputs
+    arrange: Arrange = lambda outputs: outputs
 
 
 def choose(session: ChooserSession, row: Sequence[ChosenLayer], shares: ArrayLike) -> list[Int64]:
@@ -259,14 +263,14 @@ def choose(session: ChooserSession, row: Sequence[ChosenLayer], shares: ArrayLik
     values = np.concatenate([np.zeros(1, dtype=np.int64), inputs.reshape(-1)])  # place 0: constants
     places = np.arange(1, len(values)).reshape(inputs.shape)
     known = len(values)
-    stages: list[ChooserStage] = []
+    stages: list[Stage] = []
     outputs: list[Int64] = []
     for chosen in row:
         left = iter(chosen.prepared)
 
         def note(function: Lookups, share: Int64, left: Iterator[ChooserBatch] = left) -> Int64:
             nonlocal known
-            stages.append(ChooserStage(next(left), share.reshape(-1, function.inputs)))
+            stages.append(next(left).stage(share.reshape(-1, function.inputs)))
             known += len(share)
             return np.arange(known - len(share), known)
 

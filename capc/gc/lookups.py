@@ -11,10 +11,8 @@ in capc.gc.session (docs/garbled-circuits.md).
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +22,7 @@ from capc.gc import _engine
 from capc.gc.circuits import as_words
 from capc.gc.layer_pieces import piece_places, piece_sizes
 from capc.gc.lookup_bytes import summed
+from capc.gc.lookup_steps import Stage, steps_of
 from capc.gc.stock_rounds import ChooserRounds, HolderRounds
 from capc.transport.duplex import Duplex
 from capc.transport.outgoing_line import OutgoingLine
@@ -169,6 +168,10 @@ class ChooserBatch:
     def __init__(self, function: Lookups, pieces: list[_engine.ChooserBatch]) -> None:
         self.function = function
         self._pieces = pieces
+
+    def stage(self, sources: Int64) -> Stage:
+        """The batch in a row of stages; `sources` as there, (n, inputs)."""
+        return Stage(self.function.plan, self._pieces, sources)
 
 
 class HolderSession:
@@ -319,17 +322,17 @@ class ChooserSession:
     def evaluate(self, batch: ChooserBatch, shares: ArrayLike) -> Int64:
         """From this party's shares, (n, inputs), to its shares y - mask of the outputs, (n, 1)."""
         words = _shares_of(batch, shares)
-        stage = ChooserStage(batch, np.arange(words.size).reshape(words.shape))
+        stage = batch.stage(np.arange(words.size).reshape(words.shape))
         return self.evaluate_stages([stage], words.reshape(-1))[words.size :].reshape(-1, 1)
 
-    def evaluate_stages(self, stages: Sequence[ChooserStage], values: Int64) -> Int64:
+    def evaluate_stages(self, stages: Sequence[Stage], values: Int64) -> Int64:
         """The same for stages one after the other, which the holder evaluates one by one.
 
         `values` (n,) are this party's shares of what the stages begin with. Returns them, and
         behind them its shares of the outputs of all stages, in order. A piece of a stage begins
         once the pieces before it are there that it takes something of.
         """
-        steps = list(_steps(stages, len(values)))
+        steps = list(steps_of(stages, len(values)))
         count = len(values) + sum(len(stage.sources) for stage in stages)
         known = np.empty(count, dtype=np.int64)
         known[: len(values)] = values
@@ -351,54 +354,6 @@ class ChooserSession:
 
         pipelined(len(steps), choose, take, needs=lambda number: steps[number].needs)
         return known
-
-
-@dataclass(frozen=True, eq=False)
-class ChooserStage:
-    """A prepared function in a row of them; `sources` are places in what there is by then.
-
-    These are places (n, inputs) in the values that the row begins with, followed by the outputs of
-    the stages before.
-    """
-
-    batch: ChooserBatch
-    sources: Int64
-
-
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """Step `number` of a piece. It begins once the step of the place `needs` is answered."""
-
-    plan: _engine.LookupPlan
-    piece: _engine.ChooserBatch
-    number: int
-    sources: Int64
-    outputs: slice
-    needs: int
-
-
-def _steps(stages: Sequence[ChooserStage], known: int) -> Iterator[_Step]:
-    """All steps in the order of their messages: piece after piece, step after step."""
-    ends, last_steps = [known], [-1]  # where outputs end, and after which step they are there
-    begun = 0
-    for stage in stages:
-        plan, pieces = stage.batch.function.plan, stage.batch._pieces
-        places = list(piece_places(len(stage.sources)))
-        first = ends[-1]
-        for number in range(plan.step_count):
-            for index, (piece, place) in enumerate(zip(pieces, places, strict=True)):
-                sources = stage.sources[place]
-                needs = begun + (number - 1) * len(pieces) + index
-                if number == 0:
-                    needs = last_steps[bisect_right(ends, int(sources.max()))]
-                yield _Step(
-                    *(plan, piece, number, sources),
-                    outputs=slice(first + place.start, first + place.stop),
-                    needs=needs,
-                )
-        begun += plan.step_count * len(pieces)
-        ends += [first + place.stop for place in places]
-        last_steps += range(begun - len(pieces), begun)
 
 
 class ChooserPreparation:

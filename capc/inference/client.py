@@ -33,7 +33,6 @@ from capc.inference.layout import (
     split_point,
     taken_once,
 )
-from capc.inference.link import WITHIN_A_MACHINE
 from capc.inference.link_probe import answer
 from capc.inference.nonlinear import PreparedLayer, QueryingSide
 from capc.inference.plan import (
@@ -135,7 +134,6 @@ class InferenceClient:
             raise ProtocolError(f"{channel.peer} takes another line than was agreed on (--link)")
         self._supply = Supply.over(link)
         channel.line = OutgoingLine(link.rate)
-        self._is_local = link.rate == WITHIN_A_MACHINE.rate
         logger.info("%s: %s", channel.peer, described(self.plan, transfers, self._supply))
         self._ring = self.plan.fixed_point
         self._he = keys.client(self._ring)
@@ -157,7 +155,7 @@ class InferenceClient:
         come in, one by one. Over a line, those of later layers may be on their way at the end.
         """
         if self._asked is not None:
-            self._asked.finish(all_taken=True)  # of a batch that was not evaluated
+            self._asked.take_all()  # of a batch that was not evaluated
         plans = nonlinear_plans(self.plan, self._functions, batch_size, self._supply)
         nonlinear = {name: self._nonlinear.layer(plan) for name, plan in plans.items()}
         masks = {
@@ -174,7 +172,7 @@ class InferenceClient:
         finish = self._nonlinear.begin(nonlinear.values())
         asked.begin(at_once=sent_at_once(plans))
         finish(asked.go_on)
-        asked.finish(all_taken=self._is_local)
+        asked.finish()
         self._asked = asked
         return PreparedQuery(batch_size, masks, asked, plans, nonlinear)
 
@@ -207,7 +205,7 @@ class InferenceClient:
         self, layer: Layer, prepared: PreparedQuery, shares: dict[str, Int64]
     ) -> None:
         if layer.name in shares:
-            return  # with a layer before it
+            return  # it was evaluated in the row of a layer before it
         inputs = [shares[name] for name in layer.inputs]
         if isinstance(layer, WeightedLayer):
             (name,) = layer.inputs

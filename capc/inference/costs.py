@@ -61,10 +61,10 @@ _WORD_BYTES = 8  # a coefficient modulo a prime
 class LayerCost:
     """One layer of one query; bytes are both parties' together, message headers left out.
 
-    `offline_asked` and `online_asked` are those of them that the querying party sends.
     `work` says how the layer lies in polynomials, how many circuits of how many AND gates run, or
     how many instances of how many look-ups. Seconds are those within one machine; `offline_rounds`
     and `online_rounds` are round trips, each of which another line makes longer (`seconds`).
+    `offline_asked` and `online_asked` are the bytes that the querying party sends.
     `weight_bytes` are the transformed weights that the answering party holds in memory.
     `distance` bounds the statistical distance from uniform of the coefficients of its replies
     together, `coefficient_distance` that of one: the bound that the run itself checks.
@@ -209,10 +209,12 @@ def expected_seconds(costs: Mapping[str, LayerCost], link: Link) -> tuple[float,
     and the bytes of either direction the longest counts. Round trips come besides.
     """
     total, layers = total_cost(costs), len(costs)
-    offline_one_way = max(total.offline_asked, total.offline_bytes - total.offline_asked)
-    online_one_way = max(total.online_asked, total.online_bytes - total.online_asked)
-    offline = max(SIDE_BY_SIDE * total.offline_seconds, link.seconds(offline_one_way, 0))
-    online = max(SIDE_BY_SIDE * total.online_seconds, link.seconds(online_one_way, 0))
+
+    def longest(work: float, moved: int, asked: int) -> float:
+        return max(SIDE_BY_SIDE * work, link.seconds(max(asked, moved - asked), 0))
+
+    offline = longest(total.offline_seconds, total.offline_bytes, total.offline_asked)
+    online = longest(total.online_seconds, total.online_bytes, total.online_asked)
     return (
         offline + link.seconds(0, total.offline_rounds) + layers * _LAYER_SECONDS[0],
         online + link.seconds(0, total.online_rounds) + layers * _LAYER_SECONDS[1],

@@ -15,6 +15,7 @@ import numpy as np
 from capc.fixed_point import FixedPoint, Int64
 from capc.gc.circuits import Circuit
 from capc.gc.lookup_layers import (
+    Arrange,
     ChosenLayer,
     DrawnMasks,
     LookupLayer,
@@ -53,11 +54,6 @@ filled, and may send messages of a type that the other party sets aside."""
 
 class _Taking(Protocol[TakenT_contra]):
     def take(self, batches: Iterator[TakenT_contra]) -> None: ...
-
-
-Arrange = Callable[[Int64], Int64]
-"""Makes a layer's words (instances, words) of the outputs (m, 1) of the layer before it, by moving
-numbers and filling in 0 alone."""
 
 
 class AnsweringSide:

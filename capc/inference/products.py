@@ -80,14 +80,21 @@ class AskedProducts:
             self._ask_next()
         return bool(self._to_ask)
 
-    def finish(self, all_taken: bool) -> None:
-        """Send the other masks; `all_taken` waits for all products, too."""
+    def finish(self) -> None:
+        """Send the other masks, and within a machine take all products, too."""
         self._channel.while_waiting(None)
-        while self._to_ask or (all_taken and self._to_take):
+        while self._to_ask:
             if self._may_ask():
                 self._ask_next()
             else:
                 self._collect()
+        if not self._channel.line.is_known:
+            self.take_all()
+
+    def take_all(self) -> None:
+        """Wait for all products."""
+        while self._to_take:
+            self._collect()
 
     def take(self, name: str) -> Int64:
         """A layer's share of the product, ring elements (images, *output shape); once.
@@ -171,16 +178,16 @@ class AnsweredProducts:
             self._receive_next()
         return self._send_ready() or bool(self._left)
 
-    def finish(self, all_sent: bool) -> None:
-        """Receive all masks; `all_sent` sends all products, too. Else they go out later.
+    def finish(self) -> None:
+        """Receive all masks, and within a machine send all products, too.
 
-        That is while the online phase waits, or with `send_until`.
+        Over a line those that are left go out while the online phase waits, or with `send_until`.
         """
         self._channel.while_waiting(self._send_ready)
         try:
             while self._left:
                 self._receive_next()
-            if all_sent:
+            if not self._channel.line.is_known:
                 self.send_all()
         except BaseException:
             self._pool.shutdown(wait=False, cancel_futures=True)

@@ -37,7 +37,6 @@ from capc.inference.layout import (
     split_point,
     taken_once,
 )
-from capc.inference.link import WITHIN_A_MACHINE
 from capc.inference.link_probe import measure
 from capc.inference.nonlinear import AnsweringSide, PreparedLayer
 from capc.inference.plan import plan_to_json, public_part
@@ -96,7 +95,6 @@ class InferenceServer:
             logger.info("the line to %s: %s", channel.peer, choice.link.described())
         line = choice.link
         channel.line = OutgoingLine(line.rate, line.round_trip, channel.unconfirmed)
-        self._is_local = choice.link.rate == WITHIN_A_MACHINE.rate
         network = arranged(network, choice)
         transfers = choice.transfers(network)
         places = [place for place, layer in enumerate(network.layers) if layer.name in transfers]
@@ -154,7 +152,7 @@ class InferenceServer:
         finish = self._nonlinear.begin(nonlinear.values())
         answered.begin()
         finish(answered.go_on)
-        answered.finish(all_sent=self._is_local)
+        answered.finish()
         self._answered = answered
         return PreparedInference(batch_size, answered, plans, nonlinear)
 

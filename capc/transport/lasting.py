@@ -15,7 +15,6 @@ import contextlib
 import logging
 import os
 import select
-import socket
 import ssl
 import struct
 import threading
@@ -25,7 +24,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from capc.errors import ProtocolError
-from capc.transport.read_ahead import unconfirmed_bytes
+from capc.transport.tcp import notice_silence, unconfirmed_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ WINDOW_BYTES = 8 << 20
 _ACKNOWLEDGE_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 18
 _RECORD = struct.Struct("<BQ")
-_PROBES = 3
 
 
 class _Record(IntEnum):
@@ -387,24 +385,3 @@ class LastingStream:
             )
         del self._kept[: position - self._kept_from]
         self._kept_from = position
-
-
-def notice_silence(connection: socket.socket, seconds: float) -> None:
-    """Have the system end a connection whose peer has confirmed nothing for so long.
-
-    It asks an idle peer too, several times in that while: no router forgets the connection.
-    """
-    with contextlib.suppress(OSError):  # a socket of another kind, in tests
-        probe = max(1, int(seconds / (_PROBES + 1)))
-        ask_when_idle(connection, probe)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
-        connection.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(1000 * seconds))
-        )
-
-
-def ask_when_idle(connection: socket.socket, seconds: int) -> None:
-    """Have the system ask an idle peer so often whether it is there."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds)

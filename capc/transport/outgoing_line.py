@@ -9,10 +9,6 @@ from collections.abc import Callable
 _QUEUE_SECONDS = 0.02  # of what can wait, that may stand before what can not
 
 
-def _nothing() -> int:
-    return 0
-
-
 class OutgoingLine:
     """When what was sent has left, by the line's rate. All moments are monotonic seconds.
 
@@ -24,7 +20,7 @@ class OutgoingLine:
         self,
         bits_per_second: float = math.inf,
         round_trip: float = 0.0,
-        unconfirmed: Callable[[], int] = _nothing,
+        unconfirmed: Callable[[], int] = lambda: 0,
     ) -> None:
         """A line of infinite rate is always free. `round_trip` in seconds.
 

@@ -8,15 +8,14 @@ has at most AHEAD_BYTES under way that the other has not asked for.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import select
 import socket
 import ssl
-import sys
-import termios
 import time
 from functools import cached_property
+
+from capc.transport.tcp import unconfirmed_bytes
 
 AHEAD_BYTES = 8 << 20
 """The most that is kept of what the peer sent before this side asked for it."""
@@ -141,11 +140,3 @@ class ReadAhead:
                 self._ended = True
                 return
             self._ahead += self._piece[:count]
-
-
-def unconfirmed_bytes(connection: socket.socket) -> int:
-    """What the system holds of a TCP connection to be sent, or sent again; 0 once it is closed."""
-    held = bytearray(4)
-    with contextlib.suppress(OSError, ValueError):
-        fcntl.ioctl(connection, termios.TIOCOUTQ, held)
-    return int.from_bytes(held, sys.byteorder)

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable
 
 from capc.transport.endpoints import LOOPBACK, listening
-from capc.transport.lasting import ask_when_idle
 from capc.transport.limits import DEFAULT_LIMITS
+from capc.transport.tcp import ask_when_idle
 
 _MOST_BYTES = 1 << 18  # read at a time
 _ASK_SECONDS = 15  # of an idle link: no router on its way forgets it
